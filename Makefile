@@ -1,0 +1,62 @@
+# Tasks. `make demo` and `make test` need nothing but Python >= 3.11: they make .venv on their first run, and install
+# into it again only when pyproject.toml has changed.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test lint check bench clean
+
+help:
+	@echo "make demo    virtual cameras, the daemon and a subscriber, with a verdict"
+	@echo "make test    all tests"
+	@echo "make lint    ruff, mypy, import-linter"
+	@echo "make check   lint and all tests: what CI runs"
+	@echo "make bench   the benchmarks: transport, pipeline, accuracy"
+	@echo "make clean   remove .venv, caches and build results"
+	@echo "PYTHON=python3.12 picks the interpreter; default: $(PYTHON)"
+
+demo: .venv/.installed-core
+	@$(BIN)/syncsvc demo
+
+test: .venv/.installed-test
+	@$(BIN)/python -m pytest
+
+lint: .venv/.installed-lint
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+check: lint .venv/.installed-test
+	@$(BIN)/python -m pytest
+
+bench: .venv/.installed-core
+	@$(BIN)/syncsvc bench transport
+	@$(BIN)/syncsvc bench pipeline
+	@$(BIN)/syncsvc bench accuracy
+
+clean:
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache
+	find syncsvc tests -name __pycache__ -prune -exec rm -rf {} +
+
+# One stamp per set of extras; `core` is the package alone.
+.venv/.installed-%: pyproject.toml | .venv/bin/python
+	@echo "installing syncsvc ($*) into .venv: a minute on the first run" >&2
+	@what='.$(if $(filter core,$*),,[$*])'; \
+	if command -v uv >/dev/null && uv pip install -q --python $(BIN)/python -e "$$what"; then :; \
+	else $(BIN)/python -m pip install -q --disable-pip-version-check -e "$$what"; fi
+	@touch $@
+
+.venv/bin/python:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "make: $(PYTHON) is not there: install Python 3.11 or newer (Debian: apt-get install python3 python3-venv)" >&2; \
+		exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "make: $$($(PYTHON) --version) is too old: syncsvc needs 3.11 or newer; name one: make PYTHON=python3.12 ..." >&2; \
+		exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "make: $(PYTHON) has no venv module: install it first (Debian: apt-get install python3-venv)" >&2; \
+		exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }

@@ -1,0 +1,1 @@
+"""What belongs together (pairing), and when a window is complete (aligner)."""

@@ -1,0 +1,15 @@
+"""Virtual RTSP cameras with known true times and injectable faults, for tests, demos and users without cameras."""
+
+from syncsvc.cameras.farm import CameraStats, SessionStats, VirtualCameras, serve
+from syncsvc.cameras.spec import CameraSpec, Event, load_specs, parse_specs
+
+__all__ = [
+    "CameraSpec",
+    "CameraStats",
+    "Event",
+    "SessionStats",
+    "VirtualCameras",
+    "load_specs",
+    "parse_specs",
+    "serve",
+]

@@ -1,0 +1,85 @@
+"""The child of ``VirtualCameras``: a farm that is told what to do in JSON lines on its standard input.
+
+The first line says which cameras, later ones ``{"do": set|stop|start|stats, "camera": NAME, ...}``; each is answered
+with one line. The end of the input is the end of the farm.
+"""
+
+import argparse
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from typing import Any
+
+import msgspec
+
+from syncsvc.cameras.farm import Farm
+from syncsvc.cameras.spec import parse_specs
+from syncsvc.errors import BindError, UsageError
+
+_PR_SET_PDEATHSIG = 1
+_SWITCH_INTERVAL_S = (
+    0.0005  # a capture thread waits at most this long for the interpreter; the default is ten times that
+)
+
+
+def _die_with(parent: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was gone before we asked
+        sys.exit(1)
+
+
+def _answer(answer: object) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+async def _obey(farm: Farm, order: dict[str, Any]) -> object:
+    outlet = farm.outlet(order["camera"])
+    if order["do"] == "set":
+        outlet.change(order["keys"])
+    elif order["do"] == "stop":
+        outlet.switch_off()
+    elif order["do"] == "start":
+        await outlet.load()
+        outlet.switch_on()
+    else:
+        return outlet.stats()
+    return {}
+
+
+async def _run() -> int:
+    lines = asyncio.StreamReader(limit=16 * 1024 * 1024)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin.buffer)
+    first = await lines.readline()
+    if not first:  # the parent changed its mind
+        return 0
+    orders = msgspec.json.decode(first)
+    specs = parse_specs(orders.pop("cameras"))
+    try:
+        async with Farm(specs, **orders) as farm:
+            _answer({"port": farm.port, "urls": farm.urls})
+            while line := await lines.readline():
+                try:
+                    _answer(await _obey(farm, msgspec.json.decode(line)))
+                except UsageError as error:
+                    _answer({"usage": str(error)})
+    except BindError as error:
+        _answer({"bind": [error.endpoint, error.problem]})
+        return 1
+    return 0
+
+
+def main() -> int:
+    """Run until the parent closes our input, or dies."""
+    parser = argparse.ArgumentParser(prog="python -m syncsvc.cameras", description=__doc__)
+    parser.add_argument("--parent", type=int, required=True, help="process to die with")
+    _die_with(parser.parse_args().parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    return asyncio.run(_run())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,234 @@
+"""The whole farm: in this process (``serve``), or in a child with a GIL of its own (``VirtualCameras``)."""
+
+import asyncio
+import contextlib
+import os
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+import syncsvc
+from syncsvc.cameras.outlet import CameraStats, Outlet
+from syncsvc.cameras.server import RtspServer
+from syncsvc.cameras.session import SessionStats
+from syncsvc.cameras.spec import CameraSpec, check_specs
+from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, Clock
+from syncsvc.errors import BindError, LinkClosed, UsageError
+from syncsvc.lifecycle import StopToken
+
+__all__ = ["CameraStats", "Farm", "SessionStats", "VirtualCameras", "serve"]
+
+_ANSWER_S = 20.0  # a child that imports everything on a busy machine takes some of them
+_POLL_S = 0.05
+
+
+class Farm:
+    """Cameras and their server in the running event loop.
+
+    Raises:
+        UsageError: no cameras, too many, or a name twice.
+        BindError: from ``async with``, when the address is taken.
+    """
+
+    def __init__(
+        self, specs: Sequence[CameraSpec], host: str = "127.0.0.1", port: int = 0, *, clock: Clock = SYSTEM_CLOCK,
+        session_timeout_s: float = 60.0, max_backlog_s: float = 5.0,
+    ) -> None:  # fmt: skip
+        check_specs(specs)
+        self.host, self.port = host, port
+        origin_ns = clock.monotonic_ns()
+        self._outlets = {spec.name: Outlet(spec, index, origin_ns, clock) for index, spec in enumerate(specs)}
+        self._server = RtspServer(self._outlets, clock, session_timeout_s, max_backlog_s)
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """One URL per camera."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return {name: f"rtsp://{host}:{self.port}/{name}" for name in self._outlets}
+
+    async def __aenter__(self) -> Self:
+        self.port = await self._server.listen(self.host, self.port)
+        for outlet in self._outlets.values():
+            await outlet.load()
+        for outlet in self._outlets.values():
+            outlet.switch_on()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for outlet in self._outlets.values():
+            outlet.switch_off()
+        await self._server.close()
+
+    def outlet(self, name: str) -> Outlet:
+        """One camera's place.
+
+        Raises:
+            UsageError: there is no such camera.
+        """
+        if name not in self._outlets:
+            raise UsageError(f"camera {name!r}: unknown; there are {', '.join(self._outlets)}")
+        return self._outlets[name]
+
+
+def serve(
+    specs: Sequence[CameraSpec],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8554,
+    until: StopToken,
+    seconds: float | None = None,
+    on_ready: Callable[[int, Mapping[str, str]], None] | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> dict[str, CameraStats]:
+    """Run a farm in this process, until the token is set or the time is over.
+
+    Args:
+        specs: the cameras; the index of each is the stream id in its pictures.
+        host: loopback by default: there is no password on these cameras.
+        port: 0 takes a free one.
+        until: checked 20 times a second.
+        seconds: None goes on for ever.
+        on_ready: called once with port and URLs, when clients can come.
+        clock: the host's.
+
+    Returns:
+        The account of each camera at the end.
+
+    Raises:
+        UsageError: the specs are no farm.
+        BindError: the address is taken.
+    """
+
+    async def run() -> dict[str, CameraStats]:
+        async with Farm(specs, host, port, clock=clock) as farm:
+            if on_ready is not None:
+                on_ready(farm.port, farm.urls)
+            end_ns = None if seconds is None else clock.monotonic_ns() + round(seconds * NS_PER_S)
+            while not until.is_set and (end_ns is None or clock.monotonic_ns() < end_ns):
+                await asyncio.sleep(_POLL_S)
+            return {name: farm.outlet(name).stats() for name in farm.urls}
+
+    return asyncio.run(run())
+
+
+class VirtualCameras:
+    """Cameras in a child process, for tests and demos; the child ends with this object, or with this process.
+
+    Start it from a thread that outlives it: the kernel ends the child with the thread that made it.
+
+    Raises:
+        UsageError: from ``with``, or any method: unknown camera or key, value not allowed.
+        BindError: from ``with``: the address is taken.
+        LinkClosed: from any method: the child is gone.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[CameraSpec],
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        session_timeout_s: float = 60.0,
+        max_backlog_s: float = 5.0,
+    ) -> None:
+        check_specs(specs)
+        self._orders = {
+            "cameras": [spec.to_dict() for spec in specs],
+            "host": host,
+            "port": port,
+            "session_timeout_s": session_timeout_s,
+            "max_backlog_s": max_backlog_s,
+        }
+        self._child: subprocess.Popen[bytes] | None = None
+        self._asking = threading.Lock()
+        self.port = port
+        self.urls: dict[str, str] = {}
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, while it runs."""
+        return self._child.pid if self._child is not None else None
+
+    def __enter__(self) -> Self:
+        root = str(Path(syncsvc.__file__).resolve().parents[1])
+        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "syncsvc.cameras", "--parent", str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        try:
+            ready = self._ask(self._orders)
+        except BaseException:
+            self.close()
+            raise
+        self.port, self.urls = ready["port"], ready["urls"]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child; it closes every connection first."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        if child.stdin is not None:
+            with contextlib.suppress(OSError):  # an order that a dead child never took
+                child.stdin.close()
+        try:
+            child.wait(5)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        if child.stdout is not None:
+            child.stdout.close()
+
+    def set(self, name: str, **keys: Any) -> None:
+        """Give a camera other values while it runs, from the next picture on."""
+        self._ask({"do": "set", "camera": name, "keys": keys})
+
+    def stop(self, name: str) -> None:
+        """Cut a camera's power: its connections break, and it answers 404."""
+        self._ask({"do": "stop", "camera": name})
+
+    def start(self, name: str) -> None:
+        """Power a camera again: new RTP clock and numbers, the counter in its pictures goes on."""
+        self._ask({"do": "start", "camera": name})
+
+    def stats(self, name: str) -> CameraStats:
+        """A camera's account."""
+        return msgspec.convert(self._ask({"do": "stats", "camera": name}), CameraStats)
+
+    def _ask(self, order: dict[str, Any]) -> dict[str, Any]:
+        with self._asking:
+            child = self._child
+            if child is None or child.stdin is None or child.stdout is None:
+                raise LinkClosed("the virtual cameras are not running")
+            try:
+                child.stdin.write(msgspec.json.encode(order) + b"\n")
+                child.stdin.flush()
+                has_answer = select.select([child.stdout], [], [], _ANSWER_S)[0]
+                line = child.stdout.readline() if has_answer else b""
+            except OSError as error:
+                raise LinkClosed(f"the virtual cameras are gone: {error.strerror}") from error
+        if not line:
+            raise LinkClosed(f"the virtual cameras did not answer (exit code {child.poll()})")
+        answer: dict[str, Any] = msgspec.json.decode(line)
+        if "bind" in answer:
+            raise BindError(*answer["bind"])
+        if "usage" in answer:
+            raise UsageError(answer["usage"])
+        return answer

@@ -1,0 +1,293 @@
+"""The RTSP server: connections, what they may ask for, and when we end them; asyncio, one thread for all cameras."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from syncsvc.cameras import rtp
+from syncsvc.cameras.outlet import Outlet
+from syncsvc.cameras.rtsp import (
+    Interleaved,
+    MessageError,
+    Parser,
+    Request,
+    Response,
+    TransportOffer,
+    camera_of,
+    choose_transport,
+)
+from syncsvc.cameras.session import MediaSession
+from syncsvc.cameras.sink import SOCKET_BUFFER_BYTES, Sink, TcpSink, UdpSink
+from syncsvc.clock import NS_PER_S, Clock
+from syncsvc.errors import BindError
+
+MAX_CONNECTIONS: Final = 256
+SILENT_S: Final = 10.0  # for a connection that has never asked for anything
+
+METHODS: Final = ("OPTIONS", "DESCRIBE", "SETUP", "PLAY", "PAUSE", "TEARDOWN", "GET_PARAMETER", "SET_PARAMETER")
+
+
+class Connection(asyncio.Protocol):
+    """One client: parses, answers in order, and owns at most one session."""
+
+    def __init__(self, server: "RtspServer") -> None:
+        self._server, self._clock = server, server.clock
+        self._parser = Parser()
+        self._session: MediaSession | None = None
+        self._outlet: Outlet | None = None
+        self._cause = "client"
+        self._heard_ns = self._clock.monotonic_ns()
+        self._has_asked = False
+        self._stream: asyncio.Transport
+        self._answers: Mapping[str, Callable[[Request], Response]] = {
+            "OPTIONS": self._options,
+            "DESCRIBE": self._describe,
+            "SETUP": self._setup,
+            "PLAY": self._play,
+            "PAUSE": self._pause,
+            "TEARDOWN": self._teardown,
+            "GET_PARAMETER": self._parameter,
+            "SET_PARAMETER": self._parameter,
+        }
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, or refuse it when there are too many."""
+        if not isinstance(transport, asyncio.Transport):
+            raise TypeError("a stream was expected")
+        self._stream = transport
+        sock: socket.socket = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
+        if not self._server.admit(self):
+            transport.write(Response(503).to_bytes(None))
+            transport.close()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Forget the client."""
+        self._end_session(self._cause)
+        self._server.forget(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, and answer whatever is whole."""
+        self._parser.feed(data)
+        self._heard_ns = self._clock.monotonic_ns()
+        try:
+            while not self._stream.is_closing() and (message := self._parser.next_message()) is not None:
+                if isinstance(message, Interleaved):
+                    self._count_report(message.payload)
+                else:
+                    self._has_asked = True
+                    self._stream.write(self._answer(message).to_bytes(message.headers.get("cseq")))
+        except MessageError as error:
+            self._stream.write(Response(error.status).to_bytes(None))
+            self._stream.close()
+
+    def hang_up(self, cause: str) -> None:
+        """End the connection, and remember why; a client that does not read is not waited for."""
+        self._cause = cause
+        self._end_session(cause)
+        if cause == "slow" or self._stream.get_write_buffer_size():
+            self._stream.abort()
+        else:
+            self._stream.close()
+
+    def check_alive(self, now_ns: int) -> None:
+        """End a connection that nobody seems to use; one that takes pictures over TCP shows itself by reading."""
+        session = self._session
+        if session is not None and session.playing and session.sink.transport == "tcp":
+            return
+        limit_s = self._server.session_timeout_s if self._has_asked else min(SILENT_S, self._server.session_timeout_s)
+        if now_ns - self._heard_ns > limit_s * NS_PER_S:
+            self.hang_up("timeout")
+
+    def _count_report(self, payload: bytes) -> None:
+        self._heard_ns = self._clock.monotonic_ns()
+        if self._session is not None and len(payload) >= 8 and payload[0] >> 6 == 2:
+            self._session.reports_received += 1
+
+    def _end_session(self, cause: str) -> None:
+        if self._session is not None and self._outlet is not None:
+            self._outlet.remove(self._session, cause)
+        self._session = self._outlet = None
+
+    def _answer(self, request: Request) -> Response:
+        if request.version != "RTSP/1.0":
+            return Response(505)
+        if "cseq" not in request.headers:
+            return Response(400)
+        if request.method not in self._answers:
+            return Response(501, {"Public": ", ".join(METHODS)})
+        if "require" in request.headers:
+            return Response(551, {"Unsupported": request.headers["require"]})
+        return self._answers[request.method](request)
+
+    def _options(self, request: Request) -> Response:
+        return Response(200, {"Public": ", ".join(METHODS)})
+
+    def _describe(self, request: Request) -> Response:
+        outlet = self._server.find(request)
+        if outlet is None or outlet.camera is None:
+            return Response(404)
+        accepted = request.headers.get("accept", "*/*").lower()
+        if "application/sdp" not in accepted and "*/*" not in accepted:
+            return Response(406)
+        host = self._stream.get_extra_info("sockname")[0]
+        camera = outlet.camera
+        session_id = camera.start_mono_ns // NS_PER_S
+        spec = camera.spec
+        sdp = rtp.session_description(spec.name, host, spec.fps, camera.parameter_sets, session_id)
+        base = request.url.split("?")[0].rstrip("/") + "/"
+        return Response(200, {"Content-Type": "application/sdp", "Content-Base": base}, sdp)
+
+    def _setup(self, request: Request) -> Response:
+        outlet = self._server.find(request)
+        if outlet is None or outlet.camera is None:
+            return Response(404)
+        if self._session is not None:
+            if self._session.playing:
+                return Response(455)
+            if request.headers.get("session", self._session.id).split(";")[0] != self._session.id:
+                return Response(454)
+        offer = choose_transport(request.headers.get("transport", ""))
+        if offer is None:
+            return Response(461)
+        try:
+            sink, chosen = self._open_sink(offer)
+        except OSError:  # no pair of ports is free, or the client's address cannot be reached from here
+            return Response(461)
+        self._end_session("client")  # a client may ask again with another transport
+        client = "{}:{}".format(*self._stream.get_extra_info("peername")[:2])
+        seed = f"{outlet.spec.seed}/{outlet.spec.name}/{self._server.next_session_number()}"
+        self._session, self._outlet = MediaSession(outlet.camera, sink, client, seed), outlet
+        outlet.add(self._session, self.hang_up)
+        return self._with_session(Transport=f"{chosen};ssrc={self._session.sender.ssrc:08X}")
+
+    def _open_sink(self, offer: TransportOffer) -> tuple[Sink, str]:
+        first, second = offer.first, offer.second
+        if offer.is_tcp:
+            tcp = TcpSink(self._stream, (first, second), self._server.max_backlog_s)
+            return tcp, f"RTP/AVP/TCP;unicast;interleaved={first}-{second}"
+        local, remote = (self._stream.get_extra_info(name)[0] for name in ("sockname", "peername"))
+        udp = UdpSink(local, remote, (first, second), self._count_report)
+        ports = "{}-{}".format(*udp.ports)
+        return udp, f"RTP/AVP;unicast;client_port={first}-{second};server_port={ports}"
+
+    def _with_session(self, **headers: str) -> Response:
+        if self._session is None:
+            raise RuntimeError("there is no session to speak of")
+        timeout_s = round(self._server.session_timeout_s)
+        return Response(200, {**headers, "Session": f"{self._session.id};timeout={timeout_s}"})
+
+    def _lacks_session(self, request: Request) -> bool:
+        return self._session is None or request.headers.get("session", "").split(";")[0].strip() != self._session.id
+
+    def _play(self, request: Request) -> Response:
+        session = self._session
+        if self._lacks_session(request) or session is None:
+            return Response(454)
+        now_ns = self._clock.monotonic_ns()
+        timestamp = session.camera.clock.rtp(now_ns)
+        if not session.playing:
+            session.play(now_ns)
+        base = request.url.rstrip("/").removesuffix("/" + rtp.TRACK)
+        info = f"url={base}/{rtp.TRACK};seq={session.sender.next_seq};rtptime={timestamp}"
+        return self._with_session(**{"Range": "npt=now-", "RTP-Info": info})
+
+    def _pause(self, request: Request) -> Response:
+        if self._lacks_session(request) or self._session is None:
+            return Response(454)
+        self._session.pause()
+        return self._with_session()
+
+    def _teardown(self, request: Request) -> Response:
+        if self._lacks_session(request):
+            return Response(454)
+        self._end_session("client")
+        return Response(200)
+
+    def _parameter(self, request: Request) -> Response:
+        if "session" in request.headers and self._lacks_session(request):
+            return Response(454)
+        if request.body.strip():
+            return Response(451)
+        return self._with_session() if self._session is not None else Response(200)
+
+
+class RtspServer:
+    """Listens, and finds the camera that a URL names.
+
+    Args:
+        outlets: by name.
+        clock: the host's.
+        session_timeout_s: silence after which a client is gone, as SETUP tells it.
+        max_backlog_s: how old the oldest unread byte of a client may get before we drop the client.
+    """
+
+    def __init__(
+        self, outlets: Mapping[str, Outlet], clock: Clock, session_timeout_s: float = 60.0, max_backlog_s: float = 5.0
+    ) -> None:
+        self.clock, self.session_timeout_s, self.max_backlog_s = clock, session_timeout_s, max_backlog_s
+        self._outlets = outlets
+        self._connections: set[Connection] = set()
+        self._sessions = 0
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.Task[Any] | None = None
+
+    async def listen(self, host: str, port: int) -> int:
+        """Bind; the port that it became.
+
+        Raises:
+            BindError: the address is taken, or not ours.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(lambda: Connection(self), host, port)
+        except socket.gaierror as error:
+            raise BindError(f"rtsp://{host}:{port}", str(error.strerror)) from error
+        except OSError as error:
+            problem = os.strerror(error.errno) if error.errno else str(error)  # asyncio's own text repeats the address
+            raise BindError(f"rtsp://{host}:{port}", problem) from error
+        self._sweeper = loop.create_task(self._sweep())
+        bound: int = self._server.sockets[0].getsockname()[1]
+        return bound
+
+    async def close(self) -> None:
+        """Hang up on everybody, and give the port back."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._connections):
+            connection.hang_up("camera")
+        await asyncio.sleep(0)  # lets the transports close their sockets
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(min(1.0, self.session_timeout_s / 4))
+            for connection in list(self._connections):
+                connection.check_alive(self.clock.monotonic_ns())
+
+    def admit(self, connection: Connection) -> bool:
+        """Whether there is room for one more."""
+        if len(self._connections) >= MAX_CONNECTIONS:
+            return False
+        self._connections.add(connection)
+        return True
+
+    def forget(self, connection: Connection) -> None:
+        """It is gone."""
+        self._connections.discard(connection)
+
+    def next_session_number(self) -> int:
+        """Tells sessions apart."""
+        self._sessions += 1
+        return self._sessions
+
+    def find(self, request: Request) -> Outlet | None:
+        """The outlet that the request's URL names, if its camera can be reached."""
+        name = camera_of(request.path)
+        outlet = self._outlets.get(name) if name is not None else None
+        if outlet is None or outlet.camera is None or not outlet.camera.is_reachable():
+            return None
+        return outlet

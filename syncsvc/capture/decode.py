@@ -1,0 +1,141 @@
+"""Demux and decode with PyAV, for network cameras and files alike: one thread, facts taken where ``demux`` returns."""
+
+import struct
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import av
+from av import VideoFrame
+from av.container import InputContainer
+
+from syncsvc.capture.source import Loss, Pulse
+from syncsvc.clock import NS_PER_S, Clock
+from syncsvc.errors import SourceUnavailable
+from syncsvc.transport.page import Position
+
+MAX_PIXELS = 8192 * 4352
+"""Bigger pictures are refused by the decoder: a hostile stream header must not take the machine's memory."""
+_SENDER_REPORT = struct.Struct("=I4xQIII")
+_KEPT_PACKETS = 64
+UNKNOWN_FPS = 30.0
+MAX_FPS = 240.0
+
+
+@dataclass(frozen=True, slots=True)
+class PacketFacts:
+    """What was known of a packet when it arrived."""
+
+    arrival_mono_ns: int
+    is_key: bool
+    ntp_ns: int | None = None
+    sender_report: tuple[int, int] | None = None
+
+
+def open_container(
+    source_id: str, url: str, options: dict[str, str], timeout: tuple[float, float] | None, pulse: Pulse
+) -> InputContainer:
+    """Open an input.
+
+    Raises:
+        SourceUnavailable: it cannot be opened; the message has no URL, because that may hold a password.
+    """
+    pulse(Position.OPENING)
+    try:
+        return av.open(url, options=options, timeout=timeout)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise SourceUnavailable(source_id, f"cannot be opened: {describe(error)}") from error
+
+
+def describe(error: BaseException) -> str:
+    """What libav said, without the URL that it puts behind."""
+    if isinstance(error, av.error.ExitError):
+        return "timed out"
+    return str(getattr(error, "strerror", None) or type(error).__name__)
+
+
+class Decoder:
+    """Frames of a container's first video stream, each with the facts of its own packet."""
+
+    def __init__(self, source_id: str, container: InputContainer, pulse: Pulse, clock: Clock) -> None:
+        self._source_id, self._container, self._pulse, self._clock = source_id, container, pulse, clock
+        if not container.streams.video:
+            raise SourceUnavailable(source_id, "has no video")
+        self.stream = container.streams.video[0]
+        context = self.stream.codec_context
+        context.thread_type, context.thread_count = "NONE", 1  # FRAME threads hold n-1 frames back
+        context.options = {"max_pixels": str(MAX_PIXELS)}
+        self._facts: OrderedDict[int, PacketFacts] = OrderedDict()
+        self._is_damaged = False
+
+    @property
+    def fps(self) -> float:
+        """Declared rate, or a guess on the high side."""
+        for rate in (self.stream.guessed_rate, self.stream.average_rate, self.stream.base_rate):
+            if rate and 0 < float(rate) <= MAX_FPS:
+                return float(rate)
+        return UNKNOWN_FPS
+
+    def pts_ns(self, frame: VideoFrame) -> int | None:
+        """The frame's pts in nanoseconds of the stream's own time."""
+        if frame.pts is None or frame.time_base is None:
+            return None
+        return frame.pts * frame.time_base.numerator * NS_PER_S // frame.time_base.denominator
+
+    def frames(self, is_wanted: Callable[[], bool] = lambda: True) -> Iterator[tuple[VideoFrame, PacketFacts] | Loss]:
+        """Decode until the end of the input or until ``is_wanted`` says no.
+
+        Raises:
+            SourceUnavailable: the input broke, or was silent for the read timeout.
+        """
+        packets = self._container.demux(self.stream)
+        while is_wanted():
+            self._pulse(Position.DEMUX)
+            try:
+                packet = next(packets, None)
+            except (av.error.FFmpegError, OSError) as error:
+                if isinstance(error, av.error.EOFError):
+                    return
+                raise SourceUnavailable(self._source_id, f"stopped sending: {describe(error)}") from error
+            arrival_mono_ns = self._clock.monotonic_ns()
+            if packet is None:
+                return
+            self._pulse(Position.DECODE)
+            yield from self._decode(packet, arrival_mono_ns)
+
+    def _decode(self, packet: Any, arrival_mono_ns: int) -> Iterator[tuple[VideoFrame, PacketFacts] | Loss]:
+        facts = PacketFacts(arrival_mono_ns, bool(packet.is_keyframe), *_ntp_of(packet))
+        if packet.pts is not None:
+            self._facts[packet.pts] = facts
+            if len(self._facts) > _KEPT_PACKETS:
+                self._facts.popitem(last=False)
+        try:
+            decoded = packet.decode()
+        except (av.error.FFmpegError, ValueError):
+            self._is_damaged = True
+            yield Loss("decode_error")
+            return
+        for frame in decoded:
+            own = self._facts.pop(frame.pts, facts) if frame.pts is not None else facts
+            if frame.key_frame and not frame.is_corrupt:
+                self._is_damaged = False
+            elif frame.is_corrupt:
+                self._is_damaged = True
+            if self._is_damaged:  # damaged pictures decode without an exception, and refer to each other
+                yield Loss("decode_error")
+            else:
+                yield frame, own
+
+
+def _ntp_of(packet: Any) -> tuple[int | None, tuple[int, int] | None]:
+    """The packet's NTP time by the last sender report (UTC ns), and the raw report where one rode on it."""
+    ntp_ns, report = None, None
+    for side in packet.iter_sidedata():
+        kind = str(side.data_type)
+        if kind == "prft":
+            ntp_ns = struct.unpack_from("=q", bytes(side))[0] * 1000
+        elif kind == "rtcp_sr":
+            _, ntp, rtp, _, _ = _SENDER_REPORT.unpack_from(bytes(side))
+            report = ntp, rtp
+    return ntp_ns, report

@@ -1,0 +1,145 @@
+"""Moves shots into the ring and their descriptors into the pipe, and never lets the camera wait.
+
+No free slot, or no room in the pipe: the frame is dropped and counted. Recordings played ``asap`` are the exception:
+there a full ring pauses the reader.
+"""
+
+import logging
+from collections import deque
+
+from syncsvc.capture.source import Loss, Shot
+from syncsvc.capture.spec import CaptureSpec, RingPlan
+from syncsvc.clock import NS_PER_S, Clock
+from syncsvc.errors import MemoryShortage
+from syncsvc.layout import Layout
+from syncsvc.lifecycle import StopToken
+from syncsvc.model import Observation
+from syncsvc.transport.link import EndMessage, FrameMessage, LinkWriter
+from syncsvc.transport.page import Position, StreamPage
+from syncsvc.transport.ring import RingWriter, ring_bytes
+
+log = logging.getLogger(__name__)
+
+RATE_FRAMES = 64
+WAIT_S = 0.2
+
+
+class Feed:
+    """One capture's way to the receiver."""
+
+    def __init__(self, spec: CaptureSpec, link: LinkWriter, page: StreamPage, clock: Clock, stop: StopToken) -> None:
+        self._spec, self._link, self._page, self._clock, self._stop = spec, link, page, clock, stop
+        self._plan, self._is_planned_anew = spec.ring, False
+        self._ring: RingWriter | None = None
+        self._ring_id = 0
+        self.fps = 30.0
+        """The rate that the ring is made for: what the source declares, or more where it delivers more."""
+        self._recent: deque[int] = deque(maxlen=RATE_FRAMES)
+
+    def replan(self, plan: RingPlan) -> None:
+        """Frames will have to wait for another span: a ring of another size, with the next frame. From any thread."""
+        self._plan, self._is_planned_anew = plan, True
+
+    def take(self, item: Shot | Loss) -> None:
+        """Hand one shot over, or count a loss.
+
+        Raises:
+            LinkClosed: the receiver is gone.
+            MemoryShortage: the machine lacks the memory for the ring.
+        """
+        self._page.at(Position.HANDOVER, self._clock.monotonic_ns())
+        self._reclaim()
+        self._link.flush()
+        if isinstance(item, Loss):
+            self._link.drop(self._page.take_seq(), item.cause)
+            return
+        self._recent.append(item.pts_ns if item.pts_ns is not None else item.arrival_mono_ns)
+        ring = self._ring_for(item.picture.layout)
+        slot = self._wait_for_slot(ring) if self._spec.is_patient else None
+        if slot is None and self._stop.is_set:
+            return
+        seq = self._page.take_seq()
+        self._page.media_ns = item.media_ns + 1
+        if slot is None:
+            slot = ring.acquire()
+        if slot is None:
+            self._link.drop(seq, "ring_full")
+            self._grow()
+            return
+        layout = item.picture.layout
+        item.picture.write(ring.pixels(slot)[: layout.size_bytes])
+        generation = ring.commit(slot)
+        seen = Observation(
+            seq, item.arrival_mono_ns, item.pts_ns, item.stamp_ns, item.stamp_kind, item.is_key, item.sender_report
+        )
+        message = FrameMessage(seen, layout, ring.ring_id, slot, generation, layout.size_bytes)
+        while not self._link.send(message):
+            if not self._spec.is_patient or self._stop.is_set:
+                ring.give_back(slot)
+                self._link.drop(seq, "pipe_full")
+                return
+            self._page.at(Position.WAITING, self._clock.monotonic_ns())
+            self._link.wait_for_room(WAIT_S)
+
+    def end(self, *, is_over: bool) -> None:
+        """Tell what is still untold and, when the stream is over for good, that too."""
+        deadline_ns = self._clock.monotonic_ns() + NS_PER_S
+        while not self._link.flush() and self._clock.monotonic_ns() < deadline_ns:
+            self._link.wait_for_room(WAIT_S)
+        while is_over and not self._link.send(EndMessage()):
+            self._page.at(Position.WAITING, self._clock.monotonic_ns())
+            self._link.wait_for_room(WAIT_S)
+            if self._stop.is_set:
+                return
+
+    def _reclaim(self) -> None:
+        for ring_id, slot in self._link.returned():
+            if self._ring is not None and ring_id == self._ring.ring_id:
+                self._ring.give_back(slot)
+
+    def _wait_for_slot(self, ring: RingWriter) -> int | None:
+        while not self._stop.is_set:
+            slot = ring.acquire()
+            if slot is not None:
+                return slot
+            self._page.at(Position.WAITING, self._clock.monotonic_ns())
+            self._link.wait_for_lease(WAIT_S)
+            self._reclaim()
+        return None
+
+    def _ring_for(self, layout: Layout) -> RingWriter:
+        if self._ring is None or layout.size_bytes > self._ring.slot_bytes or self._is_planned_anew:
+            self._is_planned_anew = False
+            self._open_ring(layout.size_bytes, layout)
+        assert self._ring is not None
+        return self._ring
+
+    def _grow(self) -> None:
+        """Frames come faster than was declared: a ring for the measured rate, if the machine has the memory."""
+        ring, recent = self._ring, self._recent
+        if ring is None or self._spec.is_patient or len(recent) < RATE_FRAMES or recent[-1] <= recent[0]:
+            return
+        measured = (len(recent) - 1) * NS_PER_S / (recent[-1] - recent[0])
+        if self._plan.slots(measured) > ring.slots * 1.1 and measured < 4 * self.fps:
+            self.fps = measured * 1.1
+            try:
+                self._open_ring(ring.slot_bytes, None)
+            except MemoryShortage as error:
+                log.warning("stream %s: the ring cannot grow: %s", self._spec.name, error)
+
+    def _open_ring(self, slot_bytes: int, layout: Layout | None) -> None:
+        slots = self._plan.slots(self.fps)
+        arithmetic = (
+            f"ring of {slots} slots = ceil({self.fps:.2f}/s * {self._plan.span_ns / NS_PER_S:.3f} s) + 4, "
+            f"{slot_bytes / 2**20:.2f} MiB each, {ring_bytes(slots, slot_bytes) / 2**20:.0f} MiB"
+        )
+        try:
+            ring = RingWriter(self._ring_id + 1, slots, slot_bytes)
+        except MemoryShortage as error:
+            raise MemoryShortage(f"stream {self._spec.name}: {arithmetic}: {error}") from error
+        what = f"{layout.width}x{layout.height} {layout.format}, " if layout else ""
+        log.info("stream %s: %s%s", self._spec.name, what, arithmetic)
+        while not self._link.hand_over(ring.ring_id, slots, slot_bytes, ring.fd):
+            self._link.wait_for_room(WAIT_S)
+        ring.close()
+        self._ring, self._ring_id = ring, ring.ring_id

@@ -1,0 +1,225 @@
+"""Recordings: played on the UTC timeline from one start, at their own pace or as fast as they can be taken.
+
+A frame's position (``media_ns``) is nanoseconds after the start of the recordings; its pts is that start plus the
+position. A capture that is restarted goes on after the last position that was taken.
+"""
+
+import csv
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from av import VideoFrame
+from av.container import InputContainer
+
+from syncsvc.capture.decode import Decoder, open_container
+from syncsvc.capture.picture import AvPicture
+from syncsvc.capture.source import Loss, Pulse, Shot
+from syncsvc.capture.spec import CaptureSpec, Start
+from syncsvc.clock import NS_PER_S, Clock
+from syncsvc.errors import ConfigError, SourceEnded, SourceUnavailable
+from syncsvc.lifecycle import StopToken
+from syncsvc.transport.page import Position, StreamPage
+
+CATCH_UP_NS = NS_PER_S // 10
+"""Frames that were due this long before a restarted capture got to them are skipped: their moment is over."""
+
+
+def read_sidecar(path: Path, stream: str) -> list[int | None]:
+    """Recorded capture times of a stream's frames, in nanoseconds, by index in the file; None where a line is missing.
+
+    Raises:
+        ConfigError: the CSV lacks the columns, has a line that is no number, or times that do not rise.
+    """
+    times: dict[int, int] = {}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            if not {"stream", "frame", "time_s"} <= set(rows.fieldnames or ()):
+                raise ConfigError(str(path), "the columns stream,frame,time_s are wanted", line=1)
+            for row in rows:
+                if row["stream"] == stream:
+                    times[int(row["frame"])] = _nanoseconds(row["time_s"])
+    except (ValueError, TypeError) as error:
+        raise ConfigError(str(path), f"not a number: {error}", line=rows.line_num) from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(str(path), f"cannot be read: {error}") from error
+    if not times or min(times) < 0:
+        raise ConfigError(str(path), f"lines for stream {stream!r} are wanted, with frame numbers from 0 on")
+    ordered = [times.get(index) for index in range(max(times) + 1)]
+    last = None
+    for index, time in enumerate(ordered):
+        if time is not None and last is not None and time <= last:
+            raise ConfigError(str(path), f"times of stream {stream!r} must rise; that of frame {index} does not")
+        last = last if time is None else time
+    return ordered
+
+
+def _nanoseconds(text: str) -> int:
+    whole, _, fraction = text.strip().partition(".")
+    sign = -1 if whole.startswith("-") else 1
+    return int(whole) * NS_PER_S + sign * int((fraction + "000000000")[:9])
+
+
+class FileSource:
+    """One recording."""
+
+    def __init__(self, spec: CaptureSpec, clock: Clock, pulse: Pulse, stop: StopToken, page: StreamPage) -> None:
+        """Prepare.
+
+        Args:
+            spec: with ``path``, ``pace``, ``loop`` and ``timestamps`` among its options.
+            clock: what ``realtime`` is paced by.
+            pulse: says where the loop stands.
+            stop: ends the waiting.
+            page: has the position of the last frame that an earlier capture took, and of the pass that it was in.
+        """
+        self._spec, self._clock, self._pulse, self._stop, self._page = spec, clock, pulse, stop, page
+        self._resume_ns, self._is_catching_up = page.media_ns, page.media_ns > 0
+        options: Mapping[str, str | bool | None] = spec.options
+        self._path = str(options["path"])
+        self._is_realtime, self._is_looped = options["pace"] != "asap", bool(options["loop"])
+        sidecar = options["timestamps"]
+        self._recorded = read_sidecar(Path(str(sidecar)), spec.name) if sidecar else None
+        self._container: InputContainer | None = None
+        self._decoder: Decoder | None = None
+        self.start: Start | None = None
+
+    @property
+    def origin_ns(self) -> int | None:
+        """The recorded time of the first frame; None without a sidecar."""
+        return next((time for time in self._recorded or () if time is not None), None)
+
+    def open(self) -> None:
+        """Open the file.
+
+        Raises:
+            SourceUnavailable: it is gone, or no video.
+        """
+        self._container = open_container(self._spec.name, f"file:{self._path}", {}, None, self._pulse)
+        self._decoder = Decoder(self._spec.name, self._container, self._pulse, self._clock)
+
+    @property
+    def fps(self) -> float:
+        """The densest that frames come over the ring's span, by the recorded times or the container's index, and at least
+        the declared rate."""
+        assert self._decoder is not None, "the source is not open"
+        span, tick = self._spec.ring.span_ns, self._decoder.stream.time_base
+        times = [time for time in self._recorded or () if time is not None]
+        if not times and tick is not None:
+            times = sorted(entry.timestamp * tick.numerator * NS_PER_S // tick.denominator for entry in self._index())
+        if not times:
+            return self._decoder.fps
+        dense = max(bisect_left(times, time + span) - place for place, time in enumerate(times))
+        return max(dense * NS_PER_S / span, self._decoder.fps)
+
+    def _index(self) -> list[Any]:
+        """The container's table of frames, where it has one of every frame (MP4 has, Matroska lists key frames only)."""
+        assert self._decoder is not None
+        stream = self._decoder.stream
+        entries = list(stream.index_entries)
+        return entries if stream.frames and len(entries) >= stream.frames else []
+
+    def shots(self) -> Iterator[Shot | Loss]:
+        """Frames at their due times (``realtime``), or at once.
+
+        Raises:
+            SourceEnded: after the last frame.
+            SourceUnavailable: the file broke.
+        """
+        assert self.start is not None, "the start is not known"
+        begun_ns = self._page.pass_begun_ns
+        while True:
+            self._page.pass_begun_ns = begun_ns
+            length_ns = 0
+            for item in self._one_pass(begun_ns):
+                if isinstance(item, Shot):
+                    length_ns = max(length_ns, item.media_ns - begun_ns)
+                    if not self._is_due(item):
+                        continue
+                yield item
+            if not self._is_looped or length_ns == 0:
+                raise SourceEnded(self._spec.name, "ended")
+            begun_ns += length_ns + self._last_period_ns(length_ns)
+            self.close()
+            self.open()
+
+    def _is_due(self, shot: Shot) -> bool:
+        """Wait for the frame's time; false for one that an earlier capture took, or that was due before we resumed."""
+        assert self.start is not None
+        if shot.media_ns < self._resume_ns:
+            return False
+        if not self._is_realtime:
+            return True
+        wait_ns = self.start.mono_ns + shot.media_ns - self._clock.monotonic_ns()
+        if self._is_catching_up and wait_ns < -CATCH_UP_NS:
+            return False
+        self._is_catching_up = False
+        if wait_ns > 0:
+            self._pulse(Position.WAITING)
+            self._stop.sleep(wait_ns / NS_PER_S)
+        return True
+
+    def _one_pass(self, begun_ns: int) -> Iterator[Shot | Loss]:
+        assert self._decoder is not None and self.start is not None
+        index, first_ns = -1, self._seek(begun_ns)
+        for item in self._decoder.frames():
+            index += 1
+            if isinstance(item, Loss):
+                yield item
+                continue
+            frame, facts = item
+            if self._recorded is not None:
+                time = self._recorded[index] if index < len(self._recorded) else None
+                if time is None:
+                    yield Loss("no_timestamp")
+                    continue
+                media_ns = time - self.start.origin_ns
+            else:
+                pts_ns = self._decoder.pts_ns(frame)
+                if pts_ns is None:
+                    yield Loss("decode_error")
+                    continue
+                first_ns = pts_ns if first_ns is None else first_ns
+                media_ns = pts_ns - first_ns
+            yield self._shot(frame, facts.is_key, begun_ns + media_ns)
+
+    def _seek(self, begun_ns: int) -> int | None:
+        """On resuming, go to the key frame before the position; returns the first frame's pts where it was skipped."""
+        assert self._decoder is not None and self._container is not None and self.start is not None
+        stream = self._decoder.stream
+        elapsed_ns = self._clock.monotonic_ns() - self.start.mono_ns if self._is_realtime else 0
+        target_ns = max(self._resume_ns, elapsed_ns) - begun_ns
+        if not self._is_catching_up or self._recorded is not None or target_ns <= 0 or stream.time_base is None:
+            return None
+        first = stream.start_time or 0
+        ticks = first + target_ns * stream.time_base.denominator // (stream.time_base.numerator * NS_PER_S)
+        self._container.seek(ticks, stream=stream)
+        return first * stream.time_base.numerator * NS_PER_S // stream.time_base.denominator
+
+    def _shot(self, frame: VideoFrame, is_key: bool, media_ns: int) -> Shot:
+        assert self.start is not None
+        due_mono_ns = self.start.mono_ns + media_ns
+        return Shot(
+            AvPicture(frame, self._spec.pixels, self._spec.size),
+            due_mono_ns if self._is_realtime else self._clock.monotonic_ns(),
+            media_ns,
+            self.start.utc_ns + media_ns,
+            "pts",
+            is_key,
+            media_ns=media_ns,
+        )
+
+    def _last_period_ns(self, length_ns: int) -> int:
+        """How long the last frame of a pass lasts, before the loop begins anew."""
+        assert self._decoder is not None
+        if self._recorded is not None and len(self._recorded) > 1:
+            return length_ns // (len(self._recorded) - 1)
+        return round(NS_PER_S / (float(self._decoder.stream.average_rate or 0) or self._decoder.fps))
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._container is not None:
+            self._container.close()
+            self._container = self._decoder = None

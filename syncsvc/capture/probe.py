@@ -1,0 +1,88 @@
+"""Opens each stream of a configuration once, in a process of its own, and says what it found."""
+
+import select
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from syncsvc.capture.spec import CaptureSpec
+from syncsvc.clock import SYSTEM_CLOCK
+from syncsvc.errors import SyncsvcError
+from syncsvc.lifecycle import StopToken
+from syncsvc.transport.page import StreamPage
+
+PROBE_TIMEOUT_S = 20.0
+
+
+def probe_streams(specs: Iterable[CaptureSpec]) -> Iterator[tuple[str, bool, str]]:
+    """Open every stream, all at the same time; yields ``(name, is_there, what was found)`` in the given order.
+
+    A process each, because an input that hangs inside libav can only be killed.
+    """
+    running = [(spec, _start(spec)) for spec in specs]
+    deadline_ns = SYSTEM_CLOCK.monotonic_ns() + round(PROBE_TIMEOUT_S * 1e9)
+    for spec, process in running:
+        left_s = max(0.0, (deadline_ns - SYSTEM_CLOCK.monotonic_ns()) / 1e9)
+        try:
+            out, _ = process.communicate(timeout=left_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            yield spec.name, False, f"no answer in {PROBE_TIMEOUT_S:.0f} s"
+            continue
+        yield spec.name, process.returncode == 0, out.strip() or f"broke with exit code {process.returncode}"
+
+
+def _start(spec: CaptureSpec) -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    process.stdin.write(msgspec.json.encode(spec).decode() + "\n")
+    process.stdin.flush()
+    return process
+
+
+def look(spec: CaptureSpec) -> str:
+    """Open the source and describe it.
+
+    Raises:
+        SyncsvcError: it is not there.
+    """
+    from syncsvc.capture.file import FileSource
+    from syncsvc.capture.process import make_source
+    from syncsvc.capture.source import Shot
+
+    page = StreamPage.create(spec.name)
+    source = make_source(spec, SYSTEM_CLOCK, lambda _: None, StopToken(), page)
+    try:
+        source.open()
+        found = f"{source.fps:.3f} frames/s declared"
+        if isinstance(source, FileSource):
+            return found
+        for shot in source.shots():
+            if isinstance(shot, Shot):
+                return f"{shot.picture.layout.width}x{shot.picture.layout.height}, {found}"
+        return found
+    finally:
+        source.close()
+        page.close()
+
+
+def main() -> int:
+    """Probe the stream whose specification comes on standard input."""
+    if not select.select([sys.stdin], [], [], PROBE_TIMEOUT_S)[0]:
+        return 1
+    try:
+        text = look(msgspec.json.decode(sys.stdin.readline(), type=CaptureSpec))
+    except SyncsvcError as error:
+        sys.stdout.write(f"{getattr(error, 'problem', error)}\n")
+        return 1
+    sys.stdout.write(f"{text}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""The capture process of one stream: its loop, its pulse, its end.
+
+Started by the daemon as ``python -m syncsvc.capture.process CHANNEL_FD PARENT_PID NAME``; everything else, the URL
+included, comes over the channel. Exit codes: 0 ended or stopped, 75 the source is not there (now), 78 refused.
+"""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+
+import msgspec
+
+from syncsvc.capture.feed import Feed
+from syncsvc.capture.source import Pulse, Source
+from syncsvc.capture.spec import CaptureSpec, RingPlan, Start
+from syncsvc.clock import SYSTEM_CLOCK, Clock
+from syncsvc.errors import ConfigError, LinkClosed, MemoryShortage, SourceEnded, SourceUnavailable
+from syncsvc.lifecycle import StopToken, die_with_parent
+from syncsvc.observe import logs
+from syncsvc.transport.channel import Channel
+from syncsvc.transport.link import LinkWriter
+from syncsvc.transport.page import Position, StreamPage
+
+EX_UNAVAILABLE = 75
+EX_CONFIG = 78
+BEAT_S = 0.5
+
+log = logging.getLogger(__name__)
+
+
+class CaptureProcess:
+    """One run of a source, from opening it to its end."""
+
+    def __init__(self, channel: Channel, spec: CaptureSpec, page: StreamPage, link: LinkWriter) -> None:
+        self._channel, self._spec, self._page, self._link = channel, spec, page, link
+        self._clock = SYSTEM_CLOCK
+        self._stop = StopToken()
+        self._start: Start | None = None
+        self._started = threading.Event()
+        self._feed = Feed(spec, link, page, self._clock, self._stop)
+
+    def run(self) -> int:
+        """Capture until the end; the return value is the exit code."""
+        self._pulse(Position.STARTING)
+        threading.Thread(target=self._listen, name="channel", daemon=True).start()
+        feed = self._feed
+        source: Source | None = None
+        try:
+            source = make_source(self._spec, self._clock, self._pulse, self._stop, self._page)
+            source.open()
+            self._await_start(source)
+            feed.fps = source.fps
+            for shot in source.shots():
+                if self._stop.is_set:
+                    break
+                feed.take(shot)
+            feed.end(is_over=False)
+        except SourceEnded:
+            feed.end(is_over=True)
+            self._tell("ended", "")
+        except SourceUnavailable as error:
+            feed.end(is_over=False)
+            self._tell("unavailable", error.problem)
+            return EX_UNAVAILABLE
+        except (MemoryShortage, ConfigError, ImportError) as error:
+            self._tell("refused", str(error))
+            return EX_CONFIG
+        except LinkClosed:
+            return EX_UNAVAILABLE  # the receiver died: the daemon starts both of us again
+        finally:
+            if source is not None:
+                source.close()
+        return 0
+
+    def _pulse(self, position: Position) -> None:
+        self._page.at(position, self._clock.monotonic_ns())
+
+    def _tell(self, kind: str, problem: str) -> None:
+        try:
+            self._channel.send({"type": kind, "problem": logs.redact(problem)})
+        except LinkClosed:
+            log.debug("nobody listens")
+
+    def _await_start(self, source: Source) -> None:
+        """Recordings begin together: say that we are ready, and wait for the word."""
+        from syncsvc.capture.file import FileSource
+
+        if not isinstance(source, FileSource):
+            self._tell("open", "")
+            return
+        self._channel.send({"type": "ready", "origin_ns": source.origin_ns})
+        self._pulse(Position.WAITING)
+        self._started.wait()
+        if self._start is not None:
+            source.start = self._start
+        else:
+            raise SourceUnavailable(self._spec.name, "was stopped before its start")
+
+    def _listen(self) -> None:
+        """Beat, and hear the daemon; without a daemon there is nothing to do here."""
+        while True:
+            self._page.beat_mono_ns = self._clock.monotonic_ns()
+            try:
+                word = self._channel.receive(BEAT_S)
+            except LinkClosed:
+                os._exit(1)
+            if word is None:
+                continue
+            message = word[0]
+            if message["type"] == "start":
+                self._start = msgspec.convert(message["start"], Start)
+                self._started.set()
+            elif message["type"] == "ring":
+                self._feed.replan(RingPlan(message["span_ns"]))
+            elif message["type"] == "stop":
+                self._stop.set()
+                self._started.set()
+
+
+def make_source(spec: CaptureSpec, clock: Clock, pulse: Pulse, stop: StopToken, page: StreamPage) -> Source:
+    """The source for a kind; imports what that kind needs and no more."""
+    match spec.kind:
+        case "file":
+            from syncsvc.capture.file import FileSource
+
+            return FileSource(spec, clock, pulse, stop, page)
+        case "synthetic":
+            from syncsvc.capture.synthetic import SyntheticSource
+
+            return SyntheticSource(spec, clock, pulse, stop)
+        case "v4l2":
+            from syncsvc.capture.v4l2 import V4l2Source
+
+            return V4l2Source(spec, clock, pulse)
+        case _:
+            from syncsvc.capture.network import NetworkSource
+
+            return NetworkSource(spec, clock, pulse)
+
+
+def main(arguments: list[str]) -> int:
+    """Take over from the daemon: ``CHANNEL_FD PARENT_PID NAME``."""
+    channel_fd, parent = int(arguments[0]), int(arguments[1])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the daemon's to handle
+    die_with_parent(parent)
+    channel = Channel.of(channel_fd)
+    first = channel.receive(None)
+    assert first is not None, "receive without a time-out waits"
+    message, (page_fd, pipe_fd, lease_fd) = first
+    spec = msgspec.convert(message["spec"], CaptureSpec)
+    logs.configure(f"capture {spec.name}", message["secrets"])
+    return CaptureProcess(channel, spec, StreamPage(page_fd), LinkWriter(pipe_fd, socket.socket(fileno=lease_fd))).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

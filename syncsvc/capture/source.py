@@ -1,0 +1,75 @@
+"""What every kind of source gives the capture's loop: shots in capture order, and losses by cause."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syncsvc.layout import Layout
+from syncsvc.transport.page import Position
+
+Pulse = Callable[[Position], None]
+"""Says where the loop stands, for the supervisor."""
+
+
+class Picture(Protocol):
+    """Pixels that wait to be put into a slot."""
+
+    layout: Layout
+
+    def write(self, slot: NDArray[np.uint8]) -> None:
+        """Write the packed payload, ``(layout.size_bytes,)`` uint8, without a copy on the way."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One decoded frame and what is known of its time (see ``Observation``); ``media_ns`` is a recording's position."""
+
+    picture: Picture
+    arrival_mono_ns: int
+    pts_ns: int | None = None
+    stamp_ns: int | None = None
+    stamp_kind: Literal["", "pts", "rtcp", "kernel"] = ""
+    is_key: bool = False
+    sender_report: tuple[int, int] | None = None
+    media_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A frame that was captured and cannot be shown."""
+
+    cause: str
+
+
+class Source(Protocol):
+    """One stream of shots; opened, read and closed by one thread."""
+
+    def open(self) -> None:
+        """Connect, or open the device or the file.
+
+        Raises:
+            SourceUnavailable: it is not there (now).
+        """
+        ...
+
+    @property
+    def fps(self) -> float:
+        """The rate that the ring must carry: declared, or a guess on the high side."""
+        ...
+
+    def shots(self) -> Iterator[Shot | Loss]:
+        """Everything from now on, in capture order.
+
+        Raises:
+            SourceUnavailable: the connection broke, or nothing came for the read timeout.
+            SourceEnded: a recording came to its end.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of it, from the thread that reads."""
+        ...

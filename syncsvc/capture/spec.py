@@ -1,0 +1,43 @@
+"""What one capture process is told: the only message that carries the stream's URL."""
+
+from math import ceil
+from typing import Any
+
+import msgspec
+
+from syncsvc.clock import NS_PER_S
+
+
+class RingPlan(msgspec.Struct, frozen=True):
+    """How long a frame may have to wait for its batch: window, latency budget, two skews and a quarter second."""
+
+    span_ns: int
+
+    def slots(self, fps: float) -> int:
+        """Slots that a stream of this rate needs, and four to work with."""
+        return ceil(fps * self.span_ns / NS_PER_S) + 4
+
+
+class CaptureSpec(msgspec.Struct, frozen=True):
+    """One stream, as its capture needs it; ``options`` belong to the kind."""
+
+    name: str
+    kind: str
+    url: str
+    pixels: str
+    size: tuple[int, int] | None
+    ring: RingPlan
+    options: dict[str, Any]
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether a full ring pauses the reader (recordings played ``asap``) instead of costing a frame."""
+        return bool(self.options.get("pace") == "asap")
+
+
+class Start(msgspec.Struct, frozen=True):
+    """When the recordings begin: ``origin_ns`` of their recorded times is ``utc_ns``, at ``mono_ns`` of this host."""
+
+    utc_ns: int
+    mono_ns: int
+    origin_ns: int

@@ -1,0 +1,116 @@
+"""Frames made in process, with the true time burned in: for tests, and for trying things out without a camera.
+
+The instants of capture are the multiples of the frame period in UTC, moved by ``phase_ms``; the stamp is the true time
+as a clock with ``offset_ms`` and ``drift_ppm`` reads it; delivery is late by ``latency_ms`` and exponential
+``jitter_ms``, in order.
+"""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syncsvc import barcode
+from syncsvc.capture.source import Loss, Pulse, Shot
+from syncsvc.capture.spec import CaptureSpec
+from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
+from syncsvc.layout import Layout, planes_i420
+from syncsvc.lifecycle import StopToken
+from syncsvc.transport.page import Position
+
+
+class SyntheticPicture:
+    """A grey slope, a block that moves, and a barcode over both."""
+
+    __slots__ = ("_base", "_counter", "_stream_id", "_time_us", "layout")
+
+    def __init__(self, layout: Layout, base: NDArray[np.uint8], stream_id: int, counter: int, time_us: int) -> None:
+        self.layout, self._base = layout, base
+        self._stream_id, self._counter, self._time_us = stream_id, counter, time_us
+
+    def write(self, slot: NDArray[np.uint8]) -> None:
+        """Draw straight into the slot."""
+        width, height = self.layout.width, self.layout.height
+        if self.layout.format == "i420":
+            luma, *chroma = planes_i420(slot, width, height)
+            for plane in chroma:
+                plane.fill(128)
+            self._draw(luma)
+        elif self.layout.format == "gray8":
+            self._draw(slot.reshape(height, width))
+        else:
+            grey = np.empty((height, width), np.uint8)
+            self._draw(grey)
+            slot.reshape(height, width, 3)[:] = grey[:, :, None]
+
+    def _draw(self, luma: NDArray[np.uint8]) -> None:
+        np.copyto(luma, self._base)
+        height, width = luma.shape
+        side = max(2, height // 8)
+        left = self._counter * 7 % max(1, width - side)
+        luma[height - side :, left : left + side] = 235
+        barcode.draw(luma, self._stream_id, self._counter, self._time_us)
+
+
+class SyntheticSource:
+    """A generator of barcoded frames on the host's clock."""
+
+    def __init__(self, spec: CaptureSpec, clock: Clock, pulse: Pulse, stop: StopToken) -> None:
+        self._spec, self._clock, self._pulse, self._stop = spec, clock, pulse, stop
+        self._options = spec.options["spec"]
+        self._random = Random(self._options["seed"])
+
+    def open(self) -> None:
+        """Draw the background once."""
+        width, height = self._spec.size or (self._options["width"], self._options["height"])
+        self._layout = Layout(self._spec.pixels, width, height, "full")  # type: ignore[arg-type]  # checked at load
+        rows, columns = np.mgrid[0:height, 0:width]
+        self._base = (64 + 96 * (rows / height + columns / width) / 2).astype(np.uint8)
+
+    @property
+    def fps(self) -> float:
+        """The configured rate."""
+        return float(self._options["fps"])
+
+    def shots(self) -> Iterator[Shot | Loss]:
+        """Frames for ever, each when its delivery is due."""
+        options = self._options
+        rate = Fraction(options["fps"]).limit_denominator(100_000)
+        phase_ns = round(options["phase_ms"] * NS_PER_MS)
+        stall = options["stall"]
+        begun_utc = self._clock.utc_ns()
+        offset_ns = begun_utc - self._clock.monotonic_ns()  # the true time is the host's at the start, then unstepped
+        counter = (begun_utc - phase_ns) * rate.numerator // (NS_PER_S * rate.denominator) + 1
+        number, last_due = 0, 0
+        while not self._stop.is_set:
+            true_ns = counter * NS_PER_S * rate.denominator // rate.numerator + phase_ns
+            due_ns = max(last_due, true_ns - offset_ns + self._delay_ns(true_ns - begun_utc, stall))
+            self._pulse(Position.WAITING)
+            self._stop.sleep((due_ns - self._clock.monotonic_ns()) / NS_PER_S)
+            last_due = due_ns
+            counter, number = counter + 1, number + 1
+            if self._random.random() < options["drop"]:
+                continue
+            error_ns = options["offset_ms"] * NS_PER_MS + options["drift_ppm"] * 1e-6 * (true_ns - begun_utc)
+            picture = SyntheticPicture(
+                self._layout, self._base, self._options["seed"] & 255, number - 1, true_ns // 1000
+            )
+            arrival_ns = self._clock.monotonic_ns()
+            yield Shot(picture, arrival_ns, true_ns - begun_utc, true_ns + round(error_ns), "pts", True)
+
+    def _delay_ns(self, elapsed_ns: int, stall: tuple[float, float] | None) -> int:
+        delay_ms = self._options["latency_ms"]
+        if self._options["jitter_ms"]:
+            delay_ms += min(self._random.expovariate(1 / self._options["jitter_ms"]), 10 * self._options["jitter_ms"])
+        delay_ns = delay_ms * NS_PER_MS
+        if stall:
+            every_s, for_s = stall
+            into_s = elapsed_ns / NS_PER_S % every_s
+            if elapsed_ns >= every_s * NS_PER_S:
+                delay_ns += max(0.0, for_s - into_s) * NS_PER_S
+        return int(delay_ns)
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,75 @@
+"""The commands about the configuration file: is it right, and what may it hold."""
+
+import json
+
+import click
+
+from syncsvc.config.loader import load
+from syncsvc.config.models import Config, FileStream, Group, RtspStream, StreamKeys
+from syncsvc.config.schema import user_schema
+from syncsvc.config.urls import redact_url
+from syncsvc.observe.logs import one_line, redact
+
+
+@click.command(epilog="Example: syncsvc check --probe configs/two-cameras.yaml")
+@click.argument("config")
+@click.option("--probe", is_flag=True, help="Also open each stream once; exit 1 when one does not answer.")
+def check(config: str, probe: bool) -> None:
+    """Validate CONFIG and print what it means.
+
+    Exit code 0 when it is valid; 78, and one line that names the key, when it is not.
+    """
+    valid = load(config)
+    click.echo("\n".join(summary(config, valid)))
+    if probe and not _probe(valid):
+        click.get_current_context().exit(1)
+
+
+@click.command(epilog="Example: syncsvc schema > syncsvc.schema.json")
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors and other tools."""
+    click.echo(json.dumps(user_schema(), indent=2))
+
+
+def summary(name: str, config: Config) -> list[str]:
+    """What a configuration means, in a few lines without passwords."""
+    lines = [f"{one_line(name)}: valid", "streams"]
+    width = max(map(len, (*config.streams, *config.groups)))
+    lines += [f"  {stream:{width}}  {_stream_line(keys)}" for stream, keys in config.streams.items()]
+    lines.append("groups")
+    lines += [f"  {group:{width}}  {_group_line(keys)}" for group, keys in config.groups.items()]
+    unused = [name for name in config.streams if not any(name in group.streams for group in config.groups.values())]
+    if unused:
+        lines.append(f"  in no group: {', '.join(unused)}")
+    lines.append(f"publish  live {config.publish.live}, control {config.publish.control}")
+    lines.append(f"http     {config.http.bind if config.http else 'off'}")
+    return lines
+
+
+def _stream_line(stream: StreamKeys) -> str:
+    parts = [stream.pixels, f"{stream.size[0]}x{stream.size[1]}" if stream.size else "size as it comes"]
+    if isinstance(stream, RtspStream):
+        parts.insert(0, stream.transport)
+    if isinstance(stream, FileStream):
+        parts.insert(0, stream.pace + (", looped" if stream.loop else ""))
+    return f"{one_line(redact_url(stream.url))}  ({', '.join(parts)})"
+
+
+def _group_line(group: Group) -> str:
+    driver = f"reference {group.reference}" if group.reference else "driven by the slowest stream"
+    return (
+        f"{', '.join(group.streams)}  (window {group.window_ms} ms, skew <= {group.max_skew_ms:g} ms, "
+        f"latency <= {group.max_latency_ms:g} ms, {driver})"
+    )
+
+
+def _probe(config: Config) -> bool:
+    from syncsvc.capture.probe import probe_streams  # loads the capture engine, which plain validation does not need
+    from syncsvc.service.plan import capture_spec
+
+    specs = [capture_spec(name, stream, config) for name, stream in config.streams.items()]
+    all_ok = True
+    for name, ok, text in probe_streams(specs):
+        click.echo(f"probe  {name}: {'ok' if ok else 'FAILED'}: {one_line(redact(text))}")
+        all_ok = all_ok and ok
+    return all_ok

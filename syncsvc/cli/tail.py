@@ -1,0 +1,88 @@
+"""The command that shows what a daemon sends, one line per batch: for eyes, and with ``--json`` for programs."""
+
+import json
+import os
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from syncsvc.client.subscriber import Subscriber
+from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK
+from syncsvc.errors import SubscriptionEnded, UsageError
+from syncsvc.model import FrameBatch, Gap
+
+
+@click.command(epilog="Example: syncsvc tail tcp://127.0.0.1:5555 --group lobby --count 10")
+@click.argument("endpoint")
+@click.option("--group", metavar="G", help="Only this group; without it, all.")
+@click.option("--count", metavar="N", type=click.IntRange(min=1), help="Stop after N batches.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line: the header of docs/protocol.md.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Stop with exit code 1 when no batch comes for this long.",
+)
+def tail(endpoint: str, group: str | None, count: int | None, as_json: bool, timeout_s: float | None) -> None:
+    """Print one line per batch of the daemon whose `publish.live` is ENDPOINT.
+
+    It ends after N batches, when every stream of the daemon has ended, or with Ctrl-C. Batches that never came show
+    as lines of their own (with --json on stderr).
+    """
+    try:
+        with Subscriber(endpoint, group, gaps="yield") as batches:
+            _follow(batches, count, as_json, timeout_s)
+    except UsageError as error:
+        raise click.UsageError(str(error)) from error
+    except TimeoutError as error:
+        click.echo(f"syncsvc: {endpoint}: {error}", err=True)
+        click.get_current_context().exit(1)
+    except BrokenPipeError:  # the reader of our lines left, as `head` does: nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (KeyboardInterrupt, SubscriptionEnded):  # the two usual ends
+        pass
+
+
+def _follow(batches: Subscriber[FrameBatch | Gap], count: int | None, as_json: bool, timeout_s: float | None) -> None:
+    left = count
+    while left is None or left > 0:
+        item = batches.receive(timeout_s)
+        if isinstance(item, Gap):
+            _print(gap_line(item), to_stderr=as_json)
+            continue
+        if as_json:
+            _print(json.dumps(batches.header, separators=(",", ":")))
+        else:
+            _print(batch_line(item, SYSTEM_CLOCK.utc_ns()))
+        left = None if left is None else left - 1
+
+
+def _print(line: str, to_stderr: bool = False) -> None:
+    # Each line leaves at once: somebody may be waiting for it at the other end of a pipe.
+    print(line, file=sys.stderr if to_stderr else sys.stdout, flush=True)
+
+
+def batch_line(batch: FrameBatch, now_ns: int) -> str:
+    """One batch for eyes: window, number, sets, frames, spread (median/widest), age since the window's end, missing."""
+    start = datetime.fromtimestamp(batch.window_start_ns // NS_PER_S, UTC)
+    fraction_ms = batch.window_start_ns % NS_PER_S // NS_PER_MS
+    frames = " ".join(f"{name}:{len(found)}" for name, found in batch.frames.items())
+    parts = [f"{start:%H:%M:%S}.{fraction_ms:03}", f"{batch.group} #{batch.seq}", f"{len(batch.sets)} sets", frames]
+    if batch.sets:
+        spreads = sorted(s.spread_ns for s in batch.sets)
+        parts.append(f"spread {_ms(spreads[(len(spreads) - 1) // 2])}/{_ms(spreads[-1])} ms")
+    parts.append(f"age {(now_ns - batch.window_end_ns) // NS_PER_MS} ms")
+    parts.append("missing " + " ".join(f"{name}:{why}" for name, why in batch.missing.items()) if batch.missing else "")
+    return "  ".join(part for part in parts if part)
+
+
+def gap_line(gap: Gap) -> str:
+    """One gap for eyes."""
+    number = gap.last_seq - gap.first_seq + 1
+    return f"gap  {gap.group} #{gap.first_seq}-#{gap.last_seq}  {number} missed  {gap.reason}"
+
+
+def _ms(spread_ns: int) -> str:
+    return f"{spread_ns / NS_PER_MS:.1f}"

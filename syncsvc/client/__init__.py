@@ -1,0 +1,1 @@
+"""What a user's program runs: it subscribes, makes every missed batch visible, and turns payloads into pictures."""

@@ -1,0 +1,152 @@
+"""Decides what a received message means for the user: a batch, a gap, the end, or nothing. No socket, no clock."""
+
+import re
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from syncsvc.errors import UsageError, WireError
+from syncsvc.model import FrameBatch, Gap
+from syncsvc.wire import BATCH_PREFIX, STATUS_TOPIC, batch_topic, decode_batch, decode_header, decode_status
+
+_GROUP = re.compile(r"[a-z0-9_-]{1,64}")
+
+
+@dataclass(slots=True)
+class Stats:
+    """What one subscriber has seen so far; the numbers only rise."""
+
+    received: int = 0
+    """Batches handed out."""
+    gaps: Counter[str] = field(default_factory=Counter)
+    """Holes by reason: ``lost`` within an epoch, ``restarted`` at the start of a new one."""
+    missed: int = 0
+    """Batches in those holes."""
+    epochs: int = 0
+    """Epochs met, over all groups."""
+    invalid: int = 0
+    """Messages that do not follow the protocol."""
+    ignored: Counter[str] = field(default_factory=Counter)
+    """Messages set aside: ``duplicate``, ``old_epoch``, ``other_group``."""
+
+
+class SequenceTracker:
+    """Follows ``(run_id, epoch, seq)`` of each group.
+
+    Guarantees:
+        * What is admitted rises in ``(epoch, seq)``, strictly, per group.
+        * Within an epoch, admitted batches and gaps together name every ``seq`` from the first admitted one on, once.
+        * A later epoch of a group is complete from ``seq`` 0 on, by batches and gaps.
+        * The first batch of a group makes no gap.
+    """
+
+    def __init__(self) -> None:
+        self._next: dict[str, tuple[int, str, int]] = {}
+
+    def epoch_of(self, group: str) -> int:
+        """The group's epoch; -1 before its first batch."""
+        return self._next[group][0] if group in self._next else -1
+
+    def admit(self, group: str, run_id: str, epoch: int, seq: int) -> tuple[str, Gap | None]:
+        """Whether a batch is news, and what is missing before it.
+
+        Returns:
+            ``("", gap)`` when it is, with the gap before it or None; otherwise why not: ``duplicate`` or ``old_epoch``.
+        """
+        gap: Gap | None = None
+        if group in self._next:
+            known, known_run, expected = self._next[group]
+            if epoch < known or (epoch == known and run_id != known_run):
+                return "old_epoch", None  # two daemons never share an epoch: the one followed first keeps it
+            if epoch > known:
+                gap = Gap(0, seq - 1, "restarted", group) if seq > 0 else None
+            elif seq < expected:
+                return "duplicate", None
+            elif seq > expected:
+                gap = Gap(expected, seq - 1, "lost", group)
+        self._next[group] = (epoch, run_id, seq + 1)
+        return "", gap
+
+
+class Inbox:
+    """Messages in, batches and gaps out, in order; the core that both subscribers share.
+
+    Args:
+        group: the one to keep; None keeps all. ZeroMQ matches prefixes, so messages of others come in too.
+        yields_gaps: hand gaps out; otherwise they are only counted.
+    """
+
+    def __init__(self, group: str | None, yields_gaps: bool) -> None:
+        if group is not None and not _GROUP.fullmatch(group):
+            raise UsageError(f"group {group!r}: a name matches [a-z0-9_-]{{1,64}}")
+        self.stats = Stats()
+        self.has_frames = False
+        """Whether any batch brought frames, that is, whether the service has begun."""
+        self.topic = BATCH_PREFIX if group is None else batch_topic(group)
+        """The one subscription to make at first."""
+        self._exact = group is not None
+        self._yields_gaps = yields_gaps
+        self._tracker = SequenceTracker()
+        self._ready: deque[tuple[FrameBatch | Gap, bytes]] = deque()
+        self._epoch = -1
+        self._is_over = False
+        self._header = b""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the service has ended and everything before its end was taken."""
+        return self._is_over and not self._ready
+
+    def feed(self, parts: Sequence[Any]) -> None:
+        """Take in one message: ``[topic, header, *payloads]``, each a readable buffer. Never raises for its content."""
+        topic = bytes(parts[0])
+        try:
+            if topic == STATUS_TOPIC:
+                self._feed_status(parts)
+            elif topic == self.topic or not self._exact:
+                self._feed_batch(parts)
+            else:
+                self.stats.ignored["other_group"] += 1
+        except WireError:
+            self.stats.invalid += 1
+
+    def take(self) -> FrameBatch | Gap | None:
+        """The next item; None when nothing is there."""
+        if not self._ready:
+            return None
+        item, header = self._ready.popleft()
+        if isinstance(item, FrameBatch):
+            self._header = header
+            self.stats.received += 1
+        return item
+
+    def header(self) -> dict[str, Any]:
+        """The header of the batch that was taken last; empty before the first."""
+        return decode_header(self._header) if self._header else {}
+
+    def _feed_status(self, parts: Sequence[Any]) -> None:
+        if len(parts) != 2:
+            raise WireError(f"status: {len(parts)} parts, not 2")
+        status = decode_status(parts[1])
+        if status.epoch < self._epoch:
+            self.stats.ignored["old_epoch"] += 1
+        elif status.state == "ended":
+            self._is_over = True
+
+    def _feed_batch(self, parts: Sequence[Any]) -> None:
+        batch = decode_batch(parts)
+        known = self._tracker.epoch_of(batch.group)
+        refusal, gap = self._tracker.admit(batch.group, batch.run_id, batch.epoch, batch.seq)
+        if refusal:
+            self.stats.ignored[refusal] += 1
+            return
+        self.stats.epochs += batch.epoch > known
+        self._epoch = max(self._epoch, batch.epoch)
+        self.has_frames = self.has_frames or any(batch.frames.values())
+        if gap is not None:
+            self.stats.gaps[gap.reason] += 1
+            self.stats.missed += gap.last_seq - gap.first_seq + 1
+            if self._yields_gaps:
+                self._ready.append((gap, b""))
+        self._ready.append((batch, bytes(parts[1])))

@@ -1,0 +1,336 @@
+"""The configuration as frozen values: every key, its default, its bounds and one line of why, in one place.
+
+The JSON Schema, the messages and ``configs/reference.yaml`` all follow from these models; tests hold them together.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from syncsvc.config.messages import show
+from syncsvc.config.urls import RefusedError, endpoint, host_and_port, redact_url, secrets_in
+from syncsvc.errors import ConfigError
+
+NAME_PATTERN: Final = "^[a-z0-9_-]{1,64}$"
+MIN_BARCODE_WIDTH: Final = 160  # five pixels for each of the barcode's 32 columns
+
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+Side = Annotated[int, Field(ge=16, le=8192)]
+Pixels = Literal["i420", "bgr24", "gray8"]
+Shift = Annotated[float, Field(ge=-86_400_000, le=86_400_000)]
+
+
+def refused(found: str, allowed: str, *path: str | int) -> PydanticCustomError:
+    """A rule was broken at ``path`` below the model; the loader makes one line of it."""
+    return PydanticCustomError(
+        "refused", "found {found}; allowed: {allowed}", {"found": found, "allowed": allowed, "path": list(path)}
+    )
+
+
+def _endpoint(text: str) -> str:
+    try:
+        endpoint(text)
+    except RefusedError as problem:
+        raise refused(problem.found, problem.allowed) from None
+    return text
+
+
+def _bind(text: str) -> str:
+    try:
+        host_and_port(text, "HOST:PORT on loopback, for example 127.0.0.1:8080 (port 0 takes a free one)")
+    except RefusedError as problem:
+        raise refused(problem.found, problem.allowed) from None
+    return text
+
+
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Bind = Annotated[str, AfterValidator(_bind)]
+
+
+class Model(BaseModel):
+    """Frozen, strict, closed; its errors never quote the input, which may hold a password."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )
+
+
+class StreamKeys(Model):
+    """The keys that every stream has."""
+
+    from_url: ClassVar[frozenset[str]] = frozenset({"kind"})
+    """Fields that the URL decides; they are no keys of the file."""
+
+    url: Annotated[str, Field(min_length=1, max_length=4096)]
+    """Where the frames come from; the scheme decides the kind: rtsp, rtsps, http, https, file, v4l2, synthetic."""
+    pixels: Pixels = "i420"
+    """Payload format of the frames; jpeg and encoded come with a later version."""
+    size: Annotated[tuple[Side, Side], Field(strict=False)] | None = None
+    """Null keeps the camera's size; [width, height] scales in the capture process."""
+    latency_ms: Annotated[float, Field(ge=0, le=60_000)] = 0.0
+    """Known constant latency from exposure to wire, subtracted from modelled and arrival stamps."""
+    stall_after_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 3000
+    """Silence after which the stream counts as stalled and no longer holds its groups back."""
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, redact_url(value) if name == "url" else value
+
+
+class RtspStream(StreamKeys):
+    """An RTSP camera."""
+
+    kind: Literal["rtsp"] = "rtsp"
+    transport: Literal["tcp", "udp"] = "tcp"
+    """How RTP travels: tcp interleaves it with RTSP and loses nothing, udp loses rather than waits."""
+    clock: Literal["auto", "rtcp", "arrival"] = "auto"
+    """The clock that stamps the frames; auto takes the best one that proves plausible."""
+
+
+class HttpStream(StreamKeys):
+    """MPEG-TS or MJPEG over HTTP."""
+
+    kind: Literal["http"] = "http"
+    clock: Literal["auto", "arrival"] = "auto"
+    """The clock that stamps the frames; auto takes the best one that proves plausible."""
+
+
+class FileStream(StreamKeys):
+    """A recording."""
+
+    from_url: ClassVar[frozenset[str]] = frozenset({"kind", "path"})
+
+    kind: Literal["file"] = "file"
+    path: Path
+    pace: Literal["realtime", "asap"] = "realtime"
+    """realtime plays as recorded, all files of a group from one instant; asap plays as fast as can be."""
+    loop: bool = False
+    """Whether the recording begins again at its end."""
+    timestamps: Path | None = None
+    """CSV with the columns stream, frame, time_s: the capture times as recorded; relative to this file."""
+    clock: Literal["auto", "arrival", "pts"] = "auto"
+    """The clock that stamps the frames; pts takes the media's own stamps as they are."""
+
+
+class V4l2Stream(StreamKeys):
+    """A local camera; what the URL leaves out, the driver decides."""
+
+    from_url: ClassVar[frozenset[str]] = frozenset({"kind", "device", "fps", "device_size", "fourcc"})
+
+    kind: Literal["v4l2"] = "v4l2"
+    device: Path
+    fps: Annotated[float, Field(gt=0, le=1000)] | None = None
+    device_size: Annotated[tuple[Side, Side], Field(strict=False)] | None = None
+    fourcc: Annotated[str, StringConstraints(pattern="^[A-Za-z0-9]{4}$")] | None = None
+    clock: Literal["auto", "arrival"] = "auto"
+    """The clock that stamps the frames; auto takes the kernel's stamp where there is one."""
+
+
+class SyntheticSpec(Model):
+    """What a generated stream is like; every default means "no fault"."""
+
+    fps: Annotated[float, Field(gt=0, le=1000)] = 25.0
+    width: Annotated[int, Field(ge=MIN_BARCODE_WIDTH, le=8192)] = 640
+    height: Annotated[int, Field(ge=32, le=8192)] = 360
+    offset_ms: Shift = 0.0
+    """Error of the stamps: stamp less true time."""
+    drift_ppm: Annotated[float, Field(ge=-100_000, le=100_000)] = 0.0
+    """Rate error of the stamps."""
+    jitter_ms: Annotated[float, Field(ge=0, le=60_000)] = 0.0
+    """Spread of the random delay between capture and arrival."""
+    latency_ms: Annotated[float, Field(ge=0, le=60_000)] = 0.0
+    """Constant delay between capture and arrival."""
+    phase_ms: Shift = 0.0
+    """Shift of the frame grid against whole seconds."""
+    drop: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Fraction of the frames that are lost before capture."""
+    stall: tuple[Annotated[float, Field(gt=0, le=86_400)], Annotated[float, Field(gt=0, le=86_400)]] | None = None
+    """(every, for) in seconds: how often the stream falls silent, and for how long."""
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 1
+    """Same seed, same faults."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "SyntheticSpec":
+        if self.height * 8 < self.width:
+            raise refused(
+                f"size={self.width}x{self.height}", "a height of at least an eighth of the width, for the barcode"
+            )
+        if self.stall is not None and self.stall[1] >= self.stall[0]:
+            raise refused(f"stall={self.stall[0]:g}:{self.stall[1]:g}", "a second number smaller than the first")
+        return self
+
+
+class SyntheticStream(StreamKeys):
+    """Barcoded frames, made in the capture process."""
+
+    from_url: ClassVar[frozenset[str]] = frozenset({"kind", "spec"})
+
+    kind: Literal["synthetic"] = "synthetic"
+    spec: SyntheticSpec = SyntheticSpec()
+    clock: Literal["auto", "arrival", "pts"] = "auto"
+    """The clock that stamps the frames; auto is pts here."""
+
+    @model_validator(mode="after")
+    def _stall_outlasts_a_frame(self) -> "SyntheticStream":
+        if self.stall_after_ms * self.spec.fps <= 1000:
+            raise refused(
+                f"{self.stall_after_ms}", f"more than one frame's {1000 / self.spec.fps:g} ms", "stall_after_ms"
+            )
+        return self
+
+
+Stream = Annotated[RtspStream | HttpStream | FileStream | V4l2Stream | SyntheticStream, Field(discriminator="kind")]
+STREAM_MODELS: Final[Mapping[str, type[StreamKeys]]] = {
+    "rtsp": RtspStream,
+    "http": HttpStream,
+    "file": FileStream,
+    "v4l2": V4l2Stream,
+    "synthetic": SyntheticStream,
+}
+
+
+class Group(Model):
+    """Streams that are synchronized with each other."""
+
+    streams: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+    """Members, in the order that sets list them."""
+    window_ms: Annotated[int, Field(ge=1, le=60_000)] = 1000
+    """Length of a batch's window; windows are [k*window, (k+1)*window) in UTC."""
+    max_skew_ms: Annotated[float, Field(ge=0, lt=60_000)] = 40.0
+    """Widest spread of one set, smaller than the window."""
+    max_latency_ms: Annotated[float, Field(gt=0, le=60_000)] = 500.0
+    """A batch leaves at most this long after its window ends, whoever is missing."""
+    reference: str | None = None
+    """Stream that drives the sets; null takes the one with the fewest frames in the window."""
+    late: Literal["topic", "drop"] = "topic"
+    """What happens to frames whose window has closed: sent on late/GROUP, or only counted."""
+
+    @field_validator("streams")
+    @classmethod
+    def _unique(cls, streams: tuple[str, ...]) -> tuple[str, ...]:
+        for index, name in enumerate(streams):
+            if name in streams[:index]:
+                raise refused(f"'{name}' twice", "each stream once", index)
+        return streams
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Group":
+        if self.max_skew_ms >= self.window_ms:
+            raise refused(f"{self.max_skew_ms:g}", f"less than window_ms, which is {self.window_ms}", "max_skew_ms")
+        if self.reference is not None and self.reference not in self.streams:
+            raise refused(f"'{self.reference}'", f"null or a stream of this group: {_some(self.streams)}", "reference")
+        return self
+
+
+class Publish(Model):
+    """Where batches leave."""
+
+    live: Endpoint = "tcp://127.0.0.1:5555"
+    """XPUB endpoint of batches: tcp://HOST:PORT on loopback, or ipc:///path."""
+    control: Endpoint = "tcp://127.0.0.1:5556"
+    """ROUTER endpoint of hello and status: tcp://HOST:PORT on loopback, or ipc:///path."""
+    history: Annotated[int, Field(ge=0, le=10_000)] = 8
+    """Batches per group kept for resuming subscribers."""
+    wait_for: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Subscriptions on live to wait for before file streams start (recordings, tests)."""
+
+
+class Http(Model):
+    """Health, metrics and status over HTTP."""
+
+    bind: Bind = "127.0.0.1:8080"
+    """HOST:PORT on loopback; port 0 takes a free one."""
+
+
+class Config(Model):
+    """One daemon's configuration."""
+
+    streams: Annotated[Mapping[Name, Stream], Field(min_length=1)]
+    """The sources, by name."""
+    groups: Annotated[Mapping[Name, Group], Field(min_length=1, default_factory=dict)]
+    """What is synchronized with what; left out: one group "all" with every stream."""
+    publish: Publish = Publish()
+    http: Http | None = Http()
+    """Null switches it off."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_group_by_default(cls, values: Any) -> Any:
+        streams = values.get("streams") if isinstance(values, Mapping) else None
+        if isinstance(streams, Mapping) and streams and "groups" not in values:
+            return {**values, "groups": {"all": {"streams": tuple(streams)}}}
+        return values
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Config":
+        for name, group in self.groups.items():
+            for index, stream in enumerate(group.streams):
+                if stream not in self.streams:
+                    allowed = f"a name from `streams`: {_some(tuple(self.streams))}"
+                    raise refused(f"'{stream}'", allowed, "groups", name, "streams", index)
+        asap = [
+            name for name, stream in self.streams.items() if isinstance(stream, FileStream) and stream.pace == "asap"
+        ]
+        other = [name for name in self.streams if name not in asap]
+        if asap and other:
+            allowed = f"asap for all streams of a daemon or for none; '{other[0]}' is not asap"
+            raise refused("asap", allowed, "streams", asap[0], "pace")
+        self._check_endpoints()
+        return self
+
+    def _check_endpoints(self) -> None:
+        taken: dict[tuple[str, int] | str, str] = {}
+        named = {
+            ("publish", "live"): endpoint(self.publish.live),
+            ("publish", "control"): endpoint(self.publish.control),
+        }
+        if self.http is not None:
+            named["http", "bind"] = host_and_port(self.http.bind, "")
+        for path, place in named.items():
+            if isinstance(place, tuple) and place[1] == 0:
+                continue
+            if place in taken:
+                raise refused("an endpoint twice", f"another one than that of {taken[place]}", *path)
+            taken[place] = ".".join(path)
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Every password in the streams' URLs, for the redaction of logs."""
+        return frozenset().union(*(secrets_in(stream.url) for stream in self.streams.values()))
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def absent_files(config: Config) -> Iterator[tuple[str, str, str]]:
+    """Stream, key and problem of every file that the configuration names and that is not there."""
+    for name, stream in config.streams.items():
+        if not isinstance(stream, FileStream):
+            continue
+        for key, path in (("url", stream.path), ("timestamps", stream.timestamps)):
+            if path is None or (os.path.isfile(path) and os.access(path, os.R_OK)):
+                continue
+            what = (
+                "a directory" if os.path.isdir(path) else "no file" if not os.path.exists(path) else "no readable file"
+            )
+            yield name, key, f"found {what} at {show(str(path))}; allowed: a file that exists"
+
+
+def check_files(config: Config, source_name: str = "configuration") -> None:
+    """Look for the files that the configuration names.
+
+    Raises:
+        ConfigError: a recording or its timestamps are not there.
+    """
+    for name, key, problem in absent_files(config):
+        raise ConfigError(source_name, problem, key=f"streams.{name}.{key}")

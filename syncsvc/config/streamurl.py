@@ -1,0 +1,144 @@
+"""What a stream's URL decides: its kind, its file, its device, its parameters, read as strictly as the file itself."""
+
+import re
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from syncsvc.config.urls import MASK, RefusedError, kind_of
+from syncsvc.config.yamltext import resolve_scalar
+
+
+def describe(url: str, base_dir: Path) -> dict[str, Any]:
+    """The fields of a stream's model that its URL decides, ``kind`` among them.
+
+    Raises:
+        RefusedError: the URL is not one; the message shows no user and no password.
+    """
+    kind = kind_of(url)
+    if re.search(r"[\x00-\x1f\x7f]", url):
+        raise RefusedError("a control character in a URL", "printable characters")
+    rest = url.partition(":")[2]
+    if kind in ("rtsp", "http"):
+        _check_network_url(url)
+        return {"kind": kind}
+    if kind == "file":
+        return {"kind": kind, "path": _file_path(rest, base_dir)}
+    return {"kind": kind, **(_synthetic(rest) if kind == "synthetic" else _v4l2(rest))}
+
+
+def _check_network_url(url: str) -> None:
+    scheme = url.partition(":")[0]
+    allowed = f"{scheme}://HOST:PORT/PATH, USER:PASSWORD@ before HOST with / ? # @ written as %2F %3F %23 %40"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # its message may quote a piece of the password
+        raise RefusedError(f"'{scheme}://{MASK}' with a host or a port that is none", allowed) from None
+    if not url[len(scheme) :].startswith("://") or not host or port == 0:
+        raise RefusedError(f"'{scheme}:{MASK}' without a host", allowed)
+    if " " in url:
+        raise RefusedError(f"'{scheme}://{MASK}' with white space", allowed)
+
+
+def _file_path(rest: str, base_dir: Path) -> Path:
+    path = rest
+    if rest.startswith("//"):
+        path = rest[2:]
+        if not path.startswith("/"):
+            raise RefusedError(f"'file:{rest}'", "file:RELATIVE/PATH, file:/ABSOLUTE/PATH or file:///ABSOLUTE/PATH")
+    if not path or path.endswith("/"):
+        raise RefusedError(f"'file:{rest}' without a file's name", "file:RELATIVE/PATH or file:/ABSOLUTE/PATH")
+    return base_dir.absolute() / path
+
+
+def _number(text: str) -> float:
+    value = resolve_scalar(text)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RefusedError("", "a number")
+    return float(value)
+
+
+def _whole(text: str) -> int:
+    value = resolve_scalar(text)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise RefusedError("", "a whole number")
+    return value
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text)
+    if match is None:
+        raise RefusedError("", "WIDTHxHEIGHT in pixels, for example size=640x360")
+    return int(match[1]), int(match[2])
+
+
+def _stall(text: str) -> tuple[float, float]:
+    every, colon, length = text.partition(":")
+    if not colon:
+        raise RefusedError("", "EVERY:FOR in seconds, for example stall=10:2")
+    return _number(every), _number(length)
+
+
+def _fourcc(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9]{4}", text):
+        raise RefusedError("", "four letters or digits, for example fourcc=MJPG")
+    return text
+
+
+_SYNTHETIC: Final[Mapping[str, Callable[[str], Any]]] = {
+    "fps": _number,
+    "size": _size,
+    "offset_ms": _number,
+    "drift_ppm": _number,
+    "jitter_ms": _number,
+    "latency_ms": _number,
+    "phase_ms": _number,
+    "drop": _number,
+    "stall": _stall,
+    "seed": _whole,
+}
+_V4L2: Final[Mapping[str, Callable[[str], Any]]] = {"fps": _number, "size": _size, "fourcc": _fourcc}
+
+
+def _synthetic(rest: str) -> dict[str, Any]:
+    """``?fps=25&size=640x360...`` as the fields of a SyntheticStream."""
+    if rest and not rest.startswith("?"):
+        raise RefusedError("something between `synthetic:` and `?`", "synthetic:?fps=25&size=640x360")
+    spec = _split_query(rest.removeprefix("?"), _SYNTHETIC)
+    if "size" in spec:
+        spec["width"], spec["height"] = spec.pop("size")
+    return {"spec": spec}
+
+
+def _v4l2(rest: str) -> dict[str, Any]:
+    """``/dev/video0?fps=30`` as the fields of a V4l2Stream."""
+    device, _, query = rest.removeprefix("//").partition("?")
+    if not device.startswith("/") or device.endswith("/"):
+        raise RefusedError("a device that is not an absolute path", "v4l2:/dev/video0?fps=30&size=1280x720&fourcc=MJPG")
+    parameters = _split_query(query, _V4L2)
+    if "size" in parameters:
+        parameters["device_size"] = parameters.pop("size")
+    return {"device": Path(device), **parameters}
+
+
+def _split_query(text: str, readers: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
+    """The parameters ``a=1&b=2`` of a URL, each read by its reader."""
+    values: dict[str, Any] = {}
+    for pair in text.split("&") if text else ():
+        name, equals, value = pair.partition("=")
+        if name not in readers:
+            close = get_close_matches(name, readers, 1)
+            hint = f" (did you mean `{close[0]}`?)" if close else ""
+            raise RefusedError(f"the unknown parameter '{name}'{hint}", ", ".join(readers))
+        if name in values:
+            raise RefusedError(f"the parameter '{name}' twice", "each parameter once")
+        if not equals or not value:
+            raise RefusedError(f"the parameter '{name}' without a value", f"{name}=VALUE")
+        try:
+            values[name] = readers[name](value)
+        except RefusedError as refused:
+            raise RefusedError(f"{name}={value}", refused.allowed) from None
+    return values

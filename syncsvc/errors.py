@@ -1,0 +1,99 @@
+"""The whole exception tree, in one place, so that a caller can choose how much to catch.
+
+* SyncsvcError
+    * ConfigError              the configuration is refused (exit code 78)
+    * UsageError               the command line is wrong (exit code 2)
+    * SourceError              something is wrong with one source
+        * SourceUnavailable    it cannot be reached, or the connection broke: worth another try
+        * SourceEnded          it ended cleanly: not worth another try
+    * TransportError
+        * MemoryShortage       the machine lacks the memory that a ring needs
+        * SlotReclaimedError   a frame was overwritten before it was read
+        * LinkClosed           the other end of a pipe is gone
+    * WireError                a message is not what the protocol says
+    * SubscriptionEnded        every recording of the service is over: no batch will come any more
+    * SubscriberClosed         a subscriber was used after its close
+    * BindError                an endpoint cannot be bound (exit code 78)
+"""
+
+from typing import Any
+
+
+class SyncsvcError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors cross process boundaries with their attributes, not only with their message.
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[SyncsvcError], args: tuple[Any, ...], state: dict[str, Any]) -> SyncsvcError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigError(SyncsvcError):
+    """The configuration is refused; the message names file, place, what was found and what is allowed."""
+
+    def __init__(self, file: str, problem: str, *, line: int | None = None, key: str = "") -> None:
+        place = f"{file}:{line}" if line is not None else file
+        super().__init__(f"{place}: {key}: {problem}" if key else f"{place}: {problem}")
+        self.file, self.problem, self.line, self.key = file, problem, line, key
+
+
+class UsageError(SyncsvcError):
+    """A command was called with words that it does not understand."""
+
+
+class SourceError(SyncsvcError):
+    """Something is wrong with one source."""
+
+    def __init__(self, source_id: str, problem: str) -> None:
+        super().__init__(f"source {source_id!r}: {problem}")
+        self.source_id, self.problem = source_id, problem
+
+
+class SourceUnavailable(SourceError):
+    """The source cannot be reached, or its connection broke: trying again may help."""
+
+
+class SourceEnded(SourceError):
+    """The source ended cleanly: trying again would not help."""
+
+
+class TransportError(SyncsvcError):
+    """A frame or a message could not be moved between processes."""
+
+
+class MemoryShortage(TransportError):
+    """The machine lacks the memory that a ring needs; the message has the arithmetic."""
+
+
+class SlotReclaimedError(TransportError):
+    """A slot was rewritten while somebody still read it."""
+
+
+class LinkClosed(TransportError):
+    """The other end of a pipe or of a channel is gone."""
+
+
+class WireError(SyncsvcError):
+    """A message does not follow the protocol in docs/protocol.md."""
+
+
+class SubscriptionEnded(SyncsvcError):
+    """The service said that all its streams have ended: there will be no further batch."""
+
+
+class SubscriberClosed(SyncsvcError):
+    """The subscriber was closed by us, or its ZeroMQ context was terminated."""
+
+
+class BindError(SyncsvcError):
+    """An endpoint cannot be bound: in use, not ours, or not loopback."""
+
+    def __init__(self, endpoint: str, problem: str) -> None:
+        super().__init__(f"{endpoint}: {problem}")
+        self.endpoint, self.problem = endpoint, problem

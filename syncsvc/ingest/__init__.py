@@ -1,0 +1,1 @@
+"""From a capture's pipe to buckets of frames by second of capture time."""

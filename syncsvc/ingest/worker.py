@@ -1,0 +1,294 @@
+"""One thread per stream: reads descriptors, stamps frames, hands them to the groups; decides nothing about the others."""
+
+import os
+import queue
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
+from syncsvc.errors import LinkClosed
+from syncsvc.ingest.watermark import StreamState
+from syncsvc.lifecycle import StopToken
+from syncsvc.model import Frame
+from syncsvc.timing.ladder import Stamp, StreamClock
+from syncsvc.transport.link import DropMessage, EndMessage, FrameMessage, LinkReader, Message, RingMessage
+from syncsvc.transport.payload import Payload
+from syncsvc.transport.ring import RingReader
+
+POLL_S = 0.1
+BURST = 64
+"""Messages handled between two looks at the clock and the stop token."""
+
+
+class FrameSink(Protocol):
+    """A group, as its streams see it; called from the streams' threads."""
+
+    def add(self, frame: Frame) -> None:
+        """A frame with its capture time; times rise within a stream."""
+        ...
+
+    def expect(self, stream: str, floor_ns: int) -> None:
+        """The stream is heard, its frames wait for a better stamp; none will be before ``floor_ns``."""
+        ...
+
+    def drop(self, stream: str, cause: str, count: int) -> None:
+        """Frames were captured and lost."""
+        ...
+
+    def set_state(self, stream: str, state: StreamState) -> None:
+        """The stream fell silent, went away, came back or ended."""
+        ...
+
+
+@dataclass(slots=True)
+class StreamStats:
+    """What the service tells of a stream; written by its thread, read by anyone."""
+
+    state: StreamState = StreamState.STARTING
+    clock: str | None = None
+    captured: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    fps: float = 0.0
+    last_arrival_ns: int | None = None
+    last_time_ns: int | None = None
+    uncertainty_ns: int | None = None
+    width: int | None = None
+    height: int | None = None
+    format: str | None = None
+    slots: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Attached:
+    link: LinkReader
+    next_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    next_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Rewiring:
+    sinks: Sequence[FrameSink]
+    on_join: Callable[[str, int], None]
+    hold_ns: int
+    edge_ns: int
+
+
+class StreamIngest:
+    """The body of one stream's thread, from link to groups, across restarts of its capture."""
+
+    def __init__(
+        self,
+        name: str,
+        stream_clock: StreamClock,
+        clock: Clock,
+        to_utc: Callable[[int], int],
+        *,
+        stall_after_ns: int,
+        is_patient: bool,
+        take_pixels: Callable[[str, Payload], None],
+    ) -> None:
+        """Prepare the thread's state.
+
+        Args:
+            name: of the stream.
+            stream_clock: its ladder.
+            clock: for the silence that counts as stalled.
+            to_utc: maps CLOCK_MONOTONIC to UTC.
+            stall_after_ns: silence, while we read, after which the stream is ``stalled``.
+            is_patient: the stream paces itself by us (``asap``): it never stalls.
+            take_pixels: called with each payload before it is queued, so that it can leave its slot early.
+        """
+        self.name, self.stats = name, StreamStats()
+        self.sinks: Sequence[FrameSink] = ()
+        self._stream_clock, self._clock, self._to_utc = stream_clock, clock, to_utc
+        self._stall_after_ns, self._is_patient, self._take_pixels = stall_after_ns, is_patient, take_pixels
+        self._commands: queue.SimpleQueue[_Attached | _Gone] = queue.SimpleQueue()
+        self._rewiring: _Rewiring | None = None
+        self._link: LinkReader | None = None
+        self._rings: dict[int, RingReader] = {}
+        self._waiting: dict[int, tuple[FrameMessage, Payload, Sequence[FrameSink]]] = {}
+        self._next_seq: int | None = None
+        self._silent_ns = 0
+        self._looked_ns = clock.monotonic_ns()
+
+    def describe(self) -> dict[str, Any]:
+        """What the service tells of the stream, as a plain map."""
+        stats = self.stats
+        age_ns = None if stats.last_arrival_ns is None else self._to_utc(self._clock.monotonic_ns()) - stats.last_arrival_ns
+        return {
+            "state": stats.state.value,
+            "clock": stats.clock,
+            "uncertainty_ms": None if stats.uncertainty_ns is None else stats.uncertainty_ns / NS_PER_MS,
+            "fps": round(stats.fps, 3),
+            "captured": stats.captured,
+            "dropped": dict(stats.dropped),
+            "last_frame_age_ms": None if age_ns is None else age_ns / NS_PER_MS,
+            "format": stats.format,
+            "width": stats.width,
+            "height": stats.height,
+            "ring_slots": stats.slots,
+        }
+
+    def attach(self, link: LinkReader, next_seq: int) -> None:
+        """A capture was started: read it when the one before has been read to its end. From any thread."""
+        self._commands.put(_Attached(link, next_seq))
+
+    def detach(self, next_seq: int) -> None:
+        """The capture is gone, having taken the frames before ``next_seq``. From any thread."""
+        self._commands.put(_Gone(next_seq))
+
+    def rewire(self, sinks: Sequence[FrameSink], on_join: Callable[[str, int], None], hold_ns: int, edge_ns: int) -> None:
+        """Belong to these groups from the next frame on. From any thread.
+
+        Args:
+            sinks: the groups.
+            on_join: called by the stream's thread with its name and the next frame's number when it takes effect.
+            hold_ns: how long frames are held for a better stamp.
+            edge_ns: windows on whose edges the clock may change.
+        """
+        self._rewiring = _Rewiring(sinks, on_join, hold_ns, edge_ns)
+
+    def run(self, stop: StopToken) -> None:
+        """Read until the stop; what was written to a pipe before its end is always read."""
+        while self._link is not None or not (stop.is_set and self._commands.empty()):
+            self._take_rewiring()
+            if self._link is None:
+                self._next_command()
+            else:
+                self._read(self._link)
+            self._look_around()
+
+    def _take_rewiring(self) -> None:
+        rewiring, self._rewiring = self._rewiring, None
+        if rewiring is not None:
+            self.sinks = rewiring.sinks
+            self._stream_clock.hold_ns, self._stream_clock.edge_ns = rewiring.hold_ns, rewiring.edge_ns
+            rewiring.on_join(self.name, self._next_seq or 0)
+            for sink in self.sinks:
+                sink.set_state(self.name, self.stats.state)
+
+    def _next_command(self) -> None:
+        try:
+            command = self._commands.get(timeout=POLL_S)
+        except queue.Empty:
+            return
+        self._miss(command.next_seq)
+        if isinstance(command, _Attached):
+            self._link, self._rings = command.link, {}
+            self._deliver(self._stream_clock.new_session())
+
+    def _miss(self, next_seq: int) -> None:
+        """Account for the frames that were taken and never announced."""
+        lost = 0 if self._next_seq is None else next_seq - self._next_seq
+        if lost > 0:
+            self._drop("capture_died", lost)
+        self._next_seq = next_seq
+
+    def _read(self, link: LinkReader) -> None:
+        if not link.poll(POLL_S):
+            return
+        try:
+            for _ in range(BURST):
+                self._handle(link, link.receive())
+                if not link.poll(0):
+                    return
+        except LinkClosed:
+            link.close()
+            self._link = None
+            self._deliver(self._stream_clock.new_session())
+            if self.stats.state is not StreamState.ENDED:
+                self._set_state(StreamState.ABSENT)
+
+    def _handle(self, link: LinkReader, message: Message) -> None:
+        match message:
+            case FrameMessage():
+                self._on_frame(link, message)
+            case DropMessage(first_seq, count, cause):
+                self._next_seq, self._silent_ns = first_seq + count, 0
+                self._drop(cause, count)
+            case RingMessage(ring_id, slots, _):
+                fd = link.take_ring(ring_id)
+                try:
+                    self._rings[ring_id] = RingReader(fd)
+                finally:
+                    os.close(fd)
+                for old in [known for known in self._rings if known < ring_id - 1]:
+                    del self._rings[old]
+                self.stats.slots = slots
+            case EndMessage():
+                self._set_state(StreamState.ENDED)
+
+    def _on_frame(self, link: LinkReader, message: FrameMessage) -> None:
+        seen = message.observation
+        self._next_seq = seen.seq + 1
+        self._silent_ns = 0
+        sinks = self.sinks  # a reload may change them while this frame waits for its stamp
+        payload = Payload(
+            self._rings[message.ring_id], link, message.ring_id, message.slot, message.generation, message.size_bytes,
+            len(sinks),
+        )  # fmt: skip
+        if sinks:
+            self._take_pixels(self.name, payload)
+        else:
+            payload.release()
+        self._waiting[seen.seq] = message, payload, sinks
+        self._note(message)
+        self._deliver(self._stream_clock.observe(seen))
+        held_since = self._stream_clock.held_since_ns
+        if held_since is not None:
+            self._become_live()
+            for sink in self.sinks:
+                sink.expect(self.name, held_since - NS_PER_S)
+
+    def _deliver(self, stamps: Sequence[Stamp]) -> None:
+        for stamp in stamps:
+            message, payload, sinks = self._waiting.pop(stamp.observation.seq)
+            frame = Frame(
+                self.name, stamp.observation.seq, stamp.time_ns, stamp.uncertainty_ns, stamp.clock, stamp.arrival_ns,
+                stamp.observation.is_key, message.layout, payload,
+            )  # fmt: skip
+            self._become_live()
+            self.stats.clock, self.stats.last_time_ns = stamp.clock, stamp.time_ns
+            self.stats.uncertainty_ns = stamp.uncertainty_ns
+            for sink in sinks:
+                sink.add(frame)
+
+    def _note(self, message: FrameMessage) -> None:
+        stats, arrival_ns = self.stats, self._to_utc(message.observation.arrival_mono_ns)
+        if stats.last_arrival_ns is not None:
+            gap_s = max(1e-6, (arrival_ns - stats.last_arrival_ns) / NS_PER_S)
+            stats.fps = 1 / gap_s if not stats.fps else 1 / (0.95 / stats.fps + 0.05 * gap_s)
+        stats.captured += 1
+        stats.last_arrival_ns = arrival_ns
+        stats.width, stats.height = message.layout.width, message.layout.height
+        stats.format = message.layout.format
+
+    def _drop(self, cause: str, count: int) -> None:
+        self.stats.captured += count
+        self.stats.dropped[cause] = self.stats.dropped.get(cause, 0) + count
+        for sink in self.sinks:
+            sink.drop(self.name, cause, count)
+
+    def _become_live(self) -> None:
+        if self.stats.state is not StreamState.LIVE:
+            self._set_state(StreamState.LIVE)
+
+    def _set_state(self, state: StreamState) -> None:
+        self.stats.state = state
+        for sink in self.sinks:
+            sink.set_state(self.name, state)
+
+    def _look_around(self) -> None:
+        """Let held frames go in time, and notice silence: only time that we spent reading counts."""
+        now_ns = self._clock.monotonic_ns()
+        self._deliver(self._stream_clock.expire(self._to_utc(now_ns)))
+        self._silent_ns += min(now_ns - self._looked_ns, 2 * int(POLL_S * NS_PER_S) + 50 * NS_PER_MS)
+        self._looked_ns = now_ns
+        is_silent = self._silent_ns >= self._stall_after_ns
+        if is_silent and self.stats.state is StreamState.LIVE and not self._is_patient:
+            self._set_state(StreamState.STALLED)

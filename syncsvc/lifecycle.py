@@ -1,0 +1,99 @@
+"""How anything that lives long starts, ends and reports failure: one shape for every thread."""
+
+import ctypes
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Ask the kernel to kill this process when its parent ends, however that ends.
+
+    The signal comes when the *thread* that started us ends, so the parent starts its children from its main thread.
+    """
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent_pid:  # it ended before we asked
+        os._exit(1)
+
+
+class StopToken:
+    """Asks a body to end; every wait of the body goes through it."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        """Ask for the end."""
+        self._event.set()
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the end was asked for."""
+        return self._event.is_set()
+
+    def sleep(self, seconds: float) -> bool:
+        """Wait at most ``seconds``; true when the end was asked for meanwhile."""
+        return self._event.wait(max(0.0, seconds))
+
+
+class Worker:
+    """A thread with a name, a stop token, and an error that is kept instead of printed.
+
+    Args:
+        name: of the thread, seen in ``top -H``.
+        body: runs until it returns or the token is set.
+        on_failure: called once, from the thread, with what the body raised.
+    """
+
+    def __init__(
+        self, name: str, body: Callable[[StopToken], None], on_failure: Callable[[str, BaseException], None] | None = None
+    ) -> None:
+        self.name, self.error = name, None
+        self.stop_token = StopToken()
+        self._body, self._on_failure = body, on_failure
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    error: BaseException | None
+
+    def _run(self) -> None:
+        try:
+            self._body(self.stop_token)
+        except BaseException as error:  # a worker's top frame keeps everything and tells its owner
+            self.error = error
+            if self._on_failure is not None:
+                self._on_failure(self.name, error)
+
+    def start(self) -> Self:
+        """Start the thread."""
+        self._thread.start()
+        return self
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the body still runs."""
+        return self._thread.is_alive()
+
+    def stop(self, deadline_s: float = 5.0) -> bool:
+        """Ask for the end and join; false when the body did not end in time."""
+        self.stop_token.set()
+        return self.join(deadline_s)
+
+    def join(self, deadline_s: float) -> bool:
+        """Wait for the body's own end; false when it did not come in time."""
+        self._thread.join(deadline_s)
+        return not self._thread.is_alive()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

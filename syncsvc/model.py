@@ -1,0 +1,156 @@
+"""The values that travel: one frozen type per thing, the same inside the service and in a user's hands."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syncsvc.layout import Layout
+
+ClockClass = Literal["rtcp", "kernel", "pts", "model", "arrival"]
+MissingReason = Literal["deadline", "stalled", "absent", "ended", "starting", "draining"]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a capture process saw of one frame: facts, no conclusions.
+
+    ``stamp_ns`` is what the source itself says of the capture time, in UTC nanoseconds (``stamp_kind`` says who
+    speaks: ``pts`` of a file or a generator, ``rtcp`` for a sender report); None where the source says nothing.
+    A ``kernel`` stamp is on CLOCK_MONOTONIC. ``sender_report`` is the raw (NTP 64 bit, RTP 32 bit) pair where one
+    rode on this packet.
+    """
+
+    seq: int
+    arrival_mono_ns: int
+    pts_ns: int | None = None
+    stamp_ns: int | None = None
+    stamp_kind: Literal["", "pts", "rtcp", "kernel"] = ""
+    is_key: bool = False
+    sender_report: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One frame with its capture time.
+
+    ``time_ns`` (UTC) is when the picture was taken, true within ``uncertainty_ns``, as ``clock`` says;
+    ``arrival_ns`` (UTC) is when its packet reached the service. ``payload`` is any readable buffer.
+    """
+
+    stream: str
+    seq: int
+    time_ns: int
+    uncertainty_ns: int
+    clock: ClockClass
+    arrival_ns: int
+    keyframe: bool
+    layout: Layout
+    payload: Any = field(repr=False)
+
+    @property
+    def format(self) -> str:
+        """Pixel format: ``i420``, ``bgr24`` or ``gray8``."""
+        return self.layout.format
+
+    @property
+    def width(self) -> int:
+        """Pixels per row."""
+        return self.layout.width
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.layout.height
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The payload as sent: one-dimensional, uint8, read-only, no copy."""
+        flat = np.frombuffer(self.payload, np.uint8)
+        flat.flags.writeable = False
+        return flat
+
+    def to_bgr(self) -> NDArray[np.uint8]:
+        """The picture as ``(height, width, 3)`` uint8, BGR, in memory of its own, honouring ``layout``'s colour space.
+
+        Raises:
+            ImportError: OpenCV cannot be loaded; the message names the system packages that it needs.
+        """
+        from syncsvc.layout import to_bgr
+
+        return to_bgr(self.payload, self.layout)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """The payload as a one-dimensional uint8 DLPack capsule, no copy."""
+        return self.pixels.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.pixels.__dlpack_device__()
+
+    def __buffer__(self, flags: int) -> memoryview:  # the buffer protocol of classes, from Python 3.12 on (PEP 688)
+        return self.pixels.data
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if dtype is not None and np.dtype(dtype) != np.uint8:
+            return self.pixels.astype(dtype)
+        return self.pixels.copy() if copy else self.pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameSet:
+    """Frames that belong together: at most one per stream, at least two, within ``max_skew_ms``.
+
+    ``spread_ns`` is the latest capture time less the earliest; ``missing`` names the group's streams without a frame.
+    """
+
+    spread_ns: int
+    frames: Mapping[str, Frame]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """One stream's account in one batch; ``captured = delivered + late + sum(dropped)``, always."""
+
+    captured: int = 0
+    delivered: int = 0
+    late: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameBatch:
+    """All frames of one window of one group, and the sets that they form.
+
+    ``frames`` has an entry for every stream of the group, in the group's order, by capture time; ``missing`` says why
+    a stream has no frame in the window, or had not been heard up to its end when the window closed.
+    """
+
+    group: str
+    seq: int
+    epoch: int
+    window_start_ns: int
+    window_end_ns: int
+    emitted_ns: int
+    missing: Mapping[str, MissingReason]
+    frames: Mapping[str, Sequence[Frame]]
+    sets: Sequence[FrameSet]
+    counts: Mapping[str, Counts]
+    run_id: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every stream was heard for the whole window."""
+        return not self.missing
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Batches ``first_seq`` to ``last_seq`` (both included) never reached this subscriber."""
+
+    first_seq: int
+    last_seq: int
+    reason: str
+    group: str = ""

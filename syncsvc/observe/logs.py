@@ -1,0 +1,139 @@
+"""Log lines that stay lines and hold no password, whoever wrote the message and whatever was in it."""
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import quote, quote_plus, unquote
+
+from syncsvc.clock import NS_PER_S, Clock
+from syncsvc.config.urls import MASK, redact_text
+
+_SHORTEST_SECRET: Final = 3  # masking every "a" would hide the log, not the secret
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+class Redactor:
+    """Masks known secrets by value, and the userinfo of any URL by form."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets = frozenset(secrets)
+        forms = {form for secret in self._secrets for form in _forms(secret) if len(form) >= _SHORTEST_SECRET}
+        longest_first = sorted(forms, key=lambda form: (-len(form), form))
+        # Case does not matter, for %2f is %2F.
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE) if forms else None
+
+    def also(self, secrets: Iterable[str]) -> "Redactor":
+        """A redactor that knows these secrets too."""
+        return Redactor(self._secrets.union(secrets))
+
+    def __call__(self, text: str) -> str:
+        """The text as it may be shown."""
+        return redact_text(self._pattern.sub(MASK, text) if self._pattern else text)
+
+
+def _forms(secret: str) -> set[str]:
+    """How one secret may look: raw, percent-encoded, decoded, inside JSON and inside a Python repr."""
+    raw = {secret, unquote(secret)}
+    return {
+        form
+        for text in raw
+        for form in (
+            text,
+            quote(text, safe=""),
+            quote(text),
+            quote_plus(text),
+            json.dumps(text)[1:-1],
+            repr(text)[1:-1],
+        )
+    }
+
+
+_redactor = Redactor()
+
+
+def redact(text: str) -> str:
+    """The text without the secrets that ``configure`` was told, and without the userinfo of URLs."""
+    return _redactor(text)
+
+
+def one_line(text: str) -> str:
+    """The text with line breaks and other control characters escaped."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+class RedactingFilter(logging.Filter):
+    """Renders a record's message and exception, and replaces both by what may be shown."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always true; the record keeps no argument and no exception that a handler could render anew."""
+        text = record.getMessage()
+        if record.exc_info:
+            text += "\n" + logging.Formatter().formatException(record.exc_info)
+        if record.stack_info:
+            text += "\n" + record.stack_info
+        record.msg, record.args = one_line(redact(text)), None
+        record.exc_info = record.exc_text = record.stack_info = None
+        return True
+
+
+def configure(process: str, secrets: Iterable[str] = (), level: int = logging.INFO) -> None:
+    """Send the log of this process to stderr, as ``HH:MM:SS level process: message``, one line per record.
+
+    May be called again, on a reload for example: handlers are replaced, known secrets are kept.
+
+    Args:
+        process: what the lines call this process.
+        secrets: values that must never show, such as ``Config.secrets``.
+        level: the lowest level that is printed.
+    """
+    global _redactor
+    _redactor = _redactor.also(secrets)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(RedactingFilter())
+    handler.setFormatter(_Formatter(f"%(asctime)s %(levelname)s {one_line(process)}: %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        record.levelname = record.levelname.lower()
+        return super().format(record)
+
+
+class RateLimited:
+    """Counts what may happen thousands of times a second, and says so at most once a second.
+
+    >>> dropped = RateLimited(clock)
+    >>> if count := dropped.add():
+    ...     log.warning("%d frames dropped", count)
+
+    The first event is reported at once; nothing is lost, later events wait for the next report or for ``flush``.
+    Belongs to one thread.
+    """
+
+    def __init__(self, clock: Clock, interval_s: float = 1.0) -> None:
+        self._clock = clock
+        self._interval_ns = round(interval_s * NS_PER_S)
+        self._next_ns: int | None = None
+        self._unreported = 0
+
+    def add(self, events: int = 1) -> int:
+        """Count events; the number to report now, 0 while the last report is too fresh."""
+        self._unreported += events
+        return self.poll()
+
+    def poll(self) -> int:
+        """The number to report now: 0 where there is none, or the last report is too fresh."""
+        now_ns = self._clock.monotonic_ns()
+        if not self._unreported or (self._next_ns is not None and now_ns < self._next_ns):
+            return 0
+        self._next_ns = now_ns + self._interval_ns
+        return self.flush()
+
+    def flush(self) -> int:
+        """Everything not reported yet, however fresh the last report is: for the end."""
+        count, self._unreported = self._unreported, 0
+        return count

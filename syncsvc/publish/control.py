@@ -1,0 +1,45 @@
+"""The control socket: answers ``hello`` and ``status``; whatever else comes is told so, and nothing is unpickled."""
+
+from collections.abc import Callable
+from typing import Any
+
+import zmq
+
+from syncsvc import wire
+from syncsvc.errors import WireError
+
+MAX_REQUESTS_PER_TURN = 64
+
+
+class Control:
+    """Answers requests; the receiver gives it the two functions that know."""
+
+    def __init__(self, hello: Callable[[], dict[str, Any]], status: Callable[[], dict[str, Any]]) -> None:
+        self._answers = {"hello": hello, "status": status}
+
+    def answer(self, request: bytes) -> bytes:
+        """The reply to one request, whatever its bytes are."""
+        try:
+            kind = wire.decode_control(request)["type"]
+        except WireError as error:
+            return wire.encode_control({"v": 1, "type": "error", "problem": str(error)})
+        if kind not in self._answers:
+            allowed = ", ".join(self._answers)
+            problem = f"type {kind!r} is not known here; allowed: {allowed}"
+            return wire.encode_control({"v": 1, "type": "error", "problem": problem})
+        return wire.encode_control({"v": 1, "type": kind, **self._answers[kind]()})
+
+    def serve(self, router: "zmq.Socket[bytes]") -> None:
+        """Answer what waits on the ROUTER; a peer that does not read its answers loses them."""
+        for _ in range(MAX_REQUESTS_PER_TURN):
+            try:
+                parts = router.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            if len(parts) < 2:
+                continue
+            try:
+                # A REQ peer puts an empty part between its identity and its words; it wants it back.
+                router.send_multipart([*parts[:-1], self.answer(parts[-1])], zmq.DONTWAIT)
+            except zmq.ZMQError:
+                continue

@@ -1,0 +1,58 @@
+"""How a child process is started, talked to, watched and ended: the same for captures and the receiver."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import syncsvc
+from syncsvc.transport.channel import Channel
+
+
+class Child:
+    """A process of ours, started by exec of a fresh interpreter (spawn), with one channel to it and nothing else."""
+
+    def __init__(self, module: str, name: str) -> None:
+        """Start ``python -m MODULE CHANNEL_FD PARENT_PID NAME``; only from the main thread (see ``die_with_parent``)."""
+        self.name = name
+        self.channel, theirs = Channel.pair()
+        root = str(Path(syncsvc.__file__).parents[1])
+        environment = dict(os.environ)
+        if "site-packages" not in root:  # run from a source tree: the child must find it as we did
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH"))))
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", module, str(theirs.fileno()), str(os.getpid()), name],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),
+            env=environment,
+        )
+        theirs.close()
+        self.pid = self._process.pid
+        self.pidfd = os.pidfd_open(self.pid)
+
+    def fileno(self) -> int:
+        """Becomes readable when the process ends."""
+        return self.pidfd
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGKILL)
+
+    def poll(self) -> int | None:
+        """The exit code; None while it runs."""
+        return self._process.poll()
+
+    def reap(self, timeout_s: float) -> int | None:
+        """Wait for the end and close what we hold of it; the exit code, or None when it did not end in time."""
+        try:
+            code = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+        self.channel.close()
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
+        return code

@@ -1,0 +1,424 @@
+"""The daemon: starts the receiver and the captures, watches them, answers signals, serves HTTP. One thread decides."""
+
+import logging
+import os
+import secrets
+import select
+import selectors
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+
+from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, Clock
+from syncsvc.config.loader import load
+from syncsvc.config.models import Config
+from syncsvc.errors import BindError, ConfigError, LinkClosed, SyncsvcError
+from syncsvc.observe import logs
+from syncsvc.service.child import Child
+from syncsvc.service.http import HttpServer
+from syncsvc.service.notify import notify
+from syncsvc.service.places import GroupPages
+from syncsvc.service.plan import (
+    ReceiverPlan,
+    capture_spec,
+    group_plan,
+    is_patient,
+    stream_plan,
+    window_lcm_ns,
+)
+from syncsvc.service.restart import RestartPolicy
+from syncsvc.service.start import decide_starts
+from syncsvc.service.stream import SupervisedStream
+
+TICK_S = 0.1
+STOP_GRACE_S = 1.5
+FINISH_GRACE_S = 12.0
+RECEIVER_SILENCE_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class Daemon:
+    """One run, from a configuration to exit code 0."""
+
+    def __init__(self, path: Path, *, clock: Clock = SYSTEM_CLOCK, announce: Callable[[str], None]) -> None:
+        """Prepare.
+
+        Args:
+            path: of the configuration; read now, and again on SIGHUP.
+            clock: for restarts and watchdogs.
+            announce: called with the ``ready`` line.
+
+        Raises:
+            ConfigError: the configuration is refused.
+        """
+        self._path, self._clock, self._announce = path, clock, announce
+        self._config: Config = load(path)
+        self._run_id = secrets.token_hex(16)
+        self._random = Random()
+        self._selector = selectors.DefaultSelector()
+        self._streams: dict[str, SupervisedStream] = {}
+        self._leaving: list[SupervisedStream] = []
+        self._pages = GroupPages()
+        self._receiver: Child | None = None
+        self._receiver_policy = RestartPolicy(self._random)
+        self._receiver_due_ns: int | None = None
+        self._receiver_heard_ns = 0
+        self._is_receiver_ready = self._is_subscribed = self._has_announced = False
+        self._endpoints = (self._config.publish.live, self._config.publish.control)
+        self._min_epoch = 0
+        self._ready_ns = 0
+        self._stopping_since_ns: int | None = None
+        self._finishing = ""
+        self._report: dict[str, Any] = {}
+        self._http: HttpServer | None = None
+        self._exit: int | None = None
+        self._refusal: SyncsvcError | None = None
+        self._signals, self._signal_end = socket.socketpair()
+
+    def run(self) -> int:
+        """Serve until stopped, or until every recording ended; the return value is the exit code.
+
+        Raises:
+            ConfigError, BindError: something is refused at the start.
+        """
+        logs.configure("daemon", self._config.secrets)
+        self._catch_signals()
+        try:
+            if self._config.http is not None:
+                self._http = HttpServer(self._config.http.bind, self.describe)
+                self._http.start()
+            self._streams = {name: self._new_stream(name) for name in self._config.streams}
+            self._start_receiver()
+            while self._exit is None:
+                self._turn()
+        finally:
+            self._kill_everything()
+            if self._http is not None:
+                self._http.stop()
+        if self._refusal is not None:
+            raise self._refusal
+        return self._exit
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that ``/api/status`` tells; from any thread."""
+        report = self._report
+        streams = {
+            name: {**report.get("streams", {}).get(name, {}), **stream.describe()}
+            for name, stream in tuple(self._streams.items())
+        }
+        receiver = self._receiver
+        return {
+            "run_id": self._run_id,
+            "pid": os.getpid(),
+            "is_ready": self._has_announced and self._is_receiver_ready,
+            "epoch": report.get("epoch"),
+            "live": self._endpoints[0],
+            "control": self._endpoints[1],
+            "subscriptions": report.get("subscriptions", 0),
+            "receiver": {"pid": receiver.pid if receiver else None},
+            "streams": streams,
+            "groups": report.get("groups", {}),
+        }
+
+    # One turn of the loop.
+
+    def _turn(self) -> None:
+        for key, _ in self._selector.select(TICK_S):
+            key.data()
+        now_ns = self._clock.monotonic_ns()
+        if self._receiver_due_ns is not None and now_ns >= self._receiver_due_ns:
+            self._start_receiver()
+        if self._is_receiver_ready and self._stopping_since_ns is None:
+            for stream in tuple(self._streams.values()):
+                if stream.due_ns is not None and now_ns >= stream.due_ns:
+                    self._spawn(stream)
+            self._start_recordings()
+        for stream in (*self._streams.values(), *self._leaving):
+            stream.watch()
+        self._watch_receiver(now_ns)
+        self._go_on_ending(now_ns)
+
+    def _spawn(self, stream: SupervisedStream) -> None:
+        try:
+            assert self._receiver is not None
+            stream.spawn(self._receiver.channel)
+        except LinkClosed:
+            log.debug("the receiver is gone; its end will be noticed")
+        if stream.child is not None:
+            child = stream.child
+            self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._capture_ended(stream, child))
+            self._selector.register(child.channel, selectors.EVENT_READ, lambda: self._capture_spoke(stream, child))
+
+    def _capture_spoke(self, stream: SupervisedStream, child: Child) -> None:
+        if stream.hear() is None:
+            self._selector.unregister(child.channel)
+
+    def _capture_ended(self, stream: SupervisedStream, child: Child) -> None:
+        while stream.child is child and stream.hear():
+            pass  # its last words
+        self._selector.unregister(child.pidfd)
+        if child.channel.fileno() in self._selector.get_map():
+            self._selector.unregister(child.channel)
+        code = child.reap(1.0)
+        stream.ended(code if code is not None else 0, again=self._stopping_since_ns is None and stream not in self._leaving)
+        self._tell_receiver({"type": "gone", "stream": stream.spec.name, "next_seq": stream.page.next_seq})
+        if stream in self._leaving:
+            self._leaving.remove(stream)
+            stream.page.close()
+        elif stream.refusal is not None and self._stopping_since_ns is None:
+            self._refused(stream)
+
+    def _refused(self, stream: SupervisedStream) -> None:
+        """A stream that never ran is a mistake in the configuration; one that did may be served again later."""
+        if stream.restarts == 0 and stream.page.next_seq == 0:
+            self._refusal, self._exit = ConfigError(str(self._path), stream.refusal or "", key=f"streams.{stream.spec.name}"), 78
+            return
+        log.error("stream %s: %s", stream.spec.name, stream.refusal)
+        stream.refusal = None
+        stream.ended(78, again=True)
+
+    def _start_recordings(self) -> None:
+        """Once every recording is ready and the subscribers that were asked for are there: one start for all."""
+        waiting = [stream for stream in self._streams.values() if stream.is_recording and stream.start is None]
+        if not waiting or not self._is_subscribed or not all(stream.is_ready for stream in waiting):
+            return
+        starts = decide_starts(
+            {stream.spec.name: stream.origin_ns for stream in waiting},
+            [group.streams for group in self._config.groups.values()],
+            edge_ns=window_lcm_ns(self._config),
+            first_ns=self._ready_ns,
+            now_utc_ns=self._clock.utc_ns(),
+            now_mono_ns=self._clock.monotonic_ns(),
+            is_patient=is_patient(self._config),
+        )
+        for stream in waiting:
+            stream.begin(starts[stream.spec.name])
+
+    # The receiver.
+
+    def _start_receiver(self) -> None:
+        self._receiver_due_ns, self._is_receiver_ready = None, False
+        self._receiver_heard_ns = self._clock.monotonic_ns()
+        child = Child("syncsvc.service.receiver", "receiver")
+        self._receiver = child
+        self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._receiver_ended(child))
+        self._selector.register(child.channel, selectors.EVENT_READ, self._receiver_spoke)
+        self._tell_receiver({"plan": msgspec.to_builtins(self._plan())})
+
+    def _plan(self) -> ReceiverPlan:
+        config = self._config
+        groups = {
+            name: group_plan(name, group, self._pages.places(name, group.streams))
+            for name, group in config.groups.items()
+        }
+        return ReceiverPlan(
+            self._run_id,
+            self._min_epoch,
+            *self._endpoints,
+            config.publish.wait_for,
+            is_patient(config),
+            {name: stream_plan(name, stream, config) for name, stream in config.streams.items()},
+            groups,
+        )
+
+    def _tell_receiver(self, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
+        if self._receiver is not None:
+            try:
+                self._receiver.channel.send(message, fds)
+            except LinkClosed:
+                log.debug("the receiver is gone; its end will be noticed")
+
+    def _receiver_spoke(self) -> None:
+        assert self._receiver is not None
+        try:
+            word = self._receiver.channel.receive(0)
+        except LinkClosed:
+            self._selector.unregister(self._receiver.channel)
+            return
+        if word is None:
+            return
+        self._receiver_heard_ns = self._clock.monotonic_ns()
+        message = word[0]
+        match message["type"]:
+            case "bound":
+                self._receiver_bound(message["live"], message["control"])
+            case "refused":
+                self._refusal, self._exit = BindError(*message["problem"].split(": ", 1)), 78
+            case "subscribed":
+                self._is_subscribed = True
+            case "report":
+                self._report = message["report"]
+                self._min_epoch = max(self._min_epoch, message["report"]["epoch"] + 1)
+            case "done":
+                self._exit = 0
+
+    def _receiver_bound(self, live: str, control: str) -> None:
+        self._endpoints = (live, control)
+        for name in self._config.groups:
+            self._tell_receiver({"type": "page", "group": name}, (self._pages.fd(name),))
+        self._ready_ns = self._clock.utc_ns()
+        if not self._has_announced:
+            http = f" http=http://{self._http.address}" if self._http else ""
+            self._announce(f"ready live={live} control={control}{http}")
+            self._has_announced = True
+            notify("READY=1")
+        self._tell_receiver({"type": "begin", "ready_ns": self._ready_ns})
+        self._is_receiver_ready = True
+
+    def _receiver_ended(self, child: Child) -> None:
+        while child.channel.fileno() in self._selector.get_map() and self._receiver_has_words():
+            self._receiver_spoke()
+        self._selector.unregister(child.pidfd)
+        if child.channel.fileno() in self._selector.get_map():
+            self._selector.unregister(child.channel)
+        code = child.reap(1.0)
+        self._receiver, self._is_receiver_ready = None, False
+        if self._exit is not None:
+            return
+        if self._finishing or self._stopping_since_ns is not None:
+            log.error("the receiver ended with %s before it was done", code)
+            self._exit = 1
+            return
+        log.error("the receiver ended with %s: everything behind it starts again", code)
+        self._min_epoch += 1
+        for stream in self._streams.values():
+            stream.kill()
+            stream.excuse()
+        if self._clock.monotonic_ns() - self._receiver_heard_ns > 10 * NS_PER_S:
+            self._receiver_policy.was_healthy()
+        pause_s = self._receiver_policy.pause_after_failure()
+        self._receiver_due_ns = self._clock.monotonic_ns() + round(pause_s * NS_PER_S)
+
+    def _receiver_has_words(self) -> bool:
+        return self._receiver is not None and bool(select.select([self._receiver.channel], [], [], 0)[0])
+
+    def _watch_receiver(self, now_ns: int) -> None:
+        silent_s = (now_ns - self._receiver_heard_ns) / NS_PER_S
+        if self._receiver is not None and not self._finishing and silent_s > RECEIVER_SILENCE_S:
+            log.error("the receiver is killed: no word for %.1f s", silent_s)
+            self._receiver_heard_ns = now_ns
+            self._receiver.kill()
+        elif self._receiver is not None and self._is_receiver_ready:
+            notify("WATCHDOG=1")
+
+    # The end.
+
+    def _go_on_ending(self, now_ns: int) -> None:
+        """Recordings that are all over, and the steps of a drain."""
+        children = [stream for stream in (*self._streams.values(), *self._leaving) if stream.child is not None]
+        if self._stopping_since_ns is None:
+            if not self._finishing and not children and all(s.is_ended for s in self._streams.values()):
+                self._finish("ended")
+            return
+        waited_s = (now_ns - self._stopping_since_ns) / NS_PER_S
+        if children and waited_s > STOP_GRACE_S:
+            for stream in children:
+                stream.kill()
+        if not children and self._finishing != "draining":
+            self._finish("draining")
+        if self._receiver is None and not self._finishing or waited_s > FINISH_GRACE_S:
+            log.error("the drain did not end in time")
+            self._exit = 1
+
+    def _finish(self, how: str) -> None:
+        self._finishing = how
+        self._tell_receiver({"type": "finish", "how": how})
+
+    def _stop(self) -> None:
+        if self._stopping_since_ns is not None:  # asked twice: now
+            self._exit = 1
+            return
+        log.info("draining")
+        notify("STOPPING=1")
+        self._stopping_since_ns = self._clock.monotonic_ns()
+        self._tell_receiver({"type": "draining"})
+        for stream in (*self._streams.values(), *self._leaving):
+            stream.stop()
+
+    def _kill_everything(self) -> None:
+        children = [stream.child for stream in (*self._streams.values(), *self._leaving) if stream.child]
+        for child in (*children, *([self._receiver] if self._receiver else [])):
+            if child.reap(1.0 if child is self._receiver and self._exit == 0 else 0.0) is None:
+                child.kill()
+                child.reap(2.0)
+        self._selector.close()
+        self._signals.close()
+        self._signal_end.close()
+
+    # Signals and reload.
+
+    def _catch_signals(self) -> None:
+        for end in (self._signals, self._signal_end):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._signal_end.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+        self._selector.register(self._signals, selectors.EVENT_READ, self._signalled)
+
+    def _signalled(self) -> None:
+        for number in self._signals.recv(64):
+            if number == signal.SIGHUP:
+                self._reload()
+            elif number in (signal.SIGTERM, signal.SIGINT):
+                self._stop()
+
+    def _reload(self) -> None:
+        """Read the configuration again; streams and groups that did not change go on untouched."""
+        notify(f"RELOADING=1\nMONOTONIC_USEC={self._clock.monotonic_ns() // 1000}")
+        try:
+            config = load(self._path)
+            self._refuse_unreloadable(config)
+        except ConfigError as error:
+            log.error("the configuration is kept as it was: %s", error)
+            notify("READY=1")
+            return
+        logs.configure("daemon", config.secrets)
+        self._config = config
+        for name in [name for name in self._streams if name not in config.streams]:
+            stream = self._streams.pop(name)
+            self._leaving.append(stream)
+            stream.stop()
+        for name in config.groups:
+            if not self._pages.has(name):
+                self._tell_receiver({"type": "page", "group": name}, (self._pages.fd(name),))
+        self._tell_receiver({"type": "reload", "plan": msgspec.to_builtins(self._plan())})
+        for name in config.streams:
+            if name not in self._streams:
+                self._streams[name] = self._new_stream(name)
+            else:
+                spec = capture_spec(name, config.streams[name], config)
+                self._streams[name].respecify(spec, tuple(config.secrets))
+        log.info("reloaded: %d streams, %d groups", len(config.streams), len(config.groups))
+        notify("READY=1")
+
+    def _refuse_unreloadable(self, config: Config) -> None:
+        for key in ("publish", "http"):
+            if getattr(config, key) != getattr(self._config, key):
+                raise ConfigError(str(self._path), "cannot change while the service runs; restart it", key=key)
+        if is_patient(config) != is_patient(self._config):
+            raise ConfigError(str(self._path), "pace cannot change while the service runs; restart it", key="streams")
+
+    def _new_stream(self, name: str) -> SupervisedStream:
+        spec = capture_spec(name, self._config.streams[name], self._config)
+        return SupervisedStream(spec, tuple(self._config.secrets), self._clock, self._random)
+
+
+def run(path: Path) -> int:
+    """Run the daemon in the foreground, with its ``ready`` line on stderr.
+
+    Raises:
+        ConfigError, BindError: something is refused at the start.
+    """
+
+    def announce(line: str) -> None:
+        sys.stderr.write(f"syncsvc: {line}\n")
+        sys.stderr.flush()
+
+    return Daemon(path, announce=announce).run()

@@ -1,0 +1,37 @@
+"""Which word of a group's page belongs to which stream: places are given once and never change."""
+
+from collections.abc import Iterable
+
+from syncsvc.errors import ConfigError
+from syncsvc.transport.page import GroupPage
+
+
+class GroupPages:
+    """The daemon's pages, one per group, the same for every receiver."""
+
+    def __init__(self) -> None:
+        self._pages: dict[str, GroupPage] = {}
+        self._places: dict[str, dict[str, int]] = {}
+
+    def has(self, group: str) -> bool:
+        """Whether the group has its page already."""
+        return group in self._pages
+
+    def fd(self, group: str) -> int:
+        """Descriptor of the group's page, made on first use."""
+        if group not in self._pages:
+            self._pages[group] = GroupPage.create(group)
+        return self._pages[group].fd
+
+    def places(self, group: str, streams: Iterable[str]) -> dict[str, int]:
+        """The place of each stream.
+
+        Raises:
+            ConfigError: more streams than a page has places, over all reloads.
+        """
+        known = self._places.setdefault(group, {})
+        for name in streams:
+            known.setdefault(name, len(known))
+        if len(known) > GroupPage.CAPACITY:
+            raise ConfigError("configuration", f"found more than {GroupPage.CAPACITY} streams", key=f"groups.{group}")
+        return {name: known[name] for name in streams}

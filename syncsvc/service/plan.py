@@ -1,0 +1,136 @@
+"""What the daemon tells its children, as plain typed maps: nothing else of the configuration reaches them."""
+
+from collections.abc import Mapping
+from math import lcm
+from typing import Any
+
+import msgspec
+
+from syncsvc.align.aligner import GroupRules
+from syncsvc.capture.spec import CaptureSpec, RingPlan
+from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.config.models import Config, FileStream, Group, RtspStream, Stream, SyntheticStream, V4l2Stream
+
+
+class StreamPlan(msgspec.Struct, frozen=True):
+    """What the receiver must know of a stream."""
+
+    name: str
+    kind: str
+    clock: str
+    latency_ns: int
+    stall_after_ns: int
+    hold_ns: int
+    edge_ns: int
+
+
+class GroupPlan(msgspec.Struct, frozen=True):
+    """What the receiver must know of a group; ``places`` are the streams' entries in the group's page."""
+
+    name: str
+    streams: tuple[str, ...]
+    window_ns: int
+    max_skew_ns: int
+    max_latency_ns: int
+    reference: str | None
+    sends_late: bool
+    places: dict[str, int]
+
+    @property
+    def rules(self) -> GroupRules:
+        """The same, for the aligner."""
+        return GroupRules(
+            self.name, self.streams, self.window_ns, self.max_skew_ns, self.max_latency_ns, self.reference
+        )
+
+
+class ReceiverPlan(msgspec.Struct, frozen=True):
+    """Everything that the receiver is told of the configuration."""
+
+    run_id: str
+    min_epoch: int
+    live: str
+    control: str
+    wait_for: int
+    is_patient: bool
+    streams: dict[str, StreamPlan]
+    groups: dict[str, GroupPlan]
+
+
+HOLD_MARGIN_NS = 150 * NS_PER_MS
+"""Frames held for a better stamp are let go this much before the budget ends, so that they are never late for it."""
+
+
+def is_patient(config: Config) -> bool:
+    """Whether the daemon plays recordings ``asap``: then nothing has a deadline and nothing is dropped."""
+    return any(isinstance(stream, FileStream) and stream.pace == "asap" for stream in config.streams.values())
+
+
+def group_plan(name: str, group: Group, places: Mapping[str, int]) -> GroupPlan:
+    """Plan of one group."""
+    return GroupPlan(
+        name,
+        tuple(group.streams),
+        group.window_ms * NS_PER_MS,
+        round(group.max_skew_ms * NS_PER_MS),
+        round(group.max_latency_ms * NS_PER_MS),
+        group.reference,
+        group.late == "topic",
+        dict(places),
+    )
+
+
+def stream_plan(name: str, stream: Stream, config: Config) -> StreamPlan:
+    """Plan of one stream, as the groups that it belongs to need it."""
+    groups = [group for group in config.groups.values() if name in group.streams]
+    budget_ms = min((group.max_latency_ms for group in groups), default=0)
+    return StreamPlan(
+        name,
+        stream.kind,
+        stream.clock,
+        round(stream.latency_ms * NS_PER_MS),
+        stream.stall_after_ms * NS_PER_MS,
+        max(0, round(budget_ms * NS_PER_MS) - HOLD_MARGIN_NS),
+        max((group.window_ms for group in groups), default=1000) * NS_PER_MS,
+    )
+
+
+def ring_plan(name: str, config: Config) -> RingPlan:
+    """How long frames of a stream may have to wait in its ring: the longest that a group of it asks for."""
+    groups = [group for group in config.groups.values() if name in group.streams]
+    span_ms = max((group.window_ms + group.max_latency_ms + 2 * group.max_skew_ms for group in groups), default=0)
+    return RingPlan(round((span_ms + 250) * NS_PER_MS))
+
+
+def capture_spec(name: str, stream: Stream, config: Config) -> CaptureSpec:
+    """What one capture process is told; the URL travels here, never on a command line."""
+    options: dict[str, Any] = {}
+    match stream:
+        case RtspStream():
+            options = {"transport": stream.transport}
+        case FileStream():
+            options = {
+                "path": str(stream.path),
+                "pace": stream.pace,
+                "loop": stream.loop,
+                "timestamps": str(stream.timestamps) if stream.timestamps else None,
+            }
+        case V4l2Stream() | SyntheticStream():
+            options = stream.model_dump(mode="json")
+    return CaptureSpec(
+        name=name,
+        kind=stream.kind,
+        url=stream.url,
+        pixels=stream.pixels,
+        size=stream.size,
+        ring=ring_plan(name, config),
+        options=options,
+    )
+
+
+def window_lcm_ns(config: Config) -> int:
+    """A span after which the edges of every group's windows meet; the longest window where that is over a minute."""
+    windows = [group.window_ms * NS_PER_MS for group in config.groups.values()]
+    common = lcm(*windows)
+    return common if common <= 60 * NS_PER_S else max(windows)
+

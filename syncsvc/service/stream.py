@@ -1,0 +1,189 @@
+"""One stream's capture, supervised: started, watched, killed when its pulse stops, started again."""
+
+import logging
+import os
+from random import Random
+from typing import Any
+
+import msgspec
+
+from syncsvc.capture.process import EX_CONFIG
+from syncsvc.capture.spec import CaptureSpec, Start
+from syncsvc.clock import NS_PER_S, Clock
+from syncsvc.errors import LinkClosed
+from syncsvc.service.child import Child
+from syncsvc.service.restart import RestartPolicy
+from syncsvc.service.watchdog import verdict
+from syncsvc.transport.channel import Channel
+from syncsvc.transport.link import open_link
+from syncsvc.transport.page import Position, StreamPage
+
+HEALTHY_AFTER_NS = 2 * NS_PER_S
+"""A capture that took frames and lived this long counts as having worked."""
+
+log = logging.getLogger(__name__)
+
+
+class SupervisedStream:
+    """The daemon's side of one stream, across all captures that serve it."""
+
+    def __init__(self, spec: CaptureSpec, secrets: tuple[str, ...], clock: Clock, random: Random) -> None:
+        self.spec, self._secrets, self._clock = spec, secrets, clock
+        self.page = StreamPage.create(spec.name)
+        self.child: Child | None = None
+        self.start: Start | None = None
+        self.origin_ns: int | None = None
+        self.is_ready = self.is_ended = self._is_excused = False
+        self.restarts = 0
+        self.problem = ""
+        self.refusal: str | None = None
+        self._policy = RestartPolicy(random)
+        self._due_ns: int | None = clock.monotonic_ns()
+        self._spawned_ns = self._spawned_seq = 0
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether it waits for the common start of the recordings."""
+        return self.spec.kind == "file"
+
+    @property
+    def due_ns(self) -> int | None:
+        """When the next capture is to be started (CLOCK_MONOTONIC); None while one runs or none is wanted."""
+        return self._due_ns
+
+    def spawn(self, receiver: Channel) -> None:
+        """Start a capture, and attach its pipe to the receiver.
+
+        Raises:
+            LinkClosed: the receiver is gone.
+        """
+        self._due_ns, self.is_ready = None, False
+        now_ns = self._clock.monotonic_ns()
+        self._spawned_ns, self._spawned_seq = now_ns, self.page.next_seq
+        self.page.at(Position.STARTING, now_ns)
+        self.page.beat_mono_ns = now_ns
+        reader, writer, ours, theirs = open_link()
+        child = Child("syncsvc.capture.process", self.spec.name)
+        self.child = child
+        try:
+            message = {"spec": msgspec.to_builtins(self.spec), "secrets": list(self._secrets)}
+            child.channel.send(message, (self.page.fd, writer, theirs.fileno()))
+            receiver.send(
+                {"type": "attach", "stream": self.spec.name, "next_seq": self._spawned_seq}, (reader, ours.fileno())
+            )
+        finally:
+            for end in (ours, theirs):
+                end.close()
+            for fd in (reader, writer):
+                os.close(fd)
+
+    def hear(self) -> str | None:
+        """Take one message of the capture in; returns its type, None when the channel is closed."""
+        assert self.child is not None
+        try:
+            word = self.child.channel.receive(0)
+        except LinkClosed:
+            return None
+        if word is None:
+            return ""
+        message: dict[str, Any] = word[0]
+        match message["type"]:
+            case "ready":
+                self.is_ready, self.origin_ns = True, message["origin_ns"]
+                if self.start is not None:
+                    self.begin(self.start)
+            case "ended":
+                self.is_ended = True
+            case "unavailable":
+                if message["problem"] != self.problem or self._policy.failures < 2:
+                    log.warning("stream %s: %s", self.spec.name, message["problem"])
+                self.problem = message["problem"]
+            case "refused":
+                self.refusal = message["problem"]
+            case "open":
+                self.problem = ""
+        return str(message["type"])
+
+    def begin(self, start: Start) -> None:
+        """Tell the recording when to start."""
+        self.start = start
+        self._send({"type": "start", "start": msgspec.to_builtins(start)})
+
+    def stop(self) -> None:
+        """Ask the capture to end, and start no other."""
+        self._due_ns = None
+        self._send({"type": "stop"})
+
+    def kill(self) -> None:
+        """End the capture now."""
+        if self.child is not None:
+            self.child.kill()
+
+    def watch(self) -> None:
+        """Kill the capture when its pulse has stopped."""
+        if self.child is None:
+            return
+        position, since_ns = self.page.position
+        why = verdict(position, since_ns, self.page.beat_mono_ns, self._clock.monotonic_ns())
+        if why is not None:
+            log.error("stream %s: its capture is killed: %s", self.spec.name, why)
+            self.problem = why
+            self.child.kill()
+
+    def ended(self, code: int, *, again: bool) -> None:
+        """The capture's process is over: plan the next one, if one is wanted."""
+        self.child = None
+        if self.is_ended or not again or self.refusal is not None:
+            return
+        now_ns = self._clock.monotonic_ns()
+        if self._is_excused:
+            self._is_excused, self._due_ns = False, now_ns
+            return
+        if self.page.next_seq > self._spawned_seq and now_ns - self._spawned_ns >= HEALTHY_AFTER_NS:
+            self._policy.was_healthy()
+        pause_s = self._policy.pause_after_failure()
+        if code < 0:
+            self.problem = self.problem or f"its capture was killed by signal {-code}"
+            log.warning("stream %s: its capture was killed by signal %d", self.spec.name, -code)
+        elif code not in (0, 75, EX_CONFIG):
+            self.problem = f"its capture broke with exit code {code}"
+            log.error("stream %s: %s", self.spec.name, self.problem)
+        self.restarts += 1
+        self._due_ns = now_ns + round(pause_s * NS_PER_S)
+
+    def excuse(self) -> None:
+        """The capture ends, or ended, for a reason that is not its own: the next one starts at once."""
+        self._is_excused = True
+
+    def respecify(self, spec: CaptureSpec, secrets: tuple[str, ...]) -> None:
+        """The configuration was read again: a stream that changed is captured anew, one that did not loses nothing."""
+        before, self.spec, self._secrets = self.spec, spec, secrets
+        if msgspec.structs.replace(before, ring=spec.ring) != spec:
+            self.is_ended, self.refusal = False, None
+            self.excuse()
+            if self.child is not None:
+                self._send({"type": "stop"})
+            else:
+                self._due_ns = self._clock.monotonic_ns()
+        elif before.ring != spec.ring:
+            self._send({"type": "ring", "span_ns": spec.ring.span_ns})
+
+    def describe(self) -> dict[str, Any]:
+        """What the daemon knows of the stream, as a plain map."""
+        position, since_ns = self.page.position
+        return {
+            "kind": self.spec.kind,
+            "pid": self.child.pid if self.child else None,
+            "restarts": self.restarts,
+            "problem": self.problem,
+            "position": position.name.lower() if self.child else None,
+            "position_age_ms": (self._clock.monotonic_ns() - since_ns) // 1_000_000 if self.child else None,
+        }
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if self.child is not None:
+            try:
+                self.child.channel.send(message)
+            except LinkClosed:
+                log.debug("stream %s: its capture is gone already", self.spec.name)
+

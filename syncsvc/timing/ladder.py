@@ -1,0 +1,236 @@
+"""Which clock a frame is stamped by: the best rung whose gate is open, changed only on a window's edge.
+
+Every rung turns an observation into a UTC time and an honest ±. Frames at the start of a session are held for a better
+rung as long as the latency budget allows, and stamped retroactively. A modelled clock is one more rung.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.model import ClockClass, Observation
+from syncsvc.timing.ntp import SenderReportMap
+
+ToUtc = Callable[[int], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """An observation and the conclusion drawn from it; all times UTC nanoseconds."""
+
+    observation: Observation
+    time_ns: int
+    uncertainty_ns: int
+    clock: ClockClass
+    arrival_ns: int
+
+
+class Rung(Protocol):
+    """One way to know when a picture was taken."""
+
+    clock: ClockClass
+
+    def feed(self, seen: Observation, arrival_ns: int) -> None:
+        """Learn from an observation, whether this rung is in use or not."""
+        ...
+
+    def stamp(self, seen: Observation, arrival_ns: int) -> tuple[int, int] | None:
+        """``(time, ±)`` of it in UTC nanoseconds; None when this rung cannot tell."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its gate lets it speak now."""
+        ...
+
+
+class MediaRung:
+    """Stamps inside the media: of recordings, and of generated frames."""
+
+    clock: ClockClass = "pts"
+    is_open = True
+
+    def feed(self, seen: Observation, arrival_ns: int) -> None:
+        """Nothing to learn."""
+
+    def stamp(self, seen: Observation, arrival_ns: int) -> tuple[int, int] | None:
+        """The media's own time, exact to its tick."""
+        if seen.stamp_kind != "pts" or seen.stamp_ns is None:
+            return None
+        return seen.stamp_ns, 11_112  # half a tick is unknown here; one tick of 90 kHz bounds the usual time bases
+
+
+class SenderReportRung:
+    """RTCP sender reports: the camera's own NTP clock."""
+
+    clock: ClockClass = "rtcp"
+
+    def __init__(self) -> None:
+        self.map = SenderReportMap()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the map is anchored and plausible."""
+        return self.map.is_plausible
+
+    def feed(self, seen: Observation, arrival_ns: int) -> None:
+        """Learn the packet's NTP time."""
+        if seen.stamp_kind == "rtcp" and seen.stamp_ns is not None and seen.pts_ns is not None:
+            self.map.feed(seen.pts_ns, seen.stamp_ns, arrival_ns)
+
+    def stamp(self, seen: Observation, arrival_ns: int) -> tuple[int, int] | None:
+        """The NTP time of its pts. ± 1 ms: what an operator's word that the camera follows NTP is worth on a LAN."""
+        if seen.pts_ns is None or not self.map.is_anchored:
+            return None
+        return self.map.time_of(seen.pts_ns), NS_PER_MS
+
+
+class KernelRung:
+    """The kernel's stamp of a V4L2 buffer, on CLOCK_MONOTONIC."""
+
+    clock: ClockClass = "kernel"
+
+    def __init__(self, to_utc: ToUtc) -> None:
+        self._to_utc = to_utc
+        self.is_open = False
+
+    def feed(self, seen: Observation, arrival_ns: int) -> None:
+        """The gate: a stamp is believed when the frame is at most a second old."""
+        if seen.stamp_kind == "kernel" and seen.stamp_ns is not None:
+            self.is_open = 0 <= seen.arrival_mono_ns - seen.stamp_ns < NS_PER_S
+
+    def stamp(self, seen: Observation, arrival_ns: int) -> tuple[int, int] | None:
+        """The start of the buffer's transfer. ± 5 ms: exposure and readout before it are the sensor's secret."""
+        if seen.stamp_kind != "kernel" or seen.stamp_ns is None or not self.is_open:
+            return None
+        return self._to_utc(seen.stamp_ns), 5 * NS_PER_MS
+
+
+class ArrivalRung:
+    """When the packet reached us, less the configured latency: the last resort, and never silent."""
+
+    clock: ClockClass = "arrival"
+    is_open = True
+
+    def __init__(self, latency_ns: int) -> None:
+        self._latency_ns = latency_ns
+
+    def feed(self, seen: Observation, arrival_ns: int) -> None:
+        """Nothing to learn."""
+
+    def stamp(self, seen: Observation, arrival_ns: int) -> tuple[int, int]:
+        """± 100 ms: the 99th percentile of the arrival error at 20 ms of jitter."""
+        return arrival_ns - self._latency_ns, 100 * NS_PER_MS
+
+
+def rungs_for(clock: str, kind: str, latency_ns: int, to_utc: ToUtc) -> list[Rung]:
+    """The ladder of one stream, best rung first; ``arrival`` always stands at the foot.
+
+    Args:
+        clock: the configured clock: ``auto``, ``rtcp``, ``pts`` or ``arrival``.
+        kind: of the source: ``rtsp``, ``http``, ``file``, ``v4l2`` or ``synthetic``.
+        latency_ns: configured constant latency, subtracted from arrival stamps only.
+        to_utc: maps CLOCK_MONOTONIC to UTC.
+    """
+    foot: list[Rung] = [ArrivalRung(latency_ns)]
+    if clock == "arrival":
+        return foot
+    if kind in ("file", "synthetic"):
+        return [MediaRung(), *foot]
+    if kind == "rtsp":
+        return [SenderReportRung(), *foot]
+    if kind == "v4l2":
+        return [KernelRung(to_utc), *foot]
+    return foot
+
+
+class StreamClock:
+    """One stream's capture times: rising with ``seq``, each with its rung; pure.
+
+    Guarantees: ``time_ns`` rises strictly; the rung changes only where ``time_ns`` crosses a multiple of ``edge_ns``, or
+    with a new session; nothing is held longer than ``hold_ns`` after its arrival.
+    """
+
+    def __init__(self, make_rungs: Callable[[], list[Rung]], *, hold_ns: int, edge_ns: int, to_utc: ToUtc) -> None:
+        self._make_rungs, self.hold_ns, self.edge_ns, self._to_utc = make_rungs, hold_ns, edge_ns, to_utc
+        self.rungs: list[Rung] = make_rungs()
+        self._current: Rung | None = None
+        self._held: deque[tuple[Observation, int]] = deque()
+        self._last_ns = 0
+        self._edge: int | None = None
+
+    @property
+    def clock(self) -> ClockClass | None:
+        """The rung in use; None while frames are held for a better one."""
+        return self._current.clock if self._current else None
+
+    @property
+    def held_since_ns(self) -> int | None:
+        """Arrival (UTC) of the oldest frame that waits for a better stamp."""
+        return self._held[0][1] if self._held else None
+
+    def new_session(self) -> list[Stamp]:
+        """The source was opened anew: what was learnt of its clocks is void; returns what was still held."""
+        stamps = self._settle()
+        self.rungs, self._current, self._edge = self._make_rungs(), None, None
+        return stamps
+
+    def observe(self, seen: Observation) -> list[Stamp]:
+        """Take one observation in; returns the frames that have a time now, in order."""
+        arrival_ns = self._to_utc(seen.arrival_mono_ns)
+        for rung in self.rungs:
+            rung.feed(seen, arrival_ns)
+        if self._current is not None:
+            return [self._stamp(seen, arrival_ns)]
+        self._held.append((seen, arrival_ns))
+        return self._settle() if self.rungs[0].is_open else self.expire(arrival_ns)
+
+    def expire(self, now_utc_ns: int) -> list[Stamp]:
+        """Stamp what was held for as long as the latency budget allows, by the best rung there is."""
+        if self._held and now_utc_ns - self._held[0][1] >= self.hold_ns:
+            return self._settle()
+        return []
+
+    def _settle(self) -> list[Stamp]:
+        if self._current is None:
+            self._current = self._best()
+        held = list(self._held)
+        self._held.clear()
+        return [self._stamp(seen, arrival_ns) for seen, arrival_ns in held]
+
+    def _best(self) -> Rung:
+        return next(rung for rung in self.rungs if rung.is_open)
+
+    def _stamp(self, seen: Observation, arrival_ns: int) -> Stamp:
+        assert self._current is not None
+        self._consider_change(seen, arrival_ns)
+        rung = self._current
+        value = rung.stamp(seen, arrival_ns)
+        if value is None:  # this frame lacks what the rung reads, e.g. it has no pts: the foot of the ladder always speaks
+            rung = self.rungs[-1]
+            value = rung.stamp(seen, arrival_ns)
+            assert value is not None
+        time_ns, uncertainty_ns = value
+        if self._edge is not None:
+            uncertainty_ns += max(0, time_ns - (self._edge - 1))
+            time_ns = min(time_ns, self._edge - 1)
+        if time_ns <= self._last_ns:
+            uncertainty_ns += self._last_ns + 1 - time_ns
+            time_ns = self._last_ns + 1
+        self._last_ns = time_ns
+        return Stamp(seen, time_ns, uncertainty_ns, rung.clock, arrival_ns)
+
+    def _consider_change(self, seen: Observation, arrival_ns: int) -> None:
+        best = self._best()
+        if best is self._current:
+            self._edge = None
+            return
+        if self._edge is None:
+            self._edge = (self._last_ns // self.edge_ns + 1) * self.edge_ns
+        value = best.stamp(seen, arrival_ns)
+        if value is not None and value[0] >= self._edge:
+            self._current, self._edge = best, None
+
+

@@ -1,0 +1,59 @@
+"""The one place where CLOCK_MONOTONIC becomes UTC, so that a step of the host's clock never looks like a camera's.
+
+The mapping is slewed by at most 500 ppm toward the host's clock; a difference of more than half a second is a jump: the
+mapping follows it at once and a new clock epoch begins. Inside an epoch the mapping never goes backward.
+"""
+
+from dataclasses import dataclass
+
+from syncsvc.clock import NS_PER_S, Clock
+
+MAX_SLEW = 500e-6
+JUMP_NS = NS_PER_S // 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    mono_ns: int
+    utc_ns: int
+    rate: float
+
+
+class UtcMapper:
+    """Maps monotonic to UTC nanoseconds; ``update`` from one thread, ``to_utc`` from any."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.epoch = 0
+        self._segment = _Segment(clock.monotonic_ns(), clock.utc_ns(), 0.0)
+
+    def to_utc(self, mono_ns: int) -> int:
+        """UTC of a moment on the monotonic clock, a little before or after now."""
+        segment = self._segment
+        elapsed = mono_ns - segment.mono_ns
+        return segment.utc_ns + elapsed + int(elapsed * segment.rate)
+
+    def to_mono(self, utc_ns: int) -> int:
+        """The moment on the monotonic clock at which ``to_utc`` gives ``utc_ns``."""
+        segment = self._segment
+        elapsed = utc_ns - segment.utc_ns
+        return segment.mono_ns + elapsed - int(elapsed * segment.rate)
+
+    def now_utc(self) -> int:
+        """UTC now, as mapped."""
+        return self.to_utc(self._clock.monotonic_ns())
+
+    def update(self) -> bool:
+        """Look at the host's clock; true when it jumped and a new epoch began.
+
+        Call it a few times a second: the slew is chosen so that a small error is gone after a second, if 500 ppm allow.
+        """
+        mono = self._clock.monotonic_ns()
+        error = self._clock.utc_ns() - self.to_utc(mono)
+        if abs(error) > JUMP_NS:
+            self.epoch += 1
+            self._segment = _Segment(mono, self.to_utc(mono) + error, 0.0)
+            return True
+        rate = max(-MAX_SLEW, min(MAX_SLEW, error / NS_PER_S))
+        self._segment = _Segment(mono, self.to_utc(mono), rate)
+        return False

@@ -1,0 +1,273 @@
+"""A pipe of fixed binary descriptors from one capture to the receiver, and the way back for leases.
+
+One way, no pickle: every message is one struct of at most 512 bytes in ``send_bytes``, so the kernel writes it whole or
+not at all (PIPE_BUF is 4096), and a capture that is killed never leaves half of one. The writer never blocks. Rings are
+handed over as file descriptors on the socket that carries the leases back.
+"""
+
+import errno
+import os
+import select
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Literal, cast
+
+from syncsvc.errors import LinkClosed, TransportError
+from syncsvc.layout import ColorMatrix, ColorRange, Layout, PixelFormat
+from syncsvc.model import Observation
+
+MAX_DESCRIPTOR_BYTES = 512
+
+_FORMATS: tuple[PixelFormat, ...] = ("i420", "bgr24", "gray8", "jpeg", "encoded")
+_RANGES: tuple[ColorRange, ...] = ("limited", "full")
+_MATRICES: tuple[ColorMatrix, ...] = ("bt601", "bt709", "bt2020")
+_KINDS: tuple[Literal["", "pts", "rtcp", "kernel"], ...] = ("", "pts", "rtcp", "kernel")
+_NONE = -(2**63)
+
+# tag, format, range, matrix, stamp kind, flags (1 key frame, 2 sender report), width, height, ring, slot, generation,
+# payload bytes, seq, arrival, pts, stamp, NTP, RTP
+_FRAME = struct.Struct("<cBBBBBxxIIIIQQQqqqQI")
+_DROP = struct.Struct("<cxxxQQ32s")
+_RING = struct.Struct("<cxxxIIQ")
+_END = struct.Struct("<cxxx")
+
+MAX_LEASES_PER_MESSAGE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class FrameMessage:
+    """A frame lies in a slot; the slot is leased to the reader from here on."""
+
+    observation: Observation
+    layout: Layout
+    ring_id: int
+    slot: int
+    generation: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropMessage:
+    """Frames that were captured and lost, by cause."""
+
+    first_seq: int
+    count: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class RingMessage:
+    """A new ring: its descriptor waits on the lease socket."""
+
+    ring_id: int
+    slots: int
+    slot_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndMessage:
+    """The stream ended cleanly: nothing will follow, ever."""
+
+
+Message = FrameMessage | DropMessage | RingMessage | EndMessage
+
+
+def encode(message: Message) -> bytes:
+    """One message as the struct that travels."""
+    match message:
+        case FrameMessage(seen, layout, ring_id, slot, generation, size):
+            report = seen.sender_report
+            return _FRAME.pack(
+                b"F", _FORMATS.index(layout.format), _RANGES.index(layout.range), _MATRICES.index(layout.matrix),
+                _KINDS.index(seen.stamp_kind), seen.is_key | (report is not None) << 1, layout.width, layout.height,
+                ring_id, slot, generation, size, seen.seq, seen.arrival_mono_ns,
+                _NONE if seen.pts_ns is None else seen.pts_ns, _NONE if seen.stamp_ns is None else seen.stamp_ns,
+                *(report or (0, 0)),
+            )  # fmt: skip
+        case DropMessage(first_seq, count, cause):
+            return _DROP.pack(b"D", first_seq, count, cause.encode())
+        case RingMessage(ring_id, slots, slot_bytes):
+            return _RING.pack(b"R", ring_id, slots, slot_bytes)
+        case EndMessage():
+            return _END.pack(b"E")
+
+
+def decode(data: bytes) -> Message:
+    """The message behind the bytes.
+
+    Raises:
+        TransportError: the bytes are no message of ours.
+    """
+    try:
+        match data[:1]:
+            case b"F":
+                (_, fmt, rng, matrix, kind, flags, width, height, ring_id, slot, generation, size, seq, arrival, pts,
+                 stamp, ntp, rtp) = _FRAME.unpack(data)  # fmt: skip
+                seen = Observation(
+                    seq, arrival, None if pts == _NONE else pts, None if stamp == _NONE else stamp, _KINDS[kind],
+                    bool(flags & 1), (ntp, rtp) if flags & 2 else None,
+                )  # fmt: skip
+                layout = Layout(_FORMATS[fmt], width, height, _RANGES[rng], _MATRICES[matrix])
+                return FrameMessage(seen, layout, ring_id, slot, generation, size)
+            case b"D":
+                _, first_seq, count, cause = _DROP.unpack(data)
+                return DropMessage(first_seq, count, cause.rstrip(b"\0").decode())
+            case b"R":
+                return RingMessage(*_RING.unpack(data)[1:])
+            case b"E" if len(data) == _END.size:
+                return EndMessage()
+    except (struct.error, IndexError, UnicodeDecodeError) as error:
+        raise TransportError(f"a descriptor of {len(data)} bytes cannot be read: {error}") from error
+    raise TransportError(f"a descriptor of {len(data)} bytes starts with {data[:1]!r}")
+
+
+def open_link() -> tuple[int, int, socket.socket, socket.socket]:
+    """Descriptors of a pipe (reader, writer) and a pair of lease sockets (receiver's, capture's)."""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    return reader, writer, ours, theirs
+
+
+class LinkWriter:
+    """The capture's end; never blocks, except in ``wait_for_lease`` and where ``patient`` says so."""
+
+    def __init__(self, pipe_fd: int, leases: socket.socket) -> None:
+        os.set_blocking(pipe_fd, False)
+        leases.setblocking(False)
+        self._pipe = Connection(pipe_fd, readable=False)
+        self._leases = leases
+        self._untold: list[DropMessage] = []
+
+    def send(self, message: Message) -> bool:
+        """Announce; false when the pipe is full (nothing was written).
+
+        Raises:
+            LinkClosed: the receiver is gone.
+        """
+        try:
+            self._pipe.send_bytes(encode(message))
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise LinkClosed("the receiver is gone") from error
+        return True
+
+    def hand_over(self, ring_id: int, slots: int, slot_bytes: int, fd: int) -> bool:
+        """Hand a ring's descriptor to the receiver, then announce it."""
+        try:
+            socket.send_fds(self._leases, [struct.pack("<I", ring_id)], [fd])
+        except OSError as error:
+            raise LinkClosed("the receiver is gone") from error
+        return self.send(RingMessage(ring_id, slots, slot_bytes))
+
+    def drop(self, seq: int, cause: str) -> None:
+        """Tell of a lost frame, at once or as soon as the pipe has room; neighbours travel as one."""
+        last = self._untold[-1] if self._untold else None
+        if last is not None and last.cause == cause and last.first_seq + last.count == seq:
+            self._untold[-1] = DropMessage(last.first_seq, last.count + 1, cause)
+        else:
+            self._untold.append(DropMessage(seq, 1, cause))
+        self.flush()
+
+    def flush(self) -> bool:
+        """Tell of the losses that the pipe had no room for; true when none is left."""
+        while self._untold:
+            if not self.send(self._untold[0]):
+                return False
+            self._untold.pop(0)
+        return True
+
+    def returned(self) -> Iterator[tuple[int, int]]:
+        """Leases ``(ring, slot)`` that came home meanwhile."""
+        while True:
+            try:
+                data = self._leases.recv(4096)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                raise LinkClosed("the receiver is gone") from error
+            if not data:
+                raise LinkClosed("the receiver is gone")
+            yield from cast(Iterator[tuple[int, int]], struct.iter_unpack("<II", data))
+
+    def wait_for_lease(self, timeout_s: float) -> bool:
+        """Wait until a lease may have come home; false when none did in time."""
+        return bool(select.select([self._leases], [], [], timeout_s)[0])
+
+    def wait_for_room(self, timeout_s: float) -> bool:
+        """Wait until the pipe takes another message; false when it did not in time."""
+        return bool(select.select([], [self._pipe], [], timeout_s)[1])
+
+    def close(self) -> None:
+        """Close both ways."""
+        self._pipe.close()
+        self._leases.close()
+
+
+class LinkReader:
+    """The receiver's end: one per stream and capture, read by one ingest thread."""
+
+    def __init__(self, pipe_fd: int, leases: socket.socket) -> None:
+        leases.setblocking(False)
+        self._pipe = Connection(pipe_fd, writable=False)
+        self._leases = leases
+        self._lock = threading.Lock()
+        self._owed: list[tuple[int, int]] = []
+
+    def fileno(self) -> int:
+        """Of the pipe, to poll on."""
+        return self._pipe.fileno()
+
+    def poll(self, timeout_s: float) -> bool:
+        """Whether a message (or the end) can be read now."""
+        return self._pipe.poll(timeout_s)
+
+    def receive(self) -> Message:
+        """Wait for the next message.
+
+        Raises:
+            LinkClosed: the capture is gone, or closed its end; everything it wrote was read before.
+            TransportError: it sent something that is no message.
+        """
+        try:
+            return decode(self._pipe.recv_bytes(MAX_DESCRIPTOR_BYTES))
+        except EOFError as error:
+            raise LinkClosed("the capture closed its pipe") from error
+        except OSError as error:
+            raise LinkClosed(f"the pipe broke: {error}") from error
+
+    def take_ring(self, ring_id: int) -> int:
+        """The descriptor of the ring that was announced; the caller closes it."""
+        data, fds, _, _ = socket.recv_fds(self._leases, 64, 1)
+        if len(fds) != 1 or data != struct.pack("<I", ring_id):
+            for fd in fds:
+                os.close(fd)
+            raise TransportError(f"ring {ring_id} was announced and did not come")
+        return fds[0]
+
+    def give_back(self, leases: list[tuple[int, int]]) -> None:
+        """Give leases back to the capture, from any thread; what does not fit now goes with the next."""
+        with self._lock:
+            self._owed += leases
+            while self._owed:
+                some = self._owed[:MAX_LEASES_PER_MESSAGE]
+                try:
+                    self._leases.send(b"".join(struct.pack("<II", *lease) for lease in some))
+                except BlockingIOError:
+                    return
+                except OSError as error:
+                    if error.errno not in (errno.EPIPE, errno.ECONNRESET, errno.EBADF, errno.ENOTCONN):
+                        raise
+                    self._owed.clear()  # the capture is gone, and its ring with it
+                    return
+                del self._owed[: len(some)]
+
+    def close(self) -> None:
+        """Close both ways; leases that are still out are void."""
+        self._pipe.close()
+        with self._lock:
+            self._leases.close()

@@ -1,0 +1,122 @@
+"""What must outlive a SIGKILL: one small shared page per stream and per group, owned by the daemon.
+
+The frame counter lives here, and a number is taken from it *before* a slot is filled: so when a capture dies, the
+frames that it took and never announced can be counted, and numbers go on where they stopped. The page also carries the
+capture's pulse (where its loop stands, and since when). Each word has one writer; a word is an aligned 64-bit store.
+"""
+
+import ctypes
+import os
+from enum import IntEnum
+from typing import Self
+
+from syncsvc.transport import memory
+
+_WORDS = 512
+
+
+class Position(IntEnum):
+    """Where a capture's loop stands."""
+
+    STARTING = 0
+    OPENING = 1
+    DEMUX = 2
+    DECODE = 3
+    HANDOVER = 4
+    WAITING = 5
+    """For its turn: the start of the recordings, the due time of a frame, a free slot of a paused reader."""
+
+
+class SharedWords:
+    """512 signed 64-bit words in a memfd, mapped by every process that was handed the descriptor."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._map = memory.map_writable(fd)
+        self.words = (ctypes.c_int64 * _WORDS).from_buffer(self._map)
+
+    @classmethod
+    def create(cls, name: str) -> Self:
+        """Make a new page, all zero."""
+        return cls(memory.create(f"syncsvc-page-{name}", 8 * _WORDS))
+
+    def close(self) -> None:
+        """Let go of the descriptor."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class StreamPage(SharedWords):
+    """One stream's counter, media position and pulse; written by its capture."""
+
+    def take_seq(self) -> int:
+        """The next frame's number; taken before the frame is moved."""
+        seq = self.words[0]
+        self.words[0] = seq + 1
+        return seq
+
+    @property
+    def next_seq(self) -> int:
+        """How many frames were taken since the daemon started."""
+        return self.words[0]
+
+    @property
+    def media_ns(self) -> int:
+        """Position on the timeline of a recording after the last frame taken, plus one; 0 before the first."""
+        return self.words[1]
+
+    @media_ns.setter
+    def media_ns(self, value: int) -> None:
+        self.words[1] = value
+
+    @property
+    def pass_begun_ns(self) -> int:
+        """Position at which the present pass over a looped recording began."""
+        return self.words[5]
+
+    @pass_begun_ns.setter
+    def pass_begun_ns(self, value: int) -> None:
+        self.words[5] = value
+
+    def at(self, position: Position, now_mono_ns: int) -> None:
+        """Say where the loop stands."""
+        self.words[2] = position
+        self.words[3] = now_mono_ns
+
+    @property
+    def position(self) -> tuple[Position, int]:
+        """Where the loop stands, and since when (CLOCK_MONOTONIC)."""
+        return Position(self.words[2]), self.words[3]
+
+    @property
+    def beat_mono_ns(self) -> int:
+        """When the process last showed that it runs."""
+        return self.words[4]
+
+    @beat_mono_ns.setter
+    def beat_mono_ns(self, value: int) -> None:
+        self.words[4] = value
+
+
+class GroupPage(SharedWords):
+    """One group's last emitted window, and how many frames of each stream were accounted for; written by the receiver."""
+
+    CAPACITY = _WORDS - 1
+
+    @property
+    def emitted_end_ns(self) -> int:
+        """End of the last window that was emitted, UTC; 0 before the first."""
+        return self.words[0]
+
+    @emitted_end_ns.setter
+    def emitted_end_ns(self, value: int) -> None:
+        self.words[0] = value
+
+    def accounted(self, place: int) -> int:
+        """Frames of the stream at ``place`` that batches have accounted for."""
+        return self.words[1 + place]
+
+    def account(self, place: int, total: int) -> None:
+        """Set that number."""
+        self.words[1 + place] = total

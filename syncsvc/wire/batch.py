@@ -1,0 +1,300 @@
+"""A FrameBatch to and from ZeroMQ parts.
+
+Encoding makes the header only and never touches ``frame.payload``: the publisher sends the payloads itself, in the
+order of the header's rows. Decoding trusts nothing: whatever is not a valid message becomes a WireError, and no number
+inside a message decides how much memory is taken.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+from syncsvc.errors import WireError
+from syncsvc.layout import Layout, payload_bytes
+from syncsvc.model import Counts, Frame, FrameBatch, FrameSet
+from syncsvc.wire.schema import CountsMap, FrameRow, Header, Look, StreamMap, unpack
+
+BATCH_PREFIX = b"batch/"
+LATE_PREFIX = b"late/"
+KEY_FRAME = 1  # bit 0 of a row's flags
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Header)
+
+
+def batch_topic(group: str) -> bytes:
+    """First part of a group's batches. ZeroMQ matches prefixes: ``batch/lobby`` also brings ``batch/lobby2``."""
+    return BATCH_PREFIX + group.encode()
+
+
+def late_topic(group: str) -> bytes:
+    """First part of a group's late frames."""
+    return LATE_PREFIX + group.encode()
+
+
+def encode_batch(
+    batch: FrameBatch, layouts: Mapping[str, Layout], clocks: Mapping[str, str], *, emitted_ns: int
+) -> bytes:
+    """The header of a batch; the message is ``[batch_topic(group), header, *payloads]``.
+
+    Payloads go in the order of the header's rows: stream by stream in the group's order, each by capture time, that is
+    ``[frame for frames in batch.frames.values() for frame in frames]``.
+
+    Args:
+        batch: its ``frames`` has an entry for every stream of the group; every frame of its sets is in there.
+        layouts: the last layout of a stream, for streams that have no frame in this batch; may lack unknown ones.
+        clocks: the clock class of a stream, likewise.
+        emitted_ns: UTC, read just before the first part is sent; ``batch.emitted_ns`` is not used.
+    """
+    rows: list[FrameRow] = []
+    streams: dict[str, StreamMap] = {}
+    for name, frames in batch.frames.items():
+        streams[name] = _stream_map(frames, len(rows), batch.counts.get(name), layouts.get(name), clocks.get(name))
+        rows += [_frame_row(frame, len(rows) + i) for i, frame in enumerate(frames)]
+    index = {(row[0], row[1]): row[6] for row in rows}
+    header = Header(
+        v=1,
+        group=batch.group,
+        run_id=batch.run_id,
+        epoch=batch.epoch,
+        seq=batch.seq,
+        window=(batch.window_start_ns, batch.window_end_ns),
+        emitted_ns=emitted_ns,
+        complete=batch.complete,
+        missing=dict(batch.missing),
+        streams=streams,
+        counts=_total(streams),
+        frames=rows,
+        sets=[
+            (s.spread_ns, [index[name, s.frames[name].seq] if name in s.frames else -1 for name in streams])
+            for s in batch.sets
+        ],
+    )
+    return _encoder.encode(header)
+
+
+def encode_late(
+    frame: Frame, *, group: str, run_id: str, epoch: int, seq: int, window: tuple[int, int], emitted_ns: int
+) -> bytes:
+    """The header of one late frame; the message is ``[late_topic(group), header, payload]``.
+
+    Args:
+        frame: the frame whose window had closed when it came.
+        group: the group for which it was late.
+        run_id: of this start of the daemon.
+        epoch: of the receiver.
+        seq: of the batch in whose counts the frame appears as late.
+        window: ``(start_ns, end_ns)`` of the closed window that it belongs to.
+        emitted_ns: UTC, read just before the first part is sent.
+    """
+    streams = {frame.stream: _stream_map([frame], 0, Counts(captured=1, late=1), None, None)}
+    header = Header(
+        v=1,
+        group=group,
+        run_id=run_id,
+        epoch=epoch,
+        seq=seq,
+        window=window,
+        emitted_ns=emitted_ns,
+        complete=True,
+        missing={},
+        streams=streams,
+        counts=_total(streams),
+        frames=[_frame_row(frame, 0)],
+        sets=[],
+    )
+    return _encoder.encode(header)
+
+
+def _frame_row(frame: Frame, part: int) -> FrameRow:
+    flags = KEY_FRAME if frame.keyframe else 0
+    return (frame.stream, frame.seq, frame.time_ns, frame.uncertainty_ns, frame.arrival_ns, flags, part)
+
+
+def _look(frame: Frame) -> Look:
+    shown = frame.layout
+    return Look(shown.format, shown.width, shown.height, shown.range, shown.matrix, frame.clock)
+
+
+def _stream_map(
+    frames: Sequence[Frame], first_row: int, counts: Counts | None, layout: Layout | None, clock: Any
+) -> StreamMap:
+    counts = counts or Counts()
+    account = CountsMap(counts.captured, counts.delivered, counts.late, dict(counts.dropped))
+    if not frames:
+        if layout is None:
+            return StreamMap(None, None, None, None, None, clock, account)
+        return StreamMap(layout.format, layout.width, layout.height, layout.range, layout.matrix, clock, account)
+    look = first = _look(frames[0])
+    changes: list[tuple[int, Look]] = []
+    for row, frame in enumerate(frames, first_row):
+        if (now := _look(frame)) != look:
+            changes.append((row, now))
+            look = now
+    shape = (first.format, first.width, first.height, first.range, first.matrix, first.clock)
+    return StreamMap(*shape, account, changes or UNSET)
+
+
+def _total(streams: Mapping[str, StreamMap]) -> CountsMap:
+    counts = [stream.counts for stream in streams.values()]
+    dropped: dict[str, int] = {}
+    for one in counts:
+        for cause, n in one.dropped.items():
+            dropped[cause] = dropped.get(cause, 0) + n
+    return CountsMap(
+        sum(c.captured for c in counts), sum(c.delivered for c in counts), sum(c.late for c in counts), dropped
+    )
+
+
+def decode_batch(parts: Sequence[Any]) -> FrameBatch:
+    """A batch from the parts of its message.
+
+    Args:
+        parts: ``[topic, header, *payloads]``, each any readable buffer; frames keep read-only views of the payloads.
+
+    Raises:
+        WireError: the message is not what the protocol says; the text names the place.
+    """
+    return _decode(parts, BATCH_PREFIX)
+
+
+def decode_late(parts: Sequence[Any]) -> FrameBatch:
+    """A late frame from the parts of its message: a batch of that one frame, see ``encode_late``.
+
+    Raises:
+        WireError: the message is not what the protocol says.
+    """
+    return _decode(parts, LATE_PREFIX)
+
+
+def decode_header(data: Any) -> dict[str, Any]:
+    """The header as plain maps, lists, strings and integers: the keys of the protocol, without unknown ones.
+
+    Raises:
+        WireError: it is not a header. What only the payloads can tell is not checked.
+    """
+    plain: dict[str, Any] = msgspec.msgpack.decode(_encoder.encode(unpack(_decoder, data, "header")))
+    return plain
+
+
+def _decode(parts: Sequence[Any], prefix: bytes) -> FrameBatch:
+    if len(parts) < 2:
+        raise WireError(f"message: {len(parts)} parts; a topic and a header are the least")
+    header = unpack(_decoder, parts[1], "header")
+    if memoryview(parts[0]) != prefix + header.group.encode():
+        raise WireError(f"message: its topic is not that of group {header.group!r}")
+    _check_header(header)
+    rows = _frames(header, parts[2:])
+    frames: dict[str, list[Frame]] = {name: [] for name in header.streams}
+    for frame in rows:
+        frames[frame.stream].append(frame)
+    return FrameBatch(
+        group=header.group,
+        seq=header.seq,
+        epoch=header.epoch,
+        window_start_ns=header.window[0],
+        window_end_ns=header.window[1],
+        emitted_ns=header.emitted_ns,
+        missing=header.missing,
+        frames=frames,
+        sets=_sets(header, rows),
+        counts={name: _counts(stream.counts) for name, stream in header.streams.items()},
+        run_id=header.run_id,
+    )
+
+
+def _counts(account: CountsMap) -> Counts:
+    return Counts(account.captured, account.delivered, account.late, account.dropped)
+
+
+def _check_header(header: Header) -> None:
+    if header.window[1] < header.window[0]:
+        raise WireError("header: the window ends before it starts")
+    if header.complete == bool(header.missing):
+        raise WireError("header: complete and missing contradict each other")
+    for name in header.missing:
+        if name not in header.streams:
+            raise WireError(f"header: missing names {name!r}, which is not among the streams")
+    for name, stream in header.streams.items():
+        known = [
+            value is not None for value in (stream.format, stream.width, stream.height, stream.range, stream.matrix)
+        ]
+        if any(known) != all(known):
+            raise WireError(f"header: stream {name!r} has half a layout")
+
+
+def _looks(name: str, stream: StreamMap) -> dict[int, Look]:
+    """From which row on the stream looks how; row -1 stands for the start."""
+    rows = [] if stream.changes is UNSET else stream.changes
+    changes = dict(rows)
+    if len(changes) != len(rows):
+        raise WireError(f"header: stream {name!r} changes twice at one row")
+    if stream.format is not None and stream.clock is not None:
+        start = {key: getattr(stream, key) for key in Look.__struct_fields__}
+        changes[-1] = Look(**start)
+    return changes
+
+
+def _frames(header: Header, payloads: Sequence[Any]) -> list[Frame]:
+    if len(payloads) != len(header.frames):
+        raise WireError(f"message: {len(payloads)} payload parts for {len(header.frames)} frames")
+    looks = {name: _looks(name, stream) for name, stream in header.streams.items()}
+    now = {name: changes.pop(-1, None) for name, changes in looks.items()}
+    last: dict[str, Frame] = {}
+    unused = set(range(len(payloads)))
+    frames: list[Frame] = []
+    for row, (name, seq, time_ns, uncertainty_ns, arrival_ns, flags, part) in enumerate(header.frames):
+        if name not in looks:
+            raise WireError(f"frames[{row}]: stream {name!r:.80} is not among the streams")
+        look = now[name] = looks[name].pop(row, now[name])
+        if look is None:
+            raise WireError(f"frames[{row}]: stream {name!r} has no layout or no clock")
+        if part not in unused:
+            raise WireError(f"frames[{row}]: part {part} is not there, or another frame's")
+        unused.remove(part)
+        if name in last and (seq <= last[name].seq or time_ns < last[name].time_ns):
+            raise WireError(f"frames[{row}]: stream {name!r} goes back in seq or in time")
+        payload = _payload(payloads[part], look, row)
+        layout = Layout(look.format, look.width, look.height, look.range, look.matrix)
+        frame = Frame(
+            name, seq, time_ns, uncertainty_ns, look.clock, arrival_ns, bool(flags & KEY_FRAME), layout, payload
+        )
+        last[name] = frame
+        frames.append(frame)
+    for name, left in looks.items():
+        if left:
+            raise WireError(f"header: stream {name!r} changes at a row that is not its frame's")
+    return frames
+
+
+def _payload(part: Any, look: Look, row: int) -> memoryview:
+    payload = memoryview(part).toreadonly()
+    if look.format in ("i420", "bgr24", "gray8"):
+        expected = payload_bytes(look.format, look.width, look.height)
+        if payload.nbytes != expected:
+            raise WireError(f"frames[{row}]: {payload.nbytes} payload bytes, its layout has {expected}")
+    return payload
+
+
+def _sets(header: Header, frames: Sequence[Frame]) -> list[FrameSet]:
+    names = list(header.streams)
+    used: set[int] = set()
+    sets: list[FrameSet] = []
+    for number, (spread_ns, members) in enumerate(header.sets):
+        if len(members) != len(names):
+            raise WireError(f"sets[{number}]: {len(members)} entries for {len(names)} streams")
+        chosen = {name: index for name, index in zip(names, members, strict=True) if index >= 0}
+        for name, index in chosen.items():
+            if index >= len(frames) or frames[index].stream != name:
+                raise WireError(f"sets[{number}]: {index} is not a frame of stream {name!r}")
+        if len(chosen) < 2 or not used.isdisjoint(chosen.values()):
+            raise WireError(f"sets[{number}]: fewer than two frames, or one that is in a set already")
+        used.update(chosen.values())
+        together = {name: frames[index] for name, index in chosen.items()}
+        times = [frame.time_ns for frame in together.values()]
+        if max(times) - min(times) != spread_ns:
+            raise WireError(f"sets[{number}]: its spread is {max(times) - min(times)} ns, not {spread_ns}")
+        sets.append(FrameSet(spread_ns, together, tuple(name for name in names if name not in together)))
+    return sets

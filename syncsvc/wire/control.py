@@ -1,0 +1,70 @@
+"""The small messages beside the batches: the service's state on ``live``, questions and answers on ``control``."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from syncsvc.errors import WireError
+from syncsvc.wire.schema import Label, Natural, Stamp, unpack
+
+STATUS_TOPIC = b"status"
+MAX_CONTROL_BYTES = 1024
+
+State = Literal["running", "draining", "ended"]
+
+
+class Status(Struct, frozen=True):
+    """The second part of a ``status`` message."""
+
+    v: Literal[1]
+    run_id: Label
+    epoch: Natural
+    state: State
+    emitted_ns: Stamp
+
+
+_encoder = msgspec.msgpack.Encoder()
+_status_decoder = msgspec.msgpack.Decoder(Status)
+_control_decoder = msgspec.msgpack.Decoder(dict[str, Any])
+
+
+def encode_status(run_id: str, epoch: int, state: State, *, emitted_ns: int) -> bytes:
+    """The second part of ``[STATUS_TOPIC, ...]``."""
+    return _encoder.encode(Status(v=1, run_id=run_id, epoch=epoch, state=state, emitted_ns=emitted_ns))
+
+
+def decode_status(data: Any) -> Status:
+    """The second part of a ``status`` message.
+
+    Raises:
+        WireError: it is not one.
+    """
+    return unpack(_status_decoder, data, "status")
+
+
+def encode_control(message: Mapping[str, Any]) -> bytes:
+    """One message of the ``control`` socket; ``v`` is added."""
+    return _encoder.encode({"v": 1, **message})
+
+
+def decode_control(data: Any, max_bytes: int = MAX_CONTROL_BYTES) -> dict[str, Any]:
+    """One message of the ``control`` socket: a map with ``v`` = 1, a string ``type`` and string keys.
+
+    Args:
+        data: any readable buffer.
+        max_bytes: longer ones are refused unread. Requests are small; who reads answers allows more.
+
+    Raises:
+        WireError: it is not one.
+    """
+    size = memoryview(data).nbytes
+    if size > max_bytes:
+        raise WireError(f"control: {size} bytes, at most {max_bytes} are allowed")
+    message = unpack(_control_decoder, data, "control")
+    if type(message.get("v")) is not int or message["v"] != 1:
+        raise WireError("control: v is not 1")
+    if not isinstance(message.get("type"), str):
+        raise WireError("control: type is not a string")
+    return message

@@ -1,0 +1,161 @@
+"""Batches to test with, and the ones whose bytes are published in docs/vectors."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from syncsvc import wire
+from syncsvc.layout import Layout
+from syncsvc.model import ClockClass, Counts, Frame, FrameBatch, FrameSet, MissingReason
+
+T0 = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
+MS = 1_000_000
+TINY = Layout("gray8", 4, 2)
+
+
+def pattern(size_bytes: int, start: int = 0) -> bytes:
+    return bytes((start + 37 * i) % 256 for i in range(size_bytes))
+
+
+def frame(
+    stream: str,
+    seq: int,
+    time_ns: int = T0,
+    layout: Layout = TINY,
+    clock: ClockClass = "pts",
+    keyframe: bool = False,
+    payload: Any = None,
+) -> Frame:
+    return Frame(
+        stream=stream,
+        seq=seq,
+        time_ns=time_ns,
+        uncertainty_ns=1 * MS,
+        clock=clock,
+        arrival_ns=time_ns + 60 * MS,
+        keyframe=keyframe,
+        layout=layout,
+        payload=pattern(layout.size_bytes, seq) if payload is None else payload,
+    )
+
+
+def together(*frames: Frame, group: Sequence[str]) -> FrameSet:
+    times = [one.time_ns for one in frames]
+    members = {one.stream: one for one in frames}
+    return FrameSet(max(times) - min(times), members, tuple(name for name in group if name not in members))
+
+
+def batch(
+    seq: int = 0,
+    *,
+    group: str = "lobby",
+    epoch: int = 1_767_225_590_000,
+    run_id: str = "run-1",
+    frames: Mapping[str, Sequence[Frame]] | None = None,
+    sets: Sequence[FrameSet] = (),
+    missing: Mapping[str, MissingReason] | None = None,
+    counts: Mapping[str, Counts] | None = None,
+) -> FrameBatch:
+    """One window of a group; by default one tiny frame of one stream, ``north``."""
+    start_ns = T0 + seq * 1000 * MS
+    frames = {"north": [frame("north", seq, start_ns + 5 * MS)]} if frames is None else frames
+    return FrameBatch(
+        group=group,
+        seq=seq,
+        epoch=epoch,
+        window_start_ns=start_ns,
+        window_end_ns=start_ns + 1000 * MS,
+        emitted_ns=start_ns + 1100 * MS,
+        missing=missing or {},
+        frames=frames,
+        sets=sets,
+        counts=counts or {name: Counts(len(found), len(found)) for name, found in frames.items()},
+        run_id=run_id,
+    )
+
+
+def payloads_of(one: FrameBatch) -> list[Any]:
+    return [each.payload for found in one.frames.values() for each in found]
+
+
+def message_of(
+    one: FrameBatch, layouts: Mapping[str, Layout] | None = None, clocks: Mapping[str, str] | None = None
+) -> list[Any]:
+    """The parts that a publisher sends."""
+    header = wire.encode_batch(one, layouts or {}, clocks or {}, emitted_ns=one.emitted_ns)
+    return [wire.batch_topic(one.group), header, *payloads_of(one)]
+
+
+def late_message(one: Frame, *, group: str = "lobby", seq: int = 8) -> list[Any]:
+    window = (T0 + 6000 * MS, T0 + 7000 * MS)
+    header = wire.encode_late(
+        one, group=group, run_id="run-1", epoch=1_767_225_590_000, seq=seq, window=window, emitted_ns=T0 + 7900 * MS
+    )
+    return [wire.late_topic(group), header, one.payload]
+
+
+def two_cameras() -> list[Any]:
+    """Odd-sized i420 beside bgr24; the second set's partner lies across the window's edge."""
+    i420 = Layout("i420", 5, 3, "limited", "bt601")
+    bgr = Layout("bgr24", 2, 2, "full", "bt709")
+    north = [
+        frame("north", 41, T0 + 10 * MS, i420, "rtcp", keyframe=True),
+        frame("north", 42, T0 + 990 * MS, i420, "rtcp"),
+    ]
+    south = [frame("south", 7, T0 + 12 * MS, bgr, "arrival"), frame("south", 8, T0 + 1003 * MS, bgr, "arrival")]
+    names = ("north", "south")
+    sets = [together(north[0], south[0], group=names), together(north[1], south[1], group=names)]
+    counts = {"north": Counts(3, 2, 0, {"ring_full": 1}), "south": Counts(2, 2)}
+    return message_of(batch(0, frames={"north": north, "south": south}, sets=sets, counts=counts))
+
+
+def somebody_missing() -> list[Any]:
+    """One stream stalled, one never seen, one alone; what became known since the last batch is in the counts."""
+    porch = [frame("porch", 2**40, T0 + 3500 * MS, Layout("gray8", 4, 2, "full", "bt601"), "model")]
+    one = batch(
+        3,
+        group="yard_2",
+        frames={"gate": [], "porch": porch, "attic": []},
+        missing={"gate": "stalled", "attic": "absent"},
+        counts={
+            "gate": Counts(5, 0, 2, {"capture_died": 2, "decode_error": 1}),
+            "porch": Counts(1, 1),
+            "attic": Counts(),
+        },
+    )
+    return message_of(one, {"gate": Layout("i420", 1920, 1080, "limited", "bt709")}, {"gate": "kernel"})
+
+
+def size_changes() -> list[Any]:
+    """A camera changes its size, its colours and its clock inside the window; one set lacks a stream."""
+    before, after = Layout("i420", 4, 2, "full", "bt601"), Layout("i420", 2, 2, "limited", "bt709")
+    at = T0 + 7000 * MS
+    north = [frame("north", 1, at, before, "arrival"), frame("north", 2, at + 40 * MS, after, "rtcp", keyframe=True)]
+    south = [frame("south", 5, at + 1 * MS, before), frame("south", 6, at + 40 * MS, before)]
+    east = [frame("east", 9, at + 38 * MS, Layout("gray8", 1, 1, "full"))]
+    names = ("north", "south", "east")
+    sets = [together(north[0], south[0], group=names), together(north[1], south[1], east[0], group=names)]
+    return message_of(batch(7, frames={"north": north, "south": south, "east": east}, sets=sets))
+
+
+def late_frame() -> list[Any]:
+    """One frame that came after its window had closed."""
+    return late_message(frame("north", 40, T0 + 6990 * MS, Layout("bgr24", 3, 1, "full"), "rtcp"))
+
+
+def status_ended() -> list[Any]:
+    """The last word of a service that played recordings."""
+    return [b"status", wire.encode_status("run-1", 1_767_225_590_000, "ended", emitted_ns=T0 + 9000 * MS)]
+
+
+VECTORS: dict[str, Callable[[], list[Any]]] = {
+    "two-cameras": two_cameras,
+    "somebody-missing": somebody_missing,
+    "size-changes": size_changes,
+    "late-frame": late_frame,
+    "status-ended": status_ended,
+}
+
+
+def vector_bytes(parts: Sequence[Any]) -> bytes:
+    """What a vector's file holds: each part behind its length, four bytes, big-endian."""
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)

@@ -1,0 +1,1 @@
+"""Real processes and sockets, on ports that the system picks."""

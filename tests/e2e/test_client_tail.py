@@ -1,0 +1,138 @@
+"""``syncsvc tail`` as a process of its own, as a user starts it."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.batches import MS, T0, batch, frame, message_of, somebody_missing, together
+from tests.e2e.livesocket import LiveSocket
+
+TOPIC = b"batch/lobby"
+WAIT_S = 30
+
+
+@pytest.fixture
+def live() -> Iterator[LiveSocket]:
+    with LiveSocket() as socket:
+        yield socket
+
+
+@contextmanager
+def tail(*words: str) -> Iterator["subprocess.Popen[str]"]:
+    command = [sys.executable, "-m", "syncsvc", "tail", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def result(process: "subprocess.Popen[str]") -> tuple[int, list[str], list[str]]:
+    out, err = process.communicate(timeout=WAIT_S)
+    return process.returncode, out.splitlines(), err.splitlines()
+
+
+def paired(seq: int) -> Any:
+    """Two sets, 3 and 9 ms wide; the east missing."""
+    names = ("north", "south", "east")
+    at = T0 + seq * 1000 * MS
+    north = [frame("north", 1, at), frame("north", 2, at + 40 * MS), frame("north", 3, at + 80 * MS)]
+    south = [frame("south", 1, at + 3 * MS), frame("south", 2, at + 49 * MS)]
+    sets = [together(north[n], south[n], group=names) for n in range(2)]
+    return batch(seq, frames={"north": north, "south": south, "east": []}, sets=sets, missing={"east": "stalled"})
+
+
+def test_one_line_per_batch_and_per_gap(live: LiveSocket) -> None:
+    with tail(live.endpoint, "--group", "lobby", "--count", "3") as process:
+        live.wait_for(TOPIC)
+        live.send(paired(1), batch(4), batch(5))
+        code, out, err = result(process)
+    assert (code, err, len(out)) == (0, [], 4)
+    assert out[0].startswith("00:00:01.000  lobby #1  2 sets  north:3 south:2 east:0  spread 3.0/9.0 ms  age ")
+    assert out[0].endswith(" ms  missing east:stalled")
+    assert out[1] == "gap  lobby #2-#3  2 missed  lost"
+    assert out[2].startswith("00:00:04.000  lobby #4  0 sets  north:1  age ")
+    assert out[3].startswith("00:00:05.000  lobby #5  ")
+
+
+def test_json_lines_are_the_headers(live: LiveSocket) -> None:
+    sent = [message_of(paired(1)), message_of(batch(3)), somebody_missing()]
+    with tail(live.endpoint, "--json", "--count", "3") as process:
+        live.wait_for(b"batch/")
+        live.send(*sent)
+        code, out, err = result(process)
+    assert (code, err) == (0, ["gap  lobby #2-#2  1 missed  lost"])
+    assert [json.loads(line) for line in out] == [msgspec.msgpack.decode(parts[1]) for parts in sent]
+
+
+def test_each_line_leaves_at_once_and_the_end_of_the_service_ends_it(live: LiveSocket) -> None:
+    with tail(live.endpoint, "--group", "lobby", "--json") as process:
+        assert process.stdout is not None
+        live.wait_for(TOPIC)
+        live.send(batch(0))
+        assert json.loads(process.stdout.readline())["seq"] == 0
+        live.wait_for(b"status")
+        live.send(batch(1))
+        assert json.loads(process.stdout.readline())["seq"] == 1
+        live.send_status("ended")
+        assert result(process) == (0, [], [])
+
+
+def test_ctrl_c_ends_it_without_a_word(live: LiveSocket) -> None:
+    with tail(live.endpoint) as process:
+        assert process.stdout is not None
+        live.wait_for(b"batch/")
+        live.send(batch(0))
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert result(process) == (0, [], [])
+
+
+@pytest.mark.parametrize("words", [(), ("--json",)])
+def test_a_reader_that_leaves_ends_it_without_a_word(live: LiveSocket, words: tuple[str, ...]) -> None:
+    with tail(live.endpoint, *words) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        live.wait_for(b"batch/")
+        live.send(batch(0))
+        assert process.stdout.readline()
+        process.stdout.close()
+        live.send(batch(1))
+        assert process.wait(WAIT_S) == 0
+        assert process.stderr.read() == ""
+
+
+def test_a_timeout_is_said_in_one_line(live: LiveSocket) -> None:
+    with tail(live.endpoint, "--timeout", "0.05") as process:
+        assert result(process) == (1, [], [f"syncsvc: {live.endpoint}: no batch within 0.05 s"])
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["nowhere"], "endpoint 'nowhere': allowed are tcp://HOST:PORT and ipc:///PATH"),
+        (["tcp://127.0.0.1:1", "--group", "Lobby"], "group 'Lobby'"),
+        (["tcp://127.0.0.1:1", "--count", "0"], "--count"),
+        (["tcp://127.0.0.1:1", "--timeout", "0"], "--timeout"),
+        ([], "ENDPOINT"),
+    ],
+)
+def test_a_wrong_word_is_one_line_and_code_2(words: list[str], expected: str) -> None:
+    with tail(*words) as process:
+        code, out, err = result(process)
+    assert (code, out, len(err)) == (2, [], 1)
+    assert expected in err[0]
+
+
+def test_help_has_an_example() -> None:
+    with tail("--help") as process:
+        code, out, err = result(process)
+    assert (code, err) == (0, [])
+    assert any("Example: syncsvc tail tcp://127.0.0.1:5555" in line for line in out)

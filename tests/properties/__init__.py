@@ -1,0 +1,1 @@
+"""Guarantees, tried on generated cases."""

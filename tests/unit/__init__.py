@@ -1,0 +1,1 @@
+"""No sleep, no process, no socket."""

@@ -1,0 +1,137 @@
+"""RTSP messages: cut out of any stream of bytes, bounded, and refused where they are none."""
+
+from contextlib import suppress
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncsvc.cameras.rtsp import (
+    Interleaved,
+    MessageError,
+    Parser,
+    Request,
+    Response,
+    TransportOffer,
+    camera_of,
+    choose_transport,
+)
+
+STREAM = (
+    b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n"
+    b"$\x01\x00\x04\r\n\r\n"
+    b"\r\n"
+    b"SET_PARAMETER rtsp://h/north RTSP/1.0\r\nCSeq: 2\r\nContent-Length: 5\r\n\r\nOPTIO"
+    b"$\x00\x00\x00"
+    b"PLAY rtsp://h:554/north/?a=b RTSP/1.0\r\ncseq:3\r\n\r\n"
+)
+
+
+def messages(parser: Parser) -> list[Request | Interleaved]:
+    found = []
+    while (message := parser.next_message()) is not None:
+        found.append(message)
+    return found
+
+
+def parsed(*chunks: bytes) -> list[Request | Interleaved]:
+    parser = Parser()
+    found = []
+    for chunk in chunks:
+        parser.feed(chunk)
+        found += messages(parser)
+    return found
+
+
+def test_pipelined_requests_and_binary_packets_are_told_apart() -> None:
+    options, report, parameter, empty, play = parsed(STREAM)
+    assert isinstance(options, Request)
+    assert (options.method, options.url, options.path, options.headers) == ("OPTIONS", "*", [], {"cseq": "1"})
+    assert report == Interleaved(1, b"\r\n\r\n")
+    assert isinstance(parameter, Request)
+    assert parameter.body == b"OPTIO"
+    assert empty == Interleaved(0, b"")
+    assert isinstance(play, Request)
+    assert (play.path, play.headers["cseq"]) == (["north"], "3")
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=12))
+def test_where_the_stream_is_split_does_not_matter(cuts: list[int]) -> None:
+    edges = [0, *sorted(cuts), len(STREAM)]
+    chunks = [STREAM[a:b] for a, b in pairwise(edges)]
+    assert parsed(*chunks) == parsed(STREAM)
+
+
+@pytest.mark.parametrize(
+    ("stream", "status"),
+    [
+        (b"\x16\x03\x01\x02\x00", 400),  # a TLS client
+        (b"\x00" * 64, 400),
+        (b"hello\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"OPTIONS * RTSP/1.0\r\nno colon here\r\n\r\n", 400),
+        (b"OPTIONS  * RTSP/1.0\r\n\r\n", 400),
+        (b"OPTIONS * RTSP/1.0\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"OPTIONS * RTSP/1.0\r\nContent-Length: 1e3\r\n\r\n", 400),
+        (b"OPTIONS * RTSP/1.0\r\nContent-Length: 999999999\r\n\r\n", 413),
+        (b"A" * 20_000, 413),
+        (b"OPTIONS * RTSP/1.0\r\n" + b"X: y\r\n" * 5000, 413),
+    ],
+)
+def test_what_is_not_rtsp_or_too_large_is_refused(stream: bytes, status: int) -> None:
+    with pytest.raises(MessageError) as caught:
+        parsed(stream)
+    assert caught.value.status == status
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_are_parsed_or_refused(data: bytes) -> None:
+    with suppress(MessageError):
+        parsed(data)
+
+
+def test_a_url_that_cannot_be_split_names_nothing() -> None:
+    (request,) = parsed(b"DESCRIBE rtsp://[/x RTSP/1.0\r\n\r\n")
+    assert isinstance(request, Request)
+    assert request.path == []
+
+
+@pytest.mark.parametrize(
+    ("header", "offer"),
+    [
+        ("RTP/AVP/TCP;unicast;interleaved=0-1", TransportOffer(True, 0, 1)),
+        ("RTP/AVP/TCP;interleaved=6-7;unicast", TransportOffer(True, 6, 7)),
+        ("RTP/AVP/TCP;unicast", TransportOffer(True, 0, 1)),
+        ("RTP/AVP;unicast;client_port=5000-5001", TransportOffer(False, 5000, 5001)),
+        ("RTP/AVP/UDP;unicast;client_port=5000", TransportOffer(False, 5000, 5001)),
+        ('rtp/avp;unicast;client_port=5000-5001;mode="PLAY"', TransportOffer(False, 5000, 5001)),
+        ("RTP/AVP;multicast;port=1-2,RTP/AVP/TCP;interleaved=2-3", TransportOffer(True, 2, 3)),
+        ("RTP/SAVP;unicast;client_port=5000-5001", None),
+        ("RTP/AVP;multicast;client_port=5000-5001", None),
+        ("RTP/AVP;unicast", None),
+        ("RTP/AVP;unicast;client_port=0-1", None),
+        ("RTP/AVP;unicast;client_port=65535", None),
+        ("RTP/AVP/TCP;interleaved=0-256", None),
+        ("RTP/AVP/TCP;interleaved=3-3", None),
+        ("RTP/AVP/TCP;interleaved=x-y", None),
+        ("RTP/AVP/TCP;interleaved=0-1;mode=record", None),
+        ("", None),
+    ],
+)
+def test_the_first_transport_that_we_can_serve(header: str, offer: TransportOffer | None) -> None:
+    assert choose_transport(header) == offer
+
+
+def test_which_camera_a_path_names() -> None:
+    assert camera_of(["north"]) == "north"
+    assert camera_of(["north", "trackID=0"]) == "north"
+    assert camera_of(["north", "trackID=1"]) is None
+    assert camera_of([]) is None
+    assert camera_of(["a", "b", "c"]) is None
+
+
+def test_answers_carry_cseq_and_the_length_of_their_body() -> None:
+    answer = Response(200, {"Session": "1"}, "v=0\r\n").to_bytes("17").decode()
+    assert answer == "RTSP/1.0 200 OK\r\nCSeq: 17\r\nSession: 1\r\nServer: syncsvc\r\nContent-Length: 5\r\n\r\nv=0\r\n"
+    assert Response(404).to_bytes(None).startswith(b"RTSP/1.0 404 Not Found\r\n")

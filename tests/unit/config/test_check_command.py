@@ -1,0 +1,162 @@
+"""The frame of the command line: exit codes, one line per error, nothing imported that is not needed."""
+
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from syncsvc import __version__
+from syncsvc.cli import COMMANDS, main
+from syncsvc.errors import BindError, ConfigError, MemoryShortage, SourceUnavailable, SyncsvcError, UsageError
+
+GOOD = "streams:\n  a: {url: 'synthetic:'}\n  b: {url: 'rtsp://h/1'}\n  c: {url: 'rtsp://h/2'}\n"
+GROUPS = "groups: {g: {streams: [a, b], reference: b}}\nhttp: null\n"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> str:
+    file = tmp_path / "site.yaml"
+    file.write_text(GOOD + GROUPS)
+    return str(file)
+
+
+def test_check_says_what_the_configuration_means(site: str) -> None:
+    result = CliRunner().invoke(main, ["check", site])
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        f"{site}: valid",
+        "streams",
+        "  a  synthetic:  (i420, size as it comes)",
+        "  b  rtsp://h/1  (tcp, i420, size as it comes)",
+        "  c  rtsp://h/2  (tcp, i420, size as it comes)",
+        "groups",
+        "  g  a, b  (window 1000 ms, skew <= 40 ms, latency <= 500 ms, reference b)",
+        "  in no group: c",
+        "publish  live tcp://127.0.0.1:5555, control tcp://127.0.0.1:5556",
+        "http     off",
+    ]
+
+
+@pytest.mark.parametrize(("answers", "code"), [([True, True], 0), ([True, False], 1)])
+def test_probe_opens_each_stream_and_tells(
+    site: str, answers: list[bool], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = types.ModuleType("syncsvc.capture.probe")
+    texts = ["25 fps", "rtsp://u:canary@h/1\nrefused"]
+    probe.probe_streams = lambda config: zip(config.streams, answers, texts, strict=False)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "syncsvc.capture.probe", probe)
+    result = CliRunner().invoke(main, ["check", "--probe", site])
+    assert result.exit_code == code
+    second = "ok" if answers[1] else "FAILED"
+    assert result.stdout.splitlines()[-2:] == ["probe  a: ok: 25 fps", f"probe  b: {second}: rtsp://***@h/1\\nrefused"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (ConfigError("a.yaml", "bad", line=3, key="streams"), 78, "a.yaml:3: streams: bad"),
+        (BindError("tcp://127.0.0.1:5555", "in use"), 78, "tcp://127.0.0.1:5555: in use"),
+        (MemoryShortage("needs 3 GB, has 2"), 78, "needs 3 GB, has 2"),
+        (UsageError("no such benchmark"), 2, "no such benchmark"),
+        (SourceUnavailable("a", "rtsp://u:pw@h: refused\n"), 1, "source 'a': rtsp://***@h: refused\\n"),
+        (SyncsvcError("broken"), 1, "broken"),
+        (click.BadParameter("not a number"), 2, "Invalid value: not a number (see `syncsvc check --help`)"),
+        (click.ClickException("odd"), 1, "odd"),
+    ],
+)
+def test_every_expected_error_is_one_line_and_a_code(
+    error: Exception, code: int, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = CliRunner().invoke(_failing(error, monkeypatch), ["check"])
+    assert (result.exit_code, result.stdout, result.stderr) == (code, "", f"syncsvc: {line}\n")
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (click.Abort(), 130)])
+def test_an_interrupt_is_quiet(error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = CliRunner().invoke(_failing(error, monkeypatch), ["check"])
+    assert (result.exit_code, result.output.strip()) == (code, "")
+
+
+def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = CliRunner().invoke(_failing(ZeroDivisionError(), monkeypatch), ["check"])
+    assert isinstance(result.exception, ZeroDivisionError)
+
+
+def _failing(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> click.Group:
+    @click.command()
+    def check() -> None:
+        raise error
+
+    monkeypatch.setattr("syncsvc.cli.check.check", check)
+    return main
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "which command? One of run, check, tail"),
+        (["chekc"], "No such command 'chekc'"),
+        (["check"], "Missing argument 'CONFIG'. (see `syncsvc check --help`)"),
+        (["check", "--fast", "x"], "No such option"),
+        (["check", "x", "y"], "unexpected extra argument"),
+        (["--fast"], "No such option"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_2(words: list[str], line: str) -> None:
+    result = CliRunner().invoke(main, words)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert result.stderr.startswith("syncsvc: ")
+    assert line in result.stderr
+
+
+def test_version_and_help() -> None:
+    assert CliRunner().invoke(main, ["--version"]).stdout == f"syncsvc {__version__}\n"
+    result = CliRunner().invoke(main, ["--help"])
+    assert result.exit_code == 0
+    for name, entry in COMMANDS.items():
+        assert f"  {name}" in result.stdout
+        assert entry.summary in result.stdout
+    assert "Example:" in result.stdout
+
+
+@pytest.mark.parametrize("name", ["check", "schema"])
+def test_help_of_a_command_has_an_example(name: str) -> None:
+    result = CliRunner().invoke(main, [name, "--help"])
+    assert result.exit_code == 0
+    assert f"Example: syncsvc {name}" in result.stdout
+
+
+def run(code: str, *words: str, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *words] if code else [sys.executable, "-m", "syncsvc", *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_help_and_check_load_no_engine(site: str) -> None:
+    code = (
+        "import sys\nfrom syncsvc.cli import main\n"
+        "try: main(sys.argv[1:], prog_name='syncsvc')\n"
+        "except SystemExit as end: assert end.code == 0, end.code\n"
+        "print('LOADED', sorted({'av', 'cv2', 'zmq', 'numpy', 'pydantic', 'rich'} & set(sys.modules)))\n"
+    )
+    assert run(code, "--help").stdout.splitlines()[-1] == "LOADED []"
+    assert run(code, "check", site).stdout.splitlines()[-1] == "LOADED ['pydantic']"
+
+
+def test_a_reader_that_left_is_no_error_worth_a_word() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as stdout:
+        done = subprocess.run(
+            [sys.executable, "-m", "syncsvc", "schema"],
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "")

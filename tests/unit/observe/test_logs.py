@@ -1,0 +1,144 @@
+"""Log lines stay lines and show no secret; counters speak at most once a second."""
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncsvc.clock import NS_PER_MS
+from syncsvc.observe import logs
+from syncsvc.observe.logs import RateLimited, Redactor, configure, redact
+
+PASSWORD = "p@ss/w ö\"rd'%"
+
+
+class Hands:
+    """A clock that stands still until it is told."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+
+    def utc_ns(self) -> int:
+        return self.now_ns
+
+    def monotonic_ns(self) -> int:
+        return self.now_ns
+
+    def pass_ms(self, ms: int) -> None:
+        self.now_ns += ms * NS_PER_MS
+
+
+@pytest.fixture
+def shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
+    """What was written to stderr since the last call; the root logger is as before afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers = []
+    monkeypatch.setattr(logs, "_redactor", Redactor())
+    yield lambda: capsys.readouterr().err
+    root.handlers = handlers
+    root.setLevel(level)
+
+
+def test_a_record_is_one_plain_line(shown: Callable[[], str]) -> None:
+    configure("capture north")
+    logging.getLogger("x").warning("read %d\nlines\r\x1b[31m\u2028", 3)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d warning capture north: read 3\\nlines\\r\\x1b\[31m\\u2028\n", shown())
+
+
+def test_the_level_is_info_unless_told(shown: Callable[[], str]) -> None:
+    configure("daemon")
+    logging.getLogger("x").debug("quiet")
+    logging.getLogger("x").info("loud")
+    assert re.fullmatch(r"\S+ info daemon: loud\n", shown())
+    configure("daemon", level=logging.DEBUG)
+    logging.getLogger("x").debug("now heard")
+    assert re.fullmatch(r"\S+ debug daemon: now heard\n", shown())
+
+
+def test_a_secret_shows_in_no_form(shown: Callable[[], str]) -> None:
+    configure("daemon", [PASSWORD])
+    log = logging.getLogger("x")
+    log.error("cannot open rtsp://user:%s@h/1", quote(PASSWORD, safe=""))
+    log.error("cannot open %r", {"password": PASSWORD})
+    log.error(f"raw {PASSWORD} and lower {quote(PASSWORD, safe='').lower()}")  # noqa: G004
+    text = shown()
+    assert text.count("\n") == 3
+    assert text.count("***") == 4
+    assert not re.search(r"p@ss|p%40ss|w ö|%c3%b6|rd'%", text, re.IGNORECASE)
+
+
+def test_a_traceback_is_one_line_without_secrets(shown: Callable[[], str]) -> None:
+    configure("daemon", ["hunter2"])
+    try:
+        raise OSError("[rtsp @ 0x1] rtsp://me:hunter2@h/1 and hunter2 alone, http://other:unknown@h")
+    except OSError:
+        logging.getLogger("x").exception("failed")
+    text = shown()
+    assert text.count("\n") == 1
+    assert "Traceback" in text
+    assert "OSError: [rtsp @ 0x1] rtsp://***@h/1 and *** alone, http://***@h" in text
+
+
+def test_configure_again_replaces_the_handler_and_keeps_the_secrets(shown: Callable[[], str]) -> None:
+    configure("daemon", ["hunter2"])
+    configure("daemon", ["hunter3"])
+    logging.getLogger("x").info("hunter2 hunter3")
+    assert re.fullmatch(r"\S+ info daemon: \*\*\* \*\*\*\n", shown())
+
+
+def test_urls_are_redacted_without_any_configuration() -> None:
+    assert redact("open rtsp://u:pw@h/1?token=abc failed") == "open rtsp://***@h/1?token=*** failed"
+
+
+def test_very_short_secrets_do_not_garble_the_log() -> None:
+    assert Redactor(["a", "ab", ""])("a cab, ab") == "a cab, ab"
+
+
+@given(st.text(min_size=3), st.text(), st.text())
+def test_no_secret_survives(secret: str, before: str, after: str) -> None:
+    shown = Redactor([secret])(f"{before}{secret}{after}")
+    if secret not in f"{before}***{after}" and "*" not in secret:
+        assert secret not in shown
+
+
+def test_the_first_event_is_reported_at_once_and_the_rest_once_a_second() -> None:
+    clock = Hands()
+    drops = RateLimited(clock)
+    assert drops.add() == 1
+    assert [drops.add(2) for _ in range(3)] == [0, 0, 0]
+    clock.pass_ms(999)
+    assert drops.add() == 0
+    clock.pass_ms(1)
+    assert drops.add() == 8
+    assert drops.poll() == 0
+    clock.pass_ms(5000)
+    assert drops.poll() == 0
+    assert drops.add() == 1
+
+
+def test_what_is_left_at_the_end_is_not_lost() -> None:
+    drops = RateLimited(Hands())
+    assert drops.flush() == 0
+    drops.add()
+    drops.add(4)
+    assert (drops.flush(), drops.flush()) == (4, 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 2000))))
+def test_every_event_is_reported_exactly_once(steps: list[tuple[int, int]]) -> None:
+    clock = Hands()
+    drops = RateLimited(clock)
+    reported, times = 0, []
+    for events, pause_ms in steps:
+        if count := drops.add(events):
+            reported += count
+            times.append(clock.now_ns)
+        clock.pass_ms(pause_ms)
+    assert reported + drops.flush() == sum(events for events, _ in steps)
+    assert all(later - earlier >= 1000 * NS_PER_MS for earlier, later in pairwise(times))
