@@ -35,7 +35,7 @@ _HOME = {
     "Gap": "syncsvc.model",
 }
 
-__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+__all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:

@@ -89,7 +89,7 @@ def to_bgr(payload: Any, layout: Layout) -> NDArray[np.uint8]:
             luma = _LIMITED_TO_FULL[luma]
         return np.asarray(cv2.cvtColor(luma, cv2.COLOR_GRAY2BGR), np.uint8)
     if (layout.matrix, layout.range) == ("bt601", "limited") and width % 2 == 0 and height % 2 == 0:
-        # OpenCV's own conversion knows this one case, and takes a seventh of the time of the general one.
+        # OpenCV's own conversion knows this one case, and is several times as fast as the general way below.
         return np.asarray(cv2.cvtColor(flat.reshape(height * 3 // 2, width), cv2.COLOR_YUV2BGR_I420), np.uint8)
     luma, *chroma = planes_i420(flat, width, height)
     doubled = [cv2.resize(plane, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST) for plane in chroma]

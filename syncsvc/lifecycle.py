@@ -8,7 +8,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-
 _PR_SET_PDEATHSIG = 1
 
 
@@ -53,7 +52,10 @@ class Worker:
     """
 
     def __init__(
-        self, name: str, body: Callable[[StopToken], None], on_failure: Callable[[str, BaseException], None] | None = None
+        self,
+        name: str,
+        body: Callable[[StopToken], None],
+        on_failure: Callable[[str, BaseException], None] | None = None,
     ) -> None:
         self.name, self.error = name, None
         self.stop_token = StopToken()

@@ -80,8 +80,10 @@ class Aligner:
 
     @property
     def horizon_ns(self) -> int:
-        """The watermark that closes it: a reference just after the edge may want a frame before it, and its
-        candidates reach one skew further."""
+        """The watermark that closes it.
+
+        A reference just after the edge may want a frame before it, and its candidates reach one skew further.
+        """
         return self.window[1] + 2 * self.rules.max_skew_ns
 
     @property
@@ -119,9 +121,7 @@ class Aligner:
         """Drop the queued frames of a stream that ``matches`` says yes to, and count them; returns them."""
         gone = [frame for frame in self._buckets[stream].before(2**63 - 1) if matches(frame)]
         self._buckets[stream].take({frame.seq for frame in gone})
-        for held in self._held:
-            if stream in held and matches(held[stream]):
-                gone.append(held.pop(stream))
+        gone.extend(held.pop(stream) for held in self._held if stream in held and matches(held[stream]))
         lone = [frame for held in self._held if len(held) == 1 for frame in held.values()]
         self._held = [held for held in self._held if len(held) > 1]
         for frame in lone:  # a set of one is none: its frame goes with the lost one
@@ -168,12 +168,8 @@ class Aligner:
         self._window += 1
         return batch
 
-    def _missing(
-        self, end: int, reason: Callable[[str, int, bool], MissingReason | None]
-    ) -> dict[str, MissingReason]:
-        reasons = {
-            name: reason(name, end, self._buckets[name].count(self._window) > 0) for name in self.rules.streams
-        }
+    def _missing(self, end: int, reason: Callable[[str, int, bool], MissingReason | None]) -> dict[str, MissingReason]:
+        reasons = {name: reason(name, end, self._buckets[name].count(self._window) > 0) for name in self.rules.streams}
         return {name: why for name, why in reasons.items() if why is not None}
 
     def _driver(self) -> str | None:

@@ -19,9 +19,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 BEAM = 12
-"""Partial solutions kept while references that touch are solved together (as many as the oracle of our accuracy tests)."""
-BRANCH = 4
-"""Sets tried per reference and partial solution."""
+"""Partial solutions kept while references that touch are solved together: three streams never needed more in our tests."""
+SPARED = 2
+"""Frames that a set may leave to a later reference, at most, of those that it could have had."""
 
 NEVER = -(2**63)
 
@@ -42,14 +42,16 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class _Partial:
-    paired: int
-    spread_ns: int
-    last: Mapping[str, int]
-    chosen: tuple[Match | None, ...]
+    """Sets for the first references of a run; ``last`` has the frames used that a later reference may want too."""
 
-    @property
-    def rank(self) -> tuple[int, int]:
-        return -self.paired, self.spread_ns
+    rank: tuple[int, int, int]
+    last: Mapping[str, int]
+    before: "_Partial | None" = None
+    match: Match | None = None
+
+    def dominates(self, other: "_Partial") -> bool:
+        """Whether every end of ``other`` is an end of this too; the caller knows that this ranks no worse."""
+        return all(other.last.get(name, NEVER) >= time for name, time in self.last.items())
 
 
 class MinSpread:
@@ -72,93 +74,16 @@ class MinSpread:
         Returns:
             Sets in the order of their references; a reference without a partner has none.
         """
-        others = {name: list(some) for name, some in times.items() if name != reference and some}
+        others = {name: some for name, some in times.items() if name != reference and some}
         wanted = [time for time in references if time > after.get(reference, NEVER)]
-        best = [self._best(reference, time, others, after, 1) for time in wanted]
-        chosen: list[Match | None] = [options[0] if options else None for options in best]
-        start = 0
-        while (clash := _first_clash(chosen, start)) is not None:
+        chosen = [self._best(reference, time, others, after) for time in wanted]
+        while (clash := _first_clash(chosen)) is not None:
             first, last = clash
-            first, chosen = self._settle(reference, wanted, others, after, chosen, first, last)
-            start = first
+            while clash is not None:  # grown until what is best for the run alone touches neither neighbour
+                run = slice(first, last + 1)
+                chosen[run] = self._solve(reference, wanted[run], others, after)
+                clash = _first_clash(chosen[: last + 1], first) or _first_clash(chosen[first:], 0, first)
         return [match for match in chosen if match is not None]
-
-    def _settle(
-        self,
-        reference: str,
-        wanted: Sequence[int],
-        others: Mapping[str, Sequence[int]],
-        after: Mapping[str, int],
-        chosen: list[Match | None],
-        first: int,
-        last: int,
-    ) -> tuple[int, list[Match | None]]:
-        """Solve a run of references that touch, grown until it no longer touches its neighbours."""
-        while True:
-            base = dict(after)
-            for match in chosen[:first]:
-                if match is not None:
-                    base.update(match.times)
-            solved = self._solve(reference, wanted[first : last + 1], others, base)
-            trial = [*chosen[:first], *solved, *chosen[last + 1 :]]
-            clash = _first_clash(trial, max(0, first - 1))
-            if clash is None or clash[0] > last:
-                return last + 1 if clash is None else clash[0], trial
-            last = max(last, clash[1])
-
-    def _solve(
-        self, reference: str, wanted: Sequence[int], others: Mapping[str, Sequence[int]], base: Mapping[str, int]
-    ) -> tuple[Match | None, ...]:
-        beam = [_Partial(0, 0, base, ())]
-        for time in wanted:
-            grown: dict[tuple[tuple[str, int], ...], _Partial] = {}
-            for partial in beam:
-                options = self._best(reference, time, others, partial.last, BRANCH)
-                for option in (*options, None):
-                    last = {**partial.last, **option.times} if option else partial.last
-                    candidate = _Partial(
-                        partial.paired + (len(option.times) if option else 0),
-                        partial.spread_ns + (option.spread_ns if option else 0),
-                        last,
-                        (*partial.chosen, option),
-                    )
-                    key = tuple(sorted(last.items()))
-                    if key not in grown or candidate.rank < grown[key].rank:
-                        grown[key] = candidate
-            beam = sorted(grown.values(), key=lambda partial: partial.rank)[:BEAM]
-        return beam[0].chosen
-
-    def _best(
-        self, reference: str, time: int, others: Mapping[str, Sequence[int]], after: Mapping[str, int], count: int
-    ) -> list[Match]:
-        """The best sets around one reference, best first: one per left end of the sliding window."""
-        low, high = time - self.max_skew_ns, time + self.max_skew_ns
-        items = [
-            (other, name)
-            for name, some in others.items()
-            for other in _between(some, max(low, after.get(name, NEVER) + 1), high)
-        ]
-        items.append((time, reference))
-        items.sort()
-        found: list[Match] = []
-        for left, (start, _) in enumerate(items):
-            if start > time:
-                break
-            times: dict[str, int] = {}
-            best: Match | None = None
-            for other, name in items[left:]:
-                if other - start > self.max_skew_ns:
-                    break
-                if name not in times:
-                    times[name] = other
-                    if other >= time and len(times) > 1 and reference in times:
-                        best = Match(time, dict(times), other - start)
-            if best is not None:
-                found.append(best)
-        found.sort(key=lambda match: match.rank)
-        return found[:count]
-
-
 def _between(some: Sequence[int], low: int, high: int) -> Sequence[int]:
     return some[bisect_left(some, low) : bisect_right(some, high)]
 

@@ -1,4 +1,4 @@
-"""Runs programs of ours from a benchmark: a real daemon on free ports, a measured child, and never a process left behind.
+"""Runs our programs from a benchmark: a real daemon on free ports, a measured child; never leaves a process behind.
 
 Every process ends with the thread that started it, so start them from the main thread.
 """
@@ -68,7 +68,7 @@ class DaemonRunner:
     """A real ``syncsvc run`` in a process tree of its own, while the ``with`` block lasts.
 
     Args:
-        config: the configuration as plain values; ``publish`` and ``http`` are filled in with free ports where left out.
+        config: the configuration as plain values; ``publish`` and ``http`` get free ports where they are left out.
 
     Raises:
         LinkClosed: from ``with``: it ended, or did not become ready in time; the message has its last words.

@@ -1,1 +1,1 @@
-"""One process per stream: opens the source, stamps what arrives, puts pixels into a ring and descriptors into a pipe."""
+"""One process per stream: opens the source, stamps what arrives, pixels to a ring, descriptors to a pipe."""

@@ -95,15 +95,17 @@ class FileSource:
         """Open the file.
 
         Raises:
-            SourceUnavailable: it is gone, or no video.
+            ConfigError: it is gone, or no video: trying again would not help.
         """
-        self._container = open_container(self._spec.name, f"file:{self._path}", {}, None, self._pulse)
-        self._decoder = Decoder(self._spec.name, self._container, self._pulse, self._clock)
+        try:
+            self._container = open_container(self._spec.name, f"file:{self._path}", {}, None, self._pulse)
+            self._decoder = Decoder(self._spec.name, self._container, self._pulse, self._clock)
+        except SourceUnavailable as error:
+            raise ConfigError(self._path, error.problem) from error
 
     @property
     def fps(self) -> float:
-        """The densest that frames come over the ring's span, by the recorded times or the container's index, and at least
-        the declared rate."""
+        """The densest that frames come over the ring's span, at least the declared rate."""
         assert self._decoder is not None, "the source is not open"
         span, tick = self._spec.ring.span_ns, self._decoder.stream.time_base
         times = [time for time in self._recorded or () if time is not None]
@@ -115,7 +117,7 @@ class FileSource:
         return max(dense * NS_PER_S / span, self._decoder.fps)
 
     def _index(self) -> list[Any]:
-        """The container's table of frames, where it has one of every frame (MP4 has, Matroska lists key frames only)."""
+        """The container's table of frames, where it lists every frame (MP4 does, Matroska lists key frames only)."""
         assert self._decoder is not None
         stream = self._decoder.stream
         entries = list(stream.index_entries)
@@ -162,7 +164,8 @@ class FileSource:
         return True
 
     def _one_pass(self, begun_ns: int) -> Iterator[Shot | Loss]:
-        assert self._decoder is not None and self.start is not None
+        assert self._decoder is not None, "the source is not open"
+        assert self.start is not None, "the start is not known"
         index, first_ns = -1, self._seek(begun_ns)
         for item in self._decoder.frames():
             index += 1
@@ -187,7 +190,9 @@ class FileSource:
 
     def _seek(self, begun_ns: int) -> int | None:
         """On resuming, go to the key frame before the position; returns the first frame's pts where it was skipped."""
-        assert self._decoder is not None and self._container is not None and self.start is not None
+        assert self._decoder is not None, "the source is not open"
+        assert self._container is not None
+        assert self.start is not None, "the start is not known"
         stream = self._decoder.stream
         elapsed_ns = self._clock.monotonic_ns() - self.start.mono_ns if self._is_realtime else 0
         target_ns = max(self._resume_ns, elapsed_ns) - begun_ns

@@ -47,11 +47,20 @@ class _Subscription(Generic[Item]):
             raise UsageError(f"gaps {gaps!r}: allowed are 'count' and 'yield'")
         self._inbox = Inbox(group, yields_gaps=gaps == "yield")
         self._hears_status = False
-        self._socket: zmq.Socket[bytes] = self._open(endpoint)
+        _check_endpoint(endpoint)
+        self._open(endpoint)
 
-    def _open(self, endpoint: str) -> zmq.Socket[bytes]:
-        socket: zmq.Socket[bytes] = _connect(zmq.Context.instance(), endpoint, self._inbox.topic)
-        return socket
+    _context: "zmq.Context[Any]"
+    _socket: zmq.Socket[bytes]
+
+    def _open(self, endpoint: str) -> None:
+        # A context of its own: with the process-wide one, threads and descriptors would outlive ``close``.
+        self._context = zmq.Context()
+        self._socket = _connect(self._context, endpoint, self._inbox.topic)
+
+    def close(self) -> None:
+        """Leave the service; payloads already handed out stay valid."""
+        self._context.destroy(linger=0)
 
     @property
     def stats(self) -> Stats:
@@ -130,19 +139,22 @@ class _Deadline:
         return math.ceil(left_s * 1000)
 
 
-def _connect(context: "zmq.Context[Any]", endpoint: str, topic: bytes) -> Any:
-    """A SUB socket of the context's kind, connected, with its one subscription."""
+def _check_endpoint(endpoint: str) -> None:
     found = _ENDPOINT.fullmatch(endpoint) if isinstance(endpoint, str) else None
     if not found or not 0 < int(found["port"] or 1) < 65_536:  # ZeroMQ itself would try a port of 99999 for ever
         raise UsageError(f"endpoint {endpoint!r}: allowed are tcp://HOST:PORT and ipc:///PATH")
-    socket = context.socket(zmq.SUB)
+
+
+def _connect(context: "zmq.Context[Any]", endpoint: str, topic: bytes) -> Any:
+    """A SUB socket of the context's kind, connected, with its one subscription."""
     try:
+        socket = context.socket(zmq.SUB)
         for option, value in _OPTIONS.items():
             socket.setsockopt(option, value)
         socket.setsockopt(zmq.SUBSCRIBE, topic)
         socket.connect(endpoint)
     except zmq.ZMQError as error:
-        socket.close(linger=0)
+        context.destroy(linger=0)
         raise UsageError(f"endpoint {endpoint!r}: {error.strerror}") from error
     return socket
 
@@ -209,10 +221,6 @@ class Subscriber(_Subscription[Item]):
                 raise SubscriberClosed(f"the socket is gone: {error}") from error
         return item
 
-    def close(self) -> None:
-        """Leave the service; payloads already handed out stay valid."""
-        self._socket.close(linger=0)
-
     def __iter__(self) -> Self:
         return self
 
@@ -264,11 +272,11 @@ class AsyncSubscriber(_Subscription[Item]):
     def __init__(self, endpoint: str, group: str | None = None, mode: Mode = "live", gaps: Gaps = "count") -> None:
         super().__init__(endpoint, group, mode, gaps)
 
-    def _open(self, endpoint: str) -> zmq.Socket[bytes]:
-        context = zmq.asyncio.Context.shadow(zmq.Context.instance())
-        self._waiter: zmq.asyncio.Socket = _connect(context, endpoint, self._inbox.topic)
+    def _open(self, endpoint: str) -> None:
+        self._context = zmq.asyncio.Context()
+        self._waiter: zmq.asyncio.Socket = _connect(self._context, endpoint, self._inbox.topic)
         # Waiting is asyncio's, taking is not: a message is never in a future that somebody cancels.
-        return zmq.Socket.shadow(self._waiter.underlying)
+        self._socket = zmq.Socket.shadow(self._waiter.underlying)
 
     async def receive(self, timeout_s: float | None = None) -> Item:
         """Wait for the next item; arguments and errors as with ``Subscriber.receive``."""
@@ -280,10 +288,6 @@ class AsyncSubscriber(_Subscription[Item]):
             except zmq.ZMQError as error:
                 raise SubscriberClosed(f"the socket is gone: {error}") from error
         return item
-
-    def close(self) -> None:
-        """Leave the service; payloads already handed out stay valid."""
-        self._waiter.close(linger=0)
 
     def __aiter__(self) -> Self:
         return self

@@ -20,7 +20,7 @@ class StreamState(Enum):
 
 
 class StreamWatermark:
-    """One stream's; ``time_ns`` is None until something is known of its times, and ``first_ns`` was the first of them."""
+    """One stream's; ``time_ns`` is None until something is known of its times, ``first_ns`` was the first of them."""
 
     __slots__ = ("first_ns", "state", "time_ns")
 
@@ -30,7 +30,7 @@ class StreamWatermark:
         self.first_ns: int | None = None
 
     def heard(self, time_ns: int) -> None:
-        """Every later frame will be after ``time_ns``. A smaller value than last time is ignored; the stream is live."""
+        """Every later frame will be after ``time_ns``. A smaller value than before is ignored; the stream is live."""
         if self.first_ns is None:
             self.first_ns = time_ns
         if self.time_ns is None or time_ns > self.time_ns:

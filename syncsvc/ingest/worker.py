@@ -1,4 +1,4 @@
-"""One thread per stream: reads descriptors, stamps frames, hands them to the groups; decides nothing about the others."""
+"""One thread per stream: reads descriptors, stamps frames, hands them to the groups; knows no other stream."""
 
 import os
 import queue
@@ -119,7 +119,9 @@ class StreamIngest:
     def describe(self) -> dict[str, Any]:
         """What the service tells of the stream, as a plain map."""
         stats = self.stats
-        age_ns = None if stats.last_arrival_ns is None else self._to_utc(self._clock.monotonic_ns()) - stats.last_arrival_ns
+        age_ns = (
+            None if stats.last_arrival_ns is None else self._to_utc(self._clock.monotonic_ns()) - stats.last_arrival_ns
+        )
         return {
             "state": stats.state.value,
             "clock": stats.clock,
@@ -142,7 +144,9 @@ class StreamIngest:
         """The capture is gone, having taken the frames before ``next_seq``. From any thread."""
         self._commands.put(_Gone(next_seq))
 
-    def rewire(self, sinks: Sequence[FrameSink], on_join: Callable[[str, int], None], hold_ns: int, edge_ns: int) -> None:
+    def rewire(
+        self, sinks: Sequence[FrameSink], on_join: Callable[[str, int], None], hold_ns: int, edge_ns: int
+    ) -> None:
         """Belong to these groups from the next frame on. From any thread.
 
         Args:

@@ -26,7 +26,9 @@ class StatusCollector(Collector):
 
 
 def _of_streams(streams: Mapping[str, Mapping[str, Any]]) -> Iterable[Metric]:
-    state = GaugeMetricFamily("syncsvc_stream_state", "1 for the state that the stream is in", labels=["stream", "state"])
+    state = GaugeMetricFamily(
+        "syncsvc_stream_state", "1 for the state that the stream is in", labels=["stream", "state"]
+    )
     restarts = CounterMetricFamily("syncsvc_capture_restarts", "Restarts of the capture process", labels=["stream"])
     fps = GaugeMetricFamily("syncsvc_stream_fps", "Frames per second, lately", labels=["stream"])
     uncertainty = GaugeMetricFamily(

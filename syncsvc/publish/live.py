@@ -9,6 +9,7 @@ import queue
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -279,13 +280,13 @@ class Publisher:
         if now_ns >= self._status_due_ns:
             self._status_due_ns = now_ns + NS_PER_S
             header = wire.encode_status(self._run_id, self._epoch, self.state, emitted_ns=self._now_utc())
-            try:
+            with suppress(zmq.Again):  # whoever is that far behind learns it from the next one
                 self._live.send_multipart([wire.STATUS_TOPIC, header])
-            except zmq.Again:
-                pass  # whoever is that far behind learns it from the next one
 
 
 def _release(item: Outgoing) -> None:
-    frames = [frame for some in item.frames.values() for frame in some] if isinstance(item, FrameBatch) else [item.frame]
+    frames = (
+        [frame for some in item.frames.values() for frame in some] if isinstance(item, FrameBatch) else [item.frame]
+    )
     for frame in frames:
         frame.payload.release()

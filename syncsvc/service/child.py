@@ -14,7 +14,7 @@ class Child:
     """A process of ours, started by exec of a fresh interpreter (spawn), with one channel to it and nothing else."""
 
     def __init__(self, module: str, name: str) -> None:
-        """Start ``python -m MODULE CHANNEL_FD PARENT_PID NAME``; only from the main thread (see ``die_with_parent``)."""
+        """Start ``python -m MODULE CHANNEL_FD PARENT_PID NAME``; from the main thread (see ``die_with_parent``)."""
         self.name = name
         self.channel, theirs = Channel.pair()
         root = str(Path(syncsvc.__file__).parents[1])

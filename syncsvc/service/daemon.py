@@ -3,7 +3,6 @@
 import logging
 import os
 import secrets
-import select
 import selectors
 import signal
 import socket
@@ -32,14 +31,13 @@ from syncsvc.service.plan import (
     stream_plan,
     window_lcm_ns,
 )
-from syncsvc.service.restart import RestartPolicy
+from syncsvc.service.reception import SupervisedReceiver
 from syncsvc.service.start import decide_starts
 from syncsvc.service.stream import SupervisedStream
 
 TICK_S = 0.1
 STOP_GRACE_S = 1.5
 FINISH_GRACE_S = 12.0
-RECEIVER_SILENCE_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -66,17 +64,12 @@ class Daemon:
         self._streams: dict[str, SupervisedStream] = {}
         self._leaving: list[SupervisedStream] = []
         self._pages = GroupPages()
-        self._receiver: Child | None = None
-        self._receiver_policy = RestartPolicy(self._random)
-        self._receiver_due_ns: int | None = None
-        self._receiver_heard_ns = 0
-        self._is_receiver_ready = self._is_subscribed = self._has_announced = False
+        self._receiver = SupervisedReceiver(clock, self._random)
+        self._is_subscribed = self._has_announced = False
         self._endpoints = (self._config.publish.live, self._config.publish.control)
-        self._min_epoch = 0
         self._ready_ns = 0
         self._stopping_since_ns: int | None = None
-        self._finishing = ""
-        self._report: dict[str, Any] = {}
+        self._has_drained = False
         self._http: HttpServer | None = None
         self._exit: int | None = None
         self._refusal: SyncsvcError | None = None
@@ -95,7 +88,6 @@ class Daemon:
                 self._http = HttpServer(self._config.http.bind, self.describe)
                 self._http.start()
             self._streams = {name: self._new_stream(name) for name in self._config.streams}
-            self._start_receiver()
             while self._exit is None:
                 self._turn()
         finally:
@@ -108,16 +100,16 @@ class Daemon:
 
     def describe(self) -> dict[str, Any]:
         """Everything that ``/api/status`` tells; from any thread."""
-        report = self._report
+        report = self._receiver.report
         streams = {
             name: {**report.get("streams", {}).get(name, {}), **stream.describe()}
             for name, stream in tuple(self._streams.items())
         }
-        receiver = self._receiver
+        receiver = self._receiver.child
         return {
             "run_id": self._run_id,
             "pid": os.getpid(),
-            "is_ready": self._has_announced and self._is_receiver_ready,
+            "is_ready": self._has_announced and self._receiver.is_ready,
             "epoch": report.get("epoch"),
             "live": self._endpoints[0],
             "control": self._endpoints[1],
@@ -133,22 +125,24 @@ class Daemon:
         for key, _ in self._selector.select(TICK_S):
             key.data()
         now_ns = self._clock.monotonic_ns()
-        if self._receiver_due_ns is not None and now_ns >= self._receiver_due_ns:
+        if self._receiver.is_due:
             self._start_receiver()
-        if self._is_receiver_ready and self._stopping_since_ns is None:
+        if self._receiver.is_ready and self._stopping_since_ns is None:
             for stream in tuple(self._streams.values()):
                 if stream.due_ns is not None and now_ns >= stream.due_ns:
                     self._spawn(stream)
             self._start_recordings()
         for stream in (*self._streams.values(), *self._leaving):
             stream.watch()
-        self._watch_receiver(now_ns)
+        self._receiver.watch()
+        if self._receiver.is_ready:
+            notify("WATCHDOG=1")
         self._go_on_ending(now_ns)
 
     def _spawn(self, stream: SupervisedStream) -> None:
         try:
-            assert self._receiver is not None
-            stream.spawn(self._receiver.channel)
+            assert self._receiver.child is not None
+            stream.spawn(self._receiver.child.channel)
         except LinkClosed:
             log.debug("the receiver is gone; its end will be noticed")
         if stream.child is not None:
@@ -167,8 +161,10 @@ class Daemon:
         if child.channel.fileno() in self._selector.get_map():
             self._selector.unregister(child.channel)
         code = child.reap(1.0)
-        stream.ended(code if code is not None else 0, again=self._stopping_since_ns is None and stream not in self._leaving)
-        self._tell_receiver({"type": "gone", "stream": stream.spec.name, "next_seq": stream.page.next_seq})
+        stream.ended(
+            code if code is not None else 0, again=self._stopping_since_ns is None and stream not in self._leaving
+        )
+        self._receiver.tell({"type": "gone", "stream": stream.spec.name, "next_seq": stream.page.next_seq})
         if stream in self._leaving:
             self._leaving.remove(stream)
             stream.page.close()
@@ -178,7 +174,10 @@ class Daemon:
     def _refused(self, stream: SupervisedStream) -> None:
         """A stream that never ran is a mistake in the configuration; one that did may be served again later."""
         if stream.restarts == 0 and stream.page.next_seq == 0:
-            self._refusal, self._exit = ConfigError(str(self._path), stream.refusal or "", key=f"streams.{stream.spec.name}"), 78
+            self._refusal, self._exit = (
+                ConfigError(str(self._path), stream.refusal or "", key=f"streams.{stream.spec.name}"),
+                78,
+            )
             return
         log.error("stream %s: %s", stream.spec.name, stream.refusal)
         stream.refusal = None
@@ -204,13 +203,9 @@ class Daemon:
     # The receiver.
 
     def _start_receiver(self) -> None:
-        self._receiver_due_ns, self._is_receiver_ready = None, False
-        self._receiver_heard_ns = self._clock.monotonic_ns()
-        child = Child("syncsvc.service.receiver", "receiver")
-        self._receiver = child
+        child = self._receiver.spawn(msgspec.to_builtins(self._plan()))
         self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._receiver_ended(child))
-        self._selector.register(child.channel, selectors.EVENT_READ, self._receiver_spoke)
-        self._tell_receiver({"plan": msgspec.to_builtins(self._plan())})
+        self._selector.register(child.channel, selectors.EVENT_READ, lambda: self._receiver_spoke(child))
 
     def _plan(self) -> ReceiverPlan:
         config = self._config
@@ -220,7 +215,7 @@ class Daemon:
         }
         return ReceiverPlan(
             self._run_id,
-            self._min_epoch,
+            self._receiver.min_epoch,
             *self._endpoints,
             config.publish.wait_for,
             is_patient(config),
@@ -228,24 +223,14 @@ class Daemon:
             groups,
         )
 
-    def _tell_receiver(self, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
-        if self._receiver is not None:
-            try:
-                self._receiver.channel.send(message, fds)
-            except LinkClosed:
-                log.debug("the receiver is gone; its end will be noticed")
-
-    def _receiver_spoke(self) -> None:
-        assert self._receiver is not None
+    def _receiver_spoke(self, child: Child) -> None:
         try:
-            word = self._receiver.channel.receive(0)
+            for message in self._receiver.words():
+                self._hear(message)
         except LinkClosed:
-            self._selector.unregister(self._receiver.channel)
-            return
-        if word is None:
-            return
-        self._receiver_heard_ns = self._clock.monotonic_ns()
-        message = word[0]
+            self._selector.unregister(child.channel)
+
+    def _hear(self, message: dict[str, Any]) -> None:
         match message["type"]:
             case "bound":
                 self._receiver_bound(message["live"], message["control"])
@@ -253,60 +238,38 @@ class Daemon:
                 self._refusal, self._exit = BindError(*message["problem"].split(": ", 1)), 78
             case "subscribed":
                 self._is_subscribed = True
-            case "report":
-                self._report = message["report"]
-                self._min_epoch = max(self._min_epoch, message["report"]["epoch"] + 1)
             case "done":
                 self._exit = 0
 
     def _receiver_bound(self, live: str, control: str) -> None:
         self._endpoints = (live, control)
         for name in self._config.groups:
-            self._tell_receiver({"type": "page", "group": name}, (self._pages.fd(name),))
+            self._receiver.tell({"type": "page", "group": name}, (self._pages.fd(name),))
         self._ready_ns = self._clock.utc_ns()
         if not self._has_announced:
             http = f" http=http://{self._http.address}" if self._http else ""
             self._announce(f"ready live={live} control={control}{http}")
             self._has_announced = True
             notify("READY=1")
-        self._tell_receiver({"type": "begin", "ready_ns": self._ready_ns})
-        self._is_receiver_ready = True
+        self._receiver.tell({"type": "begin", "ready_ns": self._ready_ns})
+        self._receiver.is_ready = True
 
     def _receiver_ended(self, child: Child) -> None:
-        while child.channel.fileno() in self._selector.get_map() and self._receiver_has_words():
-            self._receiver_spoke()
+        if child.channel.fileno() in self._selector.get_map():
+            self._receiver_spoke(child)  # its last words
         self._selector.unregister(child.pidfd)
         if child.channel.fileno() in self._selector.get_map():
             self._selector.unregister(child.channel)
         code = child.reap(1.0)
-        self._receiver, self._is_receiver_ready = None, False
+        was_finishing = self._receiver.is_finishing or self._stopping_since_ns is not None
+        self._receiver.ended()
         if self._exit is not None:
             return
-        if self._finishing or self._stopping_since_ns is not None:
-            log.error("the receiver ended with %s before it was done", code)
+        log.error("the receiver ended with %s%s", code, "" if was_finishing else ": everything behind it starts again")
+        if was_finishing:
             self._exit = 1
-            return
-        log.error("the receiver ended with %s: everything behind it starts again", code)
-        self._min_epoch += 1
         for stream in self._streams.values():
-            stream.kill()
             stream.excuse()
-        if self._clock.monotonic_ns() - self._receiver_heard_ns > 10 * NS_PER_S:
-            self._receiver_policy.was_healthy()
-        pause_s = self._receiver_policy.pause_after_failure()
-        self._receiver_due_ns = self._clock.monotonic_ns() + round(pause_s * NS_PER_S)
-
-    def _receiver_has_words(self) -> bool:
-        return self._receiver is not None and bool(select.select([self._receiver.channel], [], [], 0)[0])
-
-    def _watch_receiver(self, now_ns: int) -> None:
-        silent_s = (now_ns - self._receiver_heard_ns) / NS_PER_S
-        if self._receiver is not None and not self._finishing and silent_s > RECEIVER_SILENCE_S:
-            log.error("the receiver is killed: no word for %.1f s", silent_s)
-            self._receiver_heard_ns = now_ns
-            self._receiver.kill()
-        elif self._receiver is not None and self._is_receiver_ready:
-            notify("WATCHDOG=1")
 
     # The end.
 
@@ -314,22 +277,19 @@ class Daemon:
         """Recordings that are all over, and the steps of a drain."""
         children = [stream for stream in (*self._streams.values(), *self._leaving) if stream.child is not None]
         if self._stopping_since_ns is None:
-            if not self._finishing and not children and all(s.is_ended for s in self._streams.values()):
-                self._finish("ended")
+            if not self._receiver.is_finishing and not children and all(s.is_ended for s in self._streams.values()):
+                self._receiver.finish("ended")
             return
         waited_s = (now_ns - self._stopping_since_ns) / NS_PER_S
         if children and waited_s > STOP_GRACE_S:
             for stream in children:
                 stream.kill()
-        if not children and self._finishing != "draining":
-            self._finish("draining")
-        if self._receiver is None and not self._finishing or waited_s > FINISH_GRACE_S:
+        if not children and not self._has_drained:
+            self._has_drained = True
+            self._receiver.finish("draining")
+        if waited_s > FINISH_GRACE_S:
             log.error("the drain did not end in time")
             self._exit = 1
-
-    def _finish(self, how: str) -> None:
-        self._finishing = how
-        self._tell_receiver({"type": "finish", "how": how})
 
     def _stop(self) -> None:
         if self._stopping_since_ns is not None:  # asked twice: now
@@ -338,16 +298,19 @@ class Daemon:
         log.info("draining")
         notify("STOPPING=1")
         self._stopping_since_ns = self._clock.monotonic_ns()
-        self._tell_receiver({"type": "draining"})
+        self._receiver.tell({"type": "draining"})
         for stream in (*self._streams.values(), *self._leaving):
             stream.stop()
 
     def _kill_everything(self) -> None:
-        children = [stream.child for stream in (*self._streams.values(), *self._leaving) if stream.child]
-        for child in (*children, *([self._receiver] if self._receiver else [])):
-            if child.reap(1.0 if child is self._receiver and self._exit == 0 else 0.0) is None:
+        for child in [stream.child for stream in (*self._streams.values(), *self._leaving)]:
+            if child is not None and child.reap(0.0) is None:
                 child.kill()
                 child.reap(2.0)
+        receiver = self._receiver.child
+        if receiver is not None and receiver.reap(1.0 if self._exit == 0 else 0.0) is None:
+            receiver.kill()
+            receiver.reap(2.0)
         self._selector.close()
         self._signals.close()
         self._signal_end.close()
@@ -387,8 +350,8 @@ class Daemon:
             stream.stop()
         for name in config.groups:
             if not self._pages.has(name):
-                self._tell_receiver({"type": "page", "group": name}, (self._pages.fd(name),))
-        self._tell_receiver({"type": "reload", "plan": msgspec.to_builtins(self._plan())})
+                self._receiver.tell({"type": "page", "group": name}, (self._pages.fd(name),))
+        self._receiver.tell({"type": "reload", "plan": msgspec.to_builtins(self._plan())})
         for name in config.streams:
             if name not in self._streams:
                 self._streams[name] = self._new_stream(name)

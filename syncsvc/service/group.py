@@ -1,4 +1,4 @@
-"""One group, self-contained: the buckets and watermarks of its streams, its aligner, the lock around them, its thread."""
+"""One group, self-contained: its streams' buckets and watermarks, its aligner, their lock, its thread."""
 
 import threading
 from collections.abc import Callable
@@ -170,20 +170,25 @@ class Group:
 
     def run(self, stop: StopToken) -> None:
         """Close windows when they are due, until the flush (everything open leaves) or the stop (nothing does)."""
-        while not stop.is_set:
-            with self._changed:
-                if self._is_finishing:
-                    break
-                if not self._is_due():
-                    self._changed.wait(self._wait_s())
-                    continue
-                batch = self._aligner.close(self._reason)
-            self._output.emit(batch)
+        while not stop.is_set and not self._is_finishing:
+            if not self.close_due():
+                with self._changed:
+                    if not self._is_finishing and not self._is_due():
+                        self._changed.wait(self._wait_s())
         if not stop.is_set:
             with self._changed:
                 batches = self._close_all()
             for batch in batches:
                 self._output.emit(batch)
+
+    def close_due(self) -> bool:
+        """Close the oldest window and emit its batch if it is due; false when none is."""
+        with self._changed:
+            if self._is_finishing or not self._is_due():
+                return False
+            batch = self._aligner.close(self._reason)
+        self._output.emit(batch)
+        return True
 
     def _is_due(self) -> bool:
         if not self._is_patient and self._utc.now_utc() >= self._aligner.deadline_ns:
@@ -238,4 +243,3 @@ def first_window(ready_ns: int, emitted_end_ns: int, window_ns: int, now_ns: int
     """
     start = max(ready_ns, emitted_end_ns) if emitted_end_ns else ready_ns
     return max(start // window_ns, (now_ns - 10 * NS_PER_S) // window_ns)
-

@@ -66,7 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "syncsvc"
     sys_version = ""
 
-    def do_GET(self) -> None:  # noqa: N802  # the name is the standard library's
+    def do_GET(self) -> None:  # the name is the standard library's
         if not _is_loopback_name(self.headers.get("Host", "")):
             self._answer(421, "text/plain", b"this service answers on loopback names only\n")
             return
@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(404, "text/plain", b"allowed: /healthz /readyz /metrics /api/status\n")
 
-    def do_HEAD(self) -> None:  # noqa: N802
+    def do_HEAD(self) -> None:
         self.do_GET()
 
     def _answer(self, code: int, kind: str, body: bytes) -> None:
@@ -146,4 +146,3 @@ def _is_loopback_name(host: str) -> bool:
         return ip_address(name).is_loopback
     except ValueError:
         return False
-

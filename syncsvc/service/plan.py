@@ -133,4 +133,3 @@ def window_lcm_ns(config: Config) -> int:
     windows = [group.window_ms * NS_PER_MS for group in config.groups.values()]
     common = lcm(*windows)
     return common if common <= 60 * NS_PER_S else max(windows)
-

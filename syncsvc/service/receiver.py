@@ -184,7 +184,8 @@ class Receiver:
         number = first_window(ready_ns, emitted_end_ns, plan.window_ns, self._utc.now_utc())
         stop = StopToken()
         output = GroupOutput(
-            emit=lambda batch: self._emit(batch, stop), late=lambda frame, seq, window: self._late(plan.name, frame, seq, window)
+            emit=lambda batch: self._emit(batch, stop),
+            late=lambda frame, seq, window: self._late(plan.name, frame, seq, window),
         )
         group = Group(
             plan.rules, self._utc, output,
@@ -227,8 +228,10 @@ class Receiver:
         ingest.rewire(sinks, lambda stream, seq: self._accounts.joined(stream, seq, names), plan.hold_ns, plan.edge_ns)
 
     def _take_pixels(self, stream: str, payload: Payload) -> None:
-        """Copy a frame out of its slot as it comes, where somebody will want it: a batch then leaves at its deadline
-        without the time that copying all of it takes."""
+        """Copy a frame out of its slot as it comes, where somebody will want it.
+
+        A batch then leaves at its deadline without the time that copying all of it takes.
+        """
         if any(self._publisher.wants(topic) for topic in self._topics[stream]):
             payload.copy_out(self._publisher.pool)
 

@@ -30,10 +30,8 @@ def decide_starts(
         now_mono_ns: CLOCK_MONOTONIC at the same moment.
         is_patient: pace ``asap``.
     """
-    if is_patient:
-        utc_ns = first_ns // edge_ns * edge_ns
-    else:
-        utc_ns = -(-(now_utc_ns + AHEAD_NS) // edge_ns) * edge_ns
+    next_edge_ns = -(-(now_utc_ns + AHEAD_NS) // edge_ns) * edge_ns
+    utc_ns = first_ns // edge_ns * edge_ns if is_patient else next_edge_ns
     mono_ns = now_mono_ns + utc_ns - now_utc_ns
     starts: dict[str, Start] = {}
     for together in _components(origins, groups):

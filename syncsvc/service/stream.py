@@ -152,15 +152,19 @@ class SupervisedStream:
         self._due_ns = now_ns + round(pause_s * NS_PER_S)
 
     def excuse(self) -> None:
-        """The capture ends, or ended, for a reason that is not its own: the next one starts at once."""
-        self._is_excused = True
+        """The capture must begin anew for a reason that is not its own: it ends now, the next one starts at once."""
+        if self.child is not None:
+            self._is_excused = True
+            self.child.kill()
+        elif not self.is_ended:
+            self._due_ns = self._clock.monotonic_ns()
 
     def respecify(self, spec: CaptureSpec, secrets: tuple[str, ...]) -> None:
         """The configuration was read again: a stream that changed is captured anew, one that did not loses nothing."""
         before, self.spec, self._secrets = self.spec, spec, secrets
         if msgspec.structs.replace(before, ring=spec.ring) != spec:
             self.is_ended, self.refusal = False, None
-            self.excuse()
+            self._is_excused = self.child is not None
             if self.child is not None:
                 self._send({"type": "stop"})
             else:
@@ -186,4 +190,3 @@ class SupervisedStream:
                 self.child.channel.send(message)
             except LinkClosed:
                 log.debug("stream %s: its capture is gone already", self.spec.name)
-

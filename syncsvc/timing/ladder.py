@@ -149,7 +149,7 @@ def rungs_for(clock: str, kind: str, latency_ns: int, to_utc: ToUtc) -> list[Run
 class StreamClock:
     """One stream's capture times: rising with ``seq``, each with its rung; pure.
 
-    Guarantees: ``time_ns`` rises strictly; the rung changes only where ``time_ns`` crosses a multiple of ``edge_ns``, or
+    Guarantees: ``time_ns`` rises strictly; the rung changes only where ``time_ns`` passes a multiple of ``edge_ns`` or
     with a new session; nothing is held longer than ``hold_ns`` after its arrival.
     """
 
@@ -208,7 +208,9 @@ class StreamClock:
         self._consider_change(seen, arrival_ns)
         rung = self._current
         value = rung.stamp(seen, arrival_ns)
-        if value is None:  # this frame lacks what the rung reads, e.g. it has no pts: the foot of the ladder always speaks
+        if (
+            value is None
+        ):  # this frame lacks what the rung reads, e.g. it has no pts: the foot of the ladder always speaks
             rung = self.rungs[-1]
             value = rung.stamp(seen, arrival_ns)
             assert value is not None
@@ -232,5 +234,3 @@ class StreamClock:
         value = best.stamp(seen, arrival_ns)
         if value is not None and value[0] >= self._edge:
             self._current, self._edge = best, None
-
-

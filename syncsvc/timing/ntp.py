@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 
 AGREEMENT_NS = 2 * NS_PER_MS
-"""Two packets in a row must agree this well before a base is believed: the first prft of a session is one frame late."""
+"""Two packets must agree this well before a base is believed: the first prft of a session is one frame late."""
 STEP_NS = 5 * NS_PER_MS
 """A report further than this from the prediction is a step of the camera's clock, not drift."""
 MAX_DRIFT = 500e-6
@@ -47,7 +47,7 @@ class SenderReportMap:
 
     @property
     def is_plausible(self) -> bool:
-        """Whether the stamps of the last ten seconds may be true: the packets came after they were taken, not by much."""
+        """Whether the stamps of the last ten seconds may be true: packets came after they were taken, not by much."""
         floor = self.floor_ns
         return self.is_anchored and floor is not None and EARLIEST_NS <= floor <= LATEST_NS
 

@@ -14,7 +14,7 @@ _MAX_FDS = 8
 
 
 class Channel:
-    """One end of a SOCK_SEQPACKET pair; a message arrives whole or not at all. One thread may send while one receives."""
+    """One end of a SOCK_SEQPACKET pair: messages arrive whole. One thread may send while another receives."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock

@@ -100,7 +100,7 @@ class StreamPage(SharedWords):
 
 
 class GroupPage(SharedWords):
-    """One group's last emitted window, and how many frames of each stream were accounted for; written by the receiver."""
+    """One group's last emitted window, and how many frames of each stream are accounted for; the receiver writes it."""
 
     CAPACITY = _WORDS - 1
 

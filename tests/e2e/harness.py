@@ -182,4 +182,3 @@ def find_data(name: str) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recordings at {folder.name}")
     return folder
-

@@ -55,7 +55,7 @@ class LiveSocket:
         """Batches, or messages as they are."""
         for one in batches:
             parts = message_of(one) if isinstance(one, FrameBatch) else one
-            self._socket.send_multipart(parts, copy=False)
+            self._socket.send_multipart(parts)
 
     def send_status(self, state: wire.State) -> None:
         self.send([wire.STATUS_TOPIC, wire.encode_status("run-1", batch().epoch, state, emitted_ns=1)])

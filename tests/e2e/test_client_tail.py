@@ -1,6 +1,7 @@
 """``syncsvc tail`` as a process of its own, as a user starts it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -27,7 +28,8 @@ def live() -> Iterator[LiveSocket]:
 @contextmanager
 def tail(*words: str) -> Iterator["subprocess.Popen[str]"]:
     command = [sys.executable, "-m", "syncsvc", "tail", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=buffered) as process:
         try:
             yield process
         finally:

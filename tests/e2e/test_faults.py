@@ -24,7 +24,9 @@ def names_in_shm() -> set[str]:
 def test_a_killed_capture_costs_the_others_nothing(tmp_path: Path) -> None:
     with (
         VirtualCameras([CameraSpec("north", fps=25, width=320, height=180)]) as cameras,
-        Service(tmp_path, {"north": {"url": cameras.urls["north"]}, "b": synthetic(), "c": synthetic(30, 2)}) as service,
+        Service(
+            tmp_path, {"north": {"url": cameras.urls["north"]}, "b": synthetic(), "c": synthetic(30, 2)}
+        ) as service,
         service.subscribe() as subscriber,
     ):
         history = History()
@@ -173,7 +175,9 @@ def test_a_reload_leaves_unchanged_streams_alone(tmp_path: Path) -> None:
 
 def test_the_first_window_is_the_one_in_which_ready_was_printed(tmp_path: Path) -> None:
     with (
-        Service(tmp_path, {"a": {"url": "rtsp://127.0.0.1:1/none"}}, publish={"live": f"ipc://{tmp_path}/live"}) as service,
+        Service(
+            tmp_path, {"a": {"url": "rtsp://127.0.0.1:1/none"}}, publish={"live": f"ipc://{tmp_path}/live"}
+        ) as service,
         service.subscribe() as subscriber,
     ):
         history = History()

@@ -25,7 +25,9 @@ def streams(folder: Path, pace: str, timestamps: Path) -> dict[str, object]:
     }
 
 
-def play(tmp_path: Path, cameras: dict[str, object], **group: object) -> tuple[History, set[frozenset[tuple[str, int]]]]:
+def play(
+    tmp_path: Path, cameras: dict[str, object], **group: object
+) -> tuple[History, set[frozenset[tuple[str, int]]]]:
     """Run the daemon to the end of the recordings; the history, and the sets as frame numbers."""
     history = History()
     groups = {"rig": {"streams": list(NAMES), "max_skew_ms": 60, **group}}
@@ -36,7 +38,9 @@ def play(tmp_path: Path, cameras: dict[str, object], **group: object) -> tuple[H
                 history.take(batch)
         assert service.process.wait(30) == 0, service.log
     history.check()
-    sets = [frozenset((name, frame.seq) for name, frame in one.frames.items()) for b in history.batches for one in b.sets]
+    sets = [
+        frozenset((name, frame.seq) for name, frame in one.frames.items()) for b in history.batches for one in b.sets
+    ]
     assert len(sets) == len(set(sets))
     return history, set(sets)
 

@@ -120,6 +120,7 @@ def test_payloads_are_read_only_views_without_a_copy() -> None:
     got = wire.decode_batch(parts).frames["north"][0]
     memory[0] ^= 0xFF
     assert got.pixels[0] == memory[0]
+    assert got.payload.readonly
     with pytest.raises(ValueError, match="read-only"):
         got.pixels[0] = 0
 
@@ -172,6 +173,27 @@ def test_a_late_frame_is_a_message_of_one() -> None:
     assert got.counts == {"north": Counts(captured=1, late=1)}
     with pytest.raises(WireError, match="topic"):
         wire.decode_batch(parts)
+
+
+def test_frames_that_go_back_in_time_are_refused() -> None:
+    parts = pair()
+    header = header_of(parts) | {"sets": []}
+    header["frames"][1][2] = T0 + 10 * MS  # the same moment as the frame before: allowed
+    parts[1] = msgspec.msgpack.encode(header)
+    assert len(wire.decode_batch(parts).frames["north"]) == 2
+    header["frames"][1][2] -= 1
+    parts[1] = msgspec.msgpack.encode(header)
+    with pytest.raises(WireError, match="goes back"):
+        wire.decode_batch(parts)
+
+
+@pytest.mark.parametrize("name", ["lobby\n", "", "Lobby", "a.b", "é"])
+def test_names_follow_the_rule(name: str) -> None:
+    header = header_of(pair())
+    streams = {name: header["streams"]["north"]}
+    for lie in ({"group": name}, {"streams": streams}, {"missing": {name: "stalled"}}):
+        with pytest.raises(WireError, match="matching regex"):
+            wire.decode_header(msgspec.msgpack.encode(header | lie))
 
 
 def test_unknown_keys_are_ignored_and_not_shown() -> None:
@@ -262,7 +284,7 @@ LIES = [
     _set("sets", 0, 0, to=2 * MS),
     _set("sets", 0, 1, to=[0]),
     _set("sets", 0, 1, to=[0, 2, -1]),
-    _set("sets", 0, 1, to=[0, -1]),
+    _set("sets", 0, to=[0, [0, -1]]),
     _set("sets", 0, 1, to=[0, -2]),
     _set("sets", 0, 1, to=[2, 0]),
     _set("sets", 0, 1, to=[0, 4]),

@@ -1,0 +1,141 @@
+"""What every benchmark hands out: the machine, the command, tables and ratios; printed, as JSON, or drawn."""
+
+import os
+import platform
+import sys
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from syncsvc import __version__
+from syncsvc.errors import UsageError
+
+_PIPE_WIDTH = 160
+_LIBRARIES = ("av", "numpy", "pyzmq", "opencv-python", "msgspec")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Texts in columns."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """What ``--plot`` draws: one bar per label."""
+
+    title: str
+    unit: str
+    values: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One benchmark's result. It never judges: ``ratios`` are what was measured side by side in this run."""
+
+    name: str
+    command: str
+    tables: tuple[Table, ...]
+    ratios: dict[str, float]
+    bars: Bars
+    notes: tuple[str, ...] = ()
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def machine() -> dict[str, str]:
+    """The machine and the versions that the figures depend on."""
+    about = {
+        "cpu": _cpu_model(),
+        "cores": str(len(os.sched_getaffinity(0))),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "syncsvc": __version__,
+    }
+    for library in _LIBRARIES:
+        try:
+            about[library] = version(library)
+        except PackageNotFoundError:
+            about[library] = "not installed"
+    return about
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not everywhere is there a /proc
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.machine()
+
+
+def as_object(report: Report) -> dict[str, Any]:
+    """The report as plain values, for JSON."""
+    return {
+        "benchmark": report.name,
+        "command": report.command,
+        "machine": machine(),
+        "ratios": report.ratios,
+        "notes": list(report.notes),
+        **report.data,
+    }
+
+
+def show(report: Report) -> None:
+    """Print the report."""
+    from rich import box
+    from rich import table as rich_table
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    console.print(f"machine: {', '.join(f'{key} {value}' for key, value in machine().items())}", markup=False)
+    console.print(f"command: {report.command}", markup=False)
+    for table in report.tables:
+        shown = rich_table.Table(title=table.title, title_justify="left", box=box.SIMPLE)
+        for index, column in enumerate(table.columns):
+            shown.add_column(column, justify="right" if index else "left", no_wrap=True)
+        for row in table.rows:
+            shown.add_row(*row)
+        console.print(shown)
+    for name, ratio in report.ratios.items():
+        console.print(f"{name}: {ratio:.2f} x", markup=False)
+    for note in report.notes:
+        console.print(note, markup=False)
+
+
+def require_plotting() -> None:
+    """Look for what ``save_plot`` needs, before minutes are spent on measuring.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        import_module("matplotlib")
+    except ImportError as error:
+        raise UsageError(f"--plot needs matplotlib ({error}): install syncsvc[bench]") from error
+
+
+def save_plot(report: Report, path: Path) -> None:
+    """Draw the report's bars into an image file.
+
+    Raises:
+        UsageError: matplotlib is not installed, or the file cannot be written.
+    """
+    require_plotting()
+    backend: Any = import_module("matplotlib.figure")
+    figure = backend.Figure(figsize=(9, 1.2 + 0.45 * len(report.bars.values)), layout="constrained")
+    axes = figure.add_subplot()
+    drawn = axes.barh(list(report.bars.values), list(report.bars.values.values()))
+    axes.bar_label(drawn, fmt="%.2f", padding=3)
+    axes.invert_yaxis()
+    axes.set_xlabel(report.bars.unit)
+    axes.set_title(report.bars.title)
+    axes.margins(x=0.15)
+    try:
+        figure.savefig(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--plot {path}: {error}") from error

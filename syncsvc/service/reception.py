@@ -1,0 +1,90 @@
+"""The receiver process, supervised: started, spoken to, killed when it falls silent, started again."""
+
+import logging
+import select
+from collections.abc import Iterator
+from random import Random
+from typing import Any
+
+from syncsvc.clock import NS_PER_S, Clock
+from syncsvc.errors import LinkClosed
+from syncsvc.service.child import Child
+from syncsvc.service.restart import RestartPolicy
+
+SILENCE_S = 5.0
+HEALTHY_AFTER_NS = 10 * NS_PER_S
+
+log = logging.getLogger(__name__)
+
+
+class SupervisedReceiver:
+    """The daemon's side of the receiver, across all processes that serve as it."""
+
+    def __init__(self, clock: Clock, random: Random) -> None:
+        self._clock = clock
+        self._policy = RestartPolicy(random)
+        self._spawned_ns = self._heard_ns = 0
+        self._due_ns: int | None = clock.monotonic_ns()
+        self.child: Child | None = None
+        self.is_ready = self.is_finishing = False
+        self.min_epoch = 0
+        self.report: dict[str, Any] = {}
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the next process is to be started now."""
+        return self._due_ns is not None and self._clock.monotonic_ns() >= self._due_ns
+
+    def spawn(self, plan: dict[str, Any]) -> Child:
+        """Start a process and tell it the plan."""
+        self._due_ns, self.is_ready = None, False
+        self._spawned_ns = self._heard_ns = self._clock.monotonic_ns()
+        self.child = Child("syncsvc.service.receiver", "receiver")
+        self.tell({"plan": plan})
+        return self.child
+
+    def tell(self, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
+        """Send a message; when the process is gone, its end will be noticed elsewhere."""
+        if self.child is not None:
+            try:
+                self.child.channel.send(message, fds)
+            except LinkClosed:
+                log.debug("the receiver is gone")
+
+    def finish(self, how: str) -> None:
+        """Let it emit what is open, and end: ``ended`` or ``draining``."""
+        self.is_finishing = True
+        self.tell({"type": "finish", "how": how})
+
+    def words(self) -> Iterator[dict[str, Any]]:
+        """The messages that wait; reports are taken in on the way.
+
+        Raises:
+            LinkClosed: the process closed its channel.
+        """
+        while self.child is not None and select.select([self.child.channel], [], [], 0)[0]:
+            word = self.child.channel.receive(0)
+            if word is None:
+                return
+            self._heard_ns = self._clock.monotonic_ns()
+            if word[0]["type"] == "report":
+                self.report = word[0]["report"]
+                self.min_epoch = max(self.min_epoch, self.report["epoch"] + 1)
+            yield word[0]
+
+    def watch(self) -> None:
+        """Kill it when it has said nothing for five seconds; it reports twice a second."""
+        silent_s = (self._clock.monotonic_ns() - self._heard_ns) / NS_PER_S
+        if self.child is not None and not self.is_finishing and silent_s > SILENCE_S:
+            log.error("the receiver is killed: no word for %.1f s", silent_s)
+            self._heard_ns = self._clock.monotonic_ns()
+            self.child.kill()
+
+    def ended(self) -> None:
+        """The process is over: plan the next one."""
+        self.child, self.is_ready = None, False
+        self.min_epoch += 1
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._spawned_ns > HEALTHY_AFTER_NS:
+            self._policy.was_healthy()
+        self._due_ns = now_ns + round(self._policy.pause_after_failure() * NS_PER_S)

@@ -1,0 +1,74 @@
+"""What is refused at the start: one clear line, exit code 78, and nothing left running."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.harness import Service, wait_for
+
+SYNTHETIC = {"a": {"url": "synthetic:?size=320x180"}}
+FREE = {"live": "tcp://127.0.0.1:0", "control": "tcp://127.0.0.1:0"}
+
+
+def run(tmp_path: Path, config: Any) -> subprocess.CompletedProcess[str]:
+    path = tmp_path / "refused.yaml"
+    path.write_text(config if isinstance(config, str) else json.dumps(config))
+    return subprocess.run(
+        [sys.executable, "-m", "syncsvc", "run", str(path)], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("what", ["live", "control", "http"])
+def test_a_port_in_use_is_named(tmp_path: Path, what: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        publish = FREE | ({what: f"tcp://127.0.0.1:{port}"} if what != "http" else {})
+        http = {"bind": f"127.0.0.1:{port if what == 'http' else 0}"}
+        result = run(tmp_path, {"streams": SYNTHETIC, "publish": publish, "http": http})
+    assert result.returncode == 78
+    (line,) = result.stderr.splitlines()
+    assert str(port) in line
+    assert "in use" in line
+
+
+def test_a_recording_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    result = run(tmp_path, {"streams": {"a": {"url": "file:absent.mp4"}}, "publish": FREE, "http": None})
+    assert result.returncode == 78
+    (line,) = result.stderr.splitlines()
+    assert "absent.mp4" in line
+    assert "Traceback" not in result.stderr
+
+
+def test_times_that_do_not_rise_are_refused_before_anything_is_played(tmp_path: Path) -> None:
+    (tmp_path / "times.csv").write_text("stream,frame,time_s\na,0,5.0\na,1,4.0\n")
+    (tmp_path / "a.mp4").write_bytes(b"")
+    streams = {"a": {"url": "file:a.mp4", "timestamps": "times.csv"}}
+    result = run(tmp_path, {"streams": streams, "publish": FREE, "http": None})
+    assert result.returncode == 78
+    assert "must rise" in result.stderr.splitlines()[-1]
+
+
+def test_a_ring_that_the_machine_cannot_hold_is_refused_with_the_numbers(tmp_path: Path) -> None:
+    streams = {"a": {"url": "synthetic:?fps=1000&size=8192x8192", "pixels": "bgr24"}}
+    groups = {"all": {"streams": ["a"], "window_ms": 60_000}}
+    result = run(tmp_path, {"streams": streams, "groups": groups, "publish": FREE, "http": None})
+    assert result.returncode == 78
+    line = result.stderr.splitlines()[-1]
+    assert "ceil(1000.00/s" in line
+    assert "MiB" in line
+
+
+def test_no_password_is_printed_when_a_camera_cannot_be_reached(tmp_path: Path) -> None:
+    url = "rtsp://admin:c4nary-w0rd@127.0.0.1:1/stream"
+    with Service(tmp_path, {"a": {"url": url}}) as service:
+        wait_for(lambda: "cannot be opened" in service.log, "the first failure")
+        told = service.log + json.dumps(service.status())
+        for pid in service.survivors():
+            told += Path(f"/proc/{pid}/cmdline").read_text()
+        assert "c4nary" not in told
+        assert service.stop() == 0

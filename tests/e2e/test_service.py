@@ -1,0 +1,274 @@
+"""The service as its users see it: formats, groups, late frames, questions on the control socket, health over HTTP."""
+
+import http.client
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import av
+import msgspec
+import numpy as np
+import pytest
+import zmq
+
+from syncsvc import Frame, barcode
+from syncsvc.cameras import CameraSpec, VirtualCameras
+from tests.e2e.harness import LIMIT_S, History, Service, wait_for
+
+SMALL = "size=320x180"
+
+
+def true_time_ns(frame: Frame) -> int:
+    found = barcode.read(frame.to_bgr())
+    assert found is not None, "the barcode cannot be read"
+    return found.time_us * 1000
+
+
+@pytest.mark.parametrize("pixels", ["i420", "bgr24", "gray8"])
+def test_every_format_and_scaling_arrives_with_its_true_time(tmp_path: Path, pixels: str) -> None:
+    with (
+        VirtualCameras([CameraSpec("north", fps=20, width=640, height=360)]) as cameras,
+        Service(
+            tmp_path,
+            {
+                "north": {"url": cameras.urls["north"], "pixels": pixels, "size": [321, 181]},
+                "made": {"url": "synthetic:?fps=20&size=322x182", "pixels": pixels},
+            },
+        ) as service,
+        service.subscribe() as subscriber,
+    ):
+        history = History()
+        batch = history.read_until(subscriber, lambda batch: batch.complete and batch.sets != [])
+        for name, size in (("north", (321, 181)), ("made", (322, 182))):
+            frame = batch.frames[name][0]
+            assert (frame.format, frame.width, frame.height) == (pixels, *size)
+            assert frame.to_bgr().shape == (size[1], size[0], 3)
+            assert not frame.pixels.flags.writeable
+            assert abs(frame.time_ns - true_time_ns(frame)) < 1_000_000
+        assert {frame.clock for frame in batch.frames["north"]} == {"rtcp"}
+        assert {frame.clock for frame in batch.frames["made"]} == {"pts"}
+        assert service.stop() == 0
+
+
+def test_cameras_over_udp_are_paired_by_their_own_clocks(tmp_path: Path) -> None:
+    specs = [
+        CameraSpec("north", fps=25, width=320, height=180, latency_ms=80, jitter_ms=10),
+        CameraSpec("south", fps=30, width=320, height=180, phase_ms=5, jitter_ms=10),
+    ]
+    with VirtualCameras(specs) as cameras:
+        streams = {name: {"url": url, "transport": "udp"} for name, url in cameras.urls.items()}
+        with Service(tmp_path, streams) as service, service.subscribe() as subscriber:
+            history = History()
+            history.read_until(subscriber, lambda batch: batch.complete and len(batch.sets) >= 24)
+            assert service.stop() == 0
+    for one in history.batches[-1].sets:
+        true = [true_time_ns(frame) for frame in one.frames.values()]
+        assert max(true) - min(true) <= 40_000_000
+        assert abs((max(true) - min(true)) - one.spread_ns) < 2_000_000
+    history.check()
+
+
+def test_a_camera_that_changes_its_size_is_never_mislabelled(tmp_path: Path) -> None:
+    with VirtualCameras([CameraSpec("north", fps=25, width=320, height=180, gop=10)]) as cameras:
+        with (
+            Service(tmp_path, {"north": {"url": cameras.urls["north"]}}) as service,
+            service.subscribe() as subscriber,
+        ):
+            history = History()
+            history.read_until(subscriber, lambda batch: batch.complete)
+            cameras.set("north", width=640, height=360)
+            batch = history.read_until(
+                subscriber, lambda batch: batch.complete and {f.width for f in batch.frames["north"]} == {640}
+            )
+            assert all(abs(frame.time_ns - true_time_ns(frame)) < 5_000_000 for frame in batch.frames["north"])
+            assert service.stop() == 0
+    history.check()
+    assert set(history.dropped("north")) <= {"size_changed", "decode_error"}
+
+
+def test_late_frames_are_counted_and_sent_apart(tmp_path: Path) -> None:
+    streams = {
+        "prompt": {"url": f"synthetic:?fps=10&{SMALL}"},
+        "tardy": {"url": f"synthetic:?fps=10&{SMALL}&latency_ms=1500&seed=2"},
+    }
+    groups = {"all": {"streams": ["prompt", "tardy"], "max_latency_ms": 200}}
+    context = zmq.Context.instance()
+    with (
+        Service(tmp_path, streams, groups=groups) as service,
+        service.subscribe() as subscriber,
+        context.socket(zmq.SUB) as late,
+    ):
+        late.set(zmq.RCVTIMEO, int(LIMIT_S * 1000))
+        late.connect(service.live)
+        late.subscribe(b"late/all")
+        history = History()
+        history.read_until(subscriber, lambda batch: batch.counts["tardy"].late >= 10)
+        topic, header, pixels = late.recv_multipart()
+        said = msgspec.msgpack.decode(header)
+        assert topic == b"late/all"
+        ((stream, _, time_ns, *_),) = said["frames"]
+        assert stream == "tardy"
+        assert said["window"][0] <= time_ns < said["window"][1]
+        assert len(pixels) == 320 * 180 * 3 // 2
+        assert service.stop() == 0
+    history.check()
+    assert history.total("prompt", "late") == 0
+    assert history.total("tardy", "captured") == history.total("tardy", "late") + history.total("tardy", "delivered")
+
+
+def test_a_stream_may_belong_to_two_groups_with_other_windows(tmp_path: Path) -> None:
+    streams = {"a": {"url": f"synthetic:?fps=20&{SMALL}"}, "b": {"url": f"synthetic:?fps=10&{SMALL}&seed=2"}}
+    groups = {"g": {"streams": ["a", "b"]}, "g2": {"streams": ["a"], "window_ms": 250}}
+    with (
+        Service(tmp_path, streams, groups=groups, publish={"live": f"ipc://{tmp_path}/live.sock"}) as service,
+        service.subscribe(group="g") as whole,
+        service.subscribe(group="g2") as quarters,
+    ):
+        first, second = History(), History()
+        first.read_until(whole, lambda batch: len(batch.frames["a"]) == 20 and len(batch.frames["b"]) == 10)
+        second.read(quarters, 8)  # the first few waited while the other group was read; some were lost meanwhile
+        assert first.batches[-1].group == "g"
+        assert len(first.batches[-1].sets) == 10
+        assert {batch.window_end_ns - batch.window_start_ns for batch in second.batches} == {250_000_000}
+        assert {len(batch.frames["a"]) for batch in second.batches[-4:]} == {5}
+        assert service.stop() == 0
+    first.check()
+
+
+def ask(service: Service, kind: int, request: bytes) -> Any:
+    with zmq.Context.instance().socket(kind) as sock:
+        sock.set(zmq.RCVTIMEO, int(LIMIT_S * 1000))
+        sock.set(zmq.LINGER, 0)
+        sock.connect(service.control)
+        sock.send(request)
+        return msgspec.msgpack.decode(sock.recv())
+
+
+def test_the_control_socket_answers_and_survives_garbage(tmp_path: Path) -> None:
+    with Service(tmp_path, {"a": {"url": f"synthetic:?{SMALL}"}}) as service, service.subscribe() as subscriber:
+        History().read_until(subscriber, lambda batch: batch.complete)
+        for kind in (zmq.REQ, zmq.DEALER):
+            hello = ask(service, kind, msgspec.msgpack.encode({"v": 1, "type": "hello"}))
+            assert hello["type"] == "hello"
+            assert hello["live"] == service.live
+            assert hello["groups"]["all"]["streams"] == ["a"]
+            status = ask(service, kind, msgspec.msgpack.encode({"v": 1, "type": "status"}))
+            assert status["streams"]["a"]["state"] == "live"
+            assert status["run_id"] == hello["run_id"]
+        for garbage in (b"", b"\xc1", b"\x80", b"x" * 1000, msgspec.msgpack.encode({"v": 1, "type": "credit"})):
+            assert ask(service, zmq.REQ, garbage)["type"] == "error"
+        assert service.stop() == 0
+
+
+def metrics_with(service: Service, name: str) -> list[str]:
+    """The lines of ``/metrics``, once a sample of that name is among them."""
+    with urllib.request.urlopen(service.http + "/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    return lines if any(line.startswith(name + "{") for line in lines) else []
+
+
+def test_health_metrics_and_status_over_http(tmp_path: Path) -> None:
+    with Service(tmp_path, {"a": {"url": f"synthetic:?{SMALL}"}}) as service, service.subscribe() as subscriber:
+        History().read_until(subscriber, lambda batch: batch.complete)
+        for path in ("/healthz", "/readyz"):
+            with urllib.request.urlopen(service.http + path, timeout=5) as answer:
+                assert answer.status == 200
+        lines = wait_for(lambda: metrics_with(service, "syncsvc_frames_delivered_total"), "the first report")
+        assert 'syncsvc_stream_state{state="live",stream="a"} 1.0' in lines
+        assert any(line.startswith('syncsvc_frames_delivered_total{group="all",stream="a"}') for line in lines)
+        assert service.status()["streams"]["a"]["state"] == "live"
+        with pytest.raises(urllib.error.HTTPError, match="404") as refused:
+            urllib.request.urlopen(service.http + "/other", timeout=5)
+        refused.value.close()
+        connection = http.client.HTTPConnection(service.http.removeprefix("http://"), timeout=5)
+        connection.request("GET", "/api/status", headers={"Host": "rebound.example"})
+        assert connection.getresponse().status == 421
+        connection.close()
+        assert service.stop() == 0
+
+
+@contextmanager
+def http_camera(kind: str) -> Iterator[str]:
+    """An HTTP server that sends video without end, at its pace, as MPEG-TS or as MJPEG parts."""
+    over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            boundary = "multipart/x-mixed-replace; boundary=frame"
+            self.send_header("Content-Type", "video/mp2t" if kind == "ts" else boundary)
+            self.end_headers()
+            try:
+                for piece in ts_pieces() if kind == "ts" else mjpeg_pieces():
+                    if over.wait(0.05):
+                        return
+                    self.wfile.write(piece)
+            except OSError:
+                return
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/video.{'ts' if kind == 'ts' else 'mjpg'}"
+    finally:
+        over.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def picture(number: int) -> av.VideoFrame:
+    luma = np.full((180 * 3 // 2, 320), 128, np.uint8)
+    luma[:180, :] = (number * 5) % 200
+    frame = av.VideoFrame.from_ndarray(luma, format="yuv420p")
+    frame.pts, frame.time_base = number, Fraction(1, 20)
+    return frame
+
+
+def ts_pieces() -> Iterator[bytes]:
+    sink = BytesIO()
+    with av.open(sink, "w", format="mpegts") as container:
+        stream = container.add_stream("libx264", rate=20)
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        stream.options = {"tune": "zerolatency", "g": "10", "preset": "ultrafast"}
+        for number in range(2000):
+            container.mux(stream.encode(picture(number)))
+            yield sink.getvalue()
+            sink.seek(0)
+            sink.truncate()
+
+
+def mjpeg_pieces() -> Iterator[bytes]:
+    encoder = av.CodecContext.create("mjpeg", "w")
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 320, 180, "yuvj420p", Fraction(1, 20)
+    for number in range(2000):
+        for packet in encoder.encode(picture(number).reformat(format="yuvj420p")):
+            data = bytes(packet)
+            yield b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(data), data)
+
+
+@pytest.mark.parametrize("kind", ["ts", "mjpeg"])
+def test_cameras_over_http_are_stamped_on_arrival(tmp_path: Path, kind: str) -> None:
+    with (
+        http_camera(kind) as url,
+        Service(tmp_path, {"a": {"url": url}}) as service,
+        service.subscribe() as subscriber,
+    ):
+        history = History()
+        batch = history.read_until(subscriber, lambda batch: len(batch.frames["a"]) >= 10)
+        assert {frame.clock for frame in batch.frames["a"]} == {"arrival"}
+        assert all(frame.uncertainty_ns > 0 for frame in batch.frames["a"])
+        assert service.stop() == 0
+    history.check()

@@ -1,0 +1,1 @@
+"""Tests that need real processes: a shared ring, a pipe, a killed child."""

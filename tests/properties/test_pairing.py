@@ -1,0 +1,147 @@
+"""The guarantees of the pairing policy, each against the plainest possible restatement of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise, product
+from random import Random
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from syncsvc.align.pairing import Match, MinSpread
+
+REFERENCE = "ref"
+Times = dict[str, list[int]]
+
+
+@st.composite
+def scenes(draw: st.DrawFn, most_others: int = 4, most_frames: int = 5, span: int = 40) -> tuple[Times, int]:
+    """Some streams, some frames each, and a skew of the same order as the frames' distances."""
+    names = [REFERENCE, *(f"s{place}" for place in range(draw(st.integers(0, most_others))))]
+    instants = st.lists(st.integers(0, span), unique=True, max_size=most_frames)
+    return {name: sorted(draw(instants)) for name in names}, draw(st.integers(0, 15))
+
+
+def paired(times: Times, skew: int, after: Mapping[str, int] | None = None) -> list[Match]:
+    return MinSpread(skew).match(REFERENCE, times, times[REFERENCE], after or {})
+
+
+def every_set(times: Times, skew: int, at: int) -> Iterator[dict[str, int]]:
+    """Every set that the reference frame ``at`` may be in."""
+    others = {name: [None, *(t for t in some if abs(t - at) <= skew)] for name, some in times.items() if name != REFERENCE}
+    for choice in product(*others.values()):
+        chosen = {REFERENCE: at} | {name: t for name, t in zip(others, choice, strict=True) if t is not None}
+        if len(chosen) > 1 and spread(chosen) <= skew:
+            yield chosen
+
+
+def spread(chosen: Mapping[str, int]) -> int:
+    return max(chosen.values()) - min(chosen.values())
+
+
+def rank(chosen: Mapping[str, int]) -> tuple[int, int, int]:
+    return -len(chosen), spread(chosen), sum(chosen.values())
+
+
+def cost(sets: Sequence[Mapping[str, int]]) -> tuple[int, int]:
+    """Most frames first, then the least total spread."""
+    return -sum(len(chosen) for chosen in sets), sum(spread(chosen) for chosen in sets)
+
+
+def cheapest(times: Times, skew: int) -> tuple[int, int]:
+    """The least cost of any choice of sets that do not share a frame and do not cross."""
+    states: dict[tuple[tuple[str, int], ...], tuple[int, int]] = {(): (0, 0)}
+    for at in times[REFERENCE]:
+        options = list(every_set(times, skew, at))
+        grown = dict(states)
+        for state, so_far in states.items():
+            last = dict(state)
+            for chosen in options:
+                if all(t > last.get(name, -1) for name, t in chosen.items()):
+                    key = tuple(sorted((last | chosen).items()))
+                    total = so_far[0] - len(chosen), so_far[1] + spread(chosen)
+                    grown[key] = min(grown.get(key, total), total)
+        states = grown
+    return min(states.values())
+
+
+@given(scenes())
+def test_each_frame_is_in_at_most_one_set_and_sets_never_cross(scene: tuple[Times, int]) -> None:
+    times, skew = scene
+    for name, some in times.items():
+        used = [match.times[name] for match in paired(times, skew) if name in match.times]
+        assert all(before < after for before, after in pairwise(used))
+        assert set(used) <= set(some)
+
+
+@given(scenes())
+def test_every_set_has_its_reference_and_a_partner_within_the_skew(scene: tuple[Times, int]) -> None:
+    times, skew = scene
+    for match in paired(times, skew):
+        assert match.times[REFERENCE] == match.reference_ns
+        assert len(match.times) >= 2
+        assert match.spread_ns == spread(match.times) <= skew
+
+
+@given(scenes())
+def test_a_reference_that_nobody_contests_has_the_best_set_there_is(scene: tuple[Times, int]) -> None:
+    times, skew = scene
+    best = {at: min(every_set(times, skew, at), key=rank, default=None) for at in times[REFERENCE]}
+    sets = [chosen for chosen in best.values() if chosen is not None]
+    contested = any(
+        after[name] <= before[name]
+        for place, before in enumerate(sets)
+        for after in sets[place + 1 :]
+        for name in before.keys() & after.keys()
+    )
+    if not contested:
+        assert [dict(match.times) for match in paired(times, skew)] == sets
+
+
+@settings(max_examples=300)
+@given(scenes(most_others=3, most_frames=4, span=30))
+@example(({"ref": [10, 20], "a": [8, 18], "b": [14]}, 12))
+@example(({"ref": [10, 15], "b1": [14], "m": [13]}, 6))
+def test_contested_frames_go_where_most_frames_are_paired_and_then_the_spread_is_least(scene: tuple[Times, int]) -> None:
+    times, skew = scene
+    assert cost([match.times for match in paired(times, skew)]) == cheapest(times, skew)
+
+
+@given(scenes(), st.randoms(use_true_random=False))
+def test_the_order_in_which_streams_are_passed_is_irrelevant(scene: tuple[Times, int], random: Random) -> None:
+    times, skew = scene
+    names = random.sample(list(times), len(times))
+    assert paired({name: times[name] for name in names}, skew) == paired(times, skew)
+
+
+@given(scenes(), st.integers(0, 40))
+def test_nothing_at_or_before_what_was_used_is_used_again(scene: tuple[Times, int], used: int) -> None:
+    times, skew = scene
+    after = dict.fromkeys(times, used)
+    later = {name: [t for t in some if t > used] for name, some in times.items()}
+    assert paired(times, skew, after) == paired(later, skew)
+
+
+@given(scenes(), st.integers(-1000, 1000))
+def test_only_distances_matter(scene: tuple[Times, int], shift: int) -> None:
+    times, skew = scene
+    moved = {name: [t + shift for t in some] for name, some in times.items()}
+    expected = [{name: t + shift for name, t in match.times.items()} for match in paired(times, skew)]
+    assert [dict(match.times) for match in paired(moved, skew)] == expected
+
+
+@given(st.lists(st.integers(0, 30), unique=True, min_size=1), st.integers(1, 4))
+def test_with_no_skew_allowed_only_equal_times_belong_together(instants: list[int], others: int) -> None:
+    shared = sorted(instants)
+    times = {REFERENCE: shared} | {f"s{place}": shared for place in range(others)}
+    assert [dict(match.times) for match in paired(times, 0)] == [dict.fromkeys(times, t) for t in shared]
+    shifted = {name: [2 * t + (name != REFERENCE) for t in some] for name, some in times.items()}
+    assert paired(shifted, 0) == []
+
+
+def test_a_long_run_of_contested_references_pairs_every_frame() -> None:
+    """Frames half a period off: every reference could have the partner before it or the one after it."""
+    times = {REFERENCE: list(range(0, 4000, 40)), "s": list(range(20, 4000, 40)), "t": list(range(10, 4000, 40))}
+    sets = paired(times, 40)
+    assert len(sets) == 100
+    assert all(len(match.times) == 3 for match in sets)
+    assert {match.spread_ns for match in sets} == {20}
