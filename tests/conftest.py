@@ -5,12 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zmq
 from hypothesis import settings
 
 from syncsvc.testing import Holdings, leaks_since
 
 settings.register_profile("syncsvc", deadline=None, max_examples=60)
 settings.load_profile("syncsvc")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def shared_context() -> None:
+    """ZeroMQ's shared context opens descriptors of its own with its first socket: before any test is judged."""
+    zmq.Context.instance().socket(zmq.SUB).close()
 
 
 @pytest.fixture(autouse=True)

@@ -69,9 +69,8 @@ def loads(
 
 def _read(name: str) -> bytes:
     try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would block here for ever
-        with open(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        with open(name, "rb", opener=_open_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise config_error(name, "found no regular file; allowed: a YAML file")
             return file.read(MAX_BYTES + 1)
     except IsADirectoryError:
@@ -79,6 +78,10 @@ def _read(name: str) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "not a file's name"
         raise config_error(name, f"found no readable file ({reason}); allowed: a YAML file") from None
+
+
+def _open_without_waiting(name: str, flags: int) -> int:
+    return os.open(name, flags | os.O_NONBLOCK)  # a FIFO would block here for ever
 
 
 def _masked(error: ConfigError, secrets: set[str]) -> ConfigError:

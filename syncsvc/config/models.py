@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from syncsvc.config.messages import show
+from syncsvc.config.messages import one_line
 from syncsvc.config.urls import RefusedError, endpoint, host_and_port, redact_url, secrets_in
 from syncsvc.errors import ConfigError
 
@@ -323,7 +323,7 @@ def absent_files(config: Config) -> Iterator[tuple[str, str, str]]:
             what = (
                 "a directory" if os.path.isdir(path) else "no file" if not os.path.exists(path) else "no readable file"
             )
-            yield name, key, f"found {what} at {show(str(path))}; allowed: a file that exists"
+            yield name, key, f"found {what} at '{one_line(str(path))}'; allowed: a file that exists"
 
 
 def check_files(config: Config, source_name: str = "configuration") -> None:

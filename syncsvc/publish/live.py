@@ -30,6 +30,9 @@ LINGER_MS = 3000
 MAX_INCOMING_BYTES = 1024
 QUEUE_LENGTH = 4
 PATIENCE_MS = 200
+POLL_MS = 100
+LATE_COMERS_MS = 1000
+"""How long the end waits for subscribers that have yet to ask for ``status``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,7 @@ class Publisher:
             poller.register(source, zmq.POLLIN)
         while not stop.is_set:
             self._tell_status()
-            ready = dict(poller.poll(100))
+            ready = dict(poller.poll(POLL_MS))
             if self._wake in ready:
                 os.eventfd_read(self._wake)
             self._note_subscriptions()
@@ -146,13 +149,26 @@ class Publisher:
 
         Whoever still reads has three seconds for it; at the end of recordings played ``asap``, as long as it takes.
         """
-        self.state, self._status_due_ns = state, 0
+        self.state = state
         self._live.set(zmq.XPUB_NODROP, 1)
         is_endless = self._is_patient and state == "ended"
-        self._send_queued(StopToken() if is_endless else self._deadline())
-        self._tell_status()
+        self._send_queued(StopToken() if is_endless else self._deadline(LINGER_MS))
+        self._say_last(StopToken() if is_endless else self._deadline(LINGER_MS))
         self._live.set(zmq.LINGER, -1 if is_endless else LINGER_MS)
         self.close()
+
+    def _say_last(self, stop: StopToken) -> None:
+        """The last word, again for everybody who subscribes to ``status`` only now that batches have come."""
+        told, late_comers = 0, self._deadline(LATE_COMERS_MS)
+        while not stop.is_set:
+            listeners = self._subscriptions[wire.STATUS_TOPIC]
+            if listeners > told:
+                self._send([wire.STATUS_TOPIC, self._status()], stop)
+                told = listeners
+            if self.state != "ended" or late_comers.is_set or 2 * listeners >= self.subscriptions:
+                return
+            self._live.poll(POLL_MS)
+            self._note_subscriptions()
 
     def close(self) -> None:
         """Close the sockets; what they still hold has the linger to leave."""
@@ -192,9 +208,9 @@ class Publisher:
         return sock
 
     @staticmethod
-    def _deadline() -> StopToken:
+    def _deadline(after_ms: int) -> StopToken:
         token = StopToken()
-        timer = threading.Timer(LINGER_MS / 1000, token.set)
+        timer = threading.Timer(after_ms / 1000, token.set)
         timer.daemon = True
         timer.start()
         return token
@@ -279,9 +295,11 @@ class Publisher:
         now_ns = self._clock.monotonic_ns()
         if now_ns >= self._status_due_ns:
             self._status_due_ns = now_ns + NS_PER_S
-            header = wire.encode_status(self._run_id, self._epoch, self.state, emitted_ns=self._now_utc())
             with suppress(zmq.Again):  # whoever is that far behind learns it from the next one
-                self._live.send_multipart([wire.STATUS_TOPIC, header])
+                self._live.send_multipart([wire.STATUS_TOPIC, self._status()])
+
+    def _status(self) -> bytes:
+        return wire.encode_status(self._run_id, self._epoch, self.state, emitted_ns=self._now_utc())
 
 
 def _release(item: Outgoing) -> None:

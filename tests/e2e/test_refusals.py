@@ -72,3 +72,21 @@ def test_no_password_is_printed_when_a_camera_cannot_be_reached(tmp_path: Path) 
             told += Path(f"/proc/{pid}/cmdline").read_text()
         assert "c4nary" not in told
         assert service.stop() == 0
+
+
+def test_a_probe_opens_every_stream_once_and_tells(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    streams = {"made": SYNTHETIC["a"], "gone": {"url": "rtsp://u:c4nary@127.0.0.1:1/x"}}
+    for chosen, code in ((["made"], 0), (["made", "gone"], 1)):
+        path.write_text(json.dumps({"streams": {name: streams[name] for name in chosen}}))
+        result = subprocess.run(
+            [sys.executable, "-m", "syncsvc", "check", "--probe", str(path)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert result.returncode == code
+        assert "probe  made: ok: 320x180, 25.000 frames/s declared" in result.stdout
+        assert ("probe  gone: FAILED: cannot be opened: Connection refused" in result.stdout) == (code == 1)
+        assert "c4nary" not in result.stdout + result.stderr

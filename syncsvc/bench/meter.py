@@ -1,0 +1,70 @@
+"""Reads the CPU time of a running daemon's processes together with the exact number of frames that it has taken."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from syncsvc.clock import NS_PER_MS, SYSTEM_CLOCK, cpu_ns_of
+from syncsvc.errors import LinkClosed
+from syncsvc.transport.page import StreamPage
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One instant."""
+
+    mono_ns: int
+    frames: int
+    cpu_ns: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """CPU per frame between two readings, by process, and the rate."""
+
+    frames: int
+    cpu_ms: Mapping[str, float]
+    fps: float
+
+    @classmethod
+    def between(cls, before: Reading, after: Reading) -> "Usage":
+        """What happened from one reading to the other; at least one frame did."""
+        frames = after.frames - before.frames
+        cpu_ms = {name: (after.cpu_ns[name] - spent) / frames / NS_PER_MS for name, spent in before.cpu_ns.items()}
+        return cls(frames, cpu_ms, frames * 1e9 / (after.mono_ns - before.mono_ns))
+
+
+class Meter:
+    """Reads some processes, and one stream's counter.
+
+    What the daemon tells of itself over HTTP is a snapshot of up to half a second ago; the counter is exact. It lives
+    in an anonymous page that the daemon holds open, which its owner may open too, by way of /proc.
+
+    Args:
+        pids: what to read, by name; the one named ``daemon`` must be the daemon.
+        stream: whose frames are counted.
+
+    Raises:
+        LinkClosed: the daemon has no such stream.
+    """
+
+    def __init__(self, pids: Mapping[str, int], stream: str) -> None:
+        self._pids = dict(pids)
+        self._page = StreamPage(_open_page(pids["daemon"], stream))
+
+    def read(self) -> Reading:
+        """Now."""
+        cpu_ns = {name: cpu_ns_of(pid) for name, pid in self._pids.items()}
+        return Reading(SYSTEM_CLOCK.monotonic_ns(), self._page.next_seq, cpu_ns)
+
+    def close(self) -> None:
+        """Let go of the page."""
+        self._page.close()
+
+
+def _open_page(pid: int, stream: str) -> int:
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        if os.readlink(link).removesuffix(" (deleted)") == f"/memfd:syncsvc-page-{stream}":
+            return os.open(link, os.O_RDWR | os.O_CLOEXEC)
+    raise LinkClosed(f"process {pid} has no stream {stream}")
