@@ -31,7 +31,7 @@ def no_leaks() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder with the real recordings, from SYNCSVC_SHARED or beside the project; tests that need it skip without."""
+    """The folder with the real recordings, from SYNCSVC_SHARED or beside the project; without it the test skips."""
     beside = Path(__file__).resolve().parents[2] / "shared"
     folder = Path(os.environ.get("SYNCSVC_SHARED", beside)) / "data"
     if not folder.is_dir():

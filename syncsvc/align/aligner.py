@@ -48,6 +48,10 @@ class Buckets(Protocol):
         """Hand these out for good."""
         ...
 
+    def lose(self, frames: Sequence[Frame]) -> None:
+        """These are lost, handed out or not: they count no more."""
+        ...
+
     def close_before(self, time_ns: int) -> list[Frame]:
         """Close the windows before ``time_ns``; returns what was left in them."""
         ...
@@ -106,28 +110,23 @@ class Aligner:
             buckets.closed_before_ns = self.window[0]
         self._last_used.clear()
 
-    def reconfigure(self, rules: GroupRules, buckets: Mapping[str, Buckets]) -> None:
+    def reconfigure(self, rules: GroupRules, buckets: Mapping[str, Buckets]) -> list[Frame]:
         """Other streams or bounds, from the oldest open window on; the window's length stays.
 
-        The caller empties the buckets of streams that left.
+        The caller empties the buckets of streams that left; returned are their frames that were held over the edge.
         """
         self.rules, self._buckets = rules, dict(buckets)
-        for held in self._held:
-            for name in held.keys() - buckets.keys():
-                del held[name]
-        self._held = [held for held in self._held if len(held) > 1]
+        for name in self._ledgers.keys() - buckets.keys():
+            del self._ledgers[name]
+        return [held.pop(name) for held in self._held for name in held.keys() - buckets.keys()]
 
     def discard(self, stream: str, cause: str, matches: Callable[[Frame], bool]) -> list[Frame]:
         """Drop the queued frames of a stream that ``matches`` says yes to, and count them; returns them."""
         gone = [frame for frame in self._buckets[stream].before(2**63 - 1) if matches(frame)]
-        self._buckets[stream].take({frame.seq for frame in gone})
         gone.extend(held.pop(stream) for held in self._held if stream in held and matches(held[stream]))
-        lone = [frame for held in self._held if len(held) == 1 for frame in held.values()]
-        self._held = [held for held in self._held if len(held) > 1]
-        for frame in lone:  # a set of one is none: its frame goes with the lost one
-            self.count_dropped(frame.stream, cause, 1)
+        self._buckets[stream].lose(gone)
         self.count_dropped(stream, cause, len(gone))
-        return gone + lone
+        return gone
 
     def close(self, reason: Callable[[str, int, bool], MissingReason | None]) -> FrameBatch:
         """Close the oldest open window and make its batch (``emitted_ns`` is for the publisher to fill).
@@ -161,7 +160,7 @@ class Aligner:
             emitted_ns=0,
             missing=missing,
             frames=delivered,
-            sets=[self._as_set(chosen) for chosen in here],
+            sets=[self._as_set(chosen) for chosen in here if len(chosen) > 1],  # a partner may have left, or be lost
             counts={name: self._account(name, len(delivered[name])) for name in rules.streams},
         )
         self.seq += 1

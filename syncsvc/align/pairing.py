@@ -21,7 +21,7 @@ from itertools import combinations
 from operator import add
 
 BEAM = 12
-"""Partial solutions kept while references that touch are solved together: three streams never needed more in our tests."""
+"""Partial solutions kept while references that touch are solved together: four streams never needed more."""
 BRANCH = 12
 """Sets tried per reference and partial solution."""
 SPARED = 2

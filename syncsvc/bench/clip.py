@@ -25,7 +25,9 @@ def make(path: Path, frames: int) -> None:
     texture = _texture(drawn)
     noise = drawn.normal(0, _NOISE_LEVELS, WIDTH * HEIGHT * 2).astype(np.int8)
     picture = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
-    luma, *chroma = (np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size) for plane in picture.planes)
+    luma, *chroma = (
+        np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size) for plane in picture.planes
+    )
     for plane in chroma:
         plane[:] = 128
     with av.open(path, "w", format="mp4") as container:

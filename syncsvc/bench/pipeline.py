@@ -2,11 +2,10 @@
 
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -14,7 +13,7 @@ from syncsvc.bench import clip
 from syncsvc.bench.figures import median
 from syncsvc.bench.meter import Meter, Usage
 from syncsvc.bench.report import Bars, Report, Table
-from syncsvc.bench.runner import DaemonRunner, end, kill_group, start_leashed
+from syncsvc.bench.runner import DaemonRunner, leashed
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, sleep_s
 from syncsvc.errors import LinkClosed
 
@@ -33,7 +32,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Turn:
+class Turn:
     """One kind of load in one round: CPU per frame, in total and by process."""
 
     total_ms: float
@@ -50,7 +49,7 @@ def run(command: str, rounds: int, seconds: float, progress: Progress) -> Report
         seconds: how long each turn is measured, after its warm-up.
         progress: is told what is done now.
     """
-    found: dict[tuple[str, str], list[_Turn]] = {}
+    found: dict[tuple[str, str], list[Turn]] = {}
     with tempfile.TemporaryDirectory(prefix="syncsvc-bench-") as folder:
         path = Path(folder, "clip.mp4")
         progress(f"making {CLIP_FRAMES} frames of 1080p")
@@ -59,26 +58,34 @@ def run(command: str, rounds: int, seconds: float, progress: Progress) -> Report
             for pace in ("asap", "realtime"):
                 for load in (BARE, ALONE, SUBSCRIBED):
                     progress(f"round {number + 1} of {rounds}: {pace}, {load}")
-                    turn = _bare(path, pace, seconds) if load == BARE else _service(path, pace, seconds, load)
-                    found.setdefault((pace, load), []).append(turn)
+                    found.setdefault((pace, load), []).append(measure(path, pace, load, seconds))
         size_bytes = path.stat().st_size
     return _report(command, found, size_bytes)
 
 
-def _bare(path: Path, pace: str, seconds: float) -> _Turn:
+def measure(path: Path, pace: str, load: str, seconds: float) -> Turn:
+    """One turn: ``BARE``, ``ALONE`` or ``SUBSCRIBED``, with pace ``asap`` or ``realtime``, measured for so long.
+
+    Raises:
+        LinkClosed: a process of it ended, or did not get going.
+    """
+    return _bare(path, pace, seconds) if load == BARE else _service(path, pace, seconds, load)
+
+
+def _bare(path: Path, pace: str, seconds: float) -> Turn:
     rate = clip.FPS if pace == "realtime" else 0
     frames = max(1, round(seconds * (rate or 4 * clip.FPS)))
     arguments = ["-m", "syncsvc.bench.bare", str(path), str(rate), str(_BARE_SKIP), str(frames)]
-    with _leashed(arguments, stdout=subprocess.PIPE) as process:
+    with leashed(arguments, stdout=subprocess.PIPE) as process:
         output, _ = process.communicate(timeout=_START_S + 10 * seconds)
     if process.returncode != 0:
         raise LinkClosed(f"bare decoding ended with {process.returncode}")
     answer = msgspec.json.decode(output, type=dict[str, float])
     cpu_ms = answer["cpu_ns"] / NS_PER_MS / answer["frames"]
-    return _Turn(cpu_ms, {}, answer["frames"] * NS_PER_S / answer["took_ns"])
+    return Turn(cpu_ms, {}, answer["frames"] * NS_PER_S / answer["took_ns"])
 
 
-def _service(path: Path, pace: str, seconds: float, load: str) -> _Turn:
+def _service(path: Path, pace: str, seconds: float, load: str) -> Turn:
     with tempfile.TemporaryDirectory(prefix="syncsvc-") as folder:
         config = {
             "streams": {STREAM: {"url": f"file:{path}", "pace": pace, "loop": True}},
@@ -92,9 +99,9 @@ def _service(path: Path, pace: str, seconds: float, load: str) -> _Turn:
             if load == ALONE:
                 usage = _measure(daemon, {}, seconds)
             else:
-                with _leashed(["-m", "syncsvc.bench.sink", daemon.live]) as sink:
+                with leashed(["-m", "syncsvc.bench.sink", daemon.live]) as sink:
                     usage = _measure(daemon, {SUBSCRIBER: sink.pid}, seconds)
-    return _Turn(sum(usage.cpu_ms[part] for part in PARTS), usage.cpu_ms, usage.fps)
+    return Turn(sum(usage.cpu_ms[part] for part in PARTS), usage.cpu_ms, usage.fps)
 
 
 def _measure(daemon: DaemonRunner, others: Mapping[str, int], seconds: float) -> Usage:
@@ -117,17 +124,7 @@ def _wait_until(is_so: Callable[[], bool]) -> None:
         sleep_s(_POLL_S)
 
 
-@contextmanager
-def _leashed(arguments: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    process = start_leashed(arguments, **options)
-    try:
-        yield process
-    finally:
-        kill_group(process)
-        end(process, _POLL_S)
-
-
-def _report(command: str, found: Mapping[tuple[str, str], Sequence[_Turn]], size_bytes: int) -> Report:
+def _report(command: str, found: Mapping[tuple[str, str], Sequence[Turn]], size_bytes: int) -> Report:
     rows, ratios, bars, data = [], {}, {}, []
     for (pace, load), turns in found.items():
         bare = [turn.total_ms for turn in found[pace, BARE]]

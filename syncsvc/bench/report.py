@@ -91,9 +91,9 @@ def show(report: Report) -> None:
     from rich import table as rich_table
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-    console.print(f"machine: {', '.join(f'{key} {value}' for key, value in machine().items())}", markup=False)
-    console.print(f"command: {report.command}", markup=False)
+    console = Console(markup=False, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    console.print(f"machine: {', '.join(f'{key} {value}' for key, value in machine().items())}")
+    console.print(f"command: {report.command}")
     for table in report.tables:
         shown = rich_table.Table(title=table.title, title_justify="left", box=box.SIMPLE)
         for index, column in enumerate(table.columns):
@@ -102,9 +102,9 @@ def show(report: Report) -> None:
             shown.add_row(*row)
         console.print(shown)
     for name, ratio in report.ratios.items():
-        console.print(f"{name}: {ratio:.2f} x", markup=False)
+        console.print(f"{name}: {ratio:.2f} x")
     for note in report.notes:
-        console.print(note, markup=False)
+        console.print(note)
 
 
 def require_plotting() -> None:

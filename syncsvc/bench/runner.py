@@ -3,7 +3,6 @@
 Every process ends with the thread that started it, so start them from the main thread.
 """
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -12,7 +11,8 @@ import tempfile
 import threading
 import urllib.request
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -49,18 +49,23 @@ def start_leashed(arguments: Sequence[str], **options: Any) -> subprocess.Popen[
     )
 
 
-def end(process: subprocess.Popen[bytes], grace_s: float) -> int:
-    """Wait for a leashed process, and kill its whole group when it does not end in time; the exit code."""
+@contextmanager
+def leashed(arguments: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """The same for the length of a ``with`` block: whatever of it still runs at the end is killed."""
+    process = start_leashed(arguments, **options)
     try:
-        return process.wait(grace_s)
-    except subprocess.TimeoutExpired:
+        yield process
+    finally:
         kill_group(process)
-        return process.wait()
+        process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
     """SIGKILL for a leashed process and whatever it started."""
-    with contextlib.suppress(ProcessLookupError):
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
@@ -160,7 +165,11 @@ class DaemonRunner:
     def wait(self, grace_s: float = STOP_S) -> int:
         """Wait for the end, and force it when it does not come in time; the exit code."""
         assert self._process is not None, "not started"
-        return end(self._process, grace_s)
+        try:
+            return self._process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self._process.wait()
 
     def kill(self) -> None:
         """SIGKILL for the whole tree."""

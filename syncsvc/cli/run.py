@@ -13,6 +13,6 @@ def run(config: Path) -> None:
     Prints a line with ``ready`` on stderr when all sockets are bound. SIGHUP reads CONFIG again. Exit code 0 after a
     drain, 78 when the configuration is refused.
     """
-    from syncsvc.service import daemon
+    from syncsvc.service.daemon import Daemon
 
-    raise SystemExit(daemon.run(config))
+    raise SystemExit(Daemon(config, announce=lambda line: click.echo(f"syncsvc: {line}", err=True)).run())

@@ -38,6 +38,10 @@ class StreamWatermark:
         if self.state is not StreamState.DRAINING:
             self.state = StreamState.LIVE
 
+    def forget(self) -> None:
+        """Nothing is known of its times any more (the host's clock jumped)."""
+        self.time_ns = self.first_ns = None
+
     def passed(self, time_ns: int) -> bool:
         """Whether the stream was heard up to ``time_ns``; one that ended was heard for ever."""
         return self.state is StreamState.ENDED or (self.time_ns is not None and self.time_ns >= time_ns)

@@ -1,13 +1,15 @@
 """One thread per stream: reads descriptors, stamps frames, hands them to the groups; knows no other stream."""
 
+import logging
 import os
 import queue
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
-from syncsvc.errors import LinkClosed
+from syncsvc.errors import LinkClosed, TransportError
 from syncsvc.ingest.watermark import StreamState
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame
@@ -15,6 +17,8 @@ from syncsvc.timing.ladder import Stamp, StreamClock
 from syncsvc.transport.link import DropMessage, EndMessage, FrameMessage, LinkReader, Message, RingMessage
 from syncsvc.transport.payload import Payload
 from syncsvc.transport.ring import RingReader
+
+log = logging.getLogger(__name__)
 
 POLL_S = 0.1
 BURST = 64
@@ -108,7 +112,7 @@ class StreamIngest:
         self._stream_clock, self._clock, self._to_utc = stream_clock, clock, to_utc
         self._stall_after_ns, self._is_patient, self._take_pixels = stall_after_ns, is_patient, take_pixels
         self._commands: queue.SimpleQueue[_Attached | _Gone] = queue.SimpleQueue()
-        self._rewiring: _Rewiring | None = None
+        self._rewirings: deque[_Rewiring] = deque()
         self._link: LinkReader | None = None
         self._rings: dict[int, RingReader] = {}
         self._waiting: dict[int, tuple[FrameMessage, Payload, Sequence[FrameSink]]] = {}
@@ -155,7 +159,7 @@ class StreamIngest:
             hold_ns: how long frames are held for a better stamp.
             edge_ns: windows on whose edges the clock may change.
         """
-        self._rewiring = _Rewiring(sinks, on_join, hold_ns, edge_ns)
+        self._rewirings.append(_Rewiring(sinks, on_join, hold_ns, edge_ns))
 
     def run(self, stop: StopToken) -> None:
         """Read until the stop; what was written to a pipe before its end is always read."""
@@ -168,8 +172,8 @@ class StreamIngest:
             self._look_around()
 
     def _take_rewiring(self) -> None:
-        rewiring, self._rewiring = self._rewiring, None
-        if rewiring is not None:
+        while self._rewirings:
+            rewiring = self._rewirings.popleft()
             self.sinks = rewiring.sinks
             self._stream_clock.hold_ns, self._stream_clock.edge_ns = rewiring.hold_ns, rewiring.edge_ns
             rewiring.on_join(self.name, self._next_seq or 0)
@@ -201,7 +205,9 @@ class StreamIngest:
                 self._handle(link, link.receive())
                 if not link.poll(0):
                     return
-        except LinkClosed:
+        except TransportError as error:
+            if not isinstance(error, LinkClosed):  # its capture finds the link closed, ends, and is started again
+                log.error("stream %s: its capture sent nonsense: %s", self.name, error)
             link.close()
             self._link = None
             self._deliver(self._stream_clock.new_session())
@@ -213,7 +219,7 @@ class StreamIngest:
             case FrameMessage():
                 self._on_frame(link, message)
             case DropMessage(first_seq, count, cause):
-                self._next_seq, self._silent_ns = first_seq + count, 0
+                self._next_seq, self._silent_ns = max(self._next_seq or 0, first_seq + count), 0
                 self._drop(cause, count)
             case RingMessage(ring_id, slots, _):
                 fd = link.take_ring(ring_id)
@@ -231,6 +237,8 @@ class StreamIngest:
         seen = message.observation
         self._next_seq = seen.seq + 1
         self._silent_ns = 0
+        if message.ring_id not in self._rings:
+            raise TransportError(f"frame {seen.seq} lies in ring {message.ring_id}, which was never handed over")
         sinks = self.sinks  # a reload may change them while this frame waits for its stamp
         payload = Payload(
             self._rings[message.ring_id], link, message.ring_id, message.slot, message.generation, message.size_bytes,

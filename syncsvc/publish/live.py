@@ -6,6 +6,7 @@ played ``asap`` are the exception: there the publisher waits for a full subscrib
 
 import os
 import queue
+import socket
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -28,6 +29,8 @@ from syncsvc.transport.payload import BufferPool
 HIGH_WATER_MARK = 2
 LINGER_MS = 3000
 MAX_INCOMING_BYTES = 1024
+SEND_BUFFER_BYTES = 2**20
+"""Asked of the kernel per subscriber: a frame in a few writes instead of fifteen."""
 QUEUE_LENGTH = 4
 PATIENCE_MS = 200
 POLL_MS = 100
@@ -185,6 +188,7 @@ class Publisher:
             (zmq.SNDHWM, HIGH_WATER_MARK if kind == zmq.XPUB else 64),
             (zmq.RCVHWM, 64),
             (zmq.LINGER, LINGER_MS),
+            (zmq.SNDBUF, SEND_BUFFER_BYTES if kind == zmq.XPUB else -1),
             (zmq.MAXMSGSIZE, MAX_INCOMING_BYTES),
             (zmq.HANDSHAKE_IVL, 2000),
             # TCP notices a peer that vanished; ZMTP heartbeats would cut off a subscriber that is only slow.
@@ -197,6 +201,9 @@ class Publisher:
         ):
             sock.set(option, value)
         path = Path(endpoint.removeprefix("ipc://")) if endpoint.startswith("ipc://") else None
+        if path is not None and _is_served(path):
+            sock.close(0)
+            raise BindError(endpoint, "is already in use")  # libzmq would take the path over without a word
         try:
             sock.bind(endpoint.replace(":0", ":*") if endpoint.endswith(":0") else endpoint)
             if path is not None:
@@ -300,6 +307,21 @@ class Publisher:
 
     def _status(self) -> bytes:
         return wire.encode_status(self._run_id, self._epoch, self.state, emitted_ns=self._now_utc())
+
+
+def _is_served(path: Path) -> bool:
+    """Whether a process listens at a socket's path, or the path is something else that is not ours to remove."""
+    if not path.exists():
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return not path.is_socket()  # what a service left behind that was killed
+        except OSError:
+            return True
+    return True
 
 
 def _release(item: Outgoing) -> None:

@@ -5,8 +5,6 @@ import os
 import secrets
 import selectors
 import signal
-import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -23,15 +21,9 @@ from syncsvc.service.child import Child
 from syncsvc.service.http import HttpServer
 from syncsvc.service.notify import notify
 from syncsvc.service.places import GroupPages
-from syncsvc.service.plan import (
-    ReceiverPlan,
-    capture_spec,
-    group_plan,
-    is_patient,
-    stream_plan,
-    window_lcm_ns,
-)
+from syncsvc.service.plan import capture_spec, is_patient, receiver_plan, window_lcm_ns
 from syncsvc.service.reception import SupervisedReceiver
+from syncsvc.service.signals import SignalPipe
 from syncsvc.service.start import decide_starts
 from syncsvc.service.stream import SupervisedStream
 
@@ -73,7 +65,8 @@ class Daemon:
         self._http: HttpServer | None = None
         self._exit: int | None = None
         self._refusal: SyncsvcError | None = None
-        self._signals, self._signal_end = socket.socketpair()
+        self._signals = SignalPipe((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+        self._selector.register(self._signals, selectors.EVENT_READ, self._signalled)
 
     def run(self) -> int:
         """Serve until stopped, or until every recording ended; the return value is the exit code.
@@ -82,7 +75,6 @@ class Daemon:
             ConfigError, BindError: something is refused at the start.
         """
         logs.configure("daemon", self._config.secrets)
-        self._catch_signals()
         try:
             if self._config.http is not None:
                 self._http = HttpServer(self._config.http.bind, self.describe)
@@ -203,25 +195,19 @@ class Daemon:
     # The receiver.
 
     def _start_receiver(self) -> None:
-        child = self._receiver.spawn(msgspec.to_builtins(self._plan()))
+        child = self._receiver.spawn(self._plan())
         self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._receiver_ended(child))
         self._selector.register(child.channel, selectors.EVENT_READ, lambda: self._receiver_spoke(child))
 
-    def _plan(self) -> ReceiverPlan:
-        config = self._config
-        groups = {
-            name: group_plan(name, group, self._pages.places(name, group.streams))
-            for name, group in config.groups.items()
-        }
-        return ReceiverPlan(
-            self._run_id,
-            self._receiver.min_epoch,
-            *self._endpoints,
-            config.publish.wait_for,
-            is_patient(config),
-            {name: stream_plan(name, stream, config) for name, stream in config.streams.items()},
-            groups,
+    def _plan(self) -> dict[str, Any]:
+        plan = receiver_plan(
+            self._config,
+            self._pages.places,
+            run_id=self._run_id,
+            min_epoch=self._receiver.min_epoch,
+            endpoints=self._endpoints,
         )
+        return dict(msgspec.to_builtins(plan))
 
     def _receiver_spoke(self, child: Child) -> None:
         try:
@@ -234,8 +220,10 @@ class Daemon:
         match message["type"]:
             case "bound":
                 self._receiver_bound(message["live"], message["control"])
-            case "refused":
+            case "refused" if not self._has_announced:
                 self._refusal, self._exit = BindError(*message["problem"].split(": ", 1)), 78
+            case "refused":
+                log.error("the receiver cannot bind again, and tries on: %s", message["problem"])
             case "subscribed":
                 self._is_subscribed = True
             case "done":
@@ -313,20 +301,11 @@ class Daemon:
             receiver.reap(2.0)
         self._selector.close()
         self._signals.close()
-        self._signal_end.close()
 
     # Signals and reload.
 
-    def _catch_signals(self) -> None:
-        for end in (self._signals, self._signal_end):
-            end.setblocking(False)
-        signal.set_wakeup_fd(self._signal_end.fileno(), warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: None)
-        self._selector.register(self._signals, selectors.EVENT_READ, self._signalled)
-
     def _signalled(self) -> None:
-        for number in self._signals.recv(64):
+        for number in self._signals.read():
             if number == signal.SIGHUP:
                 self._reload()
             elif number in (signal.SIGTERM, signal.SIGINT):
@@ -351,7 +330,7 @@ class Daemon:
         for name in config.groups:
             if not self._pages.has(name):
                 self._receiver.tell({"type": "page", "group": name}, (self._pages.fd(name),))
-        self._receiver.tell({"type": "reload", "plan": msgspec.to_builtins(self._plan())})
+        self._receiver.tell({"type": "reload", "plan": self._plan()})
         for name in config.streams:
             if name not in self._streams:
                 self._streams[name] = self._new_stream(name)
@@ -371,17 +350,3 @@ class Daemon:
     def _new_stream(self, name: str) -> SupervisedStream:
         spec = capture_spec(name, self._config.streams[name], self._config)
         return SupervisedStream(spec, tuple(self._config.secrets), self._clock, self._random)
-
-
-def run(path: Path) -> int:
-    """Run the daemon in the foreground, with its ``ready`` line on stderr.
-
-    Raises:
-        ConfigError, BindError: something is refused at the start.
-    """
-
-    def announce(line: str) -> None:
-        sys.stderr.write(f"syncsvc: {line}\n")
-        sys.stderr.flush()
-
-    return Daemon(path, announce=announce).run()

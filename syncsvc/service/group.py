@@ -8,9 +8,10 @@ from syncsvc.align.aligner import Aligner, GroupRules
 from syncsvc.clock import NS_PER_S
 from syncsvc.ingest.buckets import WindowBuckets
 from syncsvc.ingest.watermark import StreamState, StreamWatermark, group_passed
+from syncsvc.layout import Layout
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, FrameBatch, MissingReason
-from syncsvc.timing.utc import UtcMapper
+from syncsvc.timing.utc import JUMP_NS, UtcMapper
 
 IDLE_WAIT_S = 0.2
 """Longest wait of the aligner's thread between two looks at the clock (a jump of UTC moves its deadline)."""
@@ -68,6 +69,9 @@ class Group:
         self._aligner.seq = first_seq
         self._is_draining = self._is_finishing = False
         self._newest_ns = 0
+        self._layouts: dict[str, Layout] = {}
+        self._utc_epoch = utc.epoch
+        self._early: list[Frame] = []
 
     @property
     def seq(self) -> int:
@@ -85,27 +89,41 @@ class Group:
         """Queue a frame; one whose window is closed is late."""
         late = None
         with self._changed:
-            name = frame.stream
-            if name not in self._buckets:
+            if frame.stream not in self._buckets:
                 frame.payload.release()
                 return
-            self._drop_other_layouts(frame)
-            if self._buckets[name].put(frame):
-                self._newest_ns = max(self._newest_ns, frame.time_ns)
-            else:
-                self._aligner.count_late(name)
-                start = frame.time_ns // self.rules.window_ns * self.rules.window_ns
-                late = self._aligner.seq, (start, start + self.rules.window_ns)
-            self._watermarks[name].heard(frame.time_ns)
+            if self._is_jumping:
+                self._early.append(frame)
+                return
+            late = self._put(frame)
             if self._is_due():
                 self._changed.notify()
         if late is not None:
             self._output.late(frame, *late)
 
+    def _put(self, frame: Frame) -> tuple[int, tuple[int, int]] | None:
+        """Queue it; the ``seq`` of the batch that will count it and the window that it missed where it is late."""
+        name = frame.stream
+        is_past = frame.arrival_ns > self._utc.now_utc() + JUMP_NS // 2  # stamped just before the clock went back
+        if not is_past:
+            self._drop_other_layouts(frame)
+            self._watermarks[name].heard(frame.time_ns)
+            if self._buckets[name].put(frame):
+                self._newest_ns = max(self._newest_ns, frame.time_ns)
+                return None
+        self._aligner.count_late(name)
+        start = frame.time_ns // self.rules.window_ns * self.rules.window_ns
+        return self._aligner.seq, (start, start + self.rules.window_ns)
+
+    @property
+    def _is_jumping(self) -> bool:
+        """Whether UTC has jumped and ``jump`` is still to come: nothing is due, and frames wait for the new windows."""
+        return self._utc.epoch != self._utc_epoch
+
     def expect(self, stream: str, floor_ns: int) -> None:
         """Frames wait for a better stamp: the group waits for them too, until its deadline."""
         with self._changed:
-            if stream in self._watermarks:
+            if stream in self._watermarks and not self._is_jumping:
                 self._watermarks[stream].heard(floor_ns)
 
     def drop(self, stream: str, cause: str, count: int) -> None:
@@ -126,7 +144,7 @@ class Group:
     # From the receiver's main thread.
 
     def drain(self) -> None:
-        """The service stops: emit every open window up to the present one, in order, and end the thread."""
+        """The service stops: streams that end now are ``draining``, and the flush emits up to the present."""
         with self._changed:
             self._is_draining = True
             for watermark in self._watermarks.values():
@@ -141,14 +159,26 @@ class Group:
             self._changed.notify()
 
     def jump(self, epoch: int) -> None:
-        """The host's clock jumped: emit what is open, then go on in a new epoch at the new present."""
+        """The host's clock jumped: emit what is open, then go on in a new epoch at the new present.
+
+        After a jump forward no window comes twice: if one that was open is still the present, the rest of it is late.
+        """
         with self._changed:
             batches = self._close_all()
-            self._aligner.restart(epoch, self._utc.now_utc() // self.rules.window_ns)
+            first = self._utc.now_utc() // self.rules.window_ns
+            if self._utc.last_jump_ns > 0:
+                first = max(first, self._aligner.window[0] // self.rules.window_ns)
+            self._aligner.restart(epoch, first)
             for watermark in self._watermarks.values():
-                watermark.time_ns = None
+                watermark.forget()
+            self._newest_ns, self._utc_epoch = 0, self._utc.epoch
+            early, self._early = self._early, []
+            late = [(frame, missed) for frame in early if (missed := self._put(frame)) is not None]
+            self._changed.notify()
         for batch in batches:
             self._output.emit(batch)
+        for frame, missed in late:
+            self._output.late(frame, *missed)
 
     def reconfigure(self, rules: GroupRules) -> None:
         """Other streams or bounds from the oldest open window on; streams that stay lose nothing."""
@@ -157,11 +187,14 @@ class Group:
             left = [frame for name in gone for frame in self._buckets.pop(name).discard()]
             for name in gone:
                 del self._watermarks[name]
+                self._layouts.pop(name, None)
             for name in rules.streams:
                 if name not in self._buckets:
                     self._buckets[name] = WindowBuckets(rules.window_ns, self._aligner.window[0])
                     self._watermarks[name] = StreamWatermark()
-            self._aligner.reconfigure(rules, self._buckets)
+            left += self._aligner.reconfigure(rules, self._buckets)
+            left += [frame for frame in self._early if frame.stream in gone]
+            self._early = [frame for frame in self._early if frame.stream not in gone]
             self._changed.notify()
         for frame in left:
             frame.payload.release()
@@ -191,6 +224,8 @@ class Group:
         return True
 
     def _is_due(self) -> bool:
+        if self._is_jumping:
+            return False
         if not self._is_patient and self._utc.now_utc() >= self._aligner.deadline_ns:
             return True
         streams = list(self._watermarks.values())
@@ -226,9 +261,16 @@ class Group:
 
     def _drop_other_layouts(self, frame: Frame) -> None:
         """A batch has one layout per stream: frames of the size before a change cannot travel with those after it."""
-        if (newest := self._buckets[frame.stream].newest) is None or newest.layout == frame.layout:
+        before, self._layouts[frame.stream] = self._layouts.get(frame.stream), frame.layout
+        if before is None or before == frame.layout:
             return
-        for old in self._aligner.discard(frame.stream, "size_changed", lambda queued: queued.layout != frame.layout):
+        # A frame leaves with its own window or, in a set, with the one that is a skew away: frames before this edge
+        # leave with an earlier batch than the new one.
+        window_ns, skew_ns = self.rules.window_ns, self.rules.max_skew_ns
+        edge_ns = (frame.time_ns - skew_ns) // window_ns * window_ns - skew_ns
+        for old in self._aligner.discard(
+            frame.stream, "size_changed", lambda queued: queued.time_ns >= edge_ns and queued.layout != frame.layout
+        ):
             old.payload.release()
 
 

@@ -1,6 +1,6 @@
 """What the daemon tells its children, as plain typed maps: nothing else of the configuration reaches them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import lcm
 from typing import Any
 
@@ -92,6 +92,34 @@ def stream_plan(name: str, stream: Stream, config: Config) -> StreamPlan:
         stream.stall_after_ms * NS_PER_MS,
         max(0, round(budget_ms * NS_PER_MS) - HOLD_MARGIN_NS),
         max((group.window_ms for group in groups), default=1000) * NS_PER_MS,
+    )
+
+
+def receiver_plan(
+    config: Config,
+    places: Callable[[str, Sequence[str]], Mapping[str, int]],
+    *,
+    run_id: str,
+    min_epoch: int,
+    endpoints: tuple[str, str],
+) -> ReceiverPlan:
+    """Plan of the receiver.
+
+    Args:
+        config: what the file says.
+        places: gives the places of a group's streams in its page.
+        run_id: of the daemon.
+        min_epoch: least number that the receiver's epoch may have.
+        endpoints: ``live`` and ``control``; after the first start with the ports that were taken.
+    """
+    return ReceiverPlan(
+        run_id,
+        min_epoch,
+        *endpoints,
+        config.publish.wait_for,
+        is_patient(config),
+        {name: stream_plan(name, stream, config) for name, stream in config.streams.items()},
+        {name: group_plan(name, group, places(name, group.streams)) for name, group in config.groups.items()},
     )
 
 

@@ -3,7 +3,9 @@
 Nothing of the service imports it.
 """
 
-from syncsvc.testing.build import MS, S, T0, HeldPixels, frame, observation
+from syncsvc.clock import NS_PER_MS as MS
+from syncsvc.clock import NS_PER_S as S
+from syncsvc.testing.build import T0, TINY, HeldPixels, frame, observation
 from syncsvc.testing.clock import ManualClock, ManualStop
 from syncsvc.testing.groups import GroupBench
 from syncsvc.testing.leaks import Holdings, leaks_since
@@ -12,6 +14,7 @@ from syncsvc.testing.link import MemoryLink
 __all__ = [
     "MS",
     "T0",
+    "TINY",
     "GroupBench",
     "HeldPixels",
     "Holdings",

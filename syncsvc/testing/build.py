@@ -25,11 +25,18 @@ class HeldPixels:
 
 
 def frame(
-    stream: str, seq: int, time_ns: int, *, layout: Layout = TINY, clock: ClockClass = "pts", payload: Any = None
+    stream: str,
+    seq: int,
+    time_ns: int,
+    *,
+    arrival_ns: int = T0,
+    layout: Layout = TINY,
+    clock: ClockClass = "pts",
+    payload: Any = None,
 ) -> Frame:
-    """A frame that arrived when it was taken; its pixels are ``HeldPixels`` unless others are given."""
+    """A frame taken at ``time_ns``; its pixels are ``HeldPixels`` unless others are given."""
     pixels = HeldPixels() if payload is None else payload
-    return Frame(stream, seq, time_ns, MS, clock, time_ns, True, layout, pixels)
+    return Frame(stream, seq, time_ns, MS, clock, arrival_ns, True, layout, pixels)
 
 
 def observation(

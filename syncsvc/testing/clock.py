@@ -5,7 +5,7 @@ from syncsvc.lifecycle import StopToken
 
 
 class ManualClock:
-    """Both readings of now, moved by hand: ``advance`` lets time pass, ``step_utc`` is somebody setting the host's clock."""
+    """Both readings of now, moved by hand: ``advance`` lets time pass, ``step_utc`` sets the host's clock."""
 
     def __init__(self, utc_ns: int = 1_767_225_600 * NS_PER_S, monotonic_ns: int = 1_000 * NS_PER_S) -> None:
         self._utc_ns, self._monotonic_ns = utc_ns, monotonic_ns

@@ -12,8 +12,12 @@ from typing import Protocol
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.model import ClockClass, Observation
 from syncsvc.timing.ntp import SenderReportMap
+from syncsvc.timing.utc import JUMP_NS
 
 ToUtc = Callable[[int], int]
+
+SHARE = 8
+"""A frame that must stay before an edge takes this part of the time left: 40 ms have room for over a hundred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +154,18 @@ class StreamClock:
     """One stream's capture times: rising with ``seq``, each with its rung; pure.
 
     Guarantees: ``time_ns`` rises strictly; the rung changes only where ``time_ns`` passes a multiple of ``edge_ns`` or
-    with a new session; nothing is held longer than ``hold_ns`` after its arrival.
+    with a new session; nothing is held longer than ``hold_ns`` after its arrival. A jump of the host's clock starts it
+    anew: what was learnt against that clock is void, and times may go back with it.
     """
 
     def __init__(self, make_rungs: Callable[[], list[Rung]], *, hold_ns: int, edge_ns: int, to_utc: ToUtc) -> None:
         self._make_rungs, self.hold_ns, self.edge_ns, self._to_utc = make_rungs, hold_ns, edge_ns, to_utc
         self.rungs: list[Rung] = make_rungs()
         self._current: Rung | None = None
-        self._held: deque[tuple[Observation, int]] = deque()
-        self._last_ns = 0
+        self._held: deque[Observation] = deque()
+        self._last_ns = self._last_arrival_ns = 0
         self._edge: int | None = None
+        self._utc_less_mono_ns: int | None = None
 
     @property
     def clock(self) -> ClockClass | None:
@@ -169,7 +175,7 @@ class StreamClock:
     @property
     def held_since_ns(self) -> int | None:
         """Arrival (UTC) of the oldest frame that waits for a better stamp."""
-        return self._held[0][1] if self._held else None
+        return self._to_utc(self._held[0].arrival_mono_ns) if self._held else None
 
     def new_session(self) -> list[Stamp]:
         """The source was opened anew: what was learnt of its clocks is void; returns what was still held."""
@@ -180,25 +186,31 @@ class StreamClock:
     def observe(self, seen: Observation) -> list[Stamp]:
         """Take one observation in; returns the frames that have a time now, in order."""
         arrival_ns = self._to_utc(seen.arrival_mono_ns)
+        self._notice_jump(arrival_ns - seen.arrival_mono_ns)
         for rung in self.rungs:
             rung.feed(seen, arrival_ns)
         if self._current is not None:
             return [self._stamp(seen, arrival_ns)]
-        self._held.append((seen, arrival_ns))
+        self._held.append(seen)
         return self._settle() if self.rungs[0].is_open else self.expire(arrival_ns)
 
     def expire(self, now_utc_ns: int) -> list[Stamp]:
         """Stamp what was held for as long as the latency budget allows, by the best rung there is."""
-        if self._held and now_utc_ns - self._held[0][1] >= self.hold_ns:
+        if self._held and now_utc_ns - self._to_utc(self._held[0].arrival_mono_ns) >= self.hold_ns:
             return self._settle()
         return []
+
+    def _notice_jump(self, utc_less_mono_ns: int) -> None:
+        before, self._utc_less_mono_ns = self._utc_less_mono_ns, utc_less_mono_ns
+        if before is not None and abs(utc_less_mono_ns - before) > JUMP_NS // 2:
+            self.rungs, self._current, self._edge, self._last_ns = self._make_rungs(), None, None, 0
 
     def _settle(self) -> list[Stamp]:
         if self._current is None:
             self._current = self._best()
         held = list(self._held)
         self._held.clear()
-        return [self._stamp(seen, arrival_ns) for seen, arrival_ns in held]
+        return [self._stamp(seen, self._to_utc(seen.arrival_mono_ns)) for seen in held]
 
     def _best(self) -> Rung:
         return next(rung for rung in self.rungs if rung.is_open)
@@ -207,22 +219,22 @@ class StreamClock:
         assert self._current is not None
         self._consider_change(seen, arrival_ns)
         rung = self._current
-        value = rung.stamp(seen, arrival_ns)
-        if (
-            value is None
-        ):  # this frame lacks what the rung reads, e.g. it has no pts: the foot of the ladder always speaks
+        if self._edge is not None and not rung.is_open:  # it lies: until the edge, time passes as arrivals say
+            foot = self.rungs[-1].stamp(seen, arrival_ns)
+            value = foot and (self._last_ns + arrival_ns - self._last_arrival_ns, foot[1])
+        else:
+            value = rung.stamp(seen, arrival_ns)
+        if value is None:  # the frame lacks what the rung reads, e.g. a pts: the foot of the ladder always speaks
             rung = self.rungs[-1]
             value = rung.stamp(seen, arrival_ns)
             assert value is not None
         time_ns, uncertainty_ns = value
-        if self._edge is not None:
-            uncertainty_ns += max(0, time_ns - (self._edge - 1))
-            time_ns = min(time_ns, self._edge - 1)
-        if time_ns <= self._last_ns:
-            uncertainty_ns += self._last_ns + 1 - time_ns
-            time_ns = self._last_ns + 1
-        self._last_ns = time_ns
-        return Stamp(seen, time_ns, uncertainty_ns, rung.clock, arrival_ns)
+        told_ns = time_ns
+        if self._edge is not None and time_ns >= self._edge:  # the next rung lags behind: wait for it before the edge
+            time_ns = self._last_ns + (self._edge - self._last_ns) // SHARE
+        time_ns = max(time_ns, self._last_ns + 1)
+        self._last_ns, self._last_arrival_ns = time_ns, arrival_ns
+        return Stamp(seen, time_ns, uncertainty_ns + abs(time_ns - told_ns), rung.clock, arrival_ns)
 
     def _consider_change(self, seen: Observation, arrival_ns: int) -> None:
         best = self._best()

@@ -70,9 +70,11 @@ class SenderReportMap:
             self._candidate = seen
         elif abs(seen.base_ns - self._base_at(pts_ns)) > STEP_NS:
             self._step(seen)
-        elif seen.base_ns != self._anchors[-1].base_ns and self._is_new(seen):
-            self._anchors.append(seen)
-            self._fit()
+        else:
+            self._candidate = None
+            if seen.base_ns != self._anchors[-1].base_ns and self._is_new(seen):
+                self._anchors.append(seen)
+                self._fit()
         if self._anchors:
             self._watch(pts_ns, arrival_utc_ns - self.time_of(pts_ns))
 

@@ -10,6 +10,8 @@ from syncsvc.clock import NS_PER_S, Clock
 
 MAX_SLEW = 500e-6
 JUMP_NS = NS_PER_S // 2
+KEPT_SEGMENTS = 16
+"""What arrived before the last update is mapped as it was then: else it could come to lie before an earlier arrival."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +27,23 @@ class UtcMapper:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.epoch = 0
-        self._segment = _Segment(clock.monotonic_ns(), clock.utc_ns(), 0.0)
+        self.last_jump_ns = 0
+        """How far the last jump went; negative for backward."""
+        self._segments: tuple[_Segment, ...] = (_Segment(clock.monotonic_ns(), clock.utc_ns(), 0.0),)
 
     def to_utc(self, mono_ns: int) -> int:
         """UTC of a moment on the monotonic clock, a little before or after now."""
-        segment = self._segment
+        segments = self._segments
+        segment = next((some for some in segments if some.mono_ns <= mono_ns), segments[-1])
         elapsed = mono_ns - segment.mono_ns
         return segment.utc_ns + elapsed + int(elapsed * segment.rate)
 
     def to_mono(self, utc_ns: int) -> int:
         """The moment on the monotonic clock at which ``to_utc`` gives ``utc_ns``."""
-        segment = self._segment
+        segments = self._segments
+        segment = next((some for some in segments if some.utc_ns <= utc_ns), segments[-1])
         elapsed = utc_ns - segment.utc_ns
-        return segment.mono_ns + elapsed - int(elapsed * segment.rate)
+        return segment.mono_ns + elapsed - int(elapsed * segment.rate / (1 + segment.rate))
 
     def now_utc(self) -> int:
         """UTC now, as mapped."""
@@ -51,9 +57,9 @@ class UtcMapper:
         mono = self._clock.monotonic_ns()
         error = self._clock.utc_ns() - self.to_utc(mono)
         if abs(error) > JUMP_NS:
-            self.epoch += 1
-            self._segment = _Segment(mono, self.to_utc(mono) + error, 0.0)
+            self.epoch, self.last_jump_ns = self.epoch + 1, error
+            self._segments = (_Segment(mono, self.to_utc(mono) + error, 0.0),)
             return True
         rate = max(-MAX_SLEW, min(MAX_SLEW, error / NS_PER_S))
-        self._segment = _Segment(mono, self.to_utc(mono), rate)
+        self._segments = (_Segment(mono, self.to_utc(mono), rate), *self._segments[: KEPT_SEGMENTS - 1])
         return False

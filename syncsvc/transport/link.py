@@ -141,13 +141,17 @@ class LinkWriter:
         self._pipe = Connection(pipe_fd, readable=False)
         self._leases = leases
         self._untold: list[DropMessage] = []
+        self._handed_over: int | None = None
 
     def send(self, message: Message) -> bool:
-        """Announce; false when the pipe is full (nothing was written).
+        """Announce, after the losses before it; false when the pipe is full (nothing of the message was written).
 
         Raises:
             LinkClosed: the receiver is gone.
         """
+        return self.flush() and self._write(message)
+
+    def _write(self, message: Message) -> bool:
         try:
             self._pipe.send_bytes(encode(message))
         except BlockingIOError:
@@ -157,11 +161,19 @@ class LinkWriter:
         return True
 
     def hand_over(self, ring_id: int, slots: int, slot_bytes: int, fd: int) -> bool:
-        """Hand a ring's descriptor to the receiver, then announce it."""
-        try:
-            socket.send_fds(self._leases, [struct.pack("<I", ring_id)], [fd])
-        except OSError as error:
-            raise LinkClosed("the receiver is gone") from error
+        """Hand a ring's descriptor to the receiver, once, then announce it; false when there is no room: call again.
+
+        Raises:
+            LinkClosed: the receiver is gone.
+        """
+        if self._handed_over != ring_id:
+            try:
+                socket.send_fds(self._leases, [struct.pack("<I", ring_id)], [fd])
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                raise LinkClosed("the receiver is gone") from error
+            self._handed_over = ring_id
         return self.send(RingMessage(ring_id, slots, slot_bytes))
 
     def drop(self, seq: int, cause: str) -> None:
@@ -176,7 +188,7 @@ class LinkWriter:
     def flush(self) -> bool:
         """Tell of the losses that the pipe had no room for; true when none is left."""
         while self._untold:
-            if not self.send(self._untold[0]):
+            if not self._write(self._untold[0]):
                 return False
             self._untold.pop(0)
         return True
@@ -214,6 +226,8 @@ class LinkReader:
     def __init__(self, pipe_fd: int, leases: socket.socket) -> None:
         leases.setblocking(False)
         self._pipe = Connection(pipe_fd, writable=False)
+        self._poller = select.poll()  # kept: Connection.poll makes one for each call, which costs 30 us
+        self._poller.register(pipe_fd, select.POLLIN)
         self._leases = leases
         self._lock = threading.Lock()
         self._owed: list[tuple[int, int]] = []
@@ -224,7 +238,7 @@ class LinkReader:
 
     def poll(self, timeout_s: float) -> bool:
         """Whether a message (or the end) can be read now."""
-        return self._pipe.poll(timeout_s)
+        return bool(self._poller.poll(timeout_s * 1000))
 
     def receive(self) -> Message:
         """Wait for the next message.
@@ -241,8 +255,15 @@ class LinkReader:
             raise LinkClosed(f"the pipe broke: {error}") from error
 
     def take_ring(self, ring_id: int) -> int:
-        """The descriptor of the ring that was announced; the caller closes it."""
-        data, fds, _, _ = socket.recv_fds(self._leases, 64, 1)
+        """The descriptor of the ring that was announced; the caller closes it.
+
+        Raises:
+            TransportError: it did not come.
+        """
+        try:
+            data, fds, _, _ = socket.recv_fds(self._leases, 64, 1)
+        except OSError as error:
+            raise TransportError(f"ring {ring_id} was announced and did not come: {error}") from error
         if len(fds) != 1 or data != struct.pack("<I", ring_id):
             for fd in fds:
                 os.close(fd)

@@ -28,7 +28,7 @@ class BufferPool:
             raw = free.pop()
         except IndexError:
             raw = np.empty(size_bytes, np.uint8)
-        view = raw[:]
+        view = np.frombuffer(raw.data, np.uint8)  # a slice of it keeps it alive, as one of raw[:] would not
         weakref.finalize(view, free.append, raw).atexit = False
         return view
 

@@ -26,10 +26,13 @@ def _round_up(size: int, step: int) -> int:
     return -(-size // step) * step
 
 
+def _data_offset(slots: int) -> int:
+    return _round_up(8 * (_HEADER_WORDS + slots), _PAGE)
+
+
 def ring_bytes(slots: int, slot_bytes: int) -> int:
     """Size of the whole ring in bytes."""
-    header = _round_up(8 * (_HEADER_WORDS + slots), _PAGE)
-    return header + slots * _round_up(slot_bytes, _PAGE)
+    return _data_offset(slots) + slots * _round_up(slot_bytes, _PAGE)
 
 
 class RingWriter:
@@ -38,7 +41,7 @@ class RingWriter:
     def __init__(self, ring_id: int, slots: int, slot_bytes: int) -> None:
         self.ring_id, self.slots, self.slot_bytes = ring_id, slots, slot_bytes
         self._stride = _round_up(slot_bytes, _PAGE)
-        self._offset = _round_up(8 * (_HEADER_WORDS + slots), _PAGE)
+        self._offset = _data_offset(slots)
         self.fd = memory.create(f"syncsvc-ring-{ring_id}", ring_bytes(slots, slot_bytes))
         self._map = memory.map_writable(self.fd)
         memory.seal(self.fd)
@@ -95,10 +98,14 @@ class RingReader:
         Raises:
             TransportError: it is no ring of ours, or its numbers contradict its size.
         """
-        self._map = memory.map_readonly(fd)
-        words = np.frombuffer(self._map, np.uint64, _HEADER_WORDS)
+        try:
+            self._map = memory.map_readonly(fd)
+            words = np.frombuffer(self._map, np.uint64, _HEADER_WORDS)
+        except (OSError, ValueError) as error:  # ValueError: an empty file, or one too short for the header
+            raise TransportError(f"a descriptor that was handed over is not a ring: {error}") from error
         magic, slots, slot_bytes, offset = (int(word) for word in words)
-        if magic != _MAGIC or len(self._map) < ring_bytes(slots, slot_bytes) or slots < 1:
+        is_whole = len(self._map) >= ring_bytes(slots, slot_bytes) and offset == _data_offset(slots)
+        if magic != _MAGIC or slots < 1 or not is_whole:
             raise TransportError("a descriptor that was handed over is not a ring")
         self.slots, self.slot_bytes = slots, slot_bytes
         self._stride, self._offset = _round_up(slot_bytes, _PAGE), offset

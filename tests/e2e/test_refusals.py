@@ -36,6 +36,15 @@ def test_a_port_in_use_is_named(tmp_path: Path, what: str) -> None:
     assert "in use" in line
 
 
+def test_a_socket_path_that_is_served_is_not_taken_over(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/live.sock"
+    with Service(tmp_path, SYNTHETIC, publish={"live": endpoint}) as service:
+        result = run(tmp_path, {"streams": SYNTHETIC, "publish": FREE | {"live": endpoint}, "http": None})
+        assert (result.returncode, result.stderr.count("\n")) == (78, 1)
+        assert "live.sock: is already in use" in result.stderr
+        assert service.stop() == 0
+
+
 def test_a_recording_that_does_not_exist_is_named(tmp_path: Path) -> None:
     result = run(tmp_path, {"streams": {"a": {"url": "file:absent.mp4"}}, "publish": FREE, "http": None})
     assert result.returncode == 78

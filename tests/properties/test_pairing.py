@@ -27,7 +27,9 @@ def paired(times: Times, skew: int, after: Mapping[str, int] | None = None) -> l
 
 def every_set(times: Times, skew: int, at: int) -> Iterator[dict[str, int]]:
     """Every set that the reference frame ``at`` may be in."""
-    others = {name: [None, *(t for t in some if abs(t - at) <= skew)] for name, some in times.items() if name != REFERENCE}
+    others = {
+        name: [None, *(t for t in some if abs(t - at) <= skew)] for name, some in times.items() if name != REFERENCE
+    }
     for choice in product(*others.values()):
         chosen = {REFERENCE: at} | {name: t for name, t in zip(others, choice, strict=True) if t is not None}
         if len(chosen) > 1 and spread(chosen) <= skew:
@@ -101,7 +103,9 @@ def test_a_reference_that_nobody_contests_has_the_best_set_there_is(scene: tuple
 @given(scenes(most_others=3, most_frames=4, span=30))
 @example(({"ref": [10, 20], "a": [8, 18], "b": [14]}, 12))
 @example(({"ref": [10, 15], "b1": [14], "m": [13]}, 6))
-def test_contested_frames_go_where_most_frames_are_paired_and_then_the_spread_is_least(scene: tuple[Times, int]) -> None:
+def test_contested_frames_go_where_most_frames_are_paired_and_then_the_spread_is_least(
+    scene: tuple[Times, int],
+) -> None:
     times, skew = scene
     assert cost([match.times for match in paired(times, skew)]) == cheapest(times, skew)
 

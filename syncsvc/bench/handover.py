@@ -1,0 +1,102 @@
+"""One turn of the transport benchmark: this process sends, a child of it receives, and both say what it took.
+
+``python -m syncsvc.bench.handover WAY PIXELS FRAMES RATE``: 1080p, RATE frames a second (0: flat out); one JSON line.
+"""
+
+import multiprocessing
+import os
+import sys
+from multiprocessing.connection import Connection
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from syncsvc.bench import ways
+from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, cpu_ns, sleep_s
+from syncsvc.errors import LinkClosed
+from syncsvc.layout import Layout, PixelFormat
+from syncsvc.lifecycle import die_with_parent
+
+WIDTH, HEIGHT = 1920, 1080
+_WARM_UP = 2 * ways.RING_SLOTS  # every page was touched
+_SOURCES = 4
+_ANSWER_S = 60.0
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """CPU time of either end for all frames after the warm-up; of each frame, the time from ``send`` to in hand."""
+
+    sender_ns: int
+    receiver_ns: int
+    latencies_ns: list[int]
+
+
+def measure(way: str, pixels: PixelFormat, frames: int, rate_hz: float) -> Outcome:
+    """Send ``frames`` frames to a child; nobody receives what is only copied."""
+    layout = Layout(pixels, WIDTH, HEIGHT)
+    if way == ways.COPY:
+        return Outcome(_send(ways.copier(layout), layout, frames, rate_hz), 0, [])
+    context = multiprocessing.get_context("spawn")
+    ends = ways.open_way(way, layout, context)
+    answer, tell = context.Pipe(duplex=False)
+    child = context.Process(target=_receive, args=(os.getpid(), way, ends.remote, frames, tell), daemon=True)
+    child.start()
+    try:
+        tell.close()
+        _answer_of(answer)  # it is up
+        sender_ns = _send(ends.send, layout, frames, rate_hz)
+        receiver_ns, latencies_ns = _answer_of(answer)
+    finally:
+        child.kill()
+        child.join()
+        answer.close()
+        ends.close()
+    return Outcome(sender_ns, receiver_ns, latencies_ns)
+
+
+def _answer_of(answer: Connection) -> Any:
+    if not answer.poll(_ANSWER_S):
+        raise LinkClosed("the receiving process does not answer")
+    try:
+        return answer.recv()
+    except EOFError as error:
+        raise LinkClosed("the receiving process is gone") from error
+
+
+def _send(send: ways.Send, layout: Layout, frames: int, rate_hz: float) -> int:
+    """CPU time of this process for ``frames`` frames."""
+    noise = np.random.default_rng(1)
+    sources = [noise.integers(0, 256, layout.size_bytes, np.uint8) for _ in range(_SOURCES)]
+    started_ns, begun_ns = SYSTEM_CLOCK.monotonic_ns(), cpu_ns()
+    for number in range(frames + _WARM_UP):
+        if number == _WARM_UP:
+            begun_ns = cpu_ns()
+        if rate_hz:
+            due_ns = started_ns + round(number / rate_hz * NS_PER_S)
+            sleep_s((due_ns - SYSTEM_CLOCK.monotonic_ns()) / NS_PER_S)
+        source = sources[number % _SOURCES]
+        source[:8].view(np.int64)[0] = SYSTEM_CLOCK.monotonic_ns()
+        send(source)
+    return cpu_ns() - begun_ns
+
+
+def _receive(parent: int, way: str, remote: Any, frames: int, tell: Connection) -> None:
+    """The other process: CPU time for ``frames`` frames, and the latency of each."""
+    die_with_parent(parent)
+    receive = ways.receiver_of(way, remote)
+    tell.send("up")
+    latencies: list[int] = []
+    begun_ns = cpu_ns()
+    for number in range(frames + _WARM_UP):
+        if number == _WARM_UP:
+            begun_ns = cpu_ns()
+            latencies.clear()
+        stamp_ns = receive()
+        latencies.append(SYSTEM_CLOCK.monotonic_ns() - stamp_ns)
+    tell.send((cpu_ns() - begun_ns, latencies))
+
+
+if __name__ == "__main__":
+    outcome = measure(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))  # type: ignore[arg-type]  # ours
+    sys.stdout.buffer.write(msgspec.json.encode(outcome) + b"\n")

@@ -1,0 +1,115 @@
+"""The demo as a user starts it: a real process, with cameras, daemon and captures behind it."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, sleep_s
+
+CAMERAS = {"north", "gate", "yard"}
+
+
+def processes_of(session: int) -> list[str]:
+    """Command lines of what runs in a session, zombies left out."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            state, _, _, its_session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            if int(its_session) == session and state != "Z":
+                found.append((folder / "cmdline").read_text().replace("\0", " "))
+        except (OSError, ValueError):  # not a process, or gone meanwhile
+            continue
+    return found
+
+
+def wait_until_empty(session: int) -> list[str]:
+    """What is left of a session after at most ten seconds."""
+    end_ns = SYSTEM_CLOCK.monotonic_ns() + 10 * NS_PER_S
+    while (left := processes_of(session)) and SYSTEM_CLOCK.monotonic_ns() < end_ns:
+        sleep_s(0.05)
+    return left
+
+
+@contextmanager
+def demo(*options: str) -> Iterator[subprocess.Popen[str]]:
+    """The demo in a session of its own, which is empty at the end, whatever happened."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "syncsvc", "demo", *options],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+        left = wait_until_empty(process.pid)
+    assert left == []
+
+
+def first_line(process: subprocess.Popen[str], words: str) -> str:
+    """The first line with these words."""
+    assert process.stdout is not None
+    end_ns = SYSTEM_CLOCK.monotonic_ns() + 30 * NS_PER_S
+    while SYSTEM_CLOCK.monotonic_ns() < end_ns:
+        if select.select([process.stdout], [], [], 1.0)[0]:
+            line = process.stdout.readline()
+            if words in line or not line:
+                return line
+    return ""
+
+
+def test_it_keeps_the_contract_and_says_so_in_one_object() -> None:
+    with demo("--seconds", "6", "--json") as process:
+        output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, ""), output
+    verdict = json.loads(output)
+    assert verdict["kept"] is True
+    assert verdict["interrupted"] is False
+    assert verdict["problems"] == []
+    assert verdict["batches"] >= 5
+    assert verdict["cameras"].keys() == CAMERAS
+    for camera in verdict["cameras"].values():
+        assert camera["captured"] == camera["delivered"] + camera["late"] + camera["dropped"] > 60
+        assert camera["lost"] == camera["twice"] == 0
+        assert camera["clocks"].keys() == {"rtcp"}
+        assert camera["stamp_error_ms"]["p99"] < 5
+    assert verdict["compared"] > 20
+    assert verdict["identical_pct"] > 90
+    assert verdict["spread_ms"]["max"] <= verdict["max_skew_ms"] == 40
+
+
+def test_ctrl_c_ends_it_early_with_lines_and_the_verdict_so_far() -> None:
+    with demo("--seconds", "60") as process:
+        # The second whole window: a terminal's Ctrl-C reaches the whole foreground group.
+        assert "  #2  " in first_line(process, "  #2  ")
+        os.killpg(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, ""), output
+    assert output.splitlines()[-1].startswith("contract kept: ")
+
+
+def test_a_killed_demo_leaves_no_process() -> None:
+    with demo("--seconds", "60") as process:
+        assert "  #0  " in first_line(process, "  #0  ")
+        assert len(processes_of(process.pid)) >= 7  # demo, cameras, daemon, receiver, three captures
+        process.kill()
+        process.wait(10)
+        assert wait_until_empty(process.pid) == []
+
+
+@pytest.mark.parametrize("options", [("--seconds", "1"), ("--seconds", "x"), ("--nonsense",)])
+def test_a_wrong_word_is_one_line_and_exit_code_2(options: tuple[str, ...]) -> None:
+    with demo(*options) as process:
+        output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (2, "")
+    assert errors.startswith("syncsvc: ")
+    assert errors.count("\n") == 1

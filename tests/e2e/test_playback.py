@@ -1,0 +1,89 @@
+"""Recordings that are interrupted: a capture that is killed goes on where it stopped, and the account still closes."""
+
+import os
+import signal
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from syncsvc import barcode
+from tests.e2e.harness import History, Service, wait_for
+
+FPS, FRAMES = 25, 150
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six seconds whose pictures carry their number."""
+    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        stream.options = {"g": "25", "bf": "2", "preset": "veryfast"}
+        for number in range(FRAMES):
+            picture = np.full((270, 320), 128, np.uint8)
+            barcode.draw(picture[:180], 1, number, number)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="yuv420p")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def numbers(history: History) -> list[int]:
+    found = [barcode.read(frame.to_bgr()) for frame in history.frames("clip")]
+    return [one.counter for one in found if one is not None]
+
+
+@pytest.mark.parametrize("pace", ["asap", "realtime"])
+def test_a_killed_capture_goes_on_where_it_stopped(tmp_path: Path, clip: Path, pace: str) -> None:
+    history = History()
+    streams = {"clip": {"url": f"file:{clip}", "pace": pace}}
+    with Service(tmp_path, streams, publish={"wait_for": 1}) as service, service.subscribe() as subscriber:
+        for batch in subscriber:
+            history.take(batch)
+            if len(history.batches) in (2, 4) and not service.process.poll():
+                pid = service.status()["streams"]["clip"]["pid"]
+                if pid is not None:
+                    os.kill(pid, signal.SIGKILL)
+        assert service.process.wait(30) == 0, service.log
+    history.check()
+    seen = numbers(history)
+    assert seen == sorted(set(seen)), "a picture came twice"
+    lost = sum(history.dropped("clip").values())
+    if pace == "asap":
+        assert len(seen) + lost == FRAMES
+        assert lost <= 2
+    else:
+        assert seen[-1] == FRAMES - 1
+        assert set(history.dropped("clip")) <= {"capture_died"}
+
+
+def test_a_loop_goes_on_in_time(tmp_path: Path, clip: Path) -> None:
+    history = History()
+    streams = {"clip": {"url": f"file:{clip}", "pace": "asap", "loop": True}}
+    with Service(tmp_path, streams, publish={"wait_for": 1}) as service, service.subscribe() as subscriber:
+        history.read_until(subscriber, lambda batch: batch.frames["clip"] and batch.frames["clip"][-1].seq > 2.5 * FRAMES)
+        assert service.stop() == 0
+    history.check()
+    frames = history.frames("clip")
+    assert [frame.seq for frame in frames] == list(range(len(frames)))
+    steps = {round((b.time_ns - a.time_ns) / 1e6) for a, b in zip(frames, frames[1:], strict=False)}
+    assert steps == {40}
+    assert numbers(history)[: 2 * FRAMES] == [*range(FRAMES), *range(FRAMES)]
+
+
+def test_a_receiver_that_is_killed_in_a_recording_costs_only_what_it_held(tmp_path: Path, clip: Path) -> None:
+    history = History()
+    streams = {"clip": {"url": f"file:{clip}"}}
+    with Service(tmp_path, streams, publish={"wait_for": 1}) as service, service.subscribe() as subscriber:
+        history.read_until(subscriber, lambda batch: len(batch.frames["clip"]) == FPS)
+        os.kill(service.status()["receiver"]["pid"], signal.SIGKILL)
+        wait_for(lambda: "starts again" in service.log, "the daemon to notice")
+        for batch in subscriber:
+            history.take(batch)
+        assert service.process.wait(30) == 0, service.log
+    history.check()
+    seen = numbers(history)
+    assert seen == sorted(set(seen))
+    assert seen[-1] == FRAMES - 1

@@ -1,0 +1,237 @@
+"""The guarantees of aligner, buckets and watermarks together, as a group composes them, on a clock with hands."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from syncsvc.layout import Layout
+from syncsvc.model import Frame, FrameBatch
+from syncsvc.testing import MS, T0, TINY, GroupBench, HeldPixels, frame
+
+STREAMS = ("a", "b", "c")
+WINDOW = 100
+SKEW = 15
+LATENCY = 60
+OTHER = Layout("gray8", 8, 2)
+
+Recording = dict[str, list[Frame]]
+randoms = st.randoms(use_true_random=False)
+
+
+@st.composite
+def recordings(draw: st.DrawFn, streams: Sequence[str] = STREAMS, apart: int = 1, until: int = 390) -> Recording:
+    """Frames of each stream, at least ``apart`` milliseconds from one to the next, many of them close to an edge."""
+    edges = [t // apart for edge in range(WINDOW, until, WINDOW) for t in range(edge - SKEW, edge + SKEW)]
+    instants = st.lists(st.integers(0, until // apart) | st.sampled_from(edges), unique=True, max_size=14)
+    return {
+        name: [frame(name, seq, T0 + t * apart * MS) for seq, t in enumerate(sorted(draw(instants)))]
+        for name in streams
+    }
+
+
+def mixed(recording: Recording, random: Random) -> list[Frame]:
+    """An order of arrival: any, but within a stream the order of capture."""
+    left = {name: list(frames) for name, frames in recording.items() if frames}
+    order = []
+    while left:
+        name = random.choice(sorted(left))
+        order.append(left[name].pop(0))
+        if not left[name]:
+            del left[name]
+    return order
+
+
+def bench(**more: Any) -> GroupBench:
+    """A group that has heard of every stream already, so that each holds the group back."""
+    options = {"window_ms": WINDOW, "max_skew_ms": SKEW, "max_latency_ms": LATENCY} | more
+    one = GroupBench(options.pop("streams", STREAMS), **options)
+    for name in one.rules.streams:
+        one.group.expect(name, T0 - 1)
+    return one
+
+
+def play(one: GroupBench, frames: Sequence[Frame]) -> list[FrameBatch]:
+    one.add(*frames)
+    return one.finish()
+
+
+def told(batches: Sequence[FrameBatch]) -> list[Any]:
+    """Everything that a subscriber learns, pixels apart."""
+    return [
+        (
+            one.seq,
+            one.window_start_ns,
+            dict(one.missing),
+            {name: [f.seq for f in some] for name, some in one.frames.items()},
+            [({name: f.seq for name, f in s.frames.items()}, s.spread_ns, s.missing) for s in one.sets],
+            dict(one.counts),
+        )
+        for one in batches
+    ]
+
+
+def delivered(batches: Sequence[FrameBatch]) -> Counter[tuple[str, int]]:
+    return Counter((f.stream, f.seq) for one in batches for some in one.frames.values() for f in some)
+
+
+def captured(recording: Recording) -> Counter[tuple[str, int]]:
+    return Counter((f.stream, f.seq) for some in recording.values() for f in some)
+
+
+@given(recordings(), randoms, st.sampled_from([None, *STREAMS]))
+def test_arrival_order_within_the_lateness_is_irrelevant(recording: Recording, random: Random, ref: str | None) -> None:
+    first, second = mixed(recording, random), mixed(recording, random)
+    assert told(play(bench(reference=ref), first)) == told(play(bench(reference=ref), second))
+
+
+@given(recordings(), randoms)
+def test_without_a_deadline_every_frame_is_delivered_exactly_once(recording: Recording, random: Random) -> None:
+    one = bench()
+    assert delivered(play(one, mixed(recording, random))) == captured(recording)
+    assert one.late == []
+
+
+@given(recordings(), randoms, st.lists(st.sampled_from(STREAMS), max_size=6))
+def test_with_delays_every_frame_is_delivered_or_late_and_counted(
+    recording: Recording, random: Random, losses: list[str]
+) -> None:
+    one = bench()
+    arrivals = []
+    for some in recording.values():
+        earliest = 0
+        for f in some:  # a delay that may be longer than the group waits
+            earliest = max(earliest, f.time_ns + random.choice([0, 5, 30, 150]) * MS)
+            arrivals.append((earliest, f))
+    for arrival_ns, f in sorted(arrivals, key=lambda entry: entry[0]):
+        one.pass_to(arrival_ns, step_ns=5 * MS)
+        one.add(f)
+    for name in losses:
+        one.group.drop(name, "ring_full", 2)
+    one.pass_to(T0 + 600 * MS)
+    batches = one.finish()
+    late = Counter((f.stream, f.seq) for f, _, _ in one.late)
+    assert delivered(batches) + late == captured(recording)
+    total = Counter[str]()
+    for batch in batches:
+        for name, counts in batch.counts.items():
+            assert counts.captured == counts.delivered + counts.late + sum(counts.dropped.values())
+            assert counts.delivered == len(batch.frames[name])
+            total[name] += counts.captured
+    assert total == Counter({name: len(some) for name, some in recording.items()}) + Counter(losses) + Counter(losses)
+    in_batch = {batch.seq: sum(counts.late for counts in batch.counts.values()) for batch in batches}
+    said = Counter(seq for _, seq, _ in one.late)
+    assert {seq: count for seq, count in in_batch.items() if count} == said
+
+
+@given(recordings(), randoms)
+def test_windows_leave_in_order_none_left_out(recording: Recording, random: Random) -> None:
+    batches = play(bench(), mixed(recording, random))
+    newest = max((f.time_ns for some in recording.values() for f in some), default=T0 - WINDOW * MS)
+    assert [one.seq for one in batches] == list(range(len(batches)))
+    assert [one.window_start_ns for one in batches] == [T0 + k * WINDOW * MS for k in range(len(batches))]
+    assert all(one.window_end_ns - one.window_start_ns == WINDOW * MS for one in batches)
+    assert len(batches) == (newest - T0) // (WINDOW * MS) + 1
+
+
+@given(recordings(), randoms, st.sampled_from(STREAMS))
+def test_a_set_leaves_whole_with_the_window_of_its_reference(recording: Recording, random: Random, ref: str) -> None:
+    for batch in play(bench(reference=ref), mixed(recording, random)):
+        present = {(f.stream, f.seq) for some in batch.frames.values() for f in some}
+        for one in batch.sets:
+            assert batch.window_start_ns <= one.frames[ref].time_ns < batch.window_end_ns
+            assert {(f.stream, f.seq) for f in one.frames.values()} <= present
+            assert one.spread_ns <= SKEW * MS
+            assert {*one.frames, *one.missing} == set(STREAMS)
+
+
+@given(recordings(apart=2 * SKEW + 1), recordings(("b", "c")), randoms, st.sampled_from([50, 100, 250, 1000]))
+def test_no_set_is_cut_by_an_edge(apart: Recording, others: Recording, random: Random, window: int) -> None:
+    """References too far apart to contest a frame: where the edges lie must not matter at all."""
+    recording = {"a": apart["a"], **others}
+
+    def sets(window_ms: int) -> list[dict[str, int]]:
+        batches = play(bench(reference="a", window_ms=window_ms), mixed(recording, random))
+        return [{name: f.seq for name, f in s.frames.items()} for batch in batches for s in batch.sets]
+
+    assert sets(window) == sets(100_000)
+
+
+@given(recordings(), randoms, st.lists(st.integers(0, 60), unique=True, max_size=5))
+def test_what_is_held_over_an_edge_is_fixed(recording: Recording, random: Random, more: list[int]) -> None:
+    """Frames taken after a window's horizon must not change any set that touches what was before its end."""
+    end, horizon = T0 + WINDOW * MS, T0 + (WINDOW + 2 * SKEW) * MS
+    early = {name: [f for f in some if f.time_ns < horizon] for name, some in recording.items()}
+    later = {
+        name: some + [frame(name, 100 + place, horizon + t * MS) for place, t in enumerate(sorted(more))]
+        for name, some in early.items()
+    }
+
+    def touching(batches: Sequence[FrameBatch]) -> list[dict[str, int]]:
+        sets = [s.frames for batch in batches for s in batch.sets]
+        return [{n: f.seq for n, f in some.items()} for some in sets if min(f.time_ns for f in some.values()) < end]
+
+    assert touching(play(bench(), mixed(later, random))) == touching(play(bench(), mixed(early, random)))
+
+
+@given(recordings(), randoms)
+def test_the_stream_with_the_fewest_frames_drives_ties_by_the_groups_order(
+    recording: Recording, random: Random
+) -> None:
+    """With one window for everything, the sets are those of that stream as a configured reference."""
+    counts = [(len(recording[name]), place) for place, name in enumerate(STREAMS) if recording[name]]
+    driver = STREAMS[min(counts)[1]] if counts else None
+    chosen = play(bench(window_ms=10_000), mixed(recording, random))
+    assert told(chosen) == told(play(bench(window_ms=10_000, reference=driver), mixed(recording, random)))
+
+
+@settings(max_examples=200)
+@given(recordings(("b", "c")), recordings(("a",)), st.data())
+def test_a_change_of_size_costs_only_the_stream_that_changed(others: Recording, changing: Recording, data: Any) -> None:
+    layouts = st.sampled_from([TINY, OTHER])
+    recording = {"a": [replace(f, layout=data.draw(layouts)) for f in changing["a"]], **others}
+    one = bench()
+    batches = play(one, mixed(recording, data.draw(randoms)))
+    for batch in batches:
+        assert len({f.layout for f in batch.frames["a"]}) <= 1
+    found = delivered(batches)
+    assert {key: n for key, n in found.items() if key[0] != "a"} == {k: n for k, n in captured(others).items()}
+    lost = [f for f in recording["a"] if ("a", f.seq) not in found]
+    assert sum(batch.counts["a"].dropped.get("size_changed", 0) for batch in batches) == len(lost)
+    assert all(f.payload.releases == (f in lost) for some in recording.values() for f in some)
+    assert set(found.values()) <= {1}
+
+
+def test_a_change_of_size_keeps_what_leaves_with_an_earlier_batch() -> None:
+    one = bench()
+    old = [frame("a", n, T0 + t * MS) for n, t in enumerate((10, 50, 90, 110))]
+    new = [frame("a", n, T0 + t * MS, layout=OTHER) for n, t in enumerate((170, 190), start=4)]
+    batches = play(one, [*old, *new])
+    assert [[f.seq for f in batch.frames["a"]] for batch in batches] == [[0, 1], [4, 5]]
+    assert [batch.counts["a"].dropped for batch in batches] == [{"size_changed": 2}, {}]
+
+
+@settings(max_examples=200)
+@given(recordings(), randoms, st.integers(0, 30), st.sets(st.sampled_from(["a", "b", "c", "d"]), min_size=1))
+def test_a_reload_loses_nothing_of_the_streams_that_stay(
+    recording: Recording, random: Random, place: int, streams: set[str]
+) -> None:
+    one = bench(streams=("a", "b", "c"))
+    order = mixed(recording, random)
+    one.add(*order[:place])
+    names = tuple(sorted(streams))
+    one.group.reconfigure(GroupBench(names, window_ms=WINDOW, max_skew_ms=SKEW, max_latency_ms=LATENCY).rules)
+    for name in names:
+        one.group.expect(name, T0 - 1)
+    batches = play(one, order[place:])
+    found, was_late = delivered(batches), {(f.stream, f.seq) for f, _, _ in one.late}
+    for f in order:
+        times_found = found[f.stream, f.seq] + ((f.stream, f.seq) in was_late)
+        assert isinstance(f.payload, HeldPixels)
+        assert times_found + f.payload.releases == 1, "delivered, late, or given back with the stream that left"
+        assert times_found == 1 or f.stream not in streams
+    assert [batch.seq for batch in batches] == list(range(len(batches)))

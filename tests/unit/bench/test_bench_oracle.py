@@ -1,0 +1,84 @@
+"""The oracle against every pairing there is, on cases that are small enough to try them all."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncsvc.bench.oracle import best_sets
+
+SKEW = 4
+REFERENCE = "a"
+
+
+def cost_of(sets: Sequence[Mapping[str, int]], times: Mapping[str, Sequence[int]]) -> tuple[int, int, int]:
+    """What is to be least: frames left out, then spread, then lateness of the frames."""
+    stamps = [[times[name][index] for name, index in chosen.items()] for chosen in sets]
+    return -sum(map(len, stamps)), sum(max(s) - min(s) for s in stamps), sum(map(sum, stamps))
+
+
+def every_pairing(times: Mapping[str, Sequence[int]]) -> Iterator[list[dict[str, int]]]:
+    """All lists of sets that are allowed, found by trying every assignment of frames to references."""
+    others = [name for name in times if name != REFERENCE]
+    per_reference = list(product(*((None, *range(len(times[name]))) for name in others)))
+    for choices in product(per_reference, repeat=len(times[REFERENCE])):
+        sets = [
+            {REFERENCE: index, **{name: taken for name, taken in zip(others, choice, strict=True) if taken is not None}}
+            for index, choice in enumerate(choices)
+        ]
+        sets = [chosen for chosen in sets if len(chosen) > 1]
+        if is_allowed(sets, times):
+            yield sets
+
+
+def is_allowed(sets: Sequence[Mapping[str, int]], times: Mapping[str, Sequence[int]]) -> bool:
+    last: dict[str, int] = {}
+    for chosen in sets:
+        stamps = [times[name][index] for name, index in chosen.items()]
+        if max(stamps) - min(stamps) > SKEW or any(index <= last.get(name, -1) for name, index in chosen.items()):
+            return False
+        last.update(chosen)
+    return True
+
+
+def stream(most: int) -> st.SearchStrategy[list[int]]:
+    return st.lists(st.integers(0, 14), unique=True, max_size=most).map(sorted)
+
+
+@given(st.fixed_dictionaries({"a": stream(3), "b": stream(3), "c": stream(3)}))
+def test_it_is_as_good_as_the_best_of_all_pairings_of_three_streams(times: dict[str, list[int]]) -> None:
+    found = best_sets(times, SKEW, REFERENCE)
+    assert is_allowed(found, times)
+    assert cost_of(found, times) == min(cost_of(sets, times) for sets in every_pairing(times))
+
+
+@given(st.fixed_dictionaries({"a": stream(4), "b": stream(5)}))
+def test_it_is_as_good_as_the_best_of_all_pairings_of_two_streams(times: dict[str, list[int]]) -> None:
+    found = best_sets(times, SKEW, REFERENCE)
+    assert is_allowed(found, times)
+    assert cost_of(found, times) == min(cost_of(sets, times) for sets in every_pairing(times))
+
+
+def test_two_references_that_want_one_frame_share_out_what_there_is() -> None:
+    # Alone, both references would take b at 12; together, two sets are more than one.
+    assert best_sets({"a": [10, 13], "b": [7, 12]}, SKEW, "a") == [{"a": 0, "b": 0}, {"a": 1, "b": 1}]
+
+
+def test_more_frames_go_before_less_spread() -> None:
+    assert best_sets({"a": [10], "b": [10], "c": [14]}, SKEW, "a") == [{"a": 0, "b": 0, "c": 0}]
+
+
+def test_a_spread_over_the_limit_is_no_set() -> None:
+    assert best_sets({"a": [10], "b": [15]}, SKEW, "a") == []
+    assert best_sets({"a": [10], "b": [14]}, SKEW, "a") == [{"a": 0, "b": 0}]
+
+
+def test_partners_on_both_sides_count_from_the_first_to_the_last() -> None:
+    # 3 before and 3 after the reference: each is near, together they spread 6.
+    assert best_sets({"a": [10], "b": [7], "c": [13]}, SKEW, "a") == [{"a": 0, "b": 0}]
+
+
+def test_sets_never_cross() -> None:
+    found = best_sets({"a": [10, 11], "b": [10, 11], "c": [9, 12]}, SKEW, "a")
+    assert found == [{"a": 0, "b": 0, "c": 0}, {"a": 1, "b": 1, "c": 1}]

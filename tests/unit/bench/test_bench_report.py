@@ -1,0 +1,104 @@
+"""Figures, texts and the report, without measuring anything."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncsvc.bench import accuracy, demo, report
+from syncsvc.bench.figures import Figures, median, percentile
+from syncsvc.bench.meter import Reading, Usage
+from syncsvc.bench.verdict import judge
+from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.errors import UsageError
+from tests.unit.bench import histories as make
+
+REPORT = report.Report(
+    name="transport",
+    command="syncsvc bench transport",
+    tables=(report.Table("a title", ("way", "ms"), (("ring", "0.5"), ("pipe [x]", "18.4"))),),
+    ratios={"pipe / ring": 36.8},
+    bars=report.Bars("title", "ms", {"ring": 0.5}),
+    notes=("a note",),
+    data={"rounds": [1, 2]},
+)
+
+
+@given(st.lists(st.integers(-100, 100), min_size=1), st.integers(0, 100))
+def test_a_percentile_is_a_value_with_that_share_at_or_below_it(values: list[int], percent: int) -> None:
+    ordered = sorted(values)
+    found = percentile(ordered, percent)
+    assert found in values
+    assert sum(value <= found for value in values) * 100 >= percent * len(values)
+    assert sum(value < found for value in values) * 100 <= percent * len(values)
+
+
+def test_figures_of_unsorted_samples_and_of_none() -> None:
+    assert Figures.of([3, 1, 2]) == Figures(3, 2, 3, 3)
+    assert Figures.of(range(1, 201)) == Figures(200, 100, 198, 200)
+    assert Figures.of([]) == Figures(0, 0.0, 0.0, 0.0)
+    assert median([4, 1, 3, 2]) == 2
+
+
+def test_usage_is_cpu_per_frame_by_process_and_the_rate() -> None:
+    before = Reading(5 * NS_PER_S, 100, {"daemon": 10 * NS_PER_MS, "receiver": 0})
+    after = Reading(7 * NS_PER_S, 150, {"daemon": 15 * NS_PER_MS, "receiver": 100 * NS_PER_MS})
+    assert Usage.between(before, after) == Usage(50, {"daemon": 0.1, "receiver": 2.0}, 25.0)
+
+
+def test_a_report_is_printed_whole_into_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    report.show(REPORT)
+    printed = capsys.readouterr().out
+    for words in ("cores", "command: syncsvc bench transport", "a title", "pipe [x]", "pipe / ring: 36.80 x", "a note"):
+        assert words in printed
+
+
+def test_a_report_as_json_has_machine_command_ratios_and_data() -> None:
+    found = json.loads(json.dumps(report.as_object(REPORT)))
+    assert found["benchmark"] == "transport"
+    assert found["ratios"] == {"pipe / ring": 36.8}
+    assert found["rounds"] == [1, 2]
+    assert {"cpu", "cores", "kernel", "python", "av", "numpy"} <= found["machine"].keys()
+
+
+def test_plotting_without_matplotlib_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UsageError, match=r"^--plot needs matplotlib .*install syncsvc\[bench\]$"):
+        report.save_plot(REPORT, tmp_path / "x.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_batch_as_a_row_and_as_a_line() -> None:
+    assert demo.cells(make.batch(0)) == ("00:16:40.000", "#0", "10", "yes", "7.0 / 7.0 ms", "210 ms")
+    empty = replace(make.batch(1), sets=(), missing={"slow": "stalled"})
+    assert demo.line(empty) == (
+        "00:16:41.000  #1  0 sets  complete no, slow:stalled  spread -  age 210 ms  fast:20 slow:10"
+    )
+
+
+def test_the_verdict_is_one_line_that_says_kept_or_why_not() -> None:
+    kept = demo.verdict_line(judge(make.history()), demo.SCENARIO)
+    assert kept.startswith("contract kept: 6 batches, 60 sets; stamp error p99 fast 0.10, slow 0.10 ms; ")
+    assert "100.0 % of 30 sets as the oracle's; 0 frames lost and 0 twice of 180" in kept
+    broken = demo.verdict_line(judge(replace(make.history(), max_skew_ns=1)), demo.SCENARIO)
+    assert broken.startswith("CONTRACT BROKEN: batch 0 has a set that spreads 7.0 ms")
+    assert "(and 57 more)" in broken
+    assert "\n" not in kept + broken
+
+
+def test_the_verdict_as_json_carries_figures_and_reasons() -> None:
+    found = json.loads(json.dumps(demo.verdict_object(judge(make.history()), demo.SCENARIO)))
+    assert found["kept"] is True
+    assert found["problems"] == []
+    assert found["identical_pct"] == 100.0
+    assert found["cameras"]["fast"]["stamp_error_ms"]["p99"] == pytest.approx(0.1)
+
+
+def test_the_accuracy_report_never_judges_but_names_what_broke() -> None:
+    found = accuracy.report("syncsvc bench accuracy", judge(replace(make.history(), max_skew_ns=1)))
+    assert "broken: batch 0 has a set that spreads 7.0 ms, allowed are 1e-06 ms" in found.notes
+    assert [row[0] for row in found.tables[0].rows] == ["fast", "slow"]
