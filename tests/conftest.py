@@ -16,15 +16,21 @@ settings.load_profile("syncsvc")
 
 @pytest.fixture(autouse=True, scope="session")
 def shared_context() -> None:
-    """ZeroMQ's shared context opens descriptors of its own with its first socket: before any test is judged."""
-    zmq.Context.instance().socket(zmq.SUB).close()
+    """Open what pyzmq opens once and keeps, before a test is judged: its context, and that of copy-free messages."""
+    context = zmq.Context.instance()
+    with context.socket(zmq.PAIR) as one, context.socket(zmq.PAIR) as other:
+        one.bind("inproc://opens-everything")
+        other.connect("inproc://opens-everything")
+        one.send(bytes(1 << 20), copy=False)
+        other.recv()
 
 
 @pytest.fixture(autouse=True)
-def no_leaks() -> Iterator[None]:
+def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a child, a descriptor, a thread that is no daemon, or a name in /dev/shm behind."""
     before = Holdings.now()
     yield
+    request.node.funcargs.clear()  # what only the finished test's arguments hold is no leak
     left = leaks_since(before)
     assert not left, "left behind: " + ", ".join(left)
 

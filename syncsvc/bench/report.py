@@ -130,7 +130,7 @@ def save_plot(report: Report, path: Path) -> None:
     figure = backend.Figure(figsize=(9, 1.2 + 0.45 * len(report.bars.values)), layout="constrained")
     axes = figure.add_subplot()
     drawn = axes.barh(list(report.bars.values), list(report.bars.values.values()))
-    axes.bar_label(drawn, fmt="%.2f", padding=3)
+    axes.bar_label(drawn, fmt="%.3g", padding=3)
     axes.invert_yaxis()
     axes.set_xlabel(report.bars.unit)
     axes.set_title(report.bars.title)

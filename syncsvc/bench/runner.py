@@ -126,6 +126,7 @@ class DaemonRunner:
             self.kill()
             self._clean_up()
             raise
+        self._folder.cleanup()  # it was read; so a SIGKILL of ours leaves no file behind either
         return self
 
     def _read(self, stderr: IO[bytes]) -> None:

@@ -66,8 +66,8 @@ class SyntheticSource:
         """Draw the background once."""
         width, height = self._spec.size or (self._options["width"], self._options["height"])
         self._layout = Layout(self._spec.pixels, width, height, "full")  # type: ignore[arg-type]  # checked at load
-        rows, columns = np.mgrid[0:height, 0:width]
-        self._base = (64 + 96 * (rows / height + columns / width) / 2).astype(np.uint8)
+        down, across = np.linspace(32, 80, height, dtype=np.float32), np.linspace(32, 80, width, dtype=np.float32)
+        self._base = np.add.outer(down, across).astype(np.uint8)
 
     @property
     def fps(self) -> float:

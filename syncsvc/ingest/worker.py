@@ -207,7 +207,7 @@ class StreamIngest:
                     return
         except TransportError as error:
             if not isinstance(error, LinkClosed):  # its capture finds the link closed, ends, and is started again
-                log.error("stream %s: its capture sent nonsense: %s", self.name, error)
+                log.error("stream %s: its capture sent nonsense: %s", self.name, str(error))
             link.close()
             self._link = None
             self._deliver(self._stream_clock.new_session())
@@ -235,10 +235,10 @@ class StreamIngest:
 
     def _on_frame(self, link: LinkReader, message: FrameMessage) -> None:
         seen = message.observation
-        self._next_seq = seen.seq + 1
-        self._silent_ns = 0
         if message.ring_id not in self._rings:
             raise TransportError(f"frame {seen.seq} lies in ring {message.ring_id}, which was never handed over")
+        self._next_seq = seen.seq + 1
+        self._silent_ns = 0
         sinks = self.sinks  # a reload may change them while this frame waits for its stamp
         payload = Payload(
             self._rings[message.ring_id], link, message.ring_id, message.slot, message.generation, message.size_bytes,

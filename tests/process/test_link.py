@@ -1,0 +1,232 @@
+"""The pipe and its way back on real descriptors: whole messages, full pipes and sockets, a writer that is killed."""
+
+import os
+import signal
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from multiprocessing.connection import Connection
+
+import pytest
+
+from syncsvc.errors import LinkClosed, TransportError
+from syncsvc.layout import Layout
+from syncsvc.testing import TINY, observation
+from syncsvc.transport.link import (
+    DropMessage,
+    EndMessage,
+    FrameMessage,
+    LinkReader,
+    LinkWriter,
+    Message,
+    RingMessage,
+    encode,
+    open_link,
+)
+from syncsvc.transport.ring import RingReader, RingWriter
+
+
+class Link:
+    """Both ends in one process."""
+
+    def __init__(self) -> None:
+        reader, writer, ours, theirs = open_link()
+        self.reader, self.writer = LinkReader(reader, ours), LinkWriter(writer, theirs)
+        self.lease_socket = theirs
+
+    def close(self) -> None:
+        self.writer.close()
+        self.reader.close()
+
+
+@pytest.fixture
+def link() -> Iterator[Link]:
+    one = Link()
+    yield one
+    one.close()
+
+
+def message(seq: int) -> FrameMessage:
+    return FrameMessage(observation(seq, 5, 7, "pts", pts_ns=9), TINY, 1, seq % 8, 2, TINY.size_bytes)
+
+
+def fill(link: Link) -> int:
+    """Write until not even the smallest message fits; returns how many frames were written."""
+    frames = 0
+    while link.writer.send(message(frames)):
+        frames += 1
+    while link.writer.send(EndMessage()):
+        pass
+    return frames
+
+
+def read_on(link: LinkReader, seq: int) -> None:
+    """Read whole messages until the end."""
+    while True:
+        assert link.receive() == message(seq)
+        seq += 1
+
+
+def drain(link: Link) -> list[Message]:
+    found = []
+    while link.reader.poll(0):
+        found.append(link.reader.receive())
+    return found
+
+
+def test_messages_come_in_order_and_the_end_after_them(link: Link) -> None:
+    sent: list[Message] = [message(0), DropMessage(1, 2, "ring_full"), RingMessage(3, 4, 5), EndMessage()]
+    assert all(link.writer.send(one) for one in sent)
+    link.writer.close()
+    assert [link.reader.receive() for _ in sent] == sent
+    with pytest.raises(LinkClosed):
+        link.reader.receive()
+
+
+def test_a_descriptor_is_small_enough_to_be_written_whole() -> None:
+    biggest = FrameMessage(
+        observation(2**64 - 1, 2**63 - 1, 2**62, "rtcp", 2**62), Layout("encoded", 2**32 - 1, 2**32 - 1), 1, 1, 1, 1
+    )
+    assert len(encode(biggest)) + 4 <= 300
+
+
+def test_a_full_pipe_refuses_without_writing_a_part(link: Link) -> None:
+    sent = 0
+    while link.writer.send(message(sent)):
+        sent += 1
+    assert sent > 300
+    assert not link.writer.send(message(sent))
+    assert not link.writer.wait_for_room(0)
+    assert drain(link) == [message(seq) for seq in range(sent)]
+    assert link.writer.wait_for_room(0)
+    assert link.writer.send(message(sent))
+
+
+def test_losses_wait_for_room_travel_as_one_and_come_before_what_follows(link: Link) -> None:
+    sent = fill(link)
+    for seq in range(sent, sent + 5):
+        link.writer.drop(seq, "pipe_full")
+    link.writer.drop(sent + 5, "ring_full")
+    assert not link.writer.flush()
+    assert not link.writer.send(message(sent + 6))
+    drain(link)
+    assert link.writer.send(message(sent + 6))
+    assert drain(link) == [DropMessage(sent, 5, "pipe_full"), DropMessage(sent + 5, 1, "ring_full"), message(sent + 6)]
+
+
+def test_a_writer_without_a_reader_is_told(link: Link) -> None:
+    link.reader.close()
+    with pytest.raises(LinkClosed):
+        link.writer.send(message(0))
+    with pytest.raises(LinkClosed):
+        list(link.writer.returned())
+    with pytest.raises(LinkClosed):
+        link.writer.hand_over(1, 1, 1, 0)
+
+
+def test_leases_come_home(link: Link) -> None:
+    link.reader.give_back([(1, 2)])
+    link.reader.give_back([(1, 3), (2, 0)])
+    assert link.writer.wait_for_lease(0)
+    assert list(link.writer.returned()) == [(1, 2), (1, 3), (2, 0)]
+    assert not link.writer.wait_for_lease(0)
+
+
+def test_leases_survive_a_full_socket(link: Link) -> None:
+    total = 5000
+    for place in range(total):
+        link.reader.give_back([(1, place)])
+    home = list(link.writer.returned())
+    assert 100 < len(home) < total, "the socket was full"
+    for _ in range(total):  # each call takes along what did not fit before
+        link.reader.give_back([])
+        home += link.writer.returned()
+        if len(home) == total:
+            break
+    assert home == [(1, place) for place in range(total)]
+
+
+def test_leases_of_a_capture_that_is_gone_are_forgotten(link: Link) -> None:
+    link.writer.close()
+    link.reader.give_back([(1, 1)])
+    link.reader.close()
+    link.reader.give_back([(1, 2)])
+
+
+def test_a_ring_is_handed_over_once_however_long_the_pipe_is_full(link: Link) -> None:
+    rings = [RingWriter(ring_id, 1, 100) for ring_id in (1, 2)]
+    fill(link)
+    for _ in range(3):
+        assert not link.writer.hand_over(1, 1, 100, rings[0].fd)
+    drain(link)
+    assert link.writer.hand_over(1, 1, 100, rings[0].fd)
+    assert link.writer.hand_over(2, 1, 100, rings[1].fd)
+    for ring in rings:
+        assert link.reader.receive() == RingMessage(ring.ring_id, 1, 100)
+        fd = link.reader.take_ring(ring.ring_id)
+        assert RingReader(fd).slot_bytes == 100
+        os.close(fd)
+        ring.close()
+
+
+def test_a_ring_that_was_announced_and_never_came_is_an_error_of_the_transport(link: Link) -> None:
+    link.writer.send(RingMessage(1, 1, 1))
+    link.reader.receive()
+    with pytest.raises(TransportError):
+        link.reader.take_ring(1)
+
+
+def test_another_descriptor_than_the_announced_one_is_refused_and_closed(link: Link) -> None:
+    with open(os.devnull, "rb") as file:
+        socket.send_fds(link.lease_socket, [struct.pack("<I", 9)], [file.fileno()])
+    with pytest.raises(TransportError):
+        link.reader.take_ring(1)
+
+
+@pytest.mark.parametrize("data", [b"", b"F", b"\xff" * 100, b"cos\nsystem\n(S'true'\ntR."])
+def test_bytes_that_are_no_message(data: bytes) -> None:
+    reader, writer, ours, theirs = open_link()
+    pipe, link = Connection(writer, readable=False), LinkReader(reader, ours)
+    pipe.send_bytes(data)
+    with pytest.raises(TransportError):
+        link.receive()
+    pipe.close()
+    theirs.close()
+    link.close()
+
+
+def test_a_hostile_length_ends_the_link_at_once() -> None:
+    reader, writer, ours, theirs = open_link()
+    os.write(writer, struct.pack("!i", 2**31 - 1) + b"x" * 64)
+    link = LinkReader(reader, ours)
+    with pytest.raises(LinkClosed):
+        link.receive()
+    os.close(writer)
+    theirs.close()
+    link.close()
+
+
+def test_a_writer_killed_while_it_streams_never_leaves_half_a_message() -> None:
+    for _ in range(20):
+        reader, writer, ours, theirs = open_link()
+        child = os.fork()
+        if child == 0:  # no Python cleanup of the test's process may run here
+            with suppress(BaseException):
+                out, seq = LinkWriter(writer, theirs), 0
+                os.set_blocking(writer, True)
+                while True:
+                    out.send(message(seq))
+                    seq += 1
+            os._exit(0)
+        os.close(writer)
+        theirs.close()
+        link, seq = LinkReader(reader, ours), 0
+        while seq < 300:
+            assert link.receive() == message(seq)
+            seq += 1
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        with pytest.raises(LinkClosed, match="closed its pipe"):
+            read_on(link, seq)
+        link.close()

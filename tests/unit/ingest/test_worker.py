@@ -1,0 +1,251 @@
+"""One stream's thread without its thread: what it reads, stamps, counts and hands on, over a link in memory."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from syncsvc.errors import TransportError
+from syncsvc.ingest.watermark import StreamState
+from syncsvc.ingest.worker import StreamIngest
+from syncsvc.layout import Layout
+from syncsvc.lifecycle import StopToken
+from syncsvc.model import Frame
+from syncsvc.testing import MS, T0, TINY, ManualClock, MemoryLink, S, observation
+from syncsvc.timing.ladder import StreamClock, rungs_for
+from syncsvc.timing.utc import UtcMapper
+from syncsvc.transport.link import DropMessage, EndMessage, FrameMessage, Message
+from syncsvc.transport.ring import RingWriter
+
+
+class Sink:
+    """A group that only remembers."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self.floors: list[int] = []
+        self.drops: Counter[str] = Counter()
+        self.states: list[StreamState] = []
+
+    def add(self, frame: Frame) -> None:
+        self.frames.append(frame)
+
+    def expect(self, stream: str, floor_ns: int) -> None:
+        self.floors.append(floor_ns)
+
+    def drop(self, stream: str, cause: str, count: int) -> None:
+        self.drops[cause] += count
+
+    def set_state(self, stream: str, state: StreamState) -> None:
+        self.states.append(state)
+
+
+class Rig:
+    """An ingest whose loop runs until its link is read to the end."""
+
+    def __init__(self, kind: str = "synthetic", sinks: int = 1, hold_ns: int = 300 * MS) -> None:
+        self.clock = ManualClock()
+        utc = UtcMapper(self.clock)
+        stream_clock = StreamClock(
+            lambda: rungs_for("auto", kind, 0, utc.to_utc), hold_ns=hold_ns, edge_ns=S, to_utc=utc.to_utc
+        )
+        self.ingest = StreamIngest(
+            "a",
+            stream_clock,
+            self.clock,
+            utc.to_utc,
+            stall_after_ns=3 * S,
+            is_patient=False,
+            take_pixels=lambda stream, payload: None,
+        )
+        self.sinks = [Sink() for _ in range(sinks)]
+        self.joined: list[int] = []
+        self.ring = RingWriter(1, 8, TINY.size_bytes)
+        self.ingest.rewire(self.sinks, lambda stream, seq: self.joined.append(seq), hold_ns, S)
+
+    @property
+    def sink(self) -> Sink:
+        return self.sinks[0]
+
+    def link(self) -> MemoryLink:
+        link = MemoryLink()
+        link.send_ring(1, self.ring.slots, self.ring.slot_bytes, self.ring.fd)
+        return link
+
+    def read(self, link: MemoryLink, first_seq: int, taken: int) -> None:
+        """A capture that took frames ``first_seq`` to ``taken - 1`` and is gone now."""
+        link.hang_up()
+        self.ingest.attach(link, first_seq)  # type: ignore[arg-type]  # reads like one
+        self.ingest.detach(taken)
+        stop = StopToken()
+        stop.set()
+        self.ingest.run(stop)
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    one = Rig()
+    yield one
+    one.ring.close()
+
+
+def frame_message(seq: int, slot: int = 0, ring_id: int = 1, **more: Any) -> Message:
+    seen = observation(seq, 1000 * S + seq * 40 * MS, T0 + seq * 40 * MS, "pts")
+    return FrameMessage(seen, more.get("layout", TINY), ring_id, slot, more.get("generation", 2), TINY.size_bytes)
+
+
+def test_what_was_written_before_the_end_is_read_stamped_and_handed_on(rig: Rig) -> None:
+    link = rig.link()
+    link.send(*(frame_message(seq, slot=seq) for seq in range(3)), EndMessage())
+    rig.read(link, 0, 3)
+    assert [(one.seq, one.time_ns, one.clock) for one in rig.sink.frames] == [
+        (seq, T0 + seq * 40 * MS, "pts") for seq in range(3)
+    ]
+    assert rig.sink.states == [StreamState.STARTING, StreamState.LIVE, StreamState.ENDED]
+    assert rig.sink.drops == {}
+    assert rig.joined == [0]
+    assert link.is_closed
+
+
+def test_frames_taken_and_never_announced_are_counted_as_lost_with_their_capture(rig: Rig) -> None:
+    first, second = rig.link(), rig.link()
+    first.send(frame_message(0), frame_message(1))
+    rig.read(first, 0, 4)
+    assert rig.sink.drops == {"capture_died": 2}
+    assert rig.sink.states[-1] is StreamState.ABSENT
+    second.send(frame_message(4), DropMessage(5, 2, "ring_full"), frame_message(7))
+    rig.read(second, 4, 8)
+    assert rig.sink.drops == {"capture_died": 2, "ring_full": 2}
+    assert [one.seq for one in rig.sink.frames] == [0, 1, 4, 7]
+    assert rig.ingest.describe()["captured"] == 8
+
+
+def test_each_group_has_the_frame_and_the_last_one_gives_the_slot_back() -> None:
+    rig = Rig(sinks=2)
+    link = rig.link()
+    link.send(frame_message(0, slot=5))
+    rig.read(link, 0, 1)
+    rig.ring.close()
+    frames = [sink.frames[0] for sink in rig.sinks]
+    frames[0].payload.release()
+    assert link.returned == []
+    frames[1].payload.release()
+    assert link.returned == [(1, 5)]
+
+
+def test_a_stream_that_nobody_wants_gives_its_slots_back_at_once() -> None:
+    rig = Rig(sinks=0)
+    link = rig.link()
+    link.send(frame_message(0, slot=3))
+    rig.read(link, 0, 1)
+    rig.ring.close()
+    assert link.returned == [(1, 3)]
+
+
+def test_frames_without_a_better_stamp_are_held_told_of_and_let_go_at_the_end() -> None:
+    rig = Rig(kind="rtsp")
+    link = rig.link()
+    link.send(frame_message(0), frame_message(1))
+    rig.read(link, 0, 2)
+    rig.ring.close()
+    assert rig.sink.floors == [T0 - S, T0 - S]
+    assert [(one.seq, one.clock) for one in rig.sink.frames] == [(0, "arrival"), (1, "arrival")]
+
+
+def test_silence_while_we_read_is_a_stall_and_time_that_we_did_not_read_is_none(rig: Rig) -> None:
+    link = rig.link()
+    link.send(frame_message(0))
+    rig.ingest.attach(link, 0)  # type: ignore[arg-type]  # reads like one
+    stop = StopToken()
+    looks = 0
+
+    def poll(timeout_s: float) -> bool:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            rig.clock.advance(3600 * S)  # the machine was suspended, or we were stopped
+        elif looks > 3:
+            rig.clock.advance(100 * MS)
+        if looks == 20:
+            assert rig.ingest.stats.state is StreamState.LIVE
+        if rig.ingest.stats.state is StreamState.STALLED or looks == 100:
+            stop.set()
+            link.hang_up()
+        return MemoryLink.poll(link, timeout_s)
+
+    link.poll = poll  # type: ignore[method-assign]  # time passes while it waits
+    rig.ingest.run(stop)
+    assert StreamState.STALLED in rig.sink.states
+    assert 30 <= looks <= 40
+
+
+@pytest.mark.parametrize("what", ["unknown ring", "ring that never came", "no message"])
+def test_a_capture_that_sends_nonsense_is_hung_up_on_and_harms_nobody_else(rig: Rig, what: str) -> None:
+    link = rig.link()
+    link.send(frame_message(0))
+    if what == "unknown ring":
+        link.send(frame_message(1, ring_id=7))
+    elif what == "ring that never came":
+        link.send_ring(2, 1, 1, rig.ring.fd)
+        rings = link._rings
+        original = link.take_ring
+
+        def take_ring(ring_id: int) -> int:
+            if ring_id == 2:
+                raise TransportError("ring 2 was announced and did not come")
+            return original(ring_id)
+
+        link.take_ring = take_ring  # type: ignore[method-assign]
+        assert 2 in rings
+    else:
+        count = 0
+
+        def receive() -> Message:
+            nonlocal count
+            count += 1
+            if count == 3:
+                raise TransportError("a descriptor of 3 bytes cannot be read")
+            return MemoryLink.receive(link)
+
+        link.receive = receive  # type: ignore[method-assign]
+        link.send(frame_message(1))
+    rig.read(link, 0, 5)
+    assert link.is_closed
+    assert [one.seq for one in rig.sink.frames] == [0]
+    assert rig.sink.drops["capture_died"] == 4
+    assert rig.sink.states[-1] is StreamState.ABSENT
+
+
+def test_losses_told_late_do_not_make_frames_count_twice(rig: Rig) -> None:
+    link = rig.link()
+    link.send(frame_message(0), frame_message(3), DropMessage(1, 2, "pipe_full"))
+    rig.read(link, 0, 4)
+    assert rig.sink.drops == {"pipe_full": 2}
+    assert rig.ingest.describe()["captured"] == 4
+
+
+def test_every_rewiring_takes_effect(rig: Rig) -> None:
+    second = Sink()
+    rig.ingest.rewire([second], lambda stream, seq: rig.joined.append(seq + 100), 0, S)
+    link = rig.link()
+    link.send(frame_message(0))
+    rig.read(link, 0, 1)
+    assert rig.joined == [0, 100]
+    assert [one.seq for one in second.frames] == [0]
+    assert rig.sink.frames == []
+
+
+def test_the_size_of_a_frame_is_told() -> None:
+    rig = Rig()
+    link = rig.link()
+    link.send(frame_message(0, layout=Layout("gray8", 2, 4)))
+    rig.read(link, 0, 1)
+    rig.ring.close()
+    assert {key: rig.ingest.describe()[key] for key in ("format", "width", "height", "ring_slots", "clock")} == {
+        "format": "gray8",
+        "width": 2,
+        "height": 4,
+        "ring_slots": 8,
+        "clock": "pts",
+    }
