@@ -202,8 +202,7 @@ def _judge_camera(place: int, name: str, history: History) -> tuple[list[str], C
 def _lost(name: str, frames: Sequence[SeenFrame], history: History, accounted: int) -> int:
     """Frames before the last one delivered that neither came nor were accounted for: by number, and by picture sent.
 
-    What was sent later was on its way when the run ended, and before the first batch that came nobody listened. The
-    first picture of a session is not asked for: it has no time in libavformat, so the service cannot place it.
+    What was sent later was on its way when the run ended, and before the first batch that came nobody listened.
     """
     came = {frame.counter for frame in frames if frame.counter is not None}
     if not came:
@@ -213,7 +212,7 @@ def _lost(name: str, frames: Sequence[SeenFrame], history: History, accounted: i
     sent = {
         counter
         for session_first, session_last in history.cameras[name].sessions
-        for counter in range(max(session_first + 1, first), min(session_last, last) + 1)
+        for counter in range(max(session_first, first), min(session_last, last) + 1)
     }
     numbers = {frame.seq for frame in frames}
     taken = max(numbers) + 1 - (0 if is_from_start else min(numbers))

@@ -53,7 +53,7 @@ class Feed:
         if isinstance(item, Loss):
             self._link.drop(self._page.take_seq(), item.cause)
             return
-        self._recent.append(item.pts_ns if item.pts_ns is not None else item.arrival_mono_ns)
+        self._recent.append(item.arrival_mono_ns)
         ring = self._ring_for(item.picture.layout)
         slot = self._wait_for_slot(ring) if self._spec.is_patient else None
         if slot is None and self._stop.is_set:

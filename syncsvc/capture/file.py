@@ -5,6 +5,7 @@ position. A capture that is restarted goes on after the last position that was t
 """
 
 import csv
+import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,10 @@ CATCH_UP_NS = NS_PER_S // 10
 """Frames that were due this long before a restarted capture got to them are skipped: their moment is over."""
 
 
+_FRAME = re.compile(r"[0-9]{1,7}")
+_SECONDS = re.compile(r"([+-]?)([0-9]{1,10})(?:\.([0-9]*))?")
+
+
 def read_sidecar(path: Path, stream: str) -> list[int | None]:
     """Recorded capture times of a stream's frames, in nanoseconds, by index in the file; None where a line is missing.
 
@@ -40,13 +45,13 @@ def read_sidecar(path: Path, stream: str) -> list[int | None]:
                 raise ConfigError(str(path), "the columns stream,frame,time_s are wanted", line=1)
             for row in rows:
                 if row["stream"] == stream:
-                    times[int(row["frame"])] = _nanoseconds(row["time_s"])
-    except (ValueError, TypeError) as error:
-        raise ConfigError(str(path), f"not a number: {error}", line=rows.line_num) from error
+                    frame, time_ns = _entry(row, str(path), rows.line_num)
+                    if times.setdefault(frame, time_ns) != time_ns:
+                        raise ConfigError(str(path), f"frame {frame} has two times", line=rows.line_num)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(str(path), f"cannot be read: {error}") from error
-    if not times or min(times) < 0:
-        raise ConfigError(str(path), f"lines for stream {stream!r} are wanted, with frame numbers from 0 on")
+    if not times:
+        raise ConfigError(str(path), f"lines for stream {stream!r} are wanted")
     ordered = [times.get(index) for index in range(max(times) + 1)]
     last = None
     for index, time in enumerate(ordered):
@@ -56,10 +61,17 @@ def read_sidecar(path: Path, stream: str) -> list[int | None]:
     return ordered
 
 
-def _nanoseconds(text: str) -> int:
-    whole, _, fraction = text.strip().partition(".")
-    sign = -1 if whole.startswith("-") else 1
-    return int(whole) * NS_PER_S + sign * int((fraction + "000000000")[:9])
+def _entry(row: Mapping[str, str | None], file: str, line: int) -> tuple[int, int]:
+    """Number and capture time, in nanoseconds, of one line's frame."""
+    frame, time = (row["frame"] or "").strip(), (row["time_s"] or "").strip()
+    if not _FRAME.fullmatch(frame):
+        raise ConfigError(file, f"found frame {frame!r}; allowed: 0 to 9999999", line=line)
+    match = _SECONDS.fullmatch(time)
+    if match is None:
+        raise ConfigError(file, f"found time_s {time!r}; allowed: seconds as in 48033.001573450", line=line)
+    sign, whole, fraction = match.groups(default="")
+    nanoseconds = int(whole) * NS_PER_S + int((fraction + "000000000")[:9])
+    return int(frame), -nanoseconds if sign == "-" else nanoseconds
 
 
 class FileSource:

@@ -68,8 +68,6 @@ class NetworkSource:
                 continue
             frame, facts = item
             pts_ns = self._decoder.pts_ns(frame)
-            if pts_ns is None and self._spec.kind == "rtsp":
-                continue  # libavformat gives the first picture of a session no time: it cannot be placed
             yield Shot(
                 AvPicture(frame, self._spec.pixels, self._spec.size),
                 facts.arrival_mono_ns,

@@ -36,7 +36,10 @@ class AvPicture:
             _copy_plane(packed.planes[0], slot.reshape(layout.height, 3 * layout.width))
             return
         if not is_same_size or frame.format.name not in _PLANAR_420:
-            frame = frame.reformat(layout.width, layout.height, _AV_FORMAT[layout.format], threads=1)
+            target = _AV_FORMAT[layout.format]
+            if layout.format == "i420" and frame.format.name.startswith("yuvj"):
+                target = "yuvj420p"  # yuv420p would squeeze the full range into the limited one
+            frame = frame.reformat(layout.width, layout.height, target, threads=1)
         if layout.format == "gray8":
             _copy_plane(frame.planes[0], slot.reshape(layout.height, layout.width))
             return

@@ -113,9 +113,9 @@ class V4l2Source:
             yield Shot(
                 BgrPicture(bgr, self._spec.pixels, self._spec.size),
                 arrival_ns,
-                stamp_ns or None,
-                stamp_ns or None,
-                "kernel" if stamp_ns else "",
+                stamp_ns if stamp_ns > 0 else None,
+                stamp_ns if stamp_ns > 0 else None,
+                "kernel" if stamp_ns > 0 else "",
                 True,
             )
 

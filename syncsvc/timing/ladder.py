@@ -6,7 +6,7 @@ rung as long as the latency budget allows, and stamped retroactively. A modelled
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S
@@ -208,9 +208,12 @@ class StreamClock:
     def _settle(self) -> list[Stamp]:
         if self._current is None:
             self._current = self._best()
-        held = list(self._held)
+        held, doubt_ns = _with_first_pts(list(self._held))
         self._held.clear()
-        return [self._stamp(seen, self._to_utc(seen.arrival_mono_ns)) for seen in held]
+        stamps = [self._stamp(seen, self._to_utc(seen.arrival_mono_ns)) for seen in held]
+        if doubt_ns:
+            stamps[0] = replace(stamps[0], uncertainty_ns=stamps[0].uncertainty_ns + doubt_ns)
+        return stamps
 
     def _best(self) -> Rung:
         return next(rung for rung in self.rungs if rung.is_open)
@@ -246,3 +249,26 @@ class StreamClock:
         value = best.stamp(seen, arrival_ns)
         if value is not None and value[0] >= self._edge:
             self._current, self._edge = best, None
+
+
+def _with_first_pts(held: list[Observation]) -> tuple[list[Observation], int]:
+    """The first picture of an RTSP session comes without a pts (libavformat): give it the one that it must have had.
+
+    Exactly, where a sender report came before it and so it has an NTP time; else as far before the second picture as
+    that is before the third, and in doubt by as much.
+
+    Returns:
+        The observations, and the doubt about the first one's pts in nanoseconds.
+    """
+    if len(held) < 2 or held[0].pts_ns is not None or held[1].pts_ns is None:
+        return held, 0
+    first, second, doubt_ns = held[0], held[1], 0
+    ntp = [seen.stamp_ns for seen in held[:2] if seen.stamp_kind == "rtcp" and seen.stamp_ns is not None]
+    if len(ntp) == 2 and ntp[0] < ntp[1]:
+        back_ns = ntp[1] - ntp[0]
+    elif len(held) > 2 and held[2].pts_ns is not None:
+        back_ns = doubt_ns = held[2].pts_ns - held[1].pts_ns
+    else:
+        return held, 0
+    assert second.pts_ns is not None
+    return [replace(first, pts_ns=second.pts_ns - back_ns), *held[1:]], doubt_ns

@@ -76,19 +76,19 @@ def test_cameras_over_udp_are_paired_by_their_own_clocks(tmp_path: Path) -> None
 
 
 def test_a_camera_that_changes_its_size_is_never_mislabelled(tmp_path: Path) -> None:
-    with VirtualCameras([CameraSpec("north", fps=25, width=320, height=180, gop=10)]) as cameras:
-        with (
-            Service(tmp_path, {"north": {"url": cameras.urls["north"]}}) as service,
-            service.subscribe() as subscriber,
-        ):
-            history = History()
-            history.read_until(subscriber, lambda batch: batch.complete)
-            cameras.set("north", width=640, height=360)
-            batch = history.read_until(
-                subscriber, lambda batch: batch.complete and {f.width for f in batch.frames["north"]} == {640}
-            )
-            assert all(abs(frame.time_ns - true_time_ns(frame)) < 5_000_000 for frame in batch.frames["north"])
-            assert service.stop() == 0
+    with (
+        VirtualCameras([CameraSpec("north", fps=25, width=320, height=180, gop=10)]) as cameras,
+        Service(tmp_path, {"north": {"url": cameras.urls["north"]}}) as service,
+        service.subscribe() as subscriber,
+    ):
+        history = History()
+        history.read_until(subscriber, lambda batch: batch.complete)
+        cameras.set("north", width=640, height=360)
+        batch = history.read_until(
+            subscriber, lambda batch: batch.complete and {f.width for f in batch.frames["north"]} == {640}
+        )
+        assert all(abs(frame.time_ns - true_time_ns(frame)) < 5_000_000 for frame in batch.frames["north"])
+        assert service.stop() == 0
     history.check()
     assert set(history.dropped("north")) <= {"size_changed", "decode_error"}
 

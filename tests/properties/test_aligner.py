@@ -199,7 +199,7 @@ def test_a_change_of_size_costs_only_the_stream_that_changed(others: Recording, 
     for batch in batches:
         assert len({f.layout for f in batch.frames["a"]}) <= 1
     found = delivered(batches)
-    assert {key: n for key, n in found.items() if key[0] != "a"} == {k: n for k, n in captured(others).items()}
+    assert {key: n for key, n in found.items() if key[0] != "a"} == dict(captured(others))
     lost = [f for f in recording["a"] if ("a", f.seq) not in found]
     assert sum(batch.counts["a"].dropped.get("size_changed", 0) for batch in batches) == len(lost)
     assert all(f.payload.releases == (f in lost) for some in recording.values() for f in some)

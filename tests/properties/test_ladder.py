@@ -1,6 +1,7 @@
 """A stream's clock whatever its source says: times rise, rungs change on edges, nothing is held too long."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,13 +58,13 @@ def test_times_rise_strictly_and_no_frame_is_lost(script: list[Observation]) -> 
     stamps = run(switching(), script)
     assert [stamp.observation for stamp in stamps] == script
     times = [stamp.time_ns for stamp in stamps]
-    assert all(before < after for before, after in zip(times, times[1:], strict=False))
+    assert all(before < after for before, after in pairwise(times))
 
 
 @given(scripts())
 def test_the_rung_changes_only_where_the_time_passes_an_edge(script: list[Observation]) -> None:
     stamps = run(switching(), script)
-    for before, after in zip(stamps, stamps[1:], strict=False):
+    for before, after in pairwise(stamps):
         if before.clock != after.clock:
             assert before.time_ns // EDGE < after.time_ns // EDGE
 
@@ -102,7 +103,7 @@ def test_a_new_session_gives_back_what_was_held_and_times_go_on_rising(script: l
     assert [stamp.observation for stamp in before] == script[:place]
     stamps = before + run(clock, script[place:])
     assert [stamp.observation for stamp in stamps] == script
-    assert all(a.time_ns < b.time_ns for a, b in zip(stamps, stamps[1:], strict=False))
+    assert all(a.time_ns < b.time_ns for a, b in pairwise(stamps))
 
 
 @given(st.sampled_from([3600 * S, -3600 * S, 2 * S, -2 * S]), st.sampled_from(["rtsp", "v4l2", "http"]), st.booleans())

@@ -12,7 +12,7 @@ CAMERAS = {"fast": (20, 0), "slow": (10, 7)}
 """Frames per window, and phase in milliseconds."""
 WINDOWS = 6
 FIRST_COUNTER = 40
-"""Of the first picture that was delivered; the one before it, the first of the session, cannot be placed."""
+"""Of the first picture of the session, and the first that was delivered."""
 
 
 def frame(camera: str, number: int) -> SeenFrame:
@@ -47,7 +47,7 @@ def batch(window: int) -> SeenBatch:
 def history() -> History:
     """A run in which everything went well."""
     accounts = {
-        name: CameraAccount(((FIRST_COUNTER - 1, FIRST_COUNTER + WINDOWS * rate + 3),))
+        name: CameraAccount(((FIRST_COUNTER, FIRST_COUNTER + WINDOWS * rate + 3),))
         for name, (rate, _) in CAMERAS.items()
     }
     return History(40 * NS_PER_MS, 500 * NS_PER_MS, accounts, tuple(batch(window) for window in range(WINDOWS)))

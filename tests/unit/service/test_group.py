@@ -1,4 +1,4 @@
-"""When a group's windows close, what their batches say is missing, and what a jump, a reload or the end does to them."""
+"""When a group's windows close, what their batches say is missing, what a jump, a reload or the end does to them."""
 
 import pytest
 

@@ -1,0 +1,248 @@
+"""From shots to slots and descriptors, with a real ring and a real pipe in one process."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from syncsvc.capture.feed import Feed
+from syncsvc.capture.source import Loss, Shot
+from syncsvc.capture.spec import CaptureSpec, RingPlan
+from syncsvc.errors import LinkClosed
+from syncsvc.layout import Layout
+from syncsvc.testing import MS, T0, ManualClock, ManualStop, S
+from syncsvc.transport.link import (
+    DropMessage,
+    EndMessage,
+    FrameMessage,
+    LinkReader,
+    LinkWriter,
+    Message,
+    RingMessage,
+    open_link,
+)
+from syncsvc.transport.page import StreamPage
+from syncsvc.transport.ring import RingReader
+
+
+class Plain:
+    """A picture of one value."""
+
+    def __init__(self, value: int, layout: Layout) -> None:
+        self.value, self.layout = value, layout
+
+    def write(self, slot: np.ndarray) -> None:
+        assert slot.size == self.layout.size_bytes
+        slot[:] = self.value
+
+
+SMALL, BIG = Layout("gray8", 16, 8), Layout("gray8", 64, 32)
+
+
+class Rig:
+    """A feed, and the receiver's end of its link."""
+
+    def __init__(self, span_ms: int = 100, **options: Any) -> None:
+        reader, writer, ours, theirs = open_link()
+        self.clock, self.page = ManualClock(), StreamPage.create("a")
+        self.stop = ManualStop(self.clock)
+        self.writer = LinkWriter(writer, theirs)
+        spec = CaptureSpec("a", "synthetic", "", "gray8", None, RingPlan(span_ms * MS), options)
+        self.feed = Feed(spec, self.writer, self.page, self.clock, self.stop)
+        self.reader = LinkReader(reader, ours)
+        self.rings: dict[int, RingReader] = {}
+        self.slots: dict[int, int] = {}
+
+    def shot(self, number: int, layout: Layout = SMALL, period_ms: int = 40) -> Shot:
+        at = number * period_ms * MS
+        return Shot(Plain(number % 251, layout), 1000 * S + at, at, T0 + at, "pts", True, media_ns=at)
+
+    def take(self, *numbers: int, **more: Any) -> None:
+        for number in numbers:
+            self.feed.take(self.shot(number, **more))
+
+    def read(self, *, gives_back: bool = False) -> list[Message]:
+        """Everything that was announced; frames are checked against their slots."""
+        found = []
+        while self.reader.poll(0):
+            message = self.reader.receive()
+            if isinstance(message, RingMessage):
+                fd = self.reader.take_ring(message.ring_id)
+                self.rings[message.ring_id] = RingReader(fd)
+                self.slots[message.ring_id] = message.slots
+                os.close(fd)
+            elif isinstance(message, FrameMessage):
+                ring = self.rings[message.ring_id]
+                pts = message.observation.pts_ns
+                assert pts is not None
+                assert len(set(ring.pixels(message.slot, message.size_bytes).tolist())) == 1
+                ring.check(message.slot, message.generation)
+                if gives_back:
+                    self.reader.give_back([(message.ring_id, message.slot)])
+            found.append(message)
+        return found
+
+    def close(self) -> None:
+        self.writer.close()
+        self.reader.close()
+        self.page.close()
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    one = Rig()
+    yield one
+    one.close()
+
+
+def frames(messages: list[Message]) -> list[int]:
+    return [message.observation.seq for message in messages if isinstance(message, FrameMessage)]
+
+
+def drops(messages: list[Message]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for message in messages:
+        if isinstance(message, DropMessage):
+            found[message.cause] = found.get(message.cause, 0) + message.count
+    return found
+
+
+def test_the_ring_comes_first_and_then_the_frames(rig: Rig) -> None:
+    rig.take(0, 1, 2)
+    messages = rig.read()
+    assert messages[0] == RingMessage(1, 7, SMALL.size_bytes), "ceil(30/s * 0.1 s) + 4"
+    assert frames(messages) == [0, 1, 2]
+    last = messages[-1]
+    assert isinstance(last, FrameMessage)
+    assert (last.observation.stamp_ns, last.layout, last.size_bytes) == (T0 + 80 * MS, SMALL, SMALL.size_bytes)
+    assert rig.rings[1].pixels(last.slot, 1)[0] == 2
+    assert rig.page.next_seq == 3
+    assert rig.page.media_ns == 80 * MS + 1
+
+
+def test_without_a_free_slot_the_frame_is_dropped_and_counted(rig: Rig) -> None:
+    rig.take(*range(10))
+    messages = rig.read(gives_back=True)
+    assert frames(messages) == list(range(7))
+    assert drops(messages) == {"ring_full": 3}
+    assert rig.page.next_seq == 10
+    rig.take(10, 11)
+    assert frames(rig.read()) == [10, 11]
+
+
+def test_a_loss_of_the_source_takes_a_number(rig: Rig) -> None:
+    rig.take(0)
+    rig.feed.take(Loss("decode_error"))
+    rig.take(1)
+    messages = rig.read()
+    assert [type(message) for message in messages] == [RingMessage, FrameMessage, DropMessage, FrameMessage]
+    assert drops(messages) == {"decode_error": 1}
+    assert frames(messages) == [0, 2]
+
+
+def test_a_full_pipe_costs_frames_never_the_camera_and_all_are_accounted_for() -> None:
+    rig = Rig(span_ms=30_000)
+    count = 850
+    rig.take(*range(count))
+    messages = rig.read()
+    told = drops(messages)
+    rig.feed.end(is_over=False)
+    messages += rig.read()
+    assert drops(messages).keys() == {"pipe_full"}
+    assert len(frames(messages)) + drops(messages)["pipe_full"] == count
+    assert told == {} or told.keys() == {"pipe_full"}
+    assert frames(messages) == list(range(len(frames(messages))))
+    rig.close()
+
+
+def test_a_bigger_picture_opens_a_bigger_ring_and_a_smaller_one_fits(rig: Rig) -> None:
+    rig.take(0, 1)
+    rig.take(2, layout=BIG)
+    rig.take(3, layout=SMALL)
+    messages = rig.read()
+    rings = [message for message in messages if isinstance(message, RingMessage)]
+    assert [(ring.ring_id, ring.slot_bytes) for ring in rings] == [(1, SMALL.size_bytes), (2, BIG.size_bytes)]
+    assert [(m.ring_id, m.size_bytes) for m in messages if isinstance(m, FrameMessage)] == [
+        (1, SMALL.size_bytes),
+        (1, SMALL.size_bytes),
+        (2, BIG.size_bytes),
+        (2, SMALL.size_bytes),
+    ]
+
+
+def test_leases_of_an_older_ring_are_no_business_of_the_new_one(rig: Rig) -> None:
+    rig.take(0)
+    rig.take(1, layout=BIG)
+    rig.read(gives_back=True)
+    rig.take(*range(2, 9), layout=BIG)
+    assert drops(rig.read()) == {}
+
+
+def test_a_new_plan_opens_a_ring_with_the_next_frame(rig: Rig) -> None:
+    rig.take(0)
+    rig.feed.replan(RingPlan(S))
+    rig.take(1, 2)
+    rig.read()
+    assert rig.slots == {1: 7, 2: 34}
+
+
+def test_a_ring_grows_for_a_camera_that_is_faster_than_it_says(rig: Rig) -> None:
+    messages: list[Message] = []
+    for number in range(80):  # 100 frames a second, read late: every second frame finds no slot
+        rig.take(number, period_ms=10)
+        if number % 20 == 19:
+            messages += rig.read(gives_back=True)
+    assert rig.slots[1] == 7
+    assert rig.slots[2] == 16, "a little over 110/s, for 0.1 s, and four"
+    assert len(frames(messages)) + drops(messages)["ring_full"] == 80
+    assert rig.feed.fps == pytest.approx(110)
+
+
+def test_asap_waits_for_a_slot_and_drops_nothing() -> None:
+    rig = Rig(pace="asap")
+    seen: list[Message] = []
+    waits = 0
+
+    def wait_for_lease(timeout_s: float) -> bool:
+        nonlocal waits
+        waits += 1
+        seen.extend(rig.read(gives_back=True))
+        return True
+
+    rig.writer.wait_for_lease = wait_for_lease  # type: ignore[method-assign]  # the receiver reads while we wait
+    rig.take(*range(50))
+    seen += rig.read()
+    assert waits >= 6
+    assert frames(seen) == list(range(50))
+    assert drops(seen) == {}
+    rig.close()
+
+
+def test_asap_lets_go_of_its_wait_when_it_is_stopped() -> None:
+    rig = Rig(pace="asap")
+    rig.take(*range(7))
+
+    def wait_for_lease(timeout_s: float) -> bool:
+        rig.stop.set()
+        return False
+
+    rig.writer.wait_for_lease = wait_for_lease  # type: ignore[method-assign]  # the stop comes while we wait
+    rig.take(7)
+    assert rig.page.next_seq == 7, "a frame that was never taken is not counted"
+    rig.close()
+
+
+def test_the_end_is_told_after_everything_else(rig: Rig) -> None:
+    rig.take(0)
+    rig.feed.take(Loss("decode_error"))
+    rig.feed.end(is_over=True)
+    assert rig.read()[-2:] == [DropMessage(1, 1, "decode_error"), EndMessage()]
+
+
+def test_without_a_receiver_it_ends(rig: Rig) -> None:
+    rig.take(0)
+    rig.reader.close()
+    with pytest.raises(LinkClosed):
+        rig.take(1)

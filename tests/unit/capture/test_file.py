@@ -1,0 +1,236 @@
+"""Recordings: sidecars good and bad, the timeline, pace, loops, and where a restarted capture goes on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from syncsvc.capture.file import FileSource, read_sidecar
+from syncsvc.capture.source import Shot
+from syncsvc.capture.spec import CaptureSpec, RingPlan, Start
+from syncsvc.errors import ConfigError, SourceEnded
+from syncsvc.testing import MS, T0, ManualClock, ManualStop, S
+from syncsvc.transport.page import StreamPage
+
+FRAMES, PERIOD = 30, 40 * MS
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Thirty frames at 25 fps, a key frame every ten, each of its own grey; it begins at half a second."""
+    path = tmp_path_factory.mktemp("recordings") / "grey.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"g": "10", "bf": "0", "preset": "ultrafast"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(FRAMES):
+            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 16 + 7 * number, np.uint8), "yuv420p")
+            frame.pts = number + 12
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture
+def page() -> Iterator[StreamPage]:
+    one = StreamPage.create("a")
+    yield one
+    one.close()
+
+
+class Playing:
+    """A source on a clock with hands, started two seconds from now."""
+
+    def __init__(self, path: Path, page: StreamPage, *, clock: ManualClock | None = None, **options: Any) -> None:
+        self.clock = clock or ManualClock()
+        self.stop = ManualStop(self.clock)
+        values = {"path": str(path), "pace": "realtime", "loop": False, "timestamps": None} | options
+        spec = CaptureSpec("a", "file", "", "i420", None, RingPlan(2 * S), values)
+        self.source = FileSource(spec, self.clock, lambda position: None, self.stop, page)
+        self.source.open()
+        self.begin = Start(T0 + 2 * S, 1002 * S, self.source.origin_ns or 0)
+        self.source.start = self.begin
+
+    def play(self, most: int = 1000, page: StreamPage | None = None) -> list[Shot]:
+        """Up to ``most`` frames; with a page, they are noted as a feed does."""
+        shots: list[Shot] = []
+        try:
+            for item in self.source.shots():
+                assert isinstance(item, Shot)
+                shots.append(item)
+                if page is not None:
+                    page.media_ns = item.media_ns + 1
+                if len(shots) == most:
+                    break
+        except SourceEnded:
+            pass
+        finally:
+            self.source.close()
+        return shots
+
+
+def greys(shots: list[Shot]) -> list[int]:
+    """Which frame of the recording each shot is."""
+    numbers = []
+    for shot in shots:
+        slot = np.empty(shot.picture.layout.size_bytes, np.uint8)
+        shot.picture.write(slot)
+        numbers.append(round((float(slot[: 64 * 48].mean()) - 16) / 7))
+    return numbers
+
+
+def times(*seconds: float, stream: str = "a") -> str:
+    return "stream,frame,time_s\n" + "".join(f"{stream},{n},{at:.6f}\n" for n, at in enumerate(seconds))
+
+
+def test_frames_are_due_on_the_timeline_from_the_common_start(recording: Path, page: StreamPage) -> None:
+    playing = Playing(recording, page)
+    shots = []
+    for item in playing.source.shots():
+        assert isinstance(item, Shot)
+        assert playing.clock.monotonic_ns() == 1002 * S + len(shots) * PERIOD
+        shots.append(item)
+        if len(shots) == FRAMES:
+            break
+    playing.source.close()
+    assert greys(shots) == list(range(FRAMES))
+    assert [shot.stamp_ns for shot in shots] == [T0 + 2 * S + n * PERIOD for n in range(FRAMES)]
+    assert [shot.arrival_mono_ns for shot in shots] == [1002 * S + n * PERIOD for n in range(FRAMES)]
+    assert {shot.stamp_kind for shot in shots} == {"pts"}
+    assert [n for n, shot in enumerate(shots) if shot.is_key] == [0, 10, 20]
+
+
+def test_it_ends_after_its_last_frame(recording: Path, page: StreamPage) -> None:
+    playing = Playing(recording, page)
+    with pytest.raises(SourceEnded):
+        list(playing.source.shots())
+    playing.source.close()
+
+
+def test_asap_waits_for_nothing_and_stamps_the_same(recording: Path, page: StreamPage) -> None:
+    playing = Playing(recording, page, pace="asap")
+    shots = playing.play()
+    assert playing.stop.waits == []
+    assert [shot.stamp_ns for shot in shots] == [T0 + 2 * S + n * PERIOD for n in range(FRAMES)]
+
+
+def test_a_loop_goes_on_a_period_after_the_last_frame(recording: Path, page: StreamPage) -> None:
+    shots = Playing(recording, page, loop=True).play(most=2 * FRAMES + 3)
+    assert [shot.media_ns for shot in shots] == [n * PERIOD for n in range(2 * FRAMES + 3)]
+    assert greys(shots) == [*range(FRAMES), *range(FRAMES), 0, 1, 2]
+
+
+def test_recorded_times_are_the_timeline(recording: Path, page: StreamPage, tmp_path: Path) -> None:
+    sidecar = tmp_path / "times.csv"
+    recorded = [100 + n * 0.041 + (0.003 if n % 3 else 0) for n in range(FRAMES)]
+    sidecar.write_text(times(*recorded))
+    playing = Playing(recording, page, timestamps=str(sidecar))
+    assert playing.source.origin_ns == 100 * S
+    shots = playing.play()
+    assert [shot.stamp_ns for shot in shots] == [T0 + 2 * S + round((at - 100) * 1_000_000) * 1000 for at in recorded]
+
+
+@pytest.mark.parametrize("pace", ["realtime", "asap"])
+@pytest.mark.parametrize("taken", [1, 10, 17, 29, 33, 64])
+def test_a_restarted_capture_goes_on_after_the_last_frame_taken(
+    recording: Path, page: StreamPage, pace: str, taken: int
+) -> None:
+    first = Playing(recording, page, pace=pace, loop=True)
+    before = first.play(most=taken, page=page)
+    after = Playing(recording, page, pace=pace, loop=True, clock=first.clock).play(most=5)
+    numbers = [shot.media_ns // PERIOD for shot in before + after]
+    assert numbers == list(range(taken + 5))
+    assert greys(before + after) == [n % FRAMES for n in numbers]
+
+
+def test_a_capture_that_comes_back_late_skips_what_was_due_meanwhile(recording: Path, page: StreamPage) -> None:
+    first = Playing(recording, page)
+    first.play(most=3, page=page)
+    first.clock.advance(500 * MS)
+    after = Playing(recording, page, clock=first.clock).play()
+    numbers = [(shot.stamp_ns or 0) - T0 - 2 * S for shot in after]
+    assert greys(after) == [at // PERIOD for at in numbers]
+    assert 12 <= greys(after)[0] <= 15
+    assert greys(after)[-1] == FRAMES - 1
+
+
+def test_a_file_that_is_gone_or_no_video_is_refused(page: StreamPage, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        Playing(tmp_path / "none.mp4", page)
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(ConfigError):
+        Playing(tmp_path / "text.mp4", page)
+
+
+def test_the_ring_is_made_for_the_densest_part(recording: Path, page: StreamPage, tmp_path: Path) -> None:
+    sidecar = tmp_path / "times.csv"
+    sidecar.write_text(times(*(n * 0.01 for n in range(20)), *(10 + n for n in range(10))))
+    playing = Playing(recording, page, timestamps=str(sidecar))
+    assert playing.source.fps == 25
+    playing.source.close()
+    dense = tmp_path / "dense.csv"
+    dense.write_text(times(*(n * 0.001 for n in range(FRAMES))))
+    spec = CaptureSpec(
+        "a", "file", "", "i420", None, RingPlan(S // 2), {"path": str(recording), "pace": "realtime", "loop": False,
+        "timestamps": str(dense)},
+    )  # fmt: skip
+    source = FileSource(spec, ManualClock(), lambda position: None, ManualStop(ManualClock()), page)
+    source.open()
+    assert source.fps == 60
+    source.close()
+
+
+def test_a_sidecar_is_read_to_the_nanosecond_for_its_stream_alone(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(
+        "time_s,stream,frame,more\n48033.00157345,b,0,x\n 7 ,a,1,\n-0.5,a,0,\n7.000000001999,a,2,\n8.,a,3\n"
+    )
+    assert read_sidecar(path, "a") == [-S // 2, 7 * S, 7 * S + 1, 8 * S]
+    assert read_sidecar(path, "b") == [48033 * S + 1_573_450]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "columns"),
+        ("stream,frame\na,0\n", "columns"),
+        ("stream,frame,time_s\n", "lines for stream 'a'"),
+        ("stream,frame,time_s\nb,0,1\n", "lines for stream 'a'"),
+        ("stream,frame,time_s\na,0\n", "found time_s ''"),
+        ("stream,frame,time_s\na\n", "found frame ''"),
+        ("stream,frame,time_s\na,x,1\n", "found frame 'x'"),
+        ("stream,frame,time_s\na,-1,1\n", "found frame '-1'"),
+        ("stream,frame,time_s\na,1_0,1\n", "found frame"),
+        ("stream,frame,time_s\na,99999999999,1\n", "found frame"),
+        ("stream,frame,time_s\na,0,now\n", "found time_s 'now'"),
+        ("stream,frame,time_s\na,0,nan\n", "found time_s"),
+        ("stream,frame,time_s\na,0,1e3\n", "found time_s"),
+        ("stream,frame,time_s\na,0,1.-5\n", "found time_s"),
+        ("stream,frame,time_s\na,0,1.5 5\n", "found time_s"),
+        ("stream,frame,time_s\na,0,1_0\n", "found time_s"),
+        ("stream,frame,time_s\na,0,\u0663\n", "found time_s"),
+        ("stream,frame,time_s\na,0,1\na,0,2\n", "two times"),
+        ("stream,frame,time_s\na,0,2\na,1,1\n", "must rise"),
+        ("stream,frame,time_s\na,0,1\na,1,1\n", "must rise"),
+    ],
+)
+def test_a_bad_sidecar_is_refused_with_its_name_and_what_is_wrong(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=problem) as caught:
+        read_sidecar(path, "a")
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data", [b"stream,frame,time_s\na,0,\xff\xfe\n", b"stream,frame,time_s\na,0," + b"1" * 200_000]
+)
+def test_a_sidecar_that_is_no_text_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(data)
+    with pytest.raises(ConfigError):
+        read_sidecar(path, "a")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_sidecar(tmp_path / "none.csv", "a")

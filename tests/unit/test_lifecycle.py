@@ -1,0 +1,67 @@
+"""How threads start, end and fail."""
+
+import threading
+
+import pytest
+
+from syncsvc.lifecycle import StopToken, Worker
+
+
+def test_a_stop_token_ends_a_wait() -> None:
+    token = StopToken()
+    assert not token.sleep(0)
+    assert not token.sleep(-5)
+    token.set()
+    assert token.is_set
+    assert token.sleep(3600)
+
+
+def test_a_worker_runs_until_it_is_asked_to_end() -> None:
+    ran = threading.Event()
+
+    def body(stop: StopToken) -> None:
+        ran.set()
+        stop.sleep(3600)
+
+    with Worker("one", body) as worker:
+        assert ran.wait(10)
+        assert worker.is_alive
+        assert not worker.join(0)
+    assert not worker.is_alive
+    assert worker.error is None
+
+
+def test_a_failure_is_kept_and_told_once() -> None:
+    told: list[tuple[str, BaseException]] = []
+    error = ValueError("broken")
+
+    def body(stop: StopToken) -> None:
+        raise error
+
+    worker = Worker("one", body, lambda name, what: told.append((name, what))).start()
+    assert worker.join(10)
+    assert told == [("one", error)]
+    assert worker.error is error
+
+
+def test_even_an_exit_is_kept() -> None:
+    def body(stop: StopToken) -> None:
+        raise SystemExit(3)
+
+    worker = Worker("one", body).start()
+    assert worker.stop(10)
+    assert isinstance(worker.error, SystemExit)
+
+
+def test_a_worker_that_does_not_end_in_time_is_told_of() -> None:
+    release = threading.Event()
+    worker = Worker("stubborn", lambda stop: assert_set(release.wait(10))).start()
+    assert not worker.stop(0.01)
+    release.set()
+    assert worker.join(10)
+    assert worker.error is None
+
+
+def assert_set(is_set: bool) -> None:
+    if not is_set:
+        pytest.fail("nobody released it")

@@ -1,0 +1,71 @@
+"""The values that travel: frozen, and pixels without a copy."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from syncsvc.layout import Layout
+from syncsvc.model import Counts, Frame, FrameBatch, FrameSet, Gap
+from syncsvc.testing import T0, S, frame, observation
+
+PIXELS = bytes(range(24))
+
+
+def pictured() -> Frame:
+    return frame("a", 3, T0, layout=Layout("bgr24", 4, 2), payload=PIXELS)
+
+
+def batch(missing: dict[str, Any]) -> FrameBatch:
+    return FrameBatch("g", 0, 1, T0, T0 + S, 0, missing, {}, [], {})
+
+
+@pytest.mark.parametrize("value", [observation(0, 0), pictured(), Counts(), Gap(1, 2, "lost"), batch({})])
+def test_values_are_frozen(value: Any) -> None:
+    for field in dataclasses.fields(value):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, field.name, None)
+
+
+def test_pixels_are_the_payload_read_only_and_not_copied() -> None:
+    payload = bytearray(PIXELS)
+    one = frame("a", 0, T0, layout=Layout("bgr24", 4, 2), payload=payload)
+    assert one.pixels.tolist() == list(PIXELS)
+    assert not one.pixels.flags.writeable
+    payload[0] = 99
+    assert one.pixels[0] == 99
+    assert (one.format, one.width, one.height) == ("bgr24", 4, 2)
+
+
+def test_a_frame_becomes_an_array() -> None:
+    one = pictured()
+    assert np.asarray(one).tolist() == list(PIXELS)
+    assert np.asarray(one, np.float32).dtype == np.float32
+    copy = np.array(one, copy=True)
+    copy[0] = 1
+    assert one.pixels[0] == 0
+    assert memoryview(one.__buffer__(0)).nbytes == 24
+    assert one.__dlpack_device__() == (1, 0)
+
+
+def test_the_picture_is_a_copy_in_rows_and_columns() -> None:
+    picture = pictured().to_bgr()
+    assert picture.shape == (2, 4, 3)
+    assert picture.reshape(-1).tolist() == list(PIXELS)
+    assert picture.flags.writeable
+
+
+def test_pixels_are_not_printed() -> None:
+    assert "payload" not in repr(pictured())
+
+
+def test_complete_says_that_nobody_is_missing() -> None:
+    assert batch({}).complete
+    assert not batch({"a": "stalled"}).complete
+
+
+def test_frames_and_sets_are_compared_by_identity() -> None:
+    assert pictured() != pictured()
+    assert FrameSet(0, {}, ()) != FrameSet(0, {}, ())
+    assert Counts(1, 1) == Counts(1, 1)
