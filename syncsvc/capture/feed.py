@@ -140,6 +140,8 @@ class Feed:
         what = f"{layout.width}x{layout.height} {layout.format}, " if layout else ""
         log.info("stream %s: %s%s", self._spec.name, what, arithmetic)
         while not self._link.hand_over(ring.ring_id, slots, slot_bytes, ring.fd):
+            if self._stop.is_set:
+                break
             self._link.wait_for_room(WAIT_S)
         ring.close()
         self._ring, self._ring_id = ring, ring.ring_id

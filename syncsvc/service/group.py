@@ -62,6 +62,7 @@ class Group:
         """
         self._utc, self._output, self._is_patient = utc, output, is_patient
         self._changed = threading.Condition()
+        self._leaving = threading.Lock()  # held from closing a window until its batch is handed on: order of batches
         self._first_ns = first_window * rules.window_ns
         self._buckets = {name: WindowBuckets(rules.window_ns, self._first_ns) for name in rules.streams}
         self._watermarks = {name: StreamWatermark() for name in rules.streams}
@@ -163,20 +164,21 @@ class Group:
 
         After a jump forward no window comes twice: if one that was open is still the present, the rest of it is late.
         """
-        with self._changed:
-            batches = self._close_all()
-            first = self._utc.now_utc() // self.rules.window_ns
-            if self._utc.last_jump_ns > 0:
-                first = max(first, self._aligner.window[0] // self.rules.window_ns)
-            self._aligner.restart(epoch, first)
-            for watermark in self._watermarks.values():
-                watermark.forget()
-            self._newest_ns, self._utc_epoch = 0, self._utc.epoch
-            early, self._early = self._early, []
-            late = [(frame, missed) for frame in early if (missed := self._put(frame)) is not None]
-            self._changed.notify()
-        for batch in batches:
-            self._output.emit(batch)
+        with self._leaving:
+            with self._changed:
+                batches = self._close_all()
+                first = self._utc.now_utc() // self.rules.window_ns
+                if self._utc.last_jump_ns > 0:
+                    first = max(first, self._aligner.window[0] // self.rules.window_ns)
+                self._aligner.restart(epoch, first)
+                for watermark in self._watermarks.values():
+                    watermark.forget()
+                self._newest_ns, self._utc_epoch = 0, self._utc.epoch
+                early, self._early = self._early, []
+                late = [(frame, missed) for frame in early if (missed := self._put(frame)) is not None]
+                self._changed.notify()
+            for batch in batches:
+                self._output.emit(batch)
         for frame, missed in late:
             self._output.late(frame, *missed)
 
@@ -209,18 +211,20 @@ class Group:
                     if not self._is_finishing and not self._is_due():
                         self._changed.wait(self._wait_s())
         if not stop.is_set:
-            with self._changed:
-                batches = self._close_all()
-            for batch in batches:
-                self._output.emit(batch)
+            with self._leaving:
+                with self._changed:
+                    batches = self._close_all()
+                for batch in batches:
+                    self._output.emit(batch)
 
     def close_due(self) -> bool:
         """Close the oldest window and emit its batch if it is due; false when none is."""
-        with self._changed:
-            if self._is_finishing or not self._is_due():
-                return False
-            batch = self._aligner.close(self._reason)
-        self._output.emit(batch)
+        with self._leaving:
+            with self._changed:
+                if self._is_finishing or not self._is_due():
+                    return False
+                batch = self._aligner.close(self._reason)
+            self._output.emit(batch)
         return True
 
     def _is_due(self) -> bool:
