@@ -3,7 +3,7 @@
 import struct
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import av
@@ -117,7 +117,10 @@ class Decoder:
             yield Loss("decode_error")
             return
         for frame in decoded:
-            own = self._facts.pop(frame.pts, facts) if frame.pts is not None else facts
+            if frame.pts is not None:
+                own = self._facts.pop(frame.pts, facts)
+            else:  # the decoder may have held it back while other packets came
+                own = replace(facts, is_key=bool(frame.key_frame))
             if frame.key_frame and not frame.is_corrupt:
                 self._is_damaged = False
             elif frame.is_corrupt:

@@ -26,7 +26,7 @@ from syncsvc.transport.page import Position, StreamPage
 CATCH_UP_NS = NS_PER_S // 10
 """Frames that were due this long before a restarted capture got to them are skipped: their moment is over."""
 
-
+_TIMELESS = "has no timestamps of its own; give them with `timestamps`, or remux it to mp4 or mkv"
 _FRAME = re.compile(r"[0-9]{1,7}")
 _SECONDS = re.compile(r"([+-]?)([0-9]{1,10})(?:\.([0-9]*))?")
 
@@ -39,9 +39,10 @@ def read_sidecar(path: Path, stream: str) -> list[int | None]:
     """
     times: dict[int, int] = {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
-            if not {"stream", "frame", "time_s"} <= set(rows.fieldnames or ()):
+            rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
+            if not {"stream", "frame", "time_s"} <= set(rows.fieldnames):
                 raise ConfigError(str(path), "the columns stream,frame,time_s are wanted", line=1)
             for row in rows:
                 if row["stream"] == stream:
@@ -139,6 +140,7 @@ class FileSource:
         """Frames at their due times (``realtime``), or at once.
 
         Raises:
+            ConfigError: its frames have no times, and no sidecar gives them.
             SourceEnded: after the last frame.
             SourceUnavailable: the file broke.
         """
@@ -194,7 +196,9 @@ class FileSource:
             else:
                 pts_ns = self._decoder.pts_ns(frame)
                 if pts_ns is None:
-                    yield Loss("decode_error")
+                    if first_ns is None and self._decoder.stream.start_time is None:
+                        raise ConfigError(self._path, _TIMELESS)
+                    yield Loss("no_timestamp")
                     continue
                 first_ns = pts_ns if first_ns is None else first_ns
                 media_ns = pts_ns - first_ns

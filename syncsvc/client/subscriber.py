@@ -13,7 +13,7 @@ from syncsvc.client.sequence import Inbox, Stats
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import SubscriberClosed, SubscriptionEnded, UsageError
 from syncsvc.model import FrameBatch, Gap
-from syncsvc.wire import STATUS_TOPIC
+from syncsvc.wire import BATCH_PREFIX, STATUS_TOPIC
 
 Item = TypeVar("Item", bound=FrameBatch | Gap)
 Mode = Literal["live", "lossless", "local"]
@@ -32,6 +32,7 @@ _OPTIONS = {
     zmq.RECONNECT_IVL: 20,  # first pause; it doubles
     zmq.RECONNECT_IVL_MAX: 1000,
 }
+_ALL_GROUPS_MARK = 16
 _MESSAGES_PER_POLL = 64  # a flood of garbage must not keep a caller from its timeout
 
 
@@ -151,6 +152,8 @@ def _connect(context: "zmq.Context[Any]", endpoint: str, topic: bytes) -> Any:
         socket = context.socket(zmq.SUB)
         for option, value in _OPTIONS.items():
             socket.setsockopt(option, value)
+        if topic == BATCH_PREFIX:  # every group: their windows close at the same instant
+            socket.setsockopt(zmq.RCVHWM, _ALL_GROUPS_MARK)
         socket.setsockopt(zmq.SUBSCRIBE, topic)
         socket.connect(endpoint)
     except zmq.ZMQError as error:

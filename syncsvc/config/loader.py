@@ -61,8 +61,10 @@ def loads(
         ConfigError: it is refused; one line, without any password.
     """
     secrets: set[str] = set()
+    names: set[str] = set()
     try:
-        return _build(parse(text, source_name, expander(environ, secrets)), Path(base_dir), secrets, files)
+        document = parse(text, source_name, expander(environ, secrets, names))
+        return _build(document, Path(base_dir), secrets, files).with_variables(names)
     except ConfigError as error:
         raise _masked(error, secrets) from None  # the cause may quote the file
 

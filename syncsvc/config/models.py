@@ -4,9 +4,9 @@ The JSON Schema, the messages and ``configs/reference.yaml`` all follow from the
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -261,6 +261,7 @@ class Config(Model):
     publish: Publish = Publish()
     http: Http | None = Http()
     """Null switches it off."""
+    _variables: frozenset[str] = frozenset()
 
     @model_validator(mode="before")
     @classmethod
@@ -306,6 +307,17 @@ class Config(Model):
     def secrets(self) -> frozenset[str]:
         """Every password in the streams' URLs, for the redaction of logs."""
         return frozenset().union(*(secrets_in(stream.url) for stream in self.streams.values()))
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """The names of the environment's variables that the file mentions: children need none of them."""
+        return self._variables
+
+    def with_variables(self, names: Iterable[str]) -> Self:
+        """The same configuration, of a file that mentions these variables."""
+        copy = self.model_copy()
+        copy._variables = frozenset(names)
+        return copy
 
 
 def _some(names: tuple[str, ...]) -> str:

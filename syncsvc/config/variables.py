@@ -10,7 +10,7 @@ _ALLOWED: Final = "${NAME} or ${NAME:-default}"
 _SECRET_NAME: Final = re.compile(r"pass|pwd|secret|token|key|auth|credential", re.IGNORECASE)
 
 
-def expander(environ: Mapping[str, str], secrets: set[str]) -> Callable[[str], str]:
+def expander(environ: Mapping[str, str], secrets: set[str], names: set[str]) -> Callable[[str], str]:
     """A function that replaces the variables of one scalar.
 
     It raises ``ValueError`` for a variable that is unset without a default or not closed; the message never shows the
@@ -19,6 +19,7 @@ def expander(environ: Mapping[str, str], secrets: set[str]) -> Callable[[str], s
     Args:
         environ: where values come from.
         secrets: gets the value of every variable that is called like a secret.
+        names: gets the name of every variable, set or not.
     """
 
     def value_of(match: re.Match[str]) -> str:
@@ -28,6 +29,7 @@ def expander(environ: Mapping[str, str], secrets: set[str]) -> Callable[[str], s
             raise ValueError(f"found a variable that is not closed, or one inside another; allowed: {_ALLOWED}")
         if not _NAME.fullmatch(name):
             raise ValueError(f"found a variable's name with other characters; allowed: {_ALLOWED}")
+        names.add(name)
         value = environ.get(name)
         if value is None and not has_default:
             remedy = f"set it, or give a default: ${{{name}:-default}}"

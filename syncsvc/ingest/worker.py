@@ -3,6 +3,7 @@
 import logging
 import os
 import queue
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from syncsvc.errors import LinkClosed, TransportError
 from syncsvc.ingest.watermark import StreamState
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame
-from syncsvc.timing.ladder import Stamp, StreamClock
+from syncsvc.timing.ladder import Rung, Stamp, StreamClock
 from syncsvc.transport.link import DropMessage, EndMessage, FrameMessage, LinkReader, Message, RingMessage
 from syncsvc.transport.payload import Payload
 from syncsvc.transport.ring import RingReader
@@ -75,11 +76,21 @@ class _Gone:
 
 
 @dataclass(frozen=True, slots=True)
+class Tuning:
+    """What a configuration says of a stream's clock; times in nanoseconds."""
+
+    make_rungs: Callable[[], list[Rung]]
+    hold_ns: int
+    edge_ns: int
+    stall_after_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Rewiring:
     sinks: Sequence[FrameSink]
     on_join: Callable[[str, int], None]
-    hold_ns: int
-    edge_ns: int
+    tuning: Tuning | None
+    is_taken: threading.Event
 
 
 class StreamIngest:
@@ -149,17 +160,21 @@ class StreamIngest:
         self._commands.put(_Gone(next_seq))
 
     def rewire(
-        self, sinks: Sequence[FrameSink], on_join: Callable[[str, int], None], hold_ns: int, edge_ns: int
-    ) -> None:
+        self, sinks: Sequence[FrameSink], on_join: Callable[[str, int], None], tuning: Tuning | None = None
+    ) -> threading.Event:
         """Belong to these groups from the next frame on. From any thread.
 
         Args:
             sinks: the groups.
             on_join: called by the stream's thread with its name and the next frame's number when it takes effect.
-            hold_ns: how long frames are held for a better stamp.
-            edge_ns: windows on whose edges the clock may change.
+            tuning: what else changes; the ladder with the next capture.
+
+        Returns:
+            Set when it has taken effect.
         """
-        self._rewirings.append(_Rewiring(sinks, on_join, hold_ns, edge_ns))
+        rewiring = _Rewiring(sinks, on_join, tuning, threading.Event())
+        self._rewirings.append(rewiring)
+        return rewiring.is_taken
 
     def run(self, stop: StopToken) -> None:
         """Read until the stop; what was written to a pipe before its end is always read."""
@@ -174,11 +189,14 @@ class StreamIngest:
     def _take_rewiring(self) -> None:
         while self._rewirings:
             rewiring = self._rewirings.popleft()
-            self.sinks = rewiring.sinks
-            self._stream_clock.hold_ns, self._stream_clock.edge_ns = rewiring.hold_ns, rewiring.edge_ns
+            self.sinks, tuning = rewiring.sinks, rewiring.tuning
+            if tuning is not None:
+                self._stall_after_ns = tuning.stall_after_ns
+                self._stream_clock.tune(tuning.make_rungs, tuning.hold_ns, tuning.edge_ns)
             rewiring.on_join(self.name, self._next_seq or 0)
             for sink in self.sinks:
                 sink.set_state(self.name, self.stats.state)
+            rewiring.is_taken.set()
 
     def _next_command(self) -> None:
         try:

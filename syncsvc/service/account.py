@@ -44,12 +44,18 @@ class Accounts:
         self._lock = threading.Lock()
 
     def add_page(self, group: str, page: GroupPage) -> None:
-        """The daemon's page for a group, the same across receivers."""
-        self._pages[group] = page
+        """The daemon's page for a group, the same across receivers and however often it is handed over."""
+        if group in self._pages:
+            page.close()
+        else:
+            self._pages[group] = page
 
     def plan(self, plan: GroupPlan) -> None:
-        """A group begins, or changes."""
+        """A group begins, or changes; streams that left it begin anew if they return."""
         with self._lock:
+            self._seen -= {
+                (stream, group) for stream, group in self._seen if group == plan.name and stream not in plan.streams
+            }
             if plan.name in self._groups:
                 self._groups[plan.name].plan = plan
             else:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import syncsvc
@@ -14,16 +15,26 @@ _STREAM_BIG_COPIES = "glibc.cpu.x86_non_temporal_threshold=0x40000"
 0.22 ms instead of 0.35 ms per 1080p frame. glibc's own threshold is most of the last-level cache, which on big servers
 no frame ever reaches. Other C libraries and processors ignore it."""
 
+_NEEDED = frozenset({"PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "GLIBC_TUNABLES"})
+"""What an interpreter needs to start as ours did, with every name that begins with PYTHON."""
+
 
 class Child:
     """A process of ours, started by exec of a fresh interpreter (spawn), with one channel to it and nothing else."""
 
-    def __init__(self, module: str, name: str) -> None:
-        """Start ``python -m MODULE CHANNEL_FD PARENT_PID NAME``; from the main thread (see ``die_with_parent``)."""
+    def __init__(self, module: str, name: str, *, without: Collection[str] = ()) -> None:
+        """Start ``python -m MODULE CHANNEL_FD PARENT_PID NAME``; from the main thread (see ``die_with_parent``).
+
+        Args:
+            module: what runs.
+            name: what messages call it.
+            without: variables of our environment that it does not inherit, since they may hold passwords; those that
+                an interpreter needs to start are passed on nevertheless.
+        """
         self.name = name
         self.channel, theirs = Channel.pair()
         root = str(Path(syncsvc.__file__).parents[1])
-        environment = dict(os.environ)
+        environment = _environment(without)
         environment.setdefault("GLIBC_TUNABLES", _STREAM_BIG_COPIES)
         if "site-packages" not in root:  # run from a source tree: the child must find it as we did
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH"))))
@@ -62,3 +73,8 @@ class Child:
             os.close(self.pidfd)
             self.pidfd = -1
         return code
+
+
+def _environment(without: Collection[str]) -> dict[str, str]:
+    hidden = {name for name in without if name not in _NEEDED and not name.startswith("PYTHON")}
+    return {name: value for name, value in os.environ.items() if name not in hidden}

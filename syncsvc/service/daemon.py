@@ -26,6 +26,7 @@ from syncsvc.service.reception import SupervisedReceiver
 from syncsvc.service.signals import SignalPipe
 from syncsvc.service.start import decide_starts
 from syncsvc.service.stream import SupervisedStream
+from syncsvc.transport.page import StreamPage
 
 TICK_S = 0.1
 STOP_GRACE_S = 1.5
@@ -55,6 +56,8 @@ class Daemon:
         self._selector = selectors.DefaultSelector()
         self._streams: dict[str, SupervisedStream] = {}
         self._leaving: list[SupervisedStream] = []
+        self._stream_pages: dict[str, StreamPage] = {}
+        self._untried: set[str] = set(self._config.streams)
         self._pages = GroupPages()
         self._receiver = SupervisedReceiver(clock, self._random)
         self._is_subscribed = self._has_announced = False
@@ -132,6 +135,8 @@ class Daemon:
         self._go_on_ending(now_ns)
 
     def _spawn(self, stream: SupervisedStream) -> None:
+        if any(old.spec.name == stream.spec.name for old in self._leaving):
+            return  # one page, one writer: it waits for the capture that leaves
         try:
             assert self._receiver.child is not None
             stream.spawn(self._receiver.child.channel)
@@ -156,16 +161,18 @@ class Daemon:
         stream.ended(
             code if code is not None else 0, again=self._stopping_since_ns is None and stream not in self._leaving
         )
-        self._receiver.tell({"type": "gone", "stream": stream.spec.name, "next_seq": stream.page.next_seq})
         if stream in self._leaving:
             self._leaving.remove(stream)
-            stream.page.close()
-        elif stream.refusal is not None and self._stopping_since_ns is None:
+            return
+        self._receiver.tell({"type": "gone", "stream": stream.spec.name, "next_seq": stream.page.next_seq})
+        if stream.refusal is None:
+            self._untried.discard(stream.spec.name)
+        elif self._stopping_since_ns is None:
             self._refused(stream)
 
     def _refused(self, stream: SupervisedStream) -> None:
         """A stream that never ran is a mistake in the configuration; one that did may be served again later."""
-        if stream.restarts == 0 and stream.page.next_seq == 0:
+        if stream.spec.name in self._untried and stream.page.next_seq == 0:
             self._refusal, self._exit = (
                 ConfigError(str(self._path), stream.refusal or "", key=f"streams.{stream.spec.name}"),
                 78,
@@ -322,21 +329,22 @@ class Daemon:
             notify("READY=1")
             return
         logs.configure("daemon", config.secrets)
-        self._config = config
+        before, self._config = self._config.streams, config
+        self._untried.clear()  # from now on a stream that is refused is tried again, for the others' sake
         for name in [name for name in self._streams if name not in config.streams]:
             stream = self._streams.pop(name)
             self._leaving.append(stream)
             stream.stop()
         for name in config.groups:
-            if not self._pages.has(name):
-                self._receiver.tell({"type": "page", "group": name}, (self._pages.fd(name),))
+            self._receiver.tell({"type": "page", "group": name}, (self._pages.fd(name),))
         self._receiver.tell({"type": "reload", "plan": self._plan()})
         for name in config.streams:
             if name not in self._streams:
                 self._streams[name] = self._new_stream(name)
             else:
                 spec = capture_spec(name, config.streams[name], config)
-                self._streams[name].respecify(spec, tuple(config.secrets))
+                is_other = config.streams[name] != before.get(name)
+                self._streams[name].respecify(spec, tuple(config.secrets), is_other=is_other)
         log.info("reloaded: %d streams, %d groups", len(config.streams), len(config.groups))
         notify("READY=1")
 
@@ -344,9 +352,16 @@ class Daemon:
         for key in ("publish", "http"):
             if getattr(config, key) != getattr(self._config, key):
                 raise ConfigError(str(self._path), "cannot change while the service runs; restart it", key=key)
+        for name, group in config.groups.items():
+            if name in self._config.groups and group.window_ms != self._config.groups[name].window_ms:
+                problem = "cannot change while the service runs; restart it, or give the group another name"
+                raise ConfigError(str(self._path), problem, key=f"groups.{name}.window_ms")
         if is_patient(config) != is_patient(self._config):
             raise ConfigError(str(self._path), "pace cannot change while the service runs; restart it", key="streams")
 
     def _new_stream(self, name: str) -> SupervisedStream:
         spec = capture_spec(name, self._config.streams[name], self._config)
-        return SupervisedStream(spec, tuple(self._config.secrets), self._clock, self._random)
+        if name not in self._stream_pages:  # kept for good: numbers go on when a stream leaves and returns
+            self._stream_pages[name] = StreamPage.create(name)
+        page = self._stream_pages[name]
+        return SupervisedStream(spec, page, tuple(self._config.secrets), self._clock, self._random)

@@ -68,7 +68,7 @@ class Group:
         self._watermarks = {name: StreamWatermark() for name in rules.streams}
         self._aligner = Aligner(rules, self._buckets, epoch, first_window)
         self._aligner.seq = first_seq
-        self._is_draining = self._is_finishing = False
+        self._is_draining = self._is_finishing = self._is_over = False
         self._newest_ns = 0
         self._layouts: dict[str, Layout] = {}
         self._utc_epoch = utc.epoch
@@ -90,7 +90,7 @@ class Group:
         """Queue a frame; one whose window is closed is late."""
         late = None
         with self._changed:
-            if frame.stream not in self._buckets:
+            if frame.stream not in self._buckets or self._is_over:
                 frame.payload.release()
                 return
             if self._is_jumping:
@@ -213,7 +213,7 @@ class Group:
         if not stop.is_set:
             with self._leaving:
                 with self._changed:
-                    batches = self._close_all()
+                    batches, self._is_over = self._close_all(), True
                 for batch in batches:
                     self._output.emit(batch)
 

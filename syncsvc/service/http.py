@@ -1,18 +1,22 @@
 """Health, metrics and status over HTTP on loopback, from the standard library; answers only names that are ours.
 
-A foreign ``Host`` is refused (DNS rebinding), headers must come within two seconds, connections are few, nothing
-is changed by a request.
+A foreign ``Host`` is refused (DNS rebinding), nothing is changed by a request. Request line and headers must be there
+two seconds after the connection, however they drip; connections are few, and the one that has kept us waiting longest
+makes room for the next, so that a health check, which speaks at once, always gets through.
 """
 
 import errno
+import io
 import json
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from typing import Any
 
+from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import BindError
 from syncsvc.observe.metrics import exposition
 
@@ -34,39 +38,98 @@ def readiness(status: dict[str, Any]) -> str | None:
     return None
 
 
+class _Connections:
+    """Who is connected, at most MAX_CONNECTIONS: those that have yet to say what they want, and those we answer."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._silent: dict[socket.socket, None] = {}  # the order is that of their coming
+        self._answered: set[socket.socket] = set()
+
+    def admit(self, connection: socket.socket) -> bool:
+        """Let one in, at the cost of the one that has been silent longest; false when all are being answered."""
+        with self._lock:
+            if len(self._silent) + len(self._answered) >= MAX_CONNECTIONS:
+                longest = next(iter(self._silent), None)
+                if longest is None:
+                    return False
+                del self._silent[longest]
+                with suppress(OSError):  # it went by itself
+                    longest.shutdown(socket.SHUT_RDWR)  # ends its thread's reading; the thread closes it
+            self._silent[connection] = None
+            return True
+
+    def has_spoken(self, connection: socket.socket) -> None:
+        """Its request is there: it stays until it is answered."""
+        with self._lock:
+            if connection in self._silent:
+                del self._silent[connection]
+                self._answered.add(connection)
+
+    def leave(self, connection: socket.socket) -> None:
+        """It is about to be closed."""
+        with self._lock:
+            self._silent.pop(connection, None)
+            self._answered.discard(connection)
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
+    request_queue_size = 128  # of five, a burst would fill all, and a health check would wait a second for its next SYN
     status: Status
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int], request_timeout_s: float) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self._room = threading.BoundedSemaphore(MAX_CONNECTIONS)
+        self.request_timeout_s = request_timeout_s
+        self.connections = _Connections()
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._room.acquire(blocking=False):
+        if self.connections.admit(request):
+            super().process_request(request, client_address)
+        else:
             self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._room.release()
+    def shutdown_request(self, request: Any) -> None:
+        self.connections.leave(request)
+        super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A peer that goes away in the middle is no news."""
 
 
+class _PunctualReader(io.RawIOBase):
+    """Reads from a connection until a deadline, which no dripping moves."""
+
+    def __init__(self, connection: socket.socket, timeout_s: float) -> None:
+        self._connection = connection
+        self._deadline_ns = SYSTEM_CLOCK.monotonic_ns() + int(timeout_s * NS_PER_S)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left_ns = self._deadline_ns - SYSTEM_CLOCK.monotonic_ns()
+        if left_ns <= 0:
+            raise TimeoutError("the request did not come in time")
+        self._connection.settimeout(left_ns / NS_PER_S)
+        return self._connection.recv_into(buffer)
+
+
 class _Handler(BaseHTTPRequestHandler):
-    timeout = REQUEST_TIMEOUT_S
     server: _Server
     server_version = "syncsvc"
     sys_version = ""
 
+    def setup(self) -> None:
+        super().setup()
+        self.rfile.close()
+        self.rfile = io.BufferedReader(_PunctualReader(self.connection, self.server.request_timeout_s))
+
     def do_GET(self) -> None:  # the name is the standard library's
+        self.server.connections.has_spoken(self.connection)
+        self.connection.settimeout(self.server.request_timeout_s)  # for the answer, as a whole
         if not _is_loopback_name(self.headers.get("Host", "")):
             self._answer(421, "text/plain", b"this service answers on loopback names only\n")
             return
@@ -105,19 +168,20 @@ class _Handler(BaseHTTPRequestHandler):
 class HttpServer:
     """The server and its thread."""
 
-    def __init__(self, bind: str, status: Status) -> None:
+    def __init__(self, bind: str, status: Status, *, request_timeout_s: float = REQUEST_TIMEOUT_S) -> None:
         """Bind.
 
         Args:
             bind: ``HOST:PORT``; port 0 takes a free one.
             status: gives what ``/api/status`` shows.
+            request_timeout_s: how long after the connection the whole request must be there.
 
         Raises:
             BindError: the address is in use, or not to be had.
         """
         host, _, port = bind.rpartition(":")
         try:
-            self._server = _Server((host.strip("[]"), int(port)))
+            self._server = _Server((host.strip("[]"), int(port)), request_timeout_s)
         except OSError as error:
             what = "is already in use" if error.errno == errno.EADDRINUSE else error.strerror
             raise BindError(f"http.bind {bind}", what or str(error)) from error

@@ -13,10 +13,6 @@ class GroupPages:
         self._pages: dict[str, GroupPage] = {}
         self._places: dict[str, dict[str, int]] = {}
 
-    def has(self, group: str) -> bool:
-        """Whether the group has its page already."""
-        return group in self._pages
-
     def fd(self, group: str) -> int:
         """Descriptor of the group's page, made on first use."""
         if group not in self._pages:

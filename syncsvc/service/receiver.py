@@ -8,15 +8,16 @@ import os
 import signal
 import socket
 import sys
+import threading
 from typing import Any
 
 import msgspec
 
-from syncsvc.clock import SYSTEM_CLOCK
+from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import BindError, LinkClosed
-from syncsvc.ingest.worker import StreamIngest
-from syncsvc.lifecycle import StopToken, Worker, die_with_parent
-from syncsvc.model import Frame, FrameBatch
+from syncsvc.ingest.worker import StreamIngest, Tuning
+from syncsvc.lifecycle import Worker, die_with_parent
+from syncsvc.model import Frame
 from syncsvc.observe import logs
 from syncsvc.publish.control import Control
 from syncsvc.publish.live import LateFrame, Publisher
@@ -36,6 +37,10 @@ EX_CONFIG = 78
 TICK_S = 0.1
 REPORT_TICKS = 5
 DRAIN_S = 4.0
+PATIENT_S = 7 * 24 * 3600.0
+"""Recordings played ``asap`` end when their subscribers have taken everything, however long that is."""
+REWIRE_S = 1.0
+STUCK_NS = 5 * NS_PER_S
 
 log = logging.getLogger(__name__)
 
@@ -61,14 +66,17 @@ class Receiver:
         self._groups: dict[str, tuple[Group, Worker]] = {}
         self._streams: dict[str, tuple[StreamIngest, Worker]] = {}
         self._topics: dict[str, tuple[bytes, ...]] = {}
+        self._gone: list[Worker] = []
+        self._next_seq: dict[str, int] = {}
         self._publishing: Worker | None = None
         self._failure: str | None = None
         self._ready_ns = 0
+        self._has_begun = False
 
     def run(self) -> int:
         """Serve until told to finish; the return value is the exit code."""
         try:
-            self._endpoints = self._publisher.bind(self._plan.live, self._plan.control)
+            self._endpoints = self._publisher.bind(self._plan.live, self._plan.control, len(self._plan.groups))
         except BindError as error:
             self._channel.send({"type": "refused", "problem": str(error)})
             return EX_CONFIG
@@ -86,6 +94,8 @@ class Receiver:
                 has_told = True
                 self._channel.send({"type": "subscribed"})
             ticks += 1
+            if not self._plan.is_patient and self._publisher.turn_age_ns > STUCK_NS:
+                self._failure = "the publisher is stuck"
             if ticks % REPORT_TICKS == 0:
                 self._channel.send({"type": "report", "report": self._status()})
         log.error("gives up: %s", self._failure)
@@ -104,6 +114,7 @@ class Receiver:
             case "begin":
                 self._ready_ns = message["ready_ns"]
                 self._rebuild(self._plan)
+                self._has_begun = True
             case "reload":
                 self._rebuild(msgspec.convert(message["plan"], ReceiverPlan))
             case "attach":
@@ -117,6 +128,7 @@ class Receiver:
                 if message["stream"] in self._streams:
                     self._streams[message["stream"]][0].detach(message["next_seq"])
             case "draining":
+                self._publisher.drain()
                 for group, _ in self._groups.values():
                     group.drain()
             case "finish":
@@ -126,106 +138,109 @@ class Receiver:
 
     def _finish(self, how: str) -> None:
         """Read every pipe to its end, emit what is open, send it, say goodbye."""
-        for _, worker in self._streams.values():
+        for worker in (reading := [*self._gone, *(worker for _, worker in self._streams.values())]):
             worker.stop_token.set()
-        for ingest, worker in self._streams.values():
+        for worker in reading:
             if not worker.join(DRAIN_S):
-                log.warning("stream %s was not read to its end", ingest.name)
+                log.warning("%s did not come to the end of its pipe", worker.name)
         for group, _ in self._groups.values():
             group.flush()
         for _, worker in self._groups.values():
-            worker.join(3600.0 if self._plan.is_patient and how == "ended" else DRAIN_S)
+            worker.join(PATIENT_S if self._plan.is_patient and how == "ended" else DRAIN_S)
         assert self._publishing is not None
-        self._publishing.stop()
-        self._publisher.finish("ended" if how == "ended" else "draining")
+        self._publisher.end("ended" if how == "ended" else "draining")
+        self._publishing.join(PATIENT_S if self._plan.is_patient and how == "ended" else 2 * DRAIN_S)
         self._channel.send({"type": "report", "report": self._status()})
         self._channel.send({"type": "done"})
 
     def _rebuild(self, plan: ReceiverPlan) -> None:
-        """Make groups and streams what the plan says; those that did not change go on untouched."""
-        old = self._plan if self._groups else None
-        self._plan = plan
-        for name in [name for name in self._groups if name not in plan.groups]:
-            group, worker = self._groups.pop(name)
-            group.flush()
-            worker.join(DRAIN_S)
+        """Make groups and streams what the plan says; those that did not change go on untouched.
+
+        Streams leave a group before it is flushed, so that no frame goes into one that is closed.
+        """
+        old, self._plan = (self._plan.groups if self._groups else {}), plan
+        leaving = [self._groups.pop(name) for name in tuple(self._groups) if name not in plan.groups]
         for name, group_plan in plan.groups.items():
             self._accounts.plan(group_plan)
-            before = old.groups.get(name) if old else None
-            if name not in self._groups or before is None or before.window_ns != group_plan.window_ns:
+            if name not in self._groups:
                 self._open_group(group_plan)
-            elif before != group_plan:
+            elif old.get(name) != group_plan:
                 self._groups[name][0].reconfigure(group_plan.rules)
+        rewired = []
         for name in [name for name in self._streams if name not in plan.streams]:
-            self._streams.pop(name)[1].stop_token.set()
+            ingest, worker = self._streams.pop(name)
+            rewired.append(ingest.rewire((), lambda *_: None))
+            worker.stop_token.set()
+            self._gone.append(worker)
         for name, stream_plan in plan.streams.items():
             self._topics[name] = tuple(batch_topic(group) for group in self._groups_of(name))
-            before_stream = old.streams.get(name) if old else None
-            if name in self._streams and before_stream is not None and not _is_other(before_stream, stream_plan):
-                self._rewire(self._streams[name][0], stream_plan)
-                continue
-            if name in self._streams:
-                self._streams.pop(name)[1].stop_token.set()
-            ingest = self._open_stream(stream_plan)
-            self._streams[name] = ingest, Worker(f"ingest-{name}", ingest.run, self._on_failure).start()
+            if name not in self._streams:
+                ingest = self._make_ingest(stream_plan)
+                self._streams[name] = ingest, Worker(f"ingest-{name}", ingest.run, self._on_failure).start()
+            rewired.append(self._wire(self._streams[name][0], stream_plan))
+        for is_taken in rewired:
+            is_taken.wait(REWIRE_S)
+        for group, worker in leaving:
+            group.flush()
+            worker.join(DRAIN_S)
+            self._next_seq[group.rules.name] = group.seq
 
     def _groups_of(self, stream: str) -> list[str]:
         return [name for name, group in self._plan.groups.items() if stream in group.streams]
 
     def _open_group(self, plan: GroupPlan) -> None:
-        first_seq = 0
-        if plan.name in self._groups:  # its windows changed: what is open leaves as it is, the numbers go on
-            group, worker = self._groups.pop(plan.name)
-            group.flush()
-            worker.join(DRAIN_S)
-            first_seq = group.seq
-        ready_ns = self._ready_ns if not first_seq else self._utc.now_utc()
-        emitted_end_ns = self._accounts.emitted_end_ns(plan.name)
+        is_first = plan.name not in self._next_seq and not self._has_begun
+        ready_ns = self._ready_ns if is_first else self._utc.now_utc()
+        emitted_end_ns = self._accounts.emitted_end_ns(plan.name) if is_first else 0
         number = first_window(ready_ns, emitted_end_ns, plan.window_ns, self._utc.now_utc())
-        stop = StopToken()
+        if not is_first:  # a group that returns never opens a window that it has emitted
+            number = max(number, -(-self._accounts.emitted_end_ns(plan.name) // plan.window_ns))
         output = GroupOutput(
-            emit=lambda batch: self._emit(batch, stop),
-            late=lambda frame, seq, window: self._late(plan.name, frame, seq, window),
+            emit=self._publisher.put,
+            late=lambda frame, seq, window: self._late(plan, frame, seq, window),
         )
         group = Group(
-            plan.rules, self._utc, output,
-            epoch=self._epoch, first_window=number, first_seq=first_seq, is_patient=self._plan.is_patient,
-        )  # fmt: skip
+            plan.rules,
+            self._utc,
+            output,
+            epoch=self._epoch,
+            first_window=number,
+            first_seq=self._next_seq.get(plan.name, 0),
+            is_patient=self._plan.is_patient,
+        )
         worker = Worker(f"align-{plan.name}", group.run, self._on_failure)
         self._groups[plan.name] = group, worker.start()
 
-    def _emit(self, batch: FrameBatch, stop: StopToken) -> None:
-        self._publisher.put(batch, stop)
-
-    def _late(self, name: str, frame: Frame, seq: int, window: tuple[int, int]) -> None:
-        if self._plan.groups[name].sends_late:
-            self._publisher.put(LateFrame(name, frame, seq, self._epoch, window), StopToken())
+    def _late(self, plan: GroupPlan, frame: Frame, seq: int, window: tuple[int, int]) -> None:
+        if plan.sends_late:
+            self._publisher.put(LateFrame(plan.name, frame, seq, self._epoch, window))
         else:
             frame.payload.release()
 
-    def _open_stream(self, plan: StreamPlan) -> StreamIngest:
-        stream_clock = StreamClock(
-            lambda: rungs_for(plan.clock, plan.kind, plan.latency_ns, self._utc.to_utc),
-            hold_ns=plan.hold_ns,
-            edge_ns=plan.edge_ns,
-            to_utc=self._utc.to_utc,
-        )
-        ingest = StreamIngest(
+    def _make_ingest(self, plan: StreamPlan) -> StreamIngest:
+        tuning = self._tuning(plan)
+        return StreamIngest(
             plan.name,
-            stream_clock,
+            StreamClock(tuning.make_rungs, hold_ns=plan.hold_ns, edge_ns=plan.edge_ns, to_utc=self._utc.to_utc),
             self._clock,
             self._utc.to_utc,
             stall_after_ns=plan.stall_after_ns,
             is_patient=self._plan.is_patient,
             take_pixels=self._take_pixels,
         )
-        self._rewire(ingest, plan)
-        return ingest
 
-    def _rewire(self, ingest: StreamIngest, plan: StreamPlan) -> None:
+    def _tuning(self, plan: StreamPlan) -> Tuning:
+        return Tuning(
+            lambda: rungs_for(plan.clock, plan.kind, plan.latency_ns, self._utc.to_utc),
+            plan.hold_ns,
+            plan.edge_ns,
+            plan.stall_after_ns,
+        )
+
+    def _wire(self, ingest: StreamIngest, plan: StreamPlan) -> threading.Event:
         names = self._groups_of(plan.name)
         sinks = [self._groups[name][0] for name in names]
-        ingest.rewire(sinks, lambda stream, seq: self._accounts.joined(stream, seq, names), plan.hold_ns, plan.edge_ns)
+        return ingest.rewire(sinks, lambda stream, seq: self._accounts.joined(stream, seq, names), self._tuning(plan))
 
     def _take_pixels(self, stream: str, payload: Payload) -> None:
         """Copy a frame out of its slot as it comes, where somebody will want it.
@@ -262,11 +277,6 @@ class Receiver:
             "streams": {name: ingest.describe() for name, (ingest, _) in tuple(self._streams.items())},
             "groups": self._accounts.describe(),
         }
-
-
-def _is_other(before: StreamPlan, after: StreamPlan) -> bool:
-    """Whether a stream's own clock settings changed, and not only the groups around it."""
-    return msgspec.structs.replace(before, hold_ns=0, edge_ns=0) != msgspec.structs.replace(after, hold_ns=0, edge_ns=0)
 
 
 def main(arguments: list[str]) -> int:

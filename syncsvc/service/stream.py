@@ -27,13 +27,14 @@ log = logging.getLogger(__name__)
 class SupervisedStream:
     """The daemon's side of one stream, across all captures that serve it."""
 
-    def __init__(self, spec: CaptureSpec, secrets: tuple[str, ...], clock: Clock, random: Random) -> None:
-        self.spec, self._secrets, self._clock = spec, secrets, clock
-        self.page = StreamPage.create(spec.name)
+    def __init__(
+        self, spec: CaptureSpec, page: StreamPage, secrets: tuple[str, ...], clock: Clock, random: Random
+    ) -> None:
+        self.spec, self.page, self._secrets, self._clock = spec, page, secrets, clock
         self.child: Child | None = None
         self.start: Start | None = None
         self.origin_ns: int | None = None
-        self.is_ready = self.is_ended = self._is_excused = False
+        self.is_ready = self.is_ended = self._is_excused = self._is_rewound = self._is_killed = False
         self.restarts = 0
         self.problem = ""
         self.refusal: str | None = None
@@ -57,7 +58,10 @@ class SupervisedStream:
         Raises:
             LinkClosed: the receiver is gone.
         """
-        self._due_ns, self.is_ready = None, False
+        self._due_ns, self.is_ready, self._is_killed = None, False, False
+        if self._is_rewound:  # another recording, or played otherwise: from its beginning, at a start of its own
+            self.page.media_ns = self.page.pass_begun_ns = 0
+            self.start, self._is_rewound = None, False
         now_ns = self._clock.monotonic_ns()
         self._spawned_ns, self._spawned_seq = now_ns, self.page.next_seq
         self.page.at(Position.STARTING, now_ns)
@@ -121,13 +125,13 @@ class SupervisedStream:
 
     def watch(self) -> None:
         """Kill the capture when its pulse has stopped."""
-        if self.child is None:
+        if self.child is None or self._is_killed:
             return
         position, since_ns = self.page.position
         why = verdict(position, since_ns, self.page.beat_mono_ns, self._clock.monotonic_ns())
         if why is not None:
             log.error("stream %s: its capture is killed: %s", self.spec.name, why)
-            self.problem = why
+            self.problem, self._is_killed = why, True
             self.child.kill()
 
     def ended(self, code: int, *, again: bool) -> None:
@@ -159,10 +163,11 @@ class SupervisedStream:
         elif not self.is_ended:
             self._due_ns = self._clock.monotonic_ns()
 
-    def respecify(self, spec: CaptureSpec, secrets: tuple[str, ...]) -> None:
+    def respecify(self, spec: CaptureSpec, secrets: tuple[str, ...], *, is_other: bool) -> None:
         """The configuration was read again: a stream that changed is captured anew, one that did not loses nothing."""
         before, self.spec, self._secrets = self.spec, spec, secrets
-        if msgspec.structs.replace(before, ring=spec.ring) != spec:
+        if is_other:
+            self._is_rewound = self._is_rewound or before.options != spec.options
             self.is_ended, self.refusal = False, None
             self._is_excused = self.child is not None
             if self.child is not None:

@@ -167,6 +167,10 @@ class StreamClock:
         self._edge: int | None = None
         self._utc_less_mono_ns: int | None = None
 
+    def tune(self, make_rungs: Callable[[], list[Rung]], hold_ns: int, edge_ns: int) -> None:
+        """Other settings: the ladder from the next session on, the rest at once."""
+        self._make_rungs, self.hold_ns, self.edge_ns = make_rungs, hold_ns, edge_ns
+
     @property
     def clock(self) -> ClockClass | None:
         """The rung in use; None while frames are held for a better one."""

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 
 from tests.e2e.harness import Service, wait_for
@@ -51,6 +53,21 @@ def test_a_recording_that_does_not_exist_is_named(tmp_path: Path) -> None:
     (line,) = result.stderr.splitlines()
     assert "absent.mp4" in line
     assert "Traceback" not in result.stderr
+
+
+def test_a_recording_without_times_of_its_own_is_named_with_the_remedy(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.h264"), "w", format="h264") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 16 * number, np.uint8), "yuv420p")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    result = run(tmp_path, {"streams": {"a": {"url": "file:a.h264"}}, "publish": FREE, "http": None})
+    assert result.returncode == 78
+    (line,) = [line for line in result.stderr.splitlines() if " ready " not in line]
+    assert "a.h264: has no timestamps of its own; give them with `timestamps`, or remux it to mp4 or mkv" in line
 
 
 def test_times_that_do_not_rise_are_refused_before_anything_is_played(tmp_path: Path) -> None:

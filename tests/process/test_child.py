@@ -31,6 +31,25 @@ def test_a_child_answers_is_killed_and_reaped_without_a_trace() -> None:
     assert child.reap(1) == -signal.SIGKILL
 
 
+def test_a_child_does_not_inherit_what_may_hold_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "GLIBC_TUNABLES", "PYTHONDONTWRITEBYTECODE")
+    for name in ("HOME", "LANG", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "GLIBC_TUNABLES", "PYTHONDONTWRITEBYTECODE"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("NORTH_PASSWORD", "canary-hunter2")
+    monkeypatch.setenv("NORTH_PASSWORDS", "another")
+    child = Child("tests.process.echo_child", "echo", without={"NORTH_PASSWORD", "NOT_SET", *needed})
+    child.channel.send({"say": "hello"})
+    assert child.channel.receive(20) is not None
+    environment = Path(f"/proc/{child.pid}/environ").read_bytes()
+    child.kill()
+    child.reap(10)
+    assert b"canary" not in environment
+    names = {entry.partition(b"=")[0].decode() for entry in environment.split(b"\0")}
+    assert "NORTH_PASSWORD" not in names
+    assert {"NORTH_PASSWORDS", "PYTHONPATH", *needed} <= names
+    assert os.environ["NORTH_PASSWORD"] == "canary-hunter2"
+
+
 def test_a_child_dies_with_its_parent() -> None:
     code = (
         "import os, sys, signal\n"

@@ -8,8 +8,9 @@ import av
 import numpy as np
 import pytest
 
+from syncsvc.capture.decode import Decoder
 from syncsvc.capture.file import FileSource, read_sidecar
-from syncsvc.capture.source import Shot
+from syncsvc.capture.source import Loss, Shot
 from syncsvc.capture.spec import CaptureSpec, RingPlan, Start
 from syncsvc.errors import ConfigError, SourceEnded
 from syncsvc.testing import MS, T0, ManualClock, ManualStop, S
@@ -164,6 +165,55 @@ def test_a_file_that_is_gone_or_no_video_is_refused(page: StreamPage, tmp_path: 
         Playing(tmp_path / "text.mp4", page)
 
 
+@pytest.fixture(scope="module", params=["0", "2"], ids=["in order", "reordered"])
+def elementary(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same thirty frames as bare H.264: no container, no time of any frame."""
+    path = tmp_path_factory.mktemp("recordings") / "grey.h264"
+    with av.open(str(path), "w", format="h264") as container:
+        options = {"g": "10", "bf": request.param, "preset": "ultrafast"}
+        stream = container.add_stream("libx264", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(FRAMES):
+            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 16 + 7 * number, np.uint8), "yuv420p")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def test_a_recording_without_times_is_refused_at_its_first_frame(elementary: Path, page: StreamPage) -> None:
+    playing = Playing(elementary, page)
+    with pytest.raises(ConfigError, match="has no timestamps of its own; give them with `timestamps`") as caught:
+        next(iter(playing.source.shots()))
+    playing.source.close()
+    assert caught.value.file == str(elementary)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recording_without_times_plays_by_its_sidecar(elementary: Path, page: StreamPage, tmp_path: Path) -> None:
+    sidecar = tmp_path / "times.csv"
+    sidecar.write_text(times(*(5 + n * 0.04 for n in range(FRAMES))))
+    shots = Playing(elementary, page, timestamps=str(sidecar), loop=True).play(most=FRAMES + 3)
+    assert greys(shots) == [*range(FRAMES), 0, 1, 2]
+    assert [shot.media_ns for shot in shots] == [n * PERIOD for n in range(FRAMES + 3)]
+    assert [n for n, shot in enumerate(shots) if shot.is_key] == [0, 10, 20, 30]
+
+
+def test_a_frame_without_a_time_among_others_is_lost_as_that(
+    recording: Path, page: StreamPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pts_ns, numbers = Decoder.pts_ns, iter(range(FRAMES))
+    monkeypatch.setattr(Decoder, "pts_ns", lambda *given: None if next(numbers) in (0, 1, 7) else pts_ns(*given))
+    playing = Playing(recording, page, pace="asap")
+    shots = playing.source.shots()
+    items = [next(shots) for _ in range(FRAMES)]
+    with pytest.raises(SourceEnded):
+        next(shots)
+    playing.source.close()
+    assert [n for n, item in enumerate(items) if item == Loss("no_timestamp")] == [0, 1, 7]
+    assert greys([item for item in items if isinstance(item, Shot)]) == [n for n in range(FRAMES) if n not in (0, 1, 7)]
+
+
 def test_the_ring_is_made_for_the_densest_part(recording: Path, page: StreamPage, tmp_path: Path) -> None:
     sidecar = tmp_path / "times.csv"
     sidecar.write_text(times(*(n * 0.01 for n in range(20)), *(10 + n for n in range(10))))
@@ -189,6 +239,22 @@ def test_a_sidecar_is_read_to_the_nanosecond_for_its_stream_alone(tmp_path: Path
     )
     assert read_sidecar(path, "a") == [-S // 2, 7 * S, 7 * S + 1, 8 * S]
     assert read_sidecar(path, "b") == [48033 * S + 1_573_450]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "stream,frame,time_s\n",
+        "\ufeffstream,frame,time_s\n",
+        " stream, frame ,\ttime_s \n",
+        "\ufeff time_s,stream ,frame\n",
+    ],
+)
+def test_a_sidecar_as_spreadsheets_write_it_is_read(tmp_path: Path, head: str) -> None:
+    path = tmp_path / "t.csv"
+    row = "1.5,a,0\n" if "time_s,stream" in head else "a,0,1.5\n"
+    path.write_text(head + row, encoding="utf-8")
+    assert read_sidecar(path, "a") == [1500 * MS]
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,15 @@ def test_a_valid_configuration_shows_no_password_either(tmp_path: Path) -> None:
     assert config.secrets == {CANARY}
 
 
+def test_the_variables_that_a_file_mentions_are_known_by_name_set_or_not() -> None:
+    text = GOOD + "  b: {url: 'http://u:${OTHER_PW}@10.0.0.2/${PLACE:-x}${PLACE}'}\n# ${COMMENT}\n"
+    config = loads(text, "site.yaml", "/", {"OTHER_PW": CANARY, "PLACE": "y", "UNUSED": "z"})
+    assert config.variables == {"OTHER_PW", "PLACE"}
+    assert loads(GOOD + "  b: {url: '${URL:-synthetic:}'}\n", "site.yaml", "/", {}).variables == {"URL"}
+    assert loads(GOOD, "site.yaml", "/", {}).variables == frozenset()
+    assert "variables" not in config.model_dump()
+
+
 def test_models_do_not_quote_their_input() -> None:
     with pytest.raises(ValueError, match="1 validation error") as caught:
         StreamKeys(url=f"rtsp://user:{CANARY}@h", pixels=CANARY)  # type: ignore[arg-type]

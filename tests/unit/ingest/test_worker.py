@@ -62,7 +62,7 @@ class Rig:
         self.sinks = [Sink() for _ in range(sinks)]
         self.joined: list[int] = []
         self.ring = RingWriter(1, 8, TINY.size_bytes)
-        self.ingest.rewire(self.sinks, lambda stream, seq: self.joined.append(seq), hold_ns, S)
+        self.ingest.rewire(self.sinks, lambda stream, seq: self.joined.append(seq))
 
     @property
     def sink(self) -> Sink:
@@ -227,11 +227,13 @@ def test_losses_told_late_do_not_make_frames_count_twice(rig: Rig) -> None:
 
 def test_every_rewiring_takes_effect(rig: Rig) -> None:
     second = Sink()
-    rig.ingest.rewire([second], lambda stream, seq: rig.joined.append(seq + 100), 0, S)
+    is_taken = rig.ingest.rewire([second], lambda stream, seq: rig.joined.append(seq + 100))
+    assert not is_taken.is_set()
     link = rig.link()
     link.send(frame_message(0))
     rig.read(link, 0, 1)
     assert rig.joined == [0, 100]
+    assert is_taken.is_set()
     assert [one.seq for one in second.frames] == [0]
     assert rig.sink.frames == []
 

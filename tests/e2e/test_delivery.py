@@ -1,0 +1,124 @@
+"""Who gets what: patient recordings, subscribers of everything, late readers, and peers that lie."""
+
+import socket
+import threading
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import zmq
+
+from syncsvc import FrameBatch, Subscriber
+from tests.e2e.harness import LIMIT_S, History, Service
+
+SMALL = "size=320x180"
+
+
+def test_a_slow_subscriber_of_recordings_gets_everything(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        with av.open(str(tmp_path / f"{name}.mp4"), "w") as container:
+            stream = container.add_stream("mpeg4", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+            for number in range(120):
+                picture = np.full((270, 320), number, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="yuv420p")))
+            container.mux(stream.encode(None))
+    streams = {name: {"url": f"file:{name}.mp4", "pace": "asap"} for name in ("a", "b")}
+    history = History()
+    with Service(tmp_path, streams, publish={"wait_for": 1}) as service, service.subscribe() as subscriber:
+        for batch in subscriber:
+            history.take(batch)
+            threading.Event().wait(0.3)  # what slowness is
+        assert service.process.wait(30) == 0, service.log
+    history.check()
+    for name in ("a", "b"):
+        assert [frame.seq for frame in history.frames(name)] == list(range(120))
+
+
+def test_a_subscriber_of_all_groups_misses_none(tmp_path: Path) -> None:
+    streams = {"a": {"url": f"synthetic:?fps=25&{SMALL}"}}
+    groups = {f"g{number}": {"streams": ["a"]} for number in range(6)}
+    with Service(tmp_path, streams, groups=groups) as service, service.subscribe() as subscriber:
+        for _ in range(36):
+            assert isinstance(subscriber.receive(timeout_s=LIMIT_S), FrameBatch)
+        assert subscriber.stats.missed == 0
+        assert service.stop() == 0
+
+
+def test_a_drain_with_many_open_windows_sends_them_all(tmp_path: Path) -> None:
+    streams = {
+        "prompt": {"url": f"synthetic:?fps=20&{SMALL}"},
+        "tardy": {"url": f"synthetic:?fps=20&{SMALL}&latency_ms=1500&seed=2"},
+    }
+    groups = {"g": {"streams": ["prompt", "tardy"], "window_ms": 100, "max_latency_ms": 2000}}
+    with Service(tmp_path, streams, groups=groups) as service, service.subscribe(group="g") as subscriber:
+        history = History()
+        history.read_until(subscriber, lambda batch: batch.complete, most=80)
+        service.process.send_signal(15)
+        history.read_until(subscriber, lambda batch: "draining" in batch.missing.values(), most=80)
+        while service.process.poll() is None:
+            try:
+                history.take(subscriber.receive(timeout_s=1))
+            except TimeoutError:
+                continue
+        assert service.process.wait(20) == 0
+        while (batch := subscriber.poll()) is not None:
+            history.take(batch)
+    history.check()
+    assert len([batch for batch in history.batches if "draining" in batch.missing.values()]) >= 10
+
+
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31)
+
+
+def raw_subscriber(endpoint: str) -> socket.socket:
+    """A peer that speaks ZMTP by hand, and so may say what no library would."""
+    host, port = endpoint.removeprefix("tcp://").split(":")
+    peer = socket.create_connection((host, int(port)), timeout=10)
+    peer.sendall(GREETING)
+    ready = b"\x05READY" + b"\x0bSocket-Type" + (3).to_bytes(4, "big") + b"SUB"
+    peer.sendall(b"\x04" + bytes([len(ready)]) + ready)
+    peer.recv(64)
+    return peer
+
+
+@pytest.mark.parametrize("lie", [b"\x00batch/all", b"\x00status", b"\x01" + b"x" * 200])
+def test_a_peer_that_lies_of_subscriptions_silences_nobody(tmp_path: Path, lie: bytes) -> None:
+    with (
+        Service(tmp_path, {"a": {"url": f"synthetic:?fps=25&{SMALL}"}}) as service,
+        service.subscribe(group="all") as subscriber,
+    ):
+        history = History()
+        history.read_until(subscriber, lambda batch: batch.complete)
+        with raw_subscriber(service.live) as peer:
+            for _ in range(50):
+                peer.sendall(b"\x00" + bytes([len(lie)]) + lie)
+            history.read(subscriber, 4)
+        history.read(subscriber, 2)
+        assert service.stop() == 0
+    history.check()
+
+
+def test_a_flood_of_words_does_not_stop_the_batches(tmp_path: Path) -> None:
+    with (
+        Service(tmp_path, {"a": {"url": f"synthetic:?fps=25&{SMALL}"}}) as service,
+        Subscriber(service.live) as subscriber,
+        zmq.Context.instance().socket(zmq.XSUB) as flood,
+    ):
+        flood.set(zmq.LINGER, 0)
+        flood.set(zmq.SNDHWM, 1000)
+        flood.connect(service.live)
+        history = History()
+        history.read_until(subscriber, lambda batch: batch.complete)
+        while len(history.batches) < 6:
+            for _ in range(2000):
+                try:
+                    flood.send(b"\x02junk", zmq.DONTWAIT)
+                except zmq.Again:
+                    break
+            batch = subscriber.poll()
+            if batch is not None:
+                history.take(batch)
+        assert service.stop() == 0
+    history.check()
