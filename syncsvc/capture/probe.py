@@ -1,9 +1,10 @@
 """Opens each stream of a configuration once, in a process of its own, and says what it found."""
 
+import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
@@ -16,12 +17,14 @@ from syncsvc.transport.page import StreamPage
 PROBE_TIMEOUT_S = 20.0
 
 
-def probe_streams(specs: Iterable[CaptureSpec]) -> Iterator[tuple[str, bool, str]]:
+def probe_streams(specs: Iterable[CaptureSpec], without: Collection[str] = ()) -> Iterator[tuple[str, bool, str]]:
     """Open every stream, all at the same time; yields ``(name, is_there, what was found)`` in the given order.
 
-    A process each, because an input that hangs inside libav can only be killed.
+    A process each, because an input that hangs inside libav can only be killed; without the variables of the
+    environment that hold passwords.
     """
-    running = [(spec, _start(spec)) for spec in specs]
+    environment = {name: value for name, value in os.environ.items() if name not in without}
+    running = [(spec, _start(spec, environment)) for spec in specs]
     deadline_ns = SYSTEM_CLOCK.monotonic_ns() + round(PROBE_TIMEOUT_S * 1e9)
     for spec, process in running:
         left_s = max(0.0, (deadline_ns - SYSTEM_CLOCK.monotonic_ns()) / 1e9)
@@ -35,9 +38,13 @@ def probe_streams(specs: Iterable[CaptureSpec]) -> Iterator[tuple[str, bool, str
         yield spec.name, process.returncode == 0, out.strip() or f"broke with exit code {process.returncode}"
 
 
-def _start(spec: CaptureSpec) -> "subprocess.Popen[str]":
+def _start(spec: CaptureSpec, environment: dict[str, str]) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-P", "-m", __name__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
     assert process.stdin is not None
     process.stdin.write(msgspec.json.encode(spec).decode() + "\n")

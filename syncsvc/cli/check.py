@@ -69,7 +69,7 @@ def _probe(config: Config) -> bool:
 
     specs = [capture_spec(name, stream, config) for name, stream in config.streams.items()]
     all_ok = True
-    for name, ok, text in probe_streams(specs):
+    for name, ok, text in probe_streams(specs, without=config.variables):
         click.echo(f"probe  {name}: {'ok' if ok else 'FAILED'}: {one_line(redact(text))}")
         all_ok = all_ok and ok
     return all_ok

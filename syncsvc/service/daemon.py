@@ -23,9 +23,10 @@ from syncsvc.service.notify import notify
 from syncsvc.service.places import GroupPages
 from syncsvc.service.plan import capture_spec, is_patient, receiver_plan, window_lcm_ns
 from syncsvc.service.reception import SupervisedReceiver
+from syncsvc.service.reload import refuse_unreloadable
 from syncsvc.service.signals import SignalPipe
 from syncsvc.service.start import decide_starts
-from syncsvc.service.stream import SupervisedStream
+from syncsvc.service.stream import Private, SupervisedStream
 from syncsvc.transport.page import StreamPage
 
 TICK_S = 0.1
@@ -202,7 +203,7 @@ class Daemon:
     # The receiver.
 
     def _start_receiver(self) -> None:
-        child = self._receiver.spawn(self._plan())
+        child = self._receiver.spawn(self._plan(), self._config.variables)
         self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._receiver_ended(child))
         self._selector.register(child.channel, selectors.EVENT_READ, lambda: self._receiver_spoke(child))
 
@@ -323,7 +324,7 @@ class Daemon:
         notify(f"RELOADING=1\nMONOTONIC_USEC={self._clock.monotonic_ns() // 1000}")
         try:
             config = load(self._path)
-            self._refuse_unreloadable(config)
+            refuse_unreloadable(self._path, self._config, config)
         except ConfigError as error:
             log.error("the configuration is kept as it was: %s", error)
             notify("READY=1")
@@ -344,24 +345,17 @@ class Daemon:
             else:
                 spec = capture_spec(name, config.streams[name], config)
                 is_other = config.streams[name] != before.get(name)
-                self._streams[name].respecify(spec, tuple(config.secrets), is_other=is_other)
+                self._streams[name].respecify(spec, self._private, is_other=is_other)
         log.info("reloaded: %d streams, %d groups", len(config.streams), len(config.groups))
         notify("READY=1")
 
-    def _refuse_unreloadable(self, config: Config) -> None:
-        for key in ("publish", "http"):
-            if getattr(config, key) != getattr(self._config, key):
-                raise ConfigError(str(self._path), "cannot change while the service runs; restart it", key=key)
-        for name, group in config.groups.items():
-            if name in self._config.groups and group.window_ms != self._config.groups[name].window_ms:
-                problem = "cannot change while the service runs; restart it, or give the group another name"
-                raise ConfigError(str(self._path), problem, key=f"groups.{name}.window_ms")
-        if is_patient(config) != is_patient(self._config):
-            raise ConfigError(str(self._path), "pace cannot change while the service runs; restart it", key="streams")
+    @property
+    def _private(self) -> Private:
+        return Private(self._config.secrets, self._config.variables)
 
     def _new_stream(self, name: str) -> SupervisedStream:
         spec = capture_spec(name, self._config.streams[name], self._config)
         if name not in self._stream_pages:  # kept for good: numbers go on when a stream leaves and returns
             self._stream_pages[name] = StreamPage.create(name)
         page = self._stream_pages[name]
-        return SupervisedStream(spec, page, tuple(self._config.secrets), self._clock, self._random)
+        return SupervisedStream(spec, page, self._private, self._clock, self._random)

@@ -35,11 +35,11 @@ class SupervisedReceiver:
         """Whether the next process is to be started now."""
         return self._due_ns is not None and self._clock.monotonic_ns() >= self._due_ns
 
-    def spawn(self, plan: dict[str, Any]) -> Child:
-        """Start a process and tell it the plan."""
+    def spawn(self, plan: dict[str, Any], without: frozenset[str]) -> Child:
+        """Start a process, without these variables in its environment, and tell it the plan."""
         self._due_ns, self.is_ready = None, False
         self._spawned_ns = self._heard_ns = self._clock.monotonic_ns()
-        self.child = Child("syncsvc.service.receiver", "receiver")
+        self.child = Child("syncsvc.service.receiver", "receiver", without=without)
         self.tell({"plan": plan})
         return self.child
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -24,13 +25,19 @@ HEALTHY_AFTER_NS = 2 * NS_PER_S
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Private:
+    """What must not show: secret values, and the environment's variables that hold them."""
+
+    secrets: frozenset[str]
+    variables: frozenset[str]
+
+
 class SupervisedStream:
     """The daemon's side of one stream, across all captures that serve it."""
 
-    def __init__(
-        self, spec: CaptureSpec, page: StreamPage, secrets: tuple[str, ...], clock: Clock, random: Random
-    ) -> None:
-        self.spec, self.page, self._secrets, self._clock = spec, page, secrets, clock
+    def __init__(self, spec: CaptureSpec, page: StreamPage, private: Private, clock: Clock, random: Random) -> None:
+        self.spec, self.page, self._private, self._clock = spec, page, private, clock
         self.child: Child | None = None
         self.start: Start | None = None
         self.origin_ns: int | None = None
@@ -67,10 +74,10 @@ class SupervisedStream:
         self.page.at(Position.STARTING, now_ns)
         self.page.beat_mono_ns = now_ns
         reader, writer, ours, theirs = open_link()
-        child = Child("syncsvc.capture.process", self.spec.name)
+        child = Child("syncsvc.capture.process", self.spec.name, without=self._private.variables)
         self.child = child
         try:
-            message = {"spec": msgspec.to_builtins(self.spec), "secrets": list(self._secrets)}
+            message = {"spec": msgspec.to_builtins(self.spec), "secrets": sorted(self._private.secrets)}
             child.channel.send(message, (self.page.fd, writer, theirs.fileno()))
             receiver.send(
                 {"type": "attach", "stream": self.spec.name, "next_seq": self._spawned_seq}, (reader, ours.fileno())
@@ -163,9 +170,9 @@ class SupervisedStream:
         elif not self.is_ended:
             self._due_ns = self._clock.monotonic_ns()
 
-    def respecify(self, spec: CaptureSpec, secrets: tuple[str, ...], *, is_other: bool) -> None:
+    def respecify(self, spec: CaptureSpec, private: Private, *, is_other: bool) -> None:
         """The configuration was read again: a stream that changed is captured anew, one that did not loses nothing."""
-        before, self.spec, self._secrets = self.spec, spec, secrets
+        before, self.spec, self._private = self.spec, spec, private
         if is_other:
             self._is_rewound = self._is_rewound or before.options != spec.options
             self.is_ended, self.refusal = False, None

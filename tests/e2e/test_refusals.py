@@ -89,13 +89,16 @@ def test_a_ring_that_the_machine_cannot_hold_is_refused_with_the_numbers(tmp_pat
     assert "MiB" in line
 
 
-def test_no_password_is_printed_when_a_camera_cannot_be_reached(tmp_path: Path) -> None:
-    url = "rtsp://admin:c4nary-w0rd@127.0.0.1:1/stream"
+def test_no_password_shows_when_a_camera_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAMERA_PASSWORD", "c4nary-w0rd")
+    url = "rtsp://admin:${CAMERA_PASSWORD}@127.0.0.1:1/stream"
     with Service(tmp_path, {"a": {"url": url}}) as service:
         wait_for(lambda: "cannot be opened" in service.log, "the first failure")
         told = service.log + json.dumps(service.status())
         for pid in service.survivors():
             told += Path(f"/proc/{pid}/cmdline").read_text()
+            if pid != service.process.pid:
+                told += Path(f"/proc/{pid}/environ").read_text()
         assert "c4nary" not in told
         assert service.stop() == 0
 
