@@ -1,6 +1,7 @@
 """Fixtures for every test: whoever leaves something behind fails."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,12 @@ from syncsvc.testing import Holdings, leaks_since
 
 settings.register_profile("syncsvc", deadline=None, max_examples=60)
 settings.load_profile("syncsvc")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> None:
+    """Shells start background jobs with SIGINT ignored, and ignoring is inherited: our children shall hear Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
