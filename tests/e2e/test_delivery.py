@@ -65,8 +65,10 @@ def test_a_drain_with_many_open_windows_sends_them_all(tmp_path: Path) -> None:
         assert service.process.wait(20) == 0
         while (batch := subscriber.poll()) is not None:
             history.take(batch)
-    history.check()
-    assert len([batch for batch in history.batches if "draining" in batch.missing.values()]) >= 10
+    # Before the drain a starved reader may lose batches at its mark; from the drain on it is waited for.
+    drained = [batch.seq for batch in history.batches if "draining" in batch.missing.values()]
+    assert len(drained) >= 10
+    assert drained == list(range(drained[0], drained[0] + len(drained)))
 
 
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31)
