@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from syncsvc.layout import Layout
 
 ClockClass = Literal["rtcp", "kernel", "pts", "model", "arrival"]
+StampKind = Literal["", "pts", "media", "kernel"]
 MissingReason = Literal["deadline", "stalled", "absent", "ended", "starting", "draining"]
 
 
@@ -17,19 +18,25 @@ MissingReason = Literal["deadline", "stalled", "absent", "ended", "starting", "d
 class Observation:
     """What a capture process saw of one frame: facts, no conclusions.
 
-    ``stamp_ns`` is what the source itself says of the capture time, in UTC nanoseconds (``stamp_kind`` says who
-    speaks: ``pts`` of a file or a generator, ``rtcp`` for a sender report); None where the source says nothing.
-    A ``kernel`` stamp is on CLOCK_MONOTONIC. ``sender_report`` is the raw (NTP 64 bit, RTP 32 bit) pair where one
-    rode on this packet.
+    ``seq`` is -1 until the frame has taken its number. ``arrival_mono_ns`` is when ``demux`` returned its packet,
+    ``start_mono_ns`` when its first part reached us: libavformat's parser holds a frame back until the next begins.
+
+    ``stamp_ns`` is what the source itself says of the capture time, in UTC nanoseconds, true within ``doubt_ns``;
+    ``stamp_kind`` says who speaks: ``pts`` of a file or a generator, ``media`` for a stamp inside a live stream. A
+    ``kernel`` stamp is on CLOCK_MONOTONIC. ``sender_report`` is the raw (NTP 64 bit, RTP 32 bit) pair where one rode on
+    this packet, ``ntp_ns`` the frame's time in UTC by the last report, at the nominal rate, as libavformat reckons it.
     """
 
     seq: int
     arrival_mono_ns: int
     pts_ns: int | None = None
     stamp_ns: int | None = None
-    stamp_kind: Literal["", "pts", "rtcp", "kernel"] = ""
+    stamp_kind: StampKind = ""
     is_key: bool = False
     sender_report: tuple[int, int] | None = None
+    ntp_ns: int | None = None
+    start_mono_ns: int | None = None
+    doubt_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

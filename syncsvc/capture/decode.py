@@ -3,7 +3,7 @@
 import struct
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import av
@@ -13,24 +13,17 @@ from av.container import InputContainer
 from syncsvc.capture.source import Loss, Pulse
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import SourceUnavailable
+from syncsvc.model import Observation
 from syncsvc.transport.page import Position
 
 MAX_PIXELS = 8192 * 4352
 """Bigger pictures are refused by the decoder: a hostile stream header must not take the machine's memory."""
 _SENDER_REPORT = struct.Struct("=I4xQIII")
 _KEPT_PACKETS = 64
+_PARSED = frozenset({"h264", "hevc"})
+"""Codecs whose frames libavformat cuts out of the stream: it sees the end of one in the start of the next."""
 UNKNOWN_FPS = 30.0
 MAX_FPS = 240.0
-
-
-@dataclass(frozen=True, slots=True)
-class PacketFacts:
-    """What was known of a packet when it arrived."""
-
-    arrival_mono_ns: int
-    is_key: bool
-    ntp_ns: int | None = None
-    sender_report: tuple[int, int] | None = None
 
 
 def open_container(
@@ -56,7 +49,7 @@ def describe(error: BaseException) -> str:
 
 
 class Decoder:
-    """Frames of a container's first video stream, each with the facts of its own packet."""
+    """Frames of a container's first video stream, each with what was seen of its own packet."""
 
     def __init__(self, source_id: str, container: InputContainer, pulse: Pulse, clock: Clock) -> None:
         self._source_id, self._container, self._pulse, self._clock = source_id, container, pulse, clock
@@ -66,7 +59,9 @@ class Decoder:
         context = self.stream.codec_context
         context.thread_type, context.thread_count = "NONE", 1  # FRAME threads hold n-1 frames back
         context.options = {"max_pixels": str(MAX_PIXELS)}
-        self._facts: OrderedDict[int, PacketFacts] = OrderedDict()
+        self._seen: OrderedDict[int, Observation] = OrderedDict()
+        self._is_held_back = self.stream.codec_context.name in _PARSED
+        self._previous_mono_ns: int | None = None
         self._is_damaged = False
 
     @property
@@ -77,14 +72,8 @@ class Decoder:
                 return float(rate)
         return UNKNOWN_FPS
 
-    def pts_ns(self, frame: VideoFrame) -> int | None:
-        """The frame's pts in nanoseconds of the stream's own time."""
-        if frame.pts is None or frame.time_base is None:
-            return None
-        return frame.pts * frame.time_base.numerator * NS_PER_S // frame.time_base.denominator
-
-    def frames(self, is_wanted: Callable[[], bool] = lambda: True) -> Iterator[tuple[VideoFrame, PacketFacts] | Loss]:
-        """Decode until the end of the input or until ``is_wanted`` says no.
+    def frames(self, is_wanted: Callable[[], bool] = lambda: True) -> Iterator[tuple[VideoFrame, Observation] | Loss]:
+        """Decode until the end of the input or until ``is_wanted`` says no; what was seen has the pts of the stream.
 
         Raises:
             SourceUnavailable: the input broke, or was silent for the read timeout.
@@ -104,12 +93,12 @@ class Decoder:
             self._pulse(Position.DECODE)
             yield from self._decode(packet, arrival_mono_ns)
 
-    def _decode(self, packet: Any, arrival_mono_ns: int) -> Iterator[tuple[VideoFrame, PacketFacts] | Loss]:
-        facts = PacketFacts(arrival_mono_ns, bool(packet.is_keyframe), *_ntp_of(packet))
+    def _decode(self, packet: Any, arrival_mono_ns: int) -> Iterator[tuple[VideoFrame, Observation] | Loss]:
+        sighted = self._see(packet, arrival_mono_ns)
         if packet.pts is not None:
-            self._facts[packet.pts] = facts
-            if len(self._facts) > _KEPT_PACKETS:
-                self._facts.popitem(last=False)
+            self._seen[packet.pts] = sighted
+            if len(self._seen) > _KEPT_PACKETS:
+                self._seen.popitem(last=False)
         try:
             decoded = packet.decode()
         except (av.error.FFmpegError, ValueError):
@@ -118,9 +107,9 @@ class Decoder:
             return
         for frame in decoded:
             if frame.pts is not None:
-                own = self._facts.pop(frame.pts, facts)
+                own = replace(self._seen.pop(frame.pts, sighted), pts_ns=pts_ns(frame))
             else:  # the decoder may have held it back while other packets came
-                own = replace(facts, is_key=bool(frame.key_frame))
+                own = replace(sighted, is_key=bool(frame.key_frame))
             if frame.key_frame and not frame.is_corrupt:
                 self._is_damaged = False
             elif frame.is_corrupt:
@@ -129,6 +118,30 @@ class Decoder:
                 yield Loss("decode_error")
             else:
                 yield frame, own
+
+    def _see(self, packet: Any, arrival_mono_ns: int) -> Observation:
+        """What a packet shows when it arrives.
+
+        A parser returns a frame when it meets the next one: so one began to arrive when the one before was returned.
+        """
+        start_mono_ns = self._previous_mono_ns if self._is_held_back else arrival_mono_ns
+        self._previous_mono_ns = arrival_mono_ns
+        ntp_ns, report = _ntp_of(packet)
+        return Observation(
+            -1,
+            arrival_mono_ns,
+            is_key=bool(packet.is_keyframe),
+            sender_report=report,
+            ntp_ns=ntp_ns,
+            start_mono_ns=start_mono_ns,
+        )
+
+
+def pts_ns(frame: VideoFrame) -> int | None:
+    """The frame's pts in nanoseconds of the stream's own time."""
+    if frame.pts is None or frame.time_base is None:
+        return None
+    return frame.pts * frame.time_base.numerator * NS_PER_S // frame.time_base.denominator
 
 
 def _ntp_of(packet: Any) -> tuple[int | None, tuple[int, int] | None]:

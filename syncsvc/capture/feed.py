@@ -6,6 +6,7 @@ there a full ring pauses the reader.
 
 import logging
 from collections import deque
+from dataclasses import replace
 
 from syncsvc.capture.source import Loss, Shot
 from syncsvc.capture.spec import CaptureSpec, RingPlan
@@ -13,7 +14,6 @@ from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import MemoryShortage
 from syncsvc.layout import Layout
 from syncsvc.lifecycle import StopToken
-from syncsvc.model import Observation
 from syncsvc.transport.link import EndMessage, FrameMessage, LinkWriter
 from syncsvc.transport.page import Position, StreamPage
 from syncsvc.transport.ring import RingWriter, ring_bytes
@@ -53,7 +53,7 @@ class Feed:
         if isinstance(item, Loss):
             self._link.drop(self._page.take_seq(), item.cause)
             return
-        self._recent.append(item.arrival_mono_ns)
+        self._recent.append(item.seen.arrival_mono_ns)
         ring = self._ring_for(item.picture.layout)
         slot = self._wait_for_slot(ring) if self._spec.is_patient else None
         if slot is None and self._stop.is_set:
@@ -69,10 +69,7 @@ class Feed:
         layout = item.picture.layout
         item.picture.write(ring.pixels(slot)[: layout.size_bytes])
         generation = ring.commit(slot)
-        seen = Observation(
-            seq, item.arrival_mono_ns, item.pts_ns, item.stamp_ns, item.stamp_kind, item.is_key, item.sender_report
-        )
-        message = FrameMessage(seen, layout, ring.ring_id, slot, generation, layout.size_bytes)
+        message = FrameMessage(replace(item.seen, seq=seq), layout, ring.ring_id, slot, generation, layout.size_bytes)
         while not self._link.send(message):
             if not self._spec.is_patient or self._stop.is_set:
                 ring.give_back(slot)

@@ -21,6 +21,7 @@ from syncsvc.capture.spec import CaptureSpec, Start
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import ConfigError, SourceEnded, SourceUnavailable
 from syncsvc.lifecycle import StopToken
+from syncsvc.model import Observation
 from syncsvc.transport.page import Position, StreamPage
 
 CATCH_UP_NS = NS_PER_S // 10
@@ -186,7 +187,7 @@ class FileSource:
             if isinstance(item, Loss):
                 yield item
                 continue
-            frame, facts = item
+            frame, seen = item
             if self._recorded is not None:
                 time = self._recorded[index] if index < len(self._recorded) else None
                 if time is None:
@@ -194,7 +195,7 @@ class FileSource:
                     continue
                 media_ns = time - self.start.origin_ns
             else:
-                pts_ns = self._decoder.pts_ns(frame)
+                pts_ns = seen.pts_ns
                 if pts_ns is None:
                     if first_ns is None and self._decoder.stream.start_time is None:
                         raise ConfigError(self._path, _TIMELESS)
@@ -202,7 +203,7 @@ class FileSource:
                     continue
                 first_ns = pts_ns if first_ns is None else first_ns
                 media_ns = pts_ns - first_ns
-            yield self._shot(frame, facts.is_key, begun_ns + media_ns)
+            yield self._shot(frame, seen.is_key, begun_ns + media_ns)
 
     def _seek(self, begun_ns: int) -> int | None:
         """On resuming, go to the key frame before the position; returns the first frame's pts where it was skipped."""
@@ -221,16 +222,9 @@ class FileSource:
 
     def _shot(self, frame: VideoFrame, is_key: bool, media_ns: int) -> Shot:
         assert self.start is not None
-        due_mono_ns = self.start.mono_ns + media_ns
-        return Shot(
-            AvPicture(frame, self._spec.pixels, self._spec.size),
-            due_mono_ns if self._is_realtime else self._clock.monotonic_ns(),
-            media_ns,
-            self.start.utc_ns + media_ns,
-            "pts",
-            is_key,
-            media_ns=media_ns,
-        )
+        arrival_ns = self.start.mono_ns + media_ns if self._is_realtime else self._clock.monotonic_ns()
+        seen = Observation(-1, arrival_ns, media_ns, self.start.utc_ns + media_ns, "pts", is_key)
+        return Shot(AvPicture(frame, self._spec.pixels, self._spec.size), seen, media_ns)
 
     def _last_period_ns(self, length_ns: int) -> int:
         """How long the last frame of a pass lasts, before the loop begins anew."""

@@ -66,17 +66,8 @@ class NetworkSource:
             if isinstance(item, Loss):
                 yield item
                 continue
-            frame, facts = item
-            pts_ns = self._decoder.pts_ns(frame)
-            yield Shot(
-                AvPicture(frame, self._spec.pixels, self._spec.size),
-                facts.arrival_mono_ns,
-                pts_ns,
-                facts.ntp_ns,
-                "rtcp" if facts.ntp_ns is not None else "",
-                facts.is_key,
-                facts.sender_report,
-            )
+            frame, seen = item
+            yield Shot(AvPicture(frame, self._spec.pixels, self._spec.size), seen)
         raise SourceUnavailable(self._spec.name, "closed the connection")
 
     def close(self) -> None:

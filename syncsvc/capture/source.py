@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from syncsvc.layout import Layout
+from syncsvc.model import Observation
 from syncsvc.transport.page import Position
 
 Pulse = Callable[[Position], None]
@@ -26,15 +27,10 @@ class Picture(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One decoded frame and what is known of its time (see ``Observation``); ``media_ns`` is a recording's position."""
+    """One decoded frame and what was seen of it, not numbered yet; ``media_ns`` is a recording's position."""
 
     picture: Picture
-    arrival_mono_ns: int
-    pts_ns: int | None = None
-    stamp_ns: int | None = None
-    stamp_kind: Literal["", "pts", "rtcp", "kernel"] = ""
-    is_key: bool = False
-    sender_report: tuple[int, int] | None = None
+    seen: Observation
     media_ns: int = 0
 
 

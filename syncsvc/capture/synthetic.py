@@ -18,6 +18,7 @@ from syncsvc.capture.spec import CaptureSpec
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.layout import Layout, planes_i420
 from syncsvc.lifecycle import StopToken
+from syncsvc.model import Observation
 from syncsvc.transport.page import Position
 
 
@@ -98,7 +99,8 @@ class SyntheticSource:
                 self._layout, self._base, self._options["seed"] & 255, number - 1, true_ns // 1000
             )
             arrival_ns = self._clock.monotonic_ns()
-            yield Shot(picture, arrival_ns, true_ns - begun_utc, true_ns + round(error_ns), "pts", True)
+            seen = Observation(-1, arrival_ns, true_ns - begun_utc, true_ns + round(error_ns), "pts", is_key=True)
+            yield Shot(picture, seen)
 
     def _delay_ns(self, elapsed_ns: int, stall: tuple[float, float] | None) -> int:
         delay_ms = self._options["latency_ms"]

@@ -5,6 +5,7 @@ frame reaches user space on common webcams; it is read once after ``grab``.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from syncsvc.capture.spec import CaptureSpec
 from syncsvc.clock import NS_PER_MS, Clock
 from syncsvc.errors import SourceUnavailable
 from syncsvc.layout import Layout, load_cv2
+from syncsvc.model import Observation
 from syncsvc.transport.page import Position
 
 OpenDevice = Callable[[str], Any]
@@ -110,14 +112,10 @@ class V4l2Source:
             if not is_whole:
                 yield Loss("decode_error")
                 continue
-            yield Shot(
-                BgrPicture(bgr, self._spec.pixels, self._spec.size),
-                arrival_ns,
-                stamp_ns if stamp_ns > 0 else None,
-                stamp_ns if stamp_ns > 0 else None,
-                "kernel" if stamp_ns > 0 else "",
-                True,
-            )
+            seen = Observation(-1, arrival_ns, is_key=True)
+            if stamp_ns > 0:
+                seen = replace(seen, pts_ns=stamp_ns, stamp_ns=stamp_ns, stamp_kind="kernel")
+            yield Shot(BgrPicture(bgr, self._spec.pixels, self._spec.size), seen)
 
     def close(self) -> None:
         """Release the device."""

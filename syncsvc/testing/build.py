@@ -1,11 +1,11 @@
 """Frames and observations in one line, whose pixels know whether they were given back."""
 
-from typing import Any, Literal
+from typing import Any
 
 from syncsvc.clock import NS_PER_MS as MS
 from syncsvc.clock import NS_PER_S as S
 from syncsvc.layout import Layout
-from syncsvc.model import ClockClass, Frame, Observation
+from syncsvc.model import ClockClass, Frame, Observation, StampKind
 
 T0 = 1_767_225_600 * S
 """2026-01-01T00:00:00Z: the edge of a window of any usual length."""
@@ -43,8 +43,9 @@ def observation(
     seq: int,
     arrival_mono_ns: int,
     stamp_ns: int | None = None,
-    kind: Literal["", "pts", "rtcp", "kernel"] = "",
+    kind: StampKind = "",
     pts_ns: int | None = None,
+    ntp_ns: int | None = None,
 ) -> Observation:
     """What a capture saw of one frame."""
-    return Observation(seq, arrival_mono_ns, pts_ns, stamp_ns, kind if stamp_ns is not None else "")
+    return Observation(seq, arrival_mono_ns, pts_ns, stamp_ns, kind if stamp_ns is not None else "", ntp_ns=ntp_ns)

@@ -81,8 +81,8 @@ class SenderReportRung:
 
     def feed(self, seen: Observation, arrival_ns: int) -> None:
         """Learn the packet's NTP time."""
-        if seen.stamp_kind == "rtcp" and seen.stamp_ns is not None and seen.pts_ns is not None:
-            self.map.feed(seen.pts_ns, seen.stamp_ns, arrival_ns)
+        if seen.ntp_ns is not None and seen.pts_ns is not None:
+            self.map.feed(seen.pts_ns, seen.ntp_ns, arrival_ns)
 
     def stamp(self, seen: Observation, arrival_ns: int) -> tuple[int, int] | None:
         """The NTP time of its pts. ± 1 ms: what an operator's word that the camera follows NTP is worth on a LAN."""
@@ -267,7 +267,7 @@ def _with_first_pts(held: list[Observation]) -> tuple[list[Observation], int]:
     if len(held) < 2 or held[0].pts_ns is not None or held[1].pts_ns is None:
         return held, 0
     first, second, doubt_ns = held[0], held[1], 0
-    ntp = [seen.stamp_ns for seen in held[:2] if seen.stamp_kind == "rtcp" and seen.stamp_ns is not None]
+    ntp = [seen.ntp_ns for seen in held[:2] if seen.ntp_ns is not None]
     if len(ntp) == 2 and ntp[0] < ntp[1]:
         back_ns = ntp[1] - ntp[0]
     elif len(held) > 2 and held[2].pts_ns is not None:

@@ -14,23 +14,23 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Literal, cast
+from typing import cast
 
 from syncsvc.errors import LinkClosed, TransportError
 from syncsvc.layout import ColorMatrix, ColorRange, Layout, PixelFormat
-from syncsvc.model import Observation
+from syncsvc.model import Observation, StampKind
 
 MAX_DESCRIPTOR_BYTES = 512
 
 _FORMATS: tuple[PixelFormat, ...] = ("i420", "bgr24", "gray8", "jpeg", "encoded")
 _RANGES: tuple[ColorRange, ...] = ("limited", "full")
 _MATRICES: tuple[ColorMatrix, ...] = ("bt601", "bt709", "bt2020")
-_KINDS: tuple[Literal["", "pts", "rtcp", "kernel"], ...] = ("", "pts", "rtcp", "kernel")
+_KINDS: tuple[StampKind, ...] = ("", "pts", "media", "kernel")
 _NONE = -(2**63)
 
 # tag, format, range, matrix, stamp kind, flags (1 key frame, 2 sender report), width, height, ring, slot, generation,
-# payload bytes, seq, arrival, pts, stamp, NTP, RTP
-_FRAME = struct.Struct("<cBBBBBxxIIIIQQQqqqQI")
+# payload bytes, seq, arrival, pts, stamp, doubt, NTP by the last report, start of arrival, raw report (NTP, RTP)
+_FRAME = struct.Struct("<cBBBBBxxIIIIQQQqqqqqqQI")
 _DROP = struct.Struct("<cxxxQQ32s")
 _RING = struct.Struct("<cxxxIIQ")
 _END = struct.Struct("<cxxx")
@@ -86,7 +86,8 @@ def encode(message: Message) -> bytes:
                 _KINDS.index(seen.stamp_kind), seen.is_key | (report is not None) << 1, layout.width, layout.height,
                 ring_id, slot, generation, size, seen.seq, seen.arrival_mono_ns,
                 _NONE if seen.pts_ns is None else seen.pts_ns, _NONE if seen.stamp_ns is None else seen.stamp_ns,
-                *(report or (0, 0)),
+                seen.doubt_ns, _NONE if seen.ntp_ns is None else seen.ntp_ns,
+                _NONE if seen.start_mono_ns is None else seen.start_mono_ns, *(report or (0, 0)),
             )  # fmt: skip
         case DropMessage(first_seq, count, cause):
             return _DROP.pack(b"D", first_seq, count, cause.encode())
@@ -106,10 +107,11 @@ def decode(data: bytes) -> Message:
         match data[:1]:
             case b"F":
                 (_, fmt, rng, matrix, kind, flags, width, height, ring_id, slot, generation, size, seq, arrival, pts,
-                 stamp, ntp, rtp) = _FRAME.unpack(data)  # fmt: skip
+                 stamp, doubt, by_report, start, ntp, rtp) = _FRAME.unpack(data)  # fmt: skip
                 seen = Observation(
                     seq, arrival, None if pts == _NONE else pts, None if stamp == _NONE else stamp, _KINDS[kind],
-                    bool(flags & 1), (ntp, rtp) if flags & 2 else None,
+                    bool(flags & 1), (ntp, rtp) if flags & 2 else None, None if by_report == _NONE else by_report,
+                    None if start == _NONE else start, doubt,
                 )  # fmt: skip
                 layout = Layout(_FORMATS[fmt], width, height, _RANGES[rng], _MATRICES[matrix])
                 return FrameMessage(seen, layout, ring_id, slot, generation, size)

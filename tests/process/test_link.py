@@ -86,8 +86,9 @@ def test_messages_come_in_order_and_the_end_after_them(link: Link) -> None:
 
 def test_a_descriptor_is_small_enough_to_be_written_whole() -> None:
     biggest = FrameMessage(
-        observation(2**64 - 1, 2**63 - 1, 2**62, "rtcp", 2**62), Layout("encoded", 2**32 - 1, 2**32 - 1), 1, 1, 1, 1
-    )
+        observation(2**64 - 1, 2**63 - 1, 2**62, "media", 2**62, 2**62),
+        Layout("encoded", 2**32 - 1, 2**32 - 1), 1, 1, 1, 1,
+    )  # fmt: skip
     assert len(encode(biggest)) + 4 <= 300
 
 

@@ -31,9 +31,12 @@ frames = st.builds(
         I64,
         st.none() | I64,
         st.none() | I64,
-        st.sampled_from(["", "pts", "rtcp", "kernel"]),
+        st.sampled_from(["", "pts", "media", "kernel"]),
         st.booleans(),
         st.none() | st.tuples(U64, U32),
+        st.none() | I64,
+        st.none() | I64,
+        I64,
     ),
     st.builds(
         Layout,

@@ -12,6 +12,7 @@ from syncsvc.capture.source import Loss, Shot
 from syncsvc.capture.spec import CaptureSpec, RingPlan
 from syncsvc.errors import LinkClosed
 from syncsvc.layout import Layout
+from syncsvc.model import Observation
 from syncsvc.testing import MS, T0, ManualClock, ManualStop, S
 from syncsvc.transport.link import (
     DropMessage,
@@ -57,7 +58,7 @@ class Rig:
 
     def shot(self, number: int, layout: Layout = SMALL, period_ms: int = 40) -> Shot:
         at = number * period_ms * MS
-        return Shot(Plain(number % 251, layout), 1000 * S + at, at, T0 + at, "pts", True, media_ns=at)
+        return Shot(Plain(number % 251, layout), Observation(-1, 1000 * S + at, at, T0 + at, "pts", True), at)
 
     def take(self, *numbers: int, **more: Any) -> None:
         for number in numbers:

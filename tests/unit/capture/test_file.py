@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from syncsvc.capture.decode import Decoder
+from syncsvc.capture import decode
 from syncsvc.capture.file import FileSource, read_sidecar
 from syncsvc.capture.source import Loss, Shot
 from syncsvc.capture.spec import CaptureSpec, RingPlan, Start
@@ -97,10 +97,10 @@ def test_frames_are_due_on_the_timeline_from_the_common_start(recording: Path, p
             break
     playing.source.close()
     assert greys(shots) == list(range(FRAMES))
-    assert [shot.stamp_ns for shot in shots] == [T0 + 2 * S + n * PERIOD for n in range(FRAMES)]
-    assert [shot.arrival_mono_ns for shot in shots] == [1002 * S + n * PERIOD for n in range(FRAMES)]
-    assert {shot.stamp_kind for shot in shots} == {"pts"}
-    assert [n for n, shot in enumerate(shots) if shot.is_key] == [0, 10, 20]
+    assert [shot.seen.stamp_ns for shot in shots] == [T0 + 2 * S + n * PERIOD for n in range(FRAMES)]
+    assert [shot.seen.arrival_mono_ns for shot in shots] == [1002 * S + n * PERIOD for n in range(FRAMES)]
+    assert {shot.seen.stamp_kind for shot in shots} == {"pts"}
+    assert [n for n, shot in enumerate(shots) if shot.seen.is_key] == [0, 10, 20]
 
 
 def test_it_ends_after_its_last_frame(recording: Path, page: StreamPage) -> None:
@@ -114,7 +114,7 @@ def test_asap_waits_for_nothing_and_stamps_the_same(recording: Path, page: Strea
     playing = Playing(recording, page, pace="asap")
     shots = playing.play()
     assert playing.stop.waits == []
-    assert [shot.stamp_ns for shot in shots] == [T0 + 2 * S + n * PERIOD for n in range(FRAMES)]
+    assert [shot.seen.stamp_ns for shot in shots] == [T0 + 2 * S + n * PERIOD for n in range(FRAMES)]
 
 
 def test_a_loop_goes_on_a_period_after_the_last_frame(recording: Path, page: StreamPage) -> None:
@@ -129,8 +129,8 @@ def test_recorded_times_are_the_timeline(recording: Path, page: StreamPage, tmp_
     sidecar.write_text(times(*recorded))
     playing = Playing(recording, page, timestamps=str(sidecar))
     assert playing.source.origin_ns == 100 * S
-    shots = playing.play()
-    assert [shot.stamp_ns for shot in shots] == [T0 + 2 * S + round((at - 100) * 1_000_000) * 1000 for at in recorded]
+    stamps = [shot.seen.stamp_ns for shot in playing.play()]
+    assert stamps == [T0 + 2 * S + round((at - 100) * 1_000_000) * 1000 for at in recorded]
 
 
 @pytest.mark.parametrize("pace", ["realtime", "asap"])
@@ -151,7 +151,7 @@ def test_a_capture_that_comes_back_late_skips_what_was_due_meanwhile(recording: 
     first.play(most=3, page=page)
     first.clock.advance(500 * MS)
     after = Playing(recording, page, clock=first.clock).play()
-    numbers = [(shot.stamp_ns or 0) - T0 - 2 * S for shot in after]
+    numbers = [(shot.seen.stamp_ns or 0) - T0 - 2 * S for shot in after]
     assert greys(after) == [at // PERIOD for at in numbers]
     assert 12 <= greys(after)[0] <= 15
     assert greys(after)[-1] == FRAMES - 1
@@ -196,14 +196,14 @@ def test_a_recording_without_times_plays_by_its_sidecar(elementary: Path, page: 
     shots = Playing(elementary, page, timestamps=str(sidecar), loop=True).play(most=FRAMES + 3)
     assert greys(shots) == [*range(FRAMES), 0, 1, 2]
     assert [shot.media_ns for shot in shots] == [n * PERIOD for n in range(FRAMES + 3)]
-    assert [n for n, shot in enumerate(shots) if shot.is_key] == [0, 10, 20, 30]
+    assert [n for n, shot in enumerate(shots) if shot.seen.is_key] == [0, 10, 20, 30]
 
 
 def test_a_frame_without_a_time_among_others_is_lost_as_that(
     recording: Path, page: StreamPage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pts_ns, numbers = Decoder.pts_ns, iter(range(FRAMES))
-    monkeypatch.setattr(Decoder, "pts_ns", lambda *given: None if next(numbers) in (0, 1, 7) else pts_ns(*given))
+    real_pts_ns, numbers = decode.pts_ns, iter(range(FRAMES))
+    monkeypatch.setattr(decode, "pts_ns", lambda frame: None if next(numbers) in (0, 1, 7) else real_pts_ns(frame))
     playing = Playing(recording, page, pace="asap")
     shots = playing.source.shots()
     items = [next(shots) for _ in range(FRAMES)]

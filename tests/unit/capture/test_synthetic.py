@@ -31,7 +31,7 @@ class Made:
         self.codes: list[barcode.Barcode] = []
         for shot in islice(source.shots(), count):
             assert isinstance(shot, Shot)
-            assert shot.arrival_mono_ns == self.clock.monotonic_ns()
+            assert shot.seen.arrival_mono_ns == self.clock.monotonic_ns()
             self.shots.append(shot)
             self.delivered_ns.append(self.clock.utc_ns())
             code = barcode.read(self.luma(shot))
@@ -49,7 +49,7 @@ class Made:
 
     @property
     def stamps(self) -> list[int]:
-        return [shot.stamp_ns or 0 for shot in self.shots]
+        return [shot.seen.stamp_ns or 0 for shot in self.shots]
 
     @property
     def true_ns(self) -> list[int]:
@@ -61,7 +61,7 @@ def test_the_stamp_is_the_time_that_is_burned_in(pixels: str) -> None:
     made = Made(pixels=pixels)
     assert made.stamps == made.true_ns
     assert [code.counter for code in made.codes] == list(range(50))
-    assert {shot.stamp_kind for shot in made.shots} == {"pts"}
+    assert {shot.seen.stamp_kind for shot in made.shots} == {"pts"}
     assert made.shots[0].picture.layout.format == pixels
 
 
@@ -135,7 +135,7 @@ def test_a_step_of_the_hosts_clock_does_not_touch_the_truth() -> None:
     stamps = []
     for place, shot in enumerate(islice(source.shots(), 20)):
         assert isinstance(shot, Shot)
-        stamps.append(shot.stamp_ns or 0)
+        stamps.append(shot.seen.stamp_ns or 0)
         if place == 9:
             clock.step_utc(-3600 * S)
     assert [after - before for before, after in pairwise(stamps)] == [40 * MS] * 19

@@ -82,10 +82,10 @@ def test_frames_carry_the_kernels_stamp(clock: ManualClock) -> None:
     shots = list(islice(source.shots(), 3))
     for number, shot in enumerate(shots, start=1):
         assert isinstance(shot, Shot)
-        assert shot.arrival_mono_ns == 1000 * S + number * 40 * MS
-        assert shot.stamp_kind == "kernel"
-        assert shot.stamp_ns == pytest.approx(shot.arrival_mono_ns - 25 * MS, abs=1000)
-        assert shot.pts_ns == shot.stamp_ns
+        assert shot.seen.arrival_mono_ns == 1000 * S + number * 40 * MS
+        assert shot.seen.stamp_kind == "kernel"
+        assert shot.seen.stamp_ns == pytest.approx(shot.seen.arrival_mono_ns - 25 * MS, abs=1000)
+        assert shot.seen.pts_ns == shot.seen.stamp_ns
     assert positions[:3] == [Position.OPENING, Position.DEMUX, Position.DECODE]
 
 
@@ -94,7 +94,7 @@ def test_a_driver_without_stamps_gives_none(clock: ManualClock, fault: str) -> N
     source, _ = open_source(Device(clock, script={0: fault}))
     [shot] = islice(source.shots(), 1)
     assert isinstance(shot, Shot)
-    assert (shot.stamp_ns, shot.stamp_kind, shot.pts_ns) == (None, "", None)
+    assert (shot.seen.stamp_ns, shot.seen.stamp_kind, shot.seen.pts_ns) == (None, "", None)
 
 
 def test_a_torn_frame_is_a_loss_and_a_device_that_goes_away_ends_the_capture(clock: ManualClock) -> None:

@@ -23,7 +23,7 @@ def camera(clock: StreamClock, begin: int, end: int, *, ntp_offset_ns: int = 0, 
     for seq in range(begin, end):
         taken = seq * 40 * MS
         ntp = T0 + taken + ntp_offset_ns if reports else None
-        stamps += clock.observe(observation(seq, taken + 60 * MS, ntp, "rtcp", pts_ns=taken))
+        stamps += clock.observe(observation(seq, taken + 60 * MS, pts_ns=taken, ntp_ns=ntp))
     return stamps
 
 
@@ -102,7 +102,7 @@ def test_a_new_session_learns_anew() -> None:
         stamp
         for seq in range(30, 36)  # the camera rebooted: its pts begins again, its clock is right
         for stamp in clock.observe(
-            observation(seq, seq * 40 * MS + 60 * MS, T0 + seq * 40 * MS, "rtcp", pts_ns=(seq - 30) * 40 * MS)
+            observation(seq, seq * 40 * MS + 60 * MS, pts_ns=(seq - 30) * 40 * MS, ntp_ns=T0 + seq * 40 * MS)
         )
     ]
     assert [stamp.time_ns for stamp in after] == [T0 + seq * 40 * MS for seq in range(30, 36)]
