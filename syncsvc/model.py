@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from syncsvc.layout import Layout
 
 ClockClass = Literal["rtcp", "kernel", "pts", "model", "arrival"]
-StampKind = Literal["", "pts", "media", "kernel"]
+StampKind = Literal["", "pts", "media", "playlist", "kernel"]
 MissingReason = Literal["deadline", "stalled", "absent", "ended", "starting", "draining"]
 
 
@@ -22,9 +22,10 @@ class Observation:
     ``start_mono_ns`` when its first part reached us: libavformat's parser holds a frame back until the next begins.
 
     ``stamp_ns`` is what the source itself says of the capture time, in UTC nanoseconds, true within ``doubt_ns``;
-    ``stamp_kind`` says who speaks: ``pts`` of a file or a generator, ``media`` for a stamp inside a live stream. A
-    ``kernel`` stamp is on CLOCK_MONOTONIC. ``sender_report`` is the raw (NTP 64 bit, RTP 32 bit) pair where one rode on
-    this packet, ``ntp_ns`` the frame's time in UTC by the last report, at the nominal rate, as libavformat reckons it.
+    ``stamp_kind`` says who speaks: ``pts`` of a file or a generator, ``media`` for a stamp inside a live stream,
+    ``playlist`` for one in the list of its segments. A ``kernel`` stamp is on CLOCK_MONOTONIC. ``sender_report`` is the
+    raw (NTP 64 bit, RTP 32 bit) pair where one rode on this packet, ``ntp_ns`` the frame's time in UTC by the last
+    report, at the nominal rate, as libavformat reckons it.
     """
 
     seq: int

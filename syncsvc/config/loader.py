@@ -19,9 +19,7 @@ from syncsvc.config.yamltext import MAX_BYTES, Document, decode, parse
 from syncsvc.errors import ConfigError
 
 _SHORTEST_SECRET: Final = 3  # masking every "a" of a message would hide the message, not the secret
-_LATER: Final[frozenset[tuple[str, Any]]] = frozenset(
-    {("pixels", "jpeg"), ("pixels", "encoded"), ("clock", "model"), ("window_ms", None)}
-)
+_LATER: Final[frozenset[tuple[str, Any]]] = frozenset({("pixels", "jpeg"), ("pixels", "encoded"), ("window_ms", None)})
 
 
 def load(path: str | Path, environ: Mapping[str, str] = os.environ, *, files: bool = True) -> Config:

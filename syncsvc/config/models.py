@@ -77,7 +77,7 @@ class StreamKeys(Model):
     size: Annotated[tuple[Side, Side], Field(strict=False)] | None = None
     """Null keeps the camera's size; [width, height] scales in the capture process."""
     latency_ms: Annotated[float, Field(ge=0, le=60_000)] = 0.0
-    """Known constant latency from exposure to wire, subtracted from modelled and arrival stamps."""
+    """Known constant latency from exposure to wire, subtracted from modelled and arrival stamps; 0 is unknown."""
     stall_after_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 3000
     """Silence after which the stream counts as stalled and no longer holds its groups back."""
 
@@ -92,15 +92,15 @@ class RtspStream(StreamKeys):
     kind: Literal["rtsp"] = "rtsp"
     transport: Literal["tcp", "udp"] = "tcp"
     """How RTP travels: tcp interleaves it with RTSP and loses nothing, udp loses rather than waits."""
-    clock: Literal["auto", "rtcp", "arrival"] = "auto"
-    """The clock that stamps the frames; auto takes the best one that proves plausible."""
+    clock: Literal["auto", "rtcp", "model", "arrival"] = "auto"
+    """The clock that stamps the frames; auto takes the best one that proves plausible, rtcp vouches for NTP."""
 
 
 class HttpStream(StreamKeys):
     """MPEG-TS or MJPEG over HTTP."""
 
     kind: Literal["http"] = "http"
-    clock: Literal["auto", "arrival"] = "auto"
+    clock: Literal["auto", "model", "arrival"] = "auto"
     """The clock that stamps the frames; auto takes the best one that proves plausible."""
 
 
@@ -117,7 +117,7 @@ class FileStream(StreamKeys):
     """Whether the recording begins again at its end."""
     timestamps: Path | None = None
     """CSV with the columns stream, frame, time_s: the capture times as recorded; relative to this file."""
-    clock: Literal["auto", "arrival", "pts"] = "auto"
+    clock: Literal["auto", "arrival", "model", "pts"] = "auto"
     """The clock that stamps the frames; pts takes the media's own stamps as they are."""
 
 
@@ -131,7 +131,7 @@ class V4l2Stream(StreamKeys):
     fps: Annotated[float, Field(gt=0, le=1000)] | None = None
     device_size: Annotated[tuple[Side, Side], Field(strict=False)] | None = None
     fourcc: Annotated[str, StringConstraints(pattern="^[A-Za-z0-9]{4}$")] | None = None
-    clock: Literal["auto", "arrival"] = "auto"
+    clock: Literal["auto", "model", "arrival"] = "auto"
     """The clock that stamps the frames; auto takes the kernel's stamp where there is one."""
 
 
@@ -176,7 +176,7 @@ class SyntheticStream(StreamKeys):
 
     kind: Literal["synthetic"] = "synthetic"
     spec: SyntheticSpec = SyntheticSpec()
-    clock: Literal["auto", "arrival", "pts"] = "auto"
+    clock: Literal["auto", "arrival", "model", "pts"] = "auto"
     """The clock that stamps the frames; auto is pts here."""
 
     @model_validator(mode="after")

@@ -6,15 +6,17 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.errors import LinkClosed, TransportError
+from syncsvc.ingest.sinks import FrameSink, ObservationSink, StreamStats
 from syncsvc.ingest.watermark import StreamState
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame
-from syncsvc.timing.ladder import Rung, Stamp, StreamClock
+from syncsvc.timing.ladder import Stamp, StreamClock
+from syncsvc.timing.rungs import Rung
 from syncsvc.transport.link import DropMessage, EndMessage, FrameMessage, LinkReader, Message, RingMessage
 from syncsvc.transport.payload import Payload
 from syncsvc.transport.ring import RingReader
@@ -24,44 +26,6 @@ log = logging.getLogger(__name__)
 POLL_S = 0.1
 BURST = 64
 """Messages handled between two looks at the clock and the stop token."""
-
-
-class FrameSink(Protocol):
-    """A group, as its streams see it; called from the streams' threads."""
-
-    def add(self, frame: Frame) -> None:
-        """A frame with its capture time; times rise within a stream."""
-        ...
-
-    def expect(self, stream: str, floor_ns: int) -> None:
-        """The stream is heard, its frames wait for a better stamp; none will be before ``floor_ns``."""
-        ...
-
-    def drop(self, stream: str, cause: str, count: int) -> None:
-        """Frames were captured and lost."""
-        ...
-
-    def set_state(self, stream: str, state: StreamState) -> None:
-        """The stream fell silent, went away, came back or ended."""
-        ...
-
-
-@dataclass(slots=True)
-class StreamStats:
-    """What the service tells of a stream; written by its thread, read by anyone."""
-
-    state: StreamState = StreamState.STARTING
-    clock: str | None = None
-    captured: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    fps: float = 0.0
-    last_arrival_ns: int | None = None
-    last_time_ns: int | None = None
-    uncertainty_ns: int | None = None
-    width: int | None = None
-    height: int | None = None
-    format: str | None = None
-    slots: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +70,7 @@ class StreamIngest:
         stall_after_ns: int,
         is_patient: bool,
         take_pixels: Callable[[str, Payload], None],
+        observations: ObservationSink | None = None,
     ) -> None:
         """Prepare the thread's state.
 
@@ -117,11 +82,14 @@ class StreamIngest:
             stall_after_ns: silence, while we read, after which the stream is ``stalled``.
             is_patient: the stream paces itself by us (``asap``): it never stalls.
             take_pixels: called with each payload before it is queued, so that it can leave its slot early.
+            observations: is told of every fact and every conclusion, for a replay.
         """
         self.name, self.stats = name, StreamStats()
         self.sinks: Sequence[FrameSink] = ()
         self._stream_clock, self._clock, self._to_utc = stream_clock, clock, to_utc
         self._stall_after_ns, self._is_patient, self._take_pixels = stall_after_ns, is_patient, take_pixels
+        self._observations = observations
+        self._standing: tuple[str | None, bool, tuple[str, ...]] = (None, False, ())
         self._commands: queue.SimpleQueue[_Attached | _Gone] = queue.SimpleQueue()
         self._rewirings: deque[_Rewiring] = deque()
         self._link: LinkReader | None = None
@@ -140,6 +108,9 @@ class StreamIngest:
         return {
             "state": stats.state.value,
             "clock": stats.clock,
+            "doubtful": stats.is_doubtful,
+            "clock_problems": self._stream_clock.problems,
+            "drift_ppm": None if (drift := self._stream_clock.drift_ppm) is None else round(drift, 2),
             "uncertainty_ms": None if stats.uncertainty_ns is None else stats.uncertainty_ns / NS_PER_MS,
             "fps": round(stats.fps, 3),
             "captured": stats.captured,
@@ -196,6 +167,7 @@ class StreamIngest:
             rewiring.on_join(self.name, self._next_seq or 0)
             for sink in self.sinks:
                 sink.set_state(self.name, self.stats.state)
+                sink.doubt(self.name, self.stats.is_doubtful)
             rewiring.is_taken.set()
 
     def _next_command(self) -> None:
@@ -207,6 +179,8 @@ class StreamIngest:
         if isinstance(command, _Attached):
             self._link, self._rings = command.link, {}
             self._deliver(self._stream_clock.new_session())
+            if self._observations is not None:
+                self._observations.session(self.name, self._clock.monotonic_ns())
 
     def _miss(self, next_seq: int) -> None:
         """Account for the frames that were taken and never announced."""
@@ -268,7 +242,10 @@ class StreamIngest:
             payload.release()
         self._waiting[seen.seq] = message, payload, sinks
         self._note(message)
+        if self._observations is not None:
+            self._observations.observed(self.name, seen)
         self._deliver(self._stream_clock.observe(seen))
+        self._note_clock()
         held_since = self._stream_clock.held_since_ns
         if held_since is not None:
             self._become_live()
@@ -283,10 +260,33 @@ class StreamIngest:
                 stamp.observation.is_key, message.layout, payload,
             )  # fmt: skip
             self._become_live()
+            if self._observations is not None:
+                self._observations.stamped(self.name, stamp)
             self.stats.clock, self.stats.last_time_ns = stamp.clock, stamp.time_ns
             self.stats.uncertainty_ns = stamp.uncertainty_ns
             for sink in sinks:
                 sink.add(frame)
+
+    def _note_clock(self) -> None:
+        """Tell when the clock in use, the stream's standing, or what is refused of it has changed."""
+        clock = self._stream_clock
+        standing = clock.clock, clock.is_doubtful, clock.lies
+        if standing == self._standing:
+            return
+        before, self._standing = self._standing, standing
+        self.stats.is_doubtful = clock.is_doubtful
+        if clock.is_doubtful != before[1]:
+            for sink in self.sinks:
+                sink.doubt(self.name, clock.is_doubtful)
+        problems = clock.problems
+        if standing[2] != before[2] and clock.lies:
+            lies = "; ".join(f"{rung}: {problems[rung]}" for rung in clock.lies)
+            log.warning("stream %s: %s; stamped by %s", self.name, lies, clock.clock or "nothing yet")
+        elif clock.clock != before[0] and clock.clock is not None:
+            log.info("stream %s: stamped by %s", self.name, clock.clock)
+        if self._observations is not None:
+            now_ns = self._clock.monotonic_ns()
+            self._observations.clock(self.name, clock.clock, clock.is_doubtful, problems, now_ns)
 
     def _note(self, message: FrameMessage) -> None:
         stats, arrival_ns = self.stats, self._to_utc(message.observation.arrival_mono_ns)
@@ -301,6 +301,8 @@ class StreamIngest:
     def _drop(self, cause: str, count: int) -> None:
         self.stats.captured += count
         self.stats.dropped[cause] = self.stats.dropped.get(cause, 0) + count
+        if self._observations is not None:
+            self._observations.lost(self.name, cause, count, self._clock.monotonic_ns())
         for sink in self.sinks:
             sink.drop(self.name, cause, count)
 

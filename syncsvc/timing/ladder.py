@@ -1,23 +1,24 @@
 """Which clock a frame is stamped by: the best rung whose gate is open, changed only on a window's edge.
 
-Every rung turns an observation into a UTC time and an honest ±. Frames at the start of a session are held for a better
-rung as long as the latency budget allows, and stamped retroactively. A modelled clock is one more rung.
+Every rung turns an observation into a UTC time and an honest ± (``rungs``). Frames at the start of a session are held
+for a better rung as long as the latency budget allows, and stamped retroactively. While a better clock of a camera is
+believed, it teaches the clock model the camera's constant latency, so that a demoted stream keeps its times.
 """
 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
-from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.model import ClockClass, Observation
-from syncsvc.timing.ntp import SenderReportMap
-from syncsvc.timing.utc import JUMP_NS
-
-ToUtc = Callable[[int], int]
+from syncsvc.timing.modelled import ModelRung
+from syncsvc.timing.reported import SenderReportRung
+from syncsvc.timing.rungs import Rung
+from syncsvc.timing.utc import JUMP_NS, ToUtc
 
 SHARE = 8
 """A frame that must stay before an edge takes this part of the time left: 40 ms have room for over a hundred."""
+TEACH_EVERY, LESSONS = 8, 32
+"""Every so many frames the model is taught the latency, which is the mean of about so many lessons: ten seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,131 +32,12 @@ class Stamp:
     arrival_ns: int
 
 
-class Rung(Protocol):
-    """One way to know when a picture was taken."""
-
-    clock: ClockClass
-
-    def feed(self, seen: Observation, arrival_ns: int) -> None:
-        """Learn from an observation, whether this rung is in use or not."""
-        ...
-
-    def stamp(self, seen: Observation, arrival_ns: int) -> tuple[int, int] | None:
-        """``(time, ±)`` of it in UTC nanoseconds; None when this rung cannot tell."""
-        ...
-
-    @property
-    def is_open(self) -> bool:
-        """Whether its gate lets it speak now."""
-        ...
-
-
-class MediaRung:
-    """Stamps inside the media: of recordings, and of generated frames."""
-
-    clock: ClockClass = "pts"
-    is_open = True
-
-    def feed(self, seen: Observation, arrival_ns: int) -> None:
-        """Nothing to learn."""
-
-    def stamp(self, seen: Observation, arrival_ns: int) -> tuple[int, int] | None:
-        """The media's own time, exact to its tick."""
-        if seen.stamp_kind != "pts" or seen.stamp_ns is None:
-            return None
-        return seen.stamp_ns, 11_112  # half a tick is unknown here; one tick of 90 kHz bounds the usual time bases
-
-
-class SenderReportRung:
-    """RTCP sender reports: the camera's own NTP clock."""
-
-    clock: ClockClass = "rtcp"
-
-    def __init__(self) -> None:
-        self.map = SenderReportMap()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the map is anchored and plausible."""
-        return self.map.is_plausible
-
-    def feed(self, seen: Observation, arrival_ns: int) -> None:
-        """Learn the packet's NTP time."""
-        if seen.ntp_ns is not None and seen.pts_ns is not None:
-            self.map.feed(seen.pts_ns, seen.ntp_ns, arrival_ns)
-
-    def stamp(self, seen: Observation, arrival_ns: int) -> tuple[int, int] | None:
-        """The NTP time of its pts. ± 1 ms: what an operator's word that the camera follows NTP is worth on a LAN."""
-        if seen.pts_ns is None or not self.map.is_anchored:
-            return None
-        return self.map.time_of(seen.pts_ns), NS_PER_MS
-
-
-class KernelRung:
-    """The kernel's stamp of a V4L2 buffer, on CLOCK_MONOTONIC."""
-
-    clock: ClockClass = "kernel"
-
-    def __init__(self, to_utc: ToUtc) -> None:
-        self._to_utc = to_utc
-        self.is_open = False
-
-    def feed(self, seen: Observation, arrival_ns: int) -> None:
-        """The gate: a stamp is believed when the frame is at most a second old."""
-        if seen.stamp_kind == "kernel" and seen.stamp_ns is not None:
-            self.is_open = 0 <= seen.arrival_mono_ns - seen.stamp_ns < NS_PER_S
-
-    def stamp(self, seen: Observation, arrival_ns: int) -> tuple[int, int] | None:
-        """The start of the buffer's transfer. ± 5 ms: exposure and readout before it are the sensor's secret."""
-        if seen.stamp_kind != "kernel" or seen.stamp_ns is None or not self.is_open:
-            return None
-        return self._to_utc(seen.stamp_ns), 5 * NS_PER_MS
-
-
-class ArrivalRung:
-    """When the packet reached us, less the configured latency: the last resort, and never silent."""
-
-    clock: ClockClass = "arrival"
-    is_open = True
-
-    def __init__(self, latency_ns: int) -> None:
-        self._latency_ns = latency_ns
-
-    def feed(self, seen: Observation, arrival_ns: int) -> None:
-        """Nothing to learn."""
-
-    def stamp(self, seen: Observation, arrival_ns: int) -> tuple[int, int]:
-        """± 100 ms: the 99th percentile of the arrival error at 20 ms of jitter."""
-        return arrival_ns - self._latency_ns, 100 * NS_PER_MS
-
-
-def rungs_for(clock: str, kind: str, latency_ns: int, to_utc: ToUtc) -> list[Rung]:
-    """The ladder of one stream, best rung first; ``arrival`` always stands at the foot.
-
-    Args:
-        clock: the configured clock: ``auto``, ``rtcp``, ``pts`` or ``arrival``.
-        kind: of the source: ``rtsp``, ``http``, ``file``, ``v4l2`` or ``synthetic``.
-        latency_ns: configured constant latency, subtracted from arrival stamps only.
-        to_utc: maps CLOCK_MONOTONIC to UTC.
-    """
-    foot: list[Rung] = [ArrivalRung(latency_ns)]
-    if clock == "arrival":
-        return foot
-    if kind in ("file", "synthetic"):
-        return [MediaRung(), *foot]
-    if kind == "rtsp":
-        return [SenderReportRung(), *foot]
-    if kind == "v4l2":
-        return [KernelRung(to_utc), *foot]
-    return foot
-
-
 class StreamClock:
     """One stream's capture times: rising with ``seq``, each with its rung; pure.
 
     Guarantees: ``time_ns`` rises strictly; the rung changes only where ``time_ns`` passes a multiple of ``edge_ns`` or
-    with a new session; nothing is held longer than ``hold_ns`` after its arrival. A jump of the host's clock starts it
-    anew: what was learnt against that clock is void, and times may go back with it.
+    with a new session; nothing is held longer than ``hold_ns`` after its arrival. After a jump of the host's clock
+    times may go back with it, and the best rung speaks at once.
     """
 
     def __init__(self, make_rungs: Callable[[], list[Rung]], *, hold_ns: int, edge_ns: int, to_utc: ToUtc) -> None:
@@ -163,9 +45,12 @@ class StreamClock:
         self.rungs: list[Rung] = make_rungs()
         self._current: Rung | None = None
         self._held: deque[Observation] = deque()
-        self._last_ns = self._last_arrival_ns = 0
+        self._last: Stamp | None = None
         self._edge: int | None = None
         self._utc_less_mono_ns: int | None = None
+        self._learnt: tuple[int, int] | None = None
+        self._lessons = 0
+        self._caught: set[ClockClass] = set()
 
     def tune(self, make_rungs: Callable[[], list[Rung]], hold_ns: int, edge_ns: int) -> None:
         """Other settings: the ladder from the next session on, the rest at once."""
@@ -177,26 +62,60 @@ class StreamClock:
         return self._current.clock if self._current else None
 
     @property
+    def problems(self) -> dict[str, str]:
+        """Why each rung above the one in use does not speak."""
+        return {rung.clock: rung.problem for rung in self._above()}
+
+    @property
+    def lies(self) -> tuple[ClockClass, ...]:
+        """The rungs above the one in use that evidence refuses, or refused in an earlier session."""
+        return tuple(rung.clock for rung in self._above() if rung.is_lying or rung.clock in self._caught)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the stream was caught lying and its stamps are a guess now: it must not lead others."""
+        current = self._current
+        is_guess = current is self.rungs[-1] or (isinstance(current, ModelRung) and not current.is_calibrated)
+        return is_guess and bool(self.lies)
+
+    @property
+    def drift_ppm(self) -> float | None:
+        """Rate of the source's pts against the host, as modelled; None where there is no model."""
+        model = self._model()
+        return model.model.drift_ppm if model and model.is_settled else None
+
+    @property
     def held_since_ns(self) -> int | None:
         """Arrival (UTC) of the oldest frame that waits for a better stamp."""
         return self._to_utc(self._held[0].arrival_mono_ns) if self._held else None
 
     def new_session(self) -> list[Stamp]:
         """The source was opened anew: what was learnt of its clocks is void; returns what was still held."""
-        stamps = self._settle()
+        stamps, before = self._settle(), self._model()
         self.rungs, self._current, self._edge = self._make_rungs(), None, None
+        after = self._model()
+        if before is not None and after is not None:
+            after.take_over(before)
         return stamps
 
     def observe(self, seen: Observation) -> list[Stamp]:
         """Take one observation in; returns the frames that have a time now, in order."""
         arrival_ns = self._to_utc(seen.arrival_mono_ns)
-        self._notice_jump(arrival_ns - seen.arrival_mono_ns)
+        has_jumped = self._notice_jump(arrival_ns - seen.arrival_mono_ns)
         for rung in self.rungs:
             rung.feed(seen, arrival_ns)
-        if self._current is not None:
-            return [self._stamp(seen, arrival_ns)]
-        self._held.append(seen)
-        return self._settle() if self.rungs[0].is_open else self.expire(arrival_ns)
+            if rung.is_lying:
+                self._caught.add(rung.clock)
+            elif rung.is_open:
+                self._caught.discard(rung.clock)
+        self._teach(seen, arrival_ns)
+        if self._current is None:
+            self._held.append(seen)
+            top = next(rung for rung in self.rungs if not rung.is_lying)
+            return self._settle() if top.is_settled else self.expire(arrival_ns)
+        if has_jumped:
+            self._current = self._best()
+        return [self._stamp(seen, arrival_ns)]
 
     def expire(self, now_utc_ns: int) -> list[Stamp]:
         """Stamp what was held for as long as the latency budget allows, by the best rung there is."""
@@ -204,10 +123,37 @@ class StreamClock:
             return self._settle()
         return []
 
-    def _notice_jump(self, utc_less_mono_ns: int) -> None:
+    def _notice_jump(self, utc_less_mono_ns: int) -> bool:
         before, self._utc_less_mono_ns = self._utc_less_mono_ns, utc_less_mono_ns
-        if before is not None and abs(utc_less_mono_ns - before) > JUMP_NS // 2:
-            self.rungs, self._current, self._edge, self._last_ns = self._make_rungs(), None, None, 0
+        if before is None or abs(utc_less_mono_ns - before) <= JUMP_NS // 2:
+            return False
+        for rung in self.rungs:
+            rung.host_jumped()
+        self._edge = self._last = None
+        return True
+
+    def _teach(self, seen: Observation, arrival_ns: int) -> None:
+        """Let the best clock of its own that the camera has show the model the latency that no model can see."""
+        model = self._model()
+        if model is None or seen.seq % TEACH_EVERY:
+            return
+        own = next((rung for rung in self.rungs if rung.is_open), model)
+        if own is not model and model.is_settled and seen.pts_ns is not None:
+            value = own.stamp(seen, arrival_ns)
+            if value is not None:
+                latency_ns = model.earliest_ns(seen.pts_ns) - value[0]
+                before_ns, self._lessons = (self._learnt or (latency_ns, 0))[0], min(LESSONS, self._lessons + 1)
+                self._learnt = before_ns + (latency_ns - before_ns) // self._lessons, value[1]
+        if self._learnt is not None:
+            model.learnt_ns, model.learnt_doubt_ns = self._learnt
+            model.step_doubt_ns = sum(rung.step_doubt_ns for rung in self.rungs if isinstance(rung, SenderReportRung))
+
+    def _model(self) -> ModelRung | None:
+        return next((rung for rung in self.rungs if isinstance(rung, ModelRung)), None)
+
+    def _above(self) -> list[Rung]:
+        place = self.rungs.index(self._current) if self._current in self.rungs else len(self.rungs)
+        return [rung for rung in self.rungs[:place] if rung.problem]
 
     def _settle(self) -> list[Stamp]:
         if self._current is None:
@@ -224,35 +170,47 @@ class StreamClock:
 
     def _stamp(self, seen: Observation, arrival_ns: int) -> Stamp:
         assert self._current is not None
-        self._consider_change(seen, arrival_ns)
-        rung = self._current
-        if self._edge is not None and not rung.is_open:  # it lies: until the edge, time passes as arrivals say
-            foot = self.rungs[-1].stamp(seen, arrival_ns)
-            value = foot and (self._last_ns + arrival_ns - self._last_arrival_ns, foot[1])
+        next_ns = self._consider_change(seen, arrival_ns)
+        rung, foot = self._current, self.rungs[-1]
+        if self._edge is not None and not rung.is_open:
+            value = self._coast(seen, arrival_ns)
         else:
             value = rung.stamp(seen, arrival_ns)
         if value is None:  # the frame lacks what the rung reads, e.g. a pts: the foot of the ladder always speaks
-            rung = self.rungs[-1]
-            value = rung.stamp(seen, arrival_ns)
+            rung, value = foot, foot.stamp(seen, arrival_ns)
             assert value is not None
-        time_ns, uncertainty_ns = value
-        told_ns = time_ns
+        told_ns, uncertainty_ns = value
+        time_ns, last_ns = told_ns, self._last.time_ns if self._last else 0
         if self._edge is not None and time_ns >= self._edge:  # the next rung lags behind: wait for it before the edge
-            time_ns = self._last_ns + (self._edge - self._last_ns) // SHARE
-        time_ns = max(time_ns, self._last_ns + 1)
-        self._last_ns, self._last_arrival_ns = time_ns, arrival_ns
-        return Stamp(seen, time_ns, uncertainty_ns + abs(time_ns - told_ns), rung.clock, arrival_ns)
+            time_ns = next_ns if next_ns > last_ns else last_ns + (self._edge - last_ns) // SHARE
+        time_ns = max(time_ns, last_ns + 1)
+        self._last = Stamp(seen, time_ns, uncertainty_ns + abs(time_ns - told_ns), rung.clock, arrival_ns)
+        return self._last
 
-    def _consider_change(self, seen: Observation, arrival_ns: int) -> None:
+    def _coast(self, seen: Observation, arrival_ns: int) -> tuple[int, int] | None:
+        """The clock in use lies: until the edge, time passes as pts say, or arrivals where pts lie too."""
+        last, model, foot = self._last, self._model(), self.rungs[-1].stamp(seen, arrival_ns)
+        if last is None or foot is None:
+            return foot
+        before = last.observation
+        if model and model.is_open and seen.pts_ns is not None and before.pts_ns is not None:
+            return last.time_ns + seen.pts_ns - before.pts_ns, last.uncertainty_ns
+        return last.time_ns + arrival_ns - last.arrival_ns, foot[1]
+
+    def _consider_change(self, seen: Observation, arrival_ns: int) -> int:
+        """Change to the best rung where it has passed the edge; until then, what it says of this frame (0: nothing)."""
         best = self._best()
         if best is self._current:
             self._edge = None
-            return
+            return 0
         if self._edge is None:
-            self._edge = (self._last_ns // self.edge_ns + 1) * self.edge_ns
+            last_ns = self._last.time_ns if self._last else 0
+            self._edge = (last_ns // self.edge_ns + 1) * self.edge_ns
         value = best.stamp(seen, arrival_ns)
-        if value is not None and value[0] >= self._edge:
-            self._current, self._edge = best, None
+        if value is None or value[0] < self._edge:
+            return value[0] if value else 0
+        self._current, self._edge = best, None
+        return 0
 
 
 def _with_first_pts(held: list[Observation]) -> tuple[list[Observation], int]:

@@ -4,10 +4,13 @@ The mapping is slewed by at most 500 ppm toward the host's clock; a difference o
 mapping follows it at once and a new clock epoch begins. Inside an epoch the mapping never goes backward.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from syncsvc.clock import NS_PER_S, Clock
 
+ToUtc = Callable[[int], int]
+"""CLOCK_MONOTONIC to UTC, both in nanoseconds."""
 MAX_SLEW = 500e-6
 JUMP_NS = NS_PER_S // 2
 KEPT_SEGMENTS = 16
@@ -15,7 +18,9 @@ KEPT_SEGMENTS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class _Segment:
+class Segment:
+    """From ``mono_ns`` on UTC is ``utc_ns``, and goes on at the monotonic clock's pace times ``1 + rate``."""
+
     mono_ns: int
     utc_ns: int
     rate: float
@@ -29,7 +34,12 @@ class UtcMapper:
         self.epoch = 0
         self.last_jump_ns = 0
         """How far the last jump went; negative for backward."""
-        self._segments: tuple[_Segment, ...] = (_Segment(clock.monotonic_ns(), clock.utc_ns(), 0.0),)
+        self._segments: tuple[Segment, ...] = (Segment(clock.monotonic_ns(), clock.utc_ns(), 0.0),)
+
+    @property
+    def segment(self) -> Segment:
+        """What maps the present."""
+        return self._segments[0]
 
     def to_utc(self, mono_ns: int) -> int:
         """UTC of a moment on the monotonic clock, a little before or after now."""
@@ -58,8 +68,8 @@ class UtcMapper:
         error = self._clock.utc_ns() - self.to_utc(mono)
         if abs(error) > JUMP_NS:
             self.epoch, self.last_jump_ns = self.epoch + 1, error
-            self._segments = (_Segment(mono, self.to_utc(mono) + error, 0.0),)
+            self._segments = (Segment(mono, self.to_utc(mono) + error, 0.0),)
             return True
         rate = max(-MAX_SLEW, min(MAX_SLEW, error / NS_PER_S))
-        self._segments = (_Segment(mono, self.to_utc(mono), rate), *self._segments[: KEPT_SEGMENTS - 1])
+        self._segments = (Segment(mono, self.to_utc(mono), rate), *self._segments[: KEPT_SEGMENTS - 1])
         return False

@@ -25,7 +25,7 @@ MAX_DESCRIPTOR_BYTES = 512
 _FORMATS: tuple[PixelFormat, ...] = ("i420", "bgr24", "gray8", "jpeg", "encoded")
 _RANGES: tuple[ColorRange, ...] = ("limited", "full")
 _MATRICES: tuple[ColorMatrix, ...] = ("bt601", "bt709", "bt2020")
-_KINDS: tuple[StampKind, ...] = ("", "pts", "media", "kernel")
+_KINDS: tuple[StampKind, ...] = ("", "pts", "media", "playlist", "kernel")
 _NONE = -(2**63)
 
 # tag, format, range, matrix, stamp kind, flags (1 key frame, 2 sender report), width, height, ring, slot, generation,

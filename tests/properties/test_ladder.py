@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from syncsvc.model import ClockClass, Observation
 from syncsvc.testing import MS, T0, S, observation
-from syncsvc.timing.ladder import ArrivalRung, Rung, Stamp, StreamClock, rungs_for
+from syncsvc.timing.ladder import Stamp, StreamClock
+from syncsvc.timing.rungs import ArrivalRung, Rung, rungs_for
 
 EDGE = S
 
@@ -18,8 +19,18 @@ class SwitchRung:
 
     clock: ClockClass = "rtcp"
 
+    problem = "closed by the script"
+    is_lying = False
+
     def __init__(self) -> None:
         self.is_open = False
+
+    @property
+    def is_settled(self) -> bool:
+        return self.is_open
+
+    def host_jumped(self) -> None:
+        """The script knows no host."""
 
     def feed(self, seen: Observation, arrival_ns: int) -> None:
         """The script is in the pts: negative means closed, else the lag."""

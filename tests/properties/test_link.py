@@ -31,7 +31,7 @@ frames = st.builds(
         I64,
         st.none() | I64,
         st.none() | I64,
-        st.sampled_from(["", "pts", "media", "kernel"]),
+        st.sampled_from(["", "pts", "media", "playlist", "kernel"]),
         st.booleans(),
         st.none() | st.tuples(U64, U32),
         st.none() | I64,

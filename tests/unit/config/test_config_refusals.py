@@ -188,11 +188,10 @@ STREAMS = [
     key(
         "stall within a frame", "stall_after_ms: 900", "stall_after_ms", "found 900", "1000 ms", url="synthetic:?fps=1"
     ),
-    key("clock", "clock: ntp", "clock", "'ntp'", "auto | rtcp | arrival"),
-    key("clock model", "clock: model", "clock", "'model', which is not available yet", "auto | rtcp | arrival"),
+    key("clock", "clock: ntp", "clock", "'ntp'", "auto | rtcp | model | arrival"),
     key("clock pts of a camera", "clock: pts", "clock", "'pts'", "pts is for file and synthetic streams"),
     key("clock rtcp of a file", "clock: rtcp", "clock", "'rtcp'", "rtcp is for rtsp streams", url="file:a"),
-    key("clock rtcp of http", "clock: rtcp", "clock", "'rtcp'", "auto | arrival", url="http://h/a"),
+    key("clock rtcp of http", "clock: rtcp", "clock", "'rtcp'", "auto | model | arrival", url="http://h/a"),
     key("loop text", 'loop: "yes"', "loop", "'yes'", "true or false", url="file:a"),
     key("loop 1.1", "loop: yes", "loop", "'yes'", "true or false", url="file:a"),
     key("loop number", "loop: 1", "loop", "found 1", "true or false", url="file:a"),

@@ -1,7 +1,7 @@
 """One stream's thread without its thread: what it reads, stamps, counts and hands on, over a link in memory."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -11,9 +11,10 @@ from syncsvc.ingest.watermark import StreamState
 from syncsvc.ingest.worker import StreamIngest
 from syncsvc.layout import Layout
 from syncsvc.lifecycle import StopToken
-from syncsvc.model import Frame
+from syncsvc.model import Frame, Observation
 from syncsvc.testing import MS, T0, TINY, ManualClock, MemoryLink, S, observation
-from syncsvc.timing.ladder import StreamClock, rungs_for
+from syncsvc.timing.ladder import Stamp, StreamClock
+from syncsvc.timing.rungs import rungs_for
 from syncsvc.timing.utc import UtcMapper
 from syncsvc.transport.link import DropMessage, EndMessage, FrameMessage, Message
 from syncsvc.transport.ring import RingWriter
@@ -27,6 +28,7 @@ class Sink:
         self.floors: list[int] = []
         self.drops: Counter[str] = Counter()
         self.states: list[StreamState] = []
+        self.doubts: list[bool] = []
 
     def add(self, frame: Frame) -> None:
         self.frames.append(frame)
@@ -40,6 +42,33 @@ class Sink:
     def set_state(self, stream: str, state: StreamState) -> None:
         self.states.append(state)
 
+    def doubt(self, stream: str, is_doubtful: bool) -> None:
+        self.doubts.append(is_doubtful)
+
+
+class Notes:
+    """What a log of observations is told, in order."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    def session(self, stream: str, mono_ns: int) -> None:
+        self.told.append(("session",))
+
+    def observed(self, stream: str, seen: Observation) -> None:
+        self.told.append(("observed", seen.seq))
+
+    def lost(self, stream: str, cause: str, count: int, mono_ns: int) -> None:
+        self.told.append(("lost", cause, count))
+
+    def stamped(self, stream: str, stamp: Stamp) -> None:
+        self.told.append(("stamped", stamp.observation.seq, stamp.clock))
+
+    def clock(
+        self, stream: str, clock: str | None, is_doubtful: bool, reasons: Mapping[str, str], mono_ns: int
+    ) -> None:
+        self.told.append(("clock", clock, is_doubtful, dict(reasons)))
+
 
 class Rig:
     """An ingest whose loop runs until its link is read to the end."""
@@ -48,7 +77,7 @@ class Rig:
         self.clock = ManualClock()
         utc = UtcMapper(self.clock)
         stream_clock = StreamClock(
-            lambda: rungs_for("auto", kind, 0, utc.to_utc), hold_ns=hold_ns, edge_ns=S, to_utc=utc.to_utc
+            lambda: rungs_for("auto", kind, None, utc.to_utc), hold_ns=hold_ns, edge_ns=S, to_utc=utc.to_utc
         )
         self.ingest = StreamIngest(
             "a",
@@ -58,7 +87,9 @@ class Rig:
             stall_after_ns=3 * S,
             is_patient=False,
             take_pixels=lambda stream, payload: None,
+            observations=(notes := Notes()),
         )
+        self.notes = notes
         self.sinks = [Sink() for _ in range(sinks)]
         self.joined: list[int] = []
         self.ring = RingWriter(1, 8, TINY.size_bytes)
@@ -95,6 +126,14 @@ def frame_message(seq: int, slot: int = 0, ring_id: int = 1, **more: Any) -> Mes
     return FrameMessage(seen, more.get("layout", TINY), ring_id, slot, more.get("generation", 2), TINY.size_bytes)
 
 
+def camera_message(seq: int, ntp_error_ns: int) -> Message:
+    """A camera 30 ms away, with its NTP time on every packet but the first."""
+    taken = seq * 40 * MS
+    ntp = T0 + taken + ntp_error_ns if seq % 30 else None
+    seen = observation(seq, 1000 * S + taken + 30 * MS, pts_ns=taken, ntp_ns=ntp)
+    return FrameMessage(seen, TINY, 1, 0, 2, TINY.size_bytes)
+
+
 def test_what_was_written_before_the_end_is_read_stamped_and_handed_on(rig: Rig) -> None:
     link = rig.link()
     link.send(*(frame_message(seq, slot=seq) for seq in range(3)), EndMessage())
@@ -119,6 +158,35 @@ def test_frames_taken_and_never_announced_are_counted_as_lost_with_their_capture
     assert rig.sink.drops == {"capture_died": 2, "ring_full": 2}
     assert [one.seq for one in rig.sink.frames] == [0, 1, 4, 7]
     assert rig.ingest.describe()["captured"] == 8
+
+
+def test_every_fact_and_every_conclusion_is_told_for_a_replay(rig: Rig) -> None:
+    link = rig.link()
+    link.send(frame_message(0), DropMessage(1, 2, "ring_full"), frame_message(3))
+    rig.read(link, 0, 4)
+    assert rig.notes.told == [
+        ("session",),
+        ("observed", 0), ("stamped", 0, "pts"), ("clock", "pts", False, {}),
+        ("lost", "ring_full", 2),
+        ("observed", 3), ("stamped", 3, "pts"),
+    ]  # fmt: skip
+
+
+def test_a_camera_that_lies_is_doubted_until_it_is_opened_anew_and_tells_the_truth() -> None:
+    rig = Rig("rtsp", hold_ns=0)
+    link = rig.link()
+    link.send(*(camera_message(seq, ntp_error_ns=10 * S) for seq in range(30)))
+    rig.read(link, 0, 30)
+    assert rig.sink.doubts == [False, True]
+    assert {one.clock for one in rig.sink.frames} == {"model"}
+    assert "ahead" in [note for note in rig.notes.told if note[0] == "clock"][-1][3]["rtcp"]
+    assert rig.ingest.describe()["doubtful"]
+    again = rig.link()
+    again.send(*(camera_message(seq, ntp_error_ns=0) for seq in range(30, 120)))
+    rig.read(again, 30, 120)
+    assert rig.sink.doubts == [False, True, False]
+    assert rig.sink.frames[-1].clock == "rtcp"
+    rig.ring.close()
 
 
 def test_each_group_has_the_frame_and_the_last_one_gives_the_slot_back() -> None:

@@ -1,128 +1,248 @@
-"""Which rung speaks for which source, and with what uncertainty."""
+"""Which rung speaks for which source, with what uncertainty, and what becomes of a camera that lies."""
+
+from collections.abc import Iterable
 
 import pytest
 
+from syncsvc.bench.traces import MONO_NS, UTC_NS, Sighting, SimulatedCamera, observe
 from syncsvc.model import Observation
 from syncsvc.testing import MS, T0, S, observation
-from syncsvc.timing.ladder import Stamp, StreamClock, rungs_for
+from syncsvc.timing.ladder import Stamp, StreamClock
+from syncsvc.timing.rungs import rungs_for
 
 HOLD, EDGE = 350 * MS, S
 
 
 def to_utc(mono_ns: int) -> int:
-    return mono_ns + T0
+    return mono_ns - MONO_NS + UTC_NS
 
 
-def clock_for(kind: str, clock: str = "auto", latency_ns: int = 0, hold_ns: int = HOLD) -> StreamClock:
+def clock_for(kind: str, clock: str = "auto", latency_ns: int | None = None, hold_ns: int = HOLD) -> StreamClock:
     return StreamClock(lambda: rungs_for(clock, kind, latency_ns, to_utc), hold_ns=hold_ns, edge_ns=EDGE, to_utc=to_utc)
 
 
-def camera(clock: StreamClock, begin: int, end: int, *, ntp_offset_ns: int = 0, reports: bool = True) -> list[Stamp]:
-    """Frames ``begin`` to ``end`` of a camera at 25 fps, 60 ms away, with its NTP time on every packet."""
-    stamps = []
-    for seq in range(begin, end):
-        taken = seq * 40 * MS
-        ntp = T0 + taken + ntp_offset_ns if reports else None
-        stamps += clock.observe(observation(seq, taken + 60 * MS, pts_ns=taken, ntp_ns=ntp))
-    return stamps
+def watch(clock: StreamClock, sightings: Iterable[Sighting]) -> list[tuple[Stamp, int]]:
+    """What the clock makes of a simulated camera: each stamp, and its error in nanoseconds."""
+    taken = {}
+    told = []
+    for sighting in sightings:
+        taken[sighting.seen.seq] = sighting.taken_ns
+        told += [(stamp, stamp.time_ns - taken[stamp.observation.seq]) for stamp in clock.observe(sighting.seen)]
+    return told
+
+
+def after(told: list[tuple[Stamp, int]], at_s: float) -> list[tuple[Stamp, int]]:
+    return [(stamp, error) for stamp, error in told if stamp.time_ns >= UTC_NS + at_s * S]
+
+
+def worst_ms(told: list[tuple[Stamp, int]]) -> float:
+    return max(abs(error) for _, error in told) / MS
+
+
+def classes(told: list[tuple[Stamp, int]]) -> list[str]:
+    """The clocks in use, in the order of their first use."""
+    return list(dict.fromkeys(stamp.clock for stamp, _ in told))
 
 
 @pytest.mark.parametrize(
-    ("kind", "configured", "classes"),
+    ("kind", "configured", "ladder"),
     [
-        ("rtsp", "auto", ["rtcp", "arrival"]),
-        ("rtsp", "rtcp", ["rtcp", "arrival"]),
+        ("rtsp", "auto", ["rtcp", "pts", "model", "arrival"]),
+        ("rtsp", "rtcp", ["rtcp", "model", "arrival"]),
+        ("rtsp", "model", ["model", "arrival"]),
         ("rtsp", "arrival", ["arrival"]),
-        ("http", "auto", ["arrival"]),
+        ("http", "auto", ["pts", "model", "arrival"]),
+        ("http", "model", ["model", "arrival"]),
         ("file", "auto", ["pts", "arrival"]),
         ("file", "pts", ["pts", "arrival"]),
         ("synthetic", "auto", ["pts", "arrival"]),
-        ("v4l2", "auto", ["kernel", "arrival"]),
+        ("synthetic", "model", ["model", "arrival"]),
+        ("v4l2", "auto", ["kernel", "model", "arrival"]),
         ("v4l2", "arrival", ["arrival"]),
     ],
 )
-def test_the_ladder_of_each_kind(kind: str, configured: str, classes: list[str]) -> None:
-    assert [rung.clock for rung in rungs_for(configured, kind, 0, to_utc)] == classes
+def test_the_ladder_of_each_kind(kind: str, configured: str, ladder: list[str]) -> None:
+    assert [rung.clock for rung in rungs_for(configured, kind, 0, to_utc)] == ladder
 
 
-def test_latency_is_taken_from_arrival_stamps_and_never_from_rtcp() -> None:
-    arrival = camera(clock_for("http", latency_ns=60 * MS), 0, 5)
-    assert [stamp.time_ns for stamp in arrival] == [T0 + seq * 40 * MS for seq in range(5)]
-    assert {stamp.clock for stamp in arrival} == {"arrival"}
-    rtcp = camera(clock_for("rtsp", latency_ns=60 * MS), 0, 5)
-    assert [stamp.time_ns for stamp in rtcp] == [T0 + seq * 40 * MS for seq in range(5)]
-    assert {stamp.clock for stamp in rtcp} == {"rtcp"}
-    assert {stamp.uncertainty_ns for stamp in rtcp} == {MS}
+def test_latency_is_taken_from_arrival_and_model_and_never_from_rtcp() -> None:
+    camera = SimulatedCamera(latency_ms=60, sr="ok")
+    arrival = watch(clock_for("rtsp", "arrival", 60 * MS), observe(camera, 5))
+    assert {(stamp.clock, stamp.time_ns - stamp.arrival_ns) for stamp, _ in arrival} == {("arrival", -60 * MS)}
+    rtcp = watch(clock_for("rtsp", latency_ns=60 * MS), observe(camera, 5))
+    assert classes(rtcp) == ["rtcp"]
+    assert worst_ms(rtcp) < 0.1
+    model = watch(clock_for("rtsp", "model", 60 * MS), observe(camera, 5))
+    assert classes(model) == ["model"]
+    assert worst_ms(after(model, 1)) < 1
 
 
 def test_frames_are_held_for_the_first_report_and_stamped_by_it() -> None:
-    clock = clock_for("rtsp")
-    assert camera(clock, 0, 4, reports=False) == []
+    camera = SimulatedCamera(jitter_ms=5, sr_first_s=0.2)
+    clock, sightings = clock_for("rtsp"), observe(camera, 2)
+    first = next(place for place, sighting in enumerate(sightings) if sighting.seen.ntp_ns is not None)
+    assert first > 2
+    assert watch(clock, sightings[:first]) == []
     assert clock.clock is None
-    assert clock.held_since_ns == T0 + 60 * MS
-    stamps = camera(clock, 4, 6)
-    assert [stamp.time_ns for stamp in stamps] == [T0 + seq * 40 * MS for seq in range(6)]
+    assert clock.held_since_ns == to_utc(sightings[0].seen.arrival_mono_ns)
+    stamps = [stamp for sighting in sightings[first:] for stamp in clock.observe(sighting.seen)]
+    assert [stamp.observation.seq for stamp in stamps] == list(range(len(sightings)))
     assert {stamp.clock for stamp in stamps} == {"rtcp"}
+    errors = [stamp.time_ns - sighting.taken_ns for stamp, sighting in zip(stamps, sightings, strict=True)]
+    assert max(map(abs, errors)) < MS // 10, "the first frame's pts is what the second one's leaves"
+    assert clock.held_since_ns is None
 
 
-def test_when_the_budget_is_over_the_lower_rung_speaks_until_the_next_edge() -> None:
+def test_when_the_budget_is_over_the_model_speaks_until_the_edge_after_the_first_report() -> None:
+    camera = SimulatedCamera(jitter_ms=5, sr_first_s=1.7, latency_ms=40)
+    told = watch(clock_for("rtsp"), observe(camera, 10))
+    assert classes(told) == ["model", "rtcp"]
+    first = next(stamp for stamp, _ in told if stamp.clock == "rtcp")
+    assert first.time_ns // EDGE > (UTC_NS + 1700 * MS) // EDGE
+    assert first.time_ns % EDGE < 50 * MS
+    assert all(abs(error) <= stamp.uncertainty_ns for stamp, error in told)
+
+
+@pytest.mark.parametrize(
+    ("lie", "words"),
+    [
+        ({"ntp_offset_ms": 10_000}, "9.96 s ahead"),
+        ({"ntp_offset_ms": -10_000}, "10 s behind"),
+        ({"ntp_offset_ms": 86_400_000}, "24.0 h ahead"),
+        ({"ntp_offset_ms": -86_400_000}, "24.0 h behind"),
+        ({"sr": "zero"}, "never set"),
+        ({"sr": "uptime"}, "never set"),
+    ],
+)
+def test_a_clock_that_was_never_true_is_refused_and_says_why(lie: dict[str, object], words: str) -> None:
     clock = clock_for("rtsp")
-    held = camera(clock, 0, 12, reports=False)
-    assert [stamp.observation.seq for stamp in held] == list(range(12))
-    assert {(stamp.clock, stamp.uncertainty_ns) for stamp in held} == {("arrival", 100 * MS)}
-    later = camera(clock, 12, 60)
-    first = next(stamp for stamp in later if stamp.clock == "rtcp")
-    assert first.time_ns == T0 + S
-    assert all(stamp.clock == "rtcp" for stamp in later if stamp.time_ns >= first.time_ns)
+    told = watch(clock, observe(SimulatedCamera(jitter_ms=10, latency_ms=40, **lie), 20))  # type: ignore[arg-type]
+    assert classes(told) == ["model"]
+    assert words in clock.problems["rtcp"]
+    assert clock.lies == ("rtcp",)
+    assert clock.is_doubtful, "nobody knows its latency"
+    assert all(abs(error) <= stamp.uncertainty_ns for stamp, error in told)
 
 
-def test_a_camera_that_lies_is_demoted_within_its_window_and_moves_no_time() -> None:
+def test_a_liar_whose_latency_is_configured_is_in_good_standing() -> None:
+    clock = clock_for("rtsp", latency_ns=40 * MS)
+    told = watch(clock, observe(SimulatedCamera(jitter_ms=10, latency_ms=40, ntp_offset_ms=10_000), 20))
+    assert classes(told) == ["model"]
+    assert not clock.is_doubtful
+    assert worst_ms(after(told, 5)) < 5
+
+
+@pytest.mark.parametrize("step_ms", [10_000, -10_000, 300, -300, 86_400_000])
+def test_a_clock_that_steps_loses_its_word_and_the_stream_none_of_its_times(step_ms: float) -> None:
     clock = clock_for("rtsp")
-    camera(clock, 0, 30)
-    lies = camera(clock, 30, 80, ntp_offset_ns=3600 * S)
-    assert all(stamp.time_ns < stamp.arrival_ns for stamp in lies if stamp.clock == "rtcp")
-    assert {stamp.clock for stamp in lies if stamp.time_ns >= T0 + 2 * S} == {"arrival"}
-    assert all(abs(stamp.time_ns - stamp.arrival_ns) <= stamp.uncertainty_ns + 60 * MS for stamp in lies)
+    camera = SimulatedCamera(jitter_ms=20, latency_ms=60, drift_ppm=70, ntp_steps=((30, step_ms),), sr_interval_s=2)
+    told = watch(clock, observe(camera, 90))
+    assert classes(told) == ["rtcp", "model"]
+    assert clock.lies == ("rtcp",)
+    assert worst_ms(told) < 3, "the model has learnt the latency while the clock was believed"
+    assert all(abs(error) <= stamp.uncertainty_ns for stamp, error in told)
+    assert clock.is_doubtful == (step_ms == -300), "nothing proves which of the two times was wrong"
 
 
-def test_a_camera_whose_clock_was_never_true_is_stamped_by_arrival() -> None:
-    for offset in (-T0, 3600 * S, -10 * S):
-        clock = clock_for("rtsp")
-        stamps = camera(clock, 0, 50, ntp_offset_ns=offset)
-        assert {stamp.clock for stamp in stamps} == {"arrival"}
-        assert [stamp.time_ns for stamp in stamps] == [stamp.arrival_ns for stamp in stamps]
-
-
-def test_a_new_session_learns_anew() -> None:
+def test_pts_that_do_not_follow_time_leave_arrival() -> None:
     clock = clock_for("rtsp")
-    camera(clock, 0, 30)
+    camera = SimulatedCamera(fps=21, pts="grid", declared_fps=25, jitter_ms=10, latency_ms=40, sr_interval_s=2)
+    told = watch(clock, observe(camera, 60))
+    assert classes(after(told, 30)) == ["arrival"]
+    assert set(clock.lies) >= {"model"}
+    assert clock.is_doubtful
+    assert all(abs(error) <= stamp.uncertainty_ns for stamp, error in after(told, 30))
+
+
+@pytest.mark.parametrize(
+    "lie", [{"sr": "sendtime", "latency_ms": 80}, {"sr": "sendtime", "latency_ms": 95}, {"ntp_offset_ms": -120}]
+)
+def test_what_no_one_way_method_can_tell_is_in_the_uncertainty(lie: dict[str, object]) -> None:
+    told = watch(clock_for("rtsp"), observe(SimulatedCamera(jitter_ms=20, **lie), 30))  # type: ignore[arg-type]
+    assert classes(told) == ["rtcp"]
+    assert min(abs(error) for _, error in told) > 70 * MS
+    assert sum(abs(error) <= stamp.uncertainty_ns for stamp, error in told) > 0.97 * len(told)
+
+
+def test_the_uncertainty_of_reports_is_narrowed_by_a_known_latency_or_an_operators_word() -> None:
+    sightings = observe(SimulatedCamera(latency_ms=60, jitter_ms=20), 30)
+    widths = {
+        name: max(stamp.uncertainty_ns for stamp, _ in after(watch(clock, sightings), 10)) / MS
+        for name, clock in {
+            "nobody": clock_for("rtsp"),
+            "latency": clock_for("rtsp", latency_ns=60 * MS),
+            "word": clock_for("rtsp", "rtcp"),
+        }.items()
+    }
+    assert 60 <= widths["nobody"] <= 65
+    assert widths["latency"] <= 3
+    assert widths["word"] <= 1.1
+
+
+def test_a_new_session_learns_anew_and_keeps_the_latency_that_it_was_taught() -> None:
+    clock = clock_for("rtsp")
+    camera = SimulatedCamera(latency_ms=60, jitter_ms=5, reconnect_at_s=(20,), sr_first_s=2)
+    sightings = observe(camera, 30)
+    watch(clock, [sighting for sighting in sightings if sighting.session == 0])
     assert clock.new_session() == []
     assert clock.clock is None
-    after = [
-        stamp
-        for seq in range(30, 36)  # the camera rebooted: its pts begins again, its clock is right
-        for stamp in clock.observe(
-            observation(seq, seq * 40 * MS + 60 * MS, pts_ns=(seq - 30) * 40 * MS, ntp_ns=T0 + seq * 40 * MS)
-        )
-    ]
-    assert [stamp.time_ns for stamp in after] == [T0 + seq * 40 * MS for seq in range(30, 36)]
+    told = watch(clock, [sighting for sighting in sightings if sighting.session == 1])
+    assert classes(told) == ["model", "rtcp"]
+    assert worst_ms(told[1:]) < 10, "also before the first report"
+
+
+def media(seq: int, error_ns: int = 0, kind: str = "media", rate: float = 1.0) -> Observation:
+    """A frame 30 ms away with a stamp inside it."""
+    taken = seq * 40 * MS
+    stamp = UTC_NS + int(taken * rate) + error_ns
+    return observation(seq, MONO_NS + taken + 30 * MS, stamp, kind, pts_ns=None)  # type: ignore[arg-type]
+
+
+def test_stamps_in_the_stream_are_believed_while_they_follow_time() -> None:
+    clock = clock_for("http")
+    told = [stamp for seq in range(100) for stamp in clock.observe(media(seq))]
+    assert {(stamp.clock, stamp.time_ns - UTC_NS - stamp.observation.seq * 40 * MS) for stamp in told} == {("pts", 0)}
+
+
+@pytest.mark.parametrize("error_ns", [10 * S, -10 * S, -UTC_NS])
+def test_stamps_in_the_stream_that_cannot_be_are_refused(error_ns: int) -> None:
+    clock = clock_for("http")
+    told = [stamp for seq in range(100) for stamp in clock.observe(media(seq, error_ns))]
+    assert {stamp.clock for stamp in told} == {"arrival"}
+    assert clock.lies == ("pts",)
+
+
+def test_stamps_in_the_stream_at_another_rate_are_refused() -> None:
+    clock = clock_for("http")
+    told = [stamp for seq in range(3000) for stamp in clock.observe(media(seq, rate=0.99))]
+    assert told[-1].clock == "arrival"
+    assert clock.lies == ("pts",)
+
+
+def test_a_playlist_is_allowed_to_be_late() -> None:
+    clock = clock_for("http")
+    told = [stamp for seq in range(100) for stamp in clock.observe(media(seq, -20 * S, "playlist"))]
+    assert {stamp.clock for stamp in told} == {"pts"}
 
 
 def test_a_kernel_stamp_is_believed_when_the_frame_is_fresh() -> None:
-    fresh = clock_for("v4l2").observe(observation(0, 10 * S, 10 * S - 25 * MS, "kernel"))
-    assert [(stamp.time_ns, stamp.clock) for stamp in fresh] == [(T0 + 10 * S - 25 * MS, "kernel")]
-    for stamp_ns in (10 * S + 1, 9 * S, 1, T0):
+    now = MONO_NS + 10 * S
+    fresh = clock_for("v4l2").observe(observation(0, now, now - 25 * MS, "kernel"))
+    assert [(stamp.time_ns, stamp.clock) for stamp in fresh] == [(to_utc(now) - 25 * MS, "kernel")]
+    for stamp_ns in (now + 1, now - S, 1, T0):
         clock = clock_for("v4l2", hold_ns=0)
-        stamps = clock.observe(observation(0, 10 * S, stamp_ns, "kernel"))
-        assert [(stamp.time_ns, stamp.clock) for stamp in stamps] == [(T0 + 10 * S, "arrival")]
+        stamps = clock.observe(observation(0, now, stamp_ns, "kernel"))
+        assert [(stamp.time_ns, stamp.clock) for stamp in stamps] == [(to_utc(now), "arrival")]
+        assert clock.lies == ("kernel",)
 
 
 def test_a_frame_without_what_the_rung_reads_is_stamped_by_the_foot() -> None:
     clock = clock_for("file")
-    clock.observe(observation(0, S, T0 + S, "pts"))
-    stamps = clock.observe(Observation(1, 2 * S))
-    assert [(stamp.time_ns, stamp.clock) for stamp in stamps] == [(T0 + 2 * S, "arrival")]
-    assert [stamp.clock for stamp in clock.observe(observation(2, 3 * S, T0 + 3 * S, "pts"))] == ["pts"]
+    clock.observe(observation(0, MONO_NS + S, UTC_NS + S, "pts"))
+    stamps = clock.observe(Observation(1, MONO_NS + 2 * S))
+    assert [(stamp.time_ns, stamp.clock) for stamp in stamps] == [(UTC_NS + 2 * S, "arrival")]
+    late = clock.observe(observation(2, MONO_NS + 3 * S, UTC_NS + 3 * S, "pts"))
+    assert [stamp.clock for stamp in late] == ["pts"]
 
 
 def test_stamps_that_do_not_rise_are_told_apart_by_a_nanosecond_and_say_so() -> None:
@@ -130,3 +250,18 @@ def test_stamps_that_do_not_rise_are_told_apart_by_a_nanosecond_and_say_so() -> 
     times = [stamp for n, at in enumerate((5, 5, 3, 6)) for stamp in clock.observe(observation(n, S, T0 + at, "pts"))]
     assert [stamp.time_ns - T0 for stamp in times] == [5, 6, 7, 8]
     assert [stamp.uncertainty_ns - 11_112 for stamp in times] == [0, 1, 4, 2]
+
+
+def test_a_recording_says_how_exactly_its_clock_counts() -> None:
+    seen = Observation(0, MONO_NS, 0, UTC_NS, "pts", doubt_ns=S)
+    assert clock_for("file").observe(seen)[0].uncertainty_ns == 11_112 + S
+
+
+@pytest.mark.parametrize("fps", [29.5, 30.5, 29.8])
+def test_reports_and_arrivals_together_convict_pts_of_a_slightly_wrong_rate(fps: float) -> None:
+    clock = clock_for("rtsp")
+    camera = SimulatedCamera(fps=fps, pts="grid", declared_fps=30, jitter_ms=20, latency_ms=40)
+    told = watch(clock, observe(camera, 40))
+    assert classes(after(told, 11)) == ["arrival"]
+    assert set(clock.lies) == {"rtcp", "model"}
+    assert sum(abs(error) <= stamp.uncertainty_ns for stamp, error in told) > 0.9 * len(told)

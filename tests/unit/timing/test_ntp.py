@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from syncsvc.bench.traces import MONO_NS, UTC_NS, Sighting, SimulatedCamera, observe
+from syncsvc.cameras.rtp import ntp_timestamp
 from syncsvc.testing import MS, T0, S
 from syncsvc.timing.ntp import SenderReportMap
 
@@ -137,3 +139,80 @@ def test_latency_that_never_falls_below_a_second_closes_the_gate_after_ten() -> 
     assert reports.is_plausible
     learn(reports, 6, begin=11, latency_ns=2 * S)
     assert not reports.is_plausible
+
+
+def camera(reports: SenderReportMap, sightings: list[Sighting]) -> list[tuple[int, int]]:
+    """Feed what libavformat shows of a camera; gives each pts with its true time, from the first base on."""
+    told = []
+    for sighting in sightings:
+        seen = sighting.seen
+        if seen.pts_ns is not None and seen.ntp_ns is not None:
+            arrival = seen.arrival_mono_ns - MONO_NS + UTC_NS
+            reports.feed(seen.pts_ns, seen.ntp_ns, arrival, seen.sender_report)
+        if seen.pts_ns is not None and reports.is_anchored:
+            told.append((reports.time_of(seen.pts_ns), sighting.taken_ns))
+    return told
+
+
+def worst_ns(told: list[tuple[int, int]], skip: int) -> int:
+    return max(abs(time - true) for time, true in told[skip:])
+
+
+def test_the_raw_reports_give_times_without_the_rounding_of_the_witness() -> None:
+    one = SimulatedCamera(fps=30, drift_ppm=80, jitter_ms=20, sr_interval_s=5)
+    told = camera(SenderReportMap(), observe(one, 60))
+    assert worst_ns(told, 300) < 20_000, "ticks of 90 kHz are 11 us"
+    assert abs(told[0][0] - told[0][1]) < MS // 10
+
+
+def test_rtp_time_that_wraps_between_reports_changes_nothing() -> None:
+    """2^32 ticks are 13 hours; the first RTP time is random: one seed in a thousand wraps within 50 s."""
+    reports = SenderReportMap()
+    base = 2**32 - 5 * 90_000
+    for n in range(500):
+        pts = n * FRAME
+        report = n // 50 * 50
+        raw = ntp_timestamp(T0 + report * FRAME), (base + report * 3600) % 2**32
+        reports.feed(pts, (T0 + pts) // 1000 * 1000, T0 + pts + LATENCY, raw if n % 50 == 0 else None)
+    assert abs(reports.time_of(500 * FRAME) - T0 - 500 * FRAME) < 20_000
+    assert reports.steps == 0
+
+
+def test_a_report_that_was_lost_with_its_frame_is_taken_from_the_witness() -> None:
+    one = SimulatedCamera(drift_ppm=200, sr_interval_s=5)
+    kept = [
+        sighting for sighting in observe(one, 120) if sighting.seen.sender_report is None or sighting.picture < 10
+    ]
+    assert worst_ns(camera(SenderReportMap(), kept), 500) < MS // 10
+
+
+def test_a_clock_that_steps_is_not_believed_until_it_is_back_on_its_line() -> None:
+    away = SimulatedCamera(drift_ppm=50, ntp_steps=((20, -300), (40, 300)), sr_interval_s=1)
+    reports = SenderReportMap()
+    problems = []
+    for sighting in observe(away, 60):
+        camera(reports, [sighting])
+        problems.append((sighting.picture / 25, reports.problem))
+    assert {problem for at, problem in problems if at < 20} == {""}
+    assert {problem for at, problem in problems if 22 < at < 40} == {"the camera's clock stepped by -300.0 ms"}
+    assert {problem for at, problem in problems if at > 42} == {""}
+    assert reports.steps == 2
+
+
+def test_a_step_that_stays_is_believed_in_the_end() -> None:
+    away = SimulatedCamera(fps=2, ntp_steps=((20, -300),), sr_interval_s=5)
+    reports = SenderReportMap()
+    camera(reports, observe(away, 600))
+    assert reports.problem == "the camera's clock stepped by -300.0 ms"
+    assert reports.step_doubt_ns == pytest.approx(300 * MS, abs=MS)
+    camera(reports, [later for later in observe(away, 700) if later.picture > 1200])
+    assert reports.problem == ""
+    assert reports.step_doubt_ns == 0
+
+
+def test_reports_rarer_than_a_minute_and_a_fast_crystal_are_no_steps() -> None:
+    one = SimulatedCamera(fps=5, drift_ppm=120, sr_interval_s=90)
+    reports = SenderReportMap()
+    camera(reports, observe(one, 900))
+    assert reports.steps == 0
+    assert reports.drift_ppm == pytest.approx(-120, abs=2)
