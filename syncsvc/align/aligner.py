@@ -6,6 +6,7 @@ Guarantees (each has a property test):
 * every frame that was put is delivered in exactly one batch, or was refused as late, or is counted as dropped;
 * a set leaves with the window of its reference frame, and its frames with it: a partner just across the edge too;
 * what is held over an edge is fixed: later solving never re-opens it;
+* the sets, less the frames of doubtful streams, are those of a group that never had these streams;
 * ``captured = delivered + late + dropped`` in every batch, for every stream;
 * the outcome depends on stamps, not on the order of arrival within the lateness: the same events give the same batches.
 """
@@ -15,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from syncsvc.align.attach import Span, attach
 from syncsvc.align.pairing import Match, MinSpread
 from syncsvc.model import Counts, Frame, FrameBatch, FrameSet, MissingReason
 
@@ -76,6 +78,7 @@ class Aligner:
         self._ledgers: defaultdict[str, _Ledger] = defaultdict(_Ledger)
         self._held: list[dict[str, Frame]] = []
         self._last_used: dict[str, int] = {}
+        self._doubtful: set[str] = set()
 
     @property
     def window(self) -> tuple[int, int]:
@@ -103,6 +106,14 @@ class Aligner:
         """Frames were captured and lost."""
         self._ledgers[stream].dropped[cause] += count
 
+    def doubt(self, stream: str, is_doubtful: bool) -> None:
+        """Note whether a stream's times are to be doubted: then it changes no set of the others, it only joins them.
+
+        It joins sets that this window's closing fixes. Where no other stream has frames in a window, doubtful ones are
+        paired with each other; a stream that is the configured reference drives in any case.
+        """
+        (self._doubtful.add if is_doubtful else self._doubtful.discard)(stream)
+
     def restart(self, epoch: int, first_window: int) -> None:
         """A new epoch: numbers begin again. Windows go on from ``first_window``, which may be an earlier one."""
         self.epoch, self.seq, self._window = epoch, 0, first_window
@@ -116,6 +127,7 @@ class Aligner:
         The caller empties the buckets of streams that left; returned are their frames that were held over the edge.
         """
         self.rules, self._buckets = rules, dict(buckets)
+        self._doubtful &= buckets.keys()
         for name in self._ledgers.keys() - buckets.keys():
             del self._ledgers[name]
         return [held.pop(name) for held in self._held for name in held.keys() - buckets.keys()]
@@ -136,15 +148,11 @@ class Aligner:
                 None when it does not.
         """
         rules, (start, end) = self.rules, self.window
-        driver = self._driver()
         missing = self._missing(end, reason)
         here = self._held
         self._held = []
-        for match in self._matches(driver, end) if driver else []:
-            if match.reference_ns < end:
-                here.append(self._commit(match))
-            elif min(match.times.values()) < end:
-                self._held.append(self._commit(match))
+        for reference, chosen in self._form_sets(end):
+            (here if reference < end else self._held).append(chosen)
         delivered: dict[str, list[Frame]] = {name: self._buckets[name].close_before(end) for name in rules.streams}
         for chosen in here:
             for name, frame in chosen.items():
@@ -171,31 +179,52 @@ class Aligner:
         reasons = {name: reason(name, end, self._buckets[name].count(self._window) > 0) for name in self.rules.streams}
         return {name: why for name, why in reasons.items() if why is not None}
 
-    def _driver(self) -> str | None:
-        """The stream whose frames are the references of the oldest open window."""
+    def _leading(self) -> tuple[str | None, list[str]]:
+        """The stream whose frames are the references of the oldest open window, and those that it is paired with."""
+        counts = {name: self._buckets[name].count(self._window) for name in self.rules.streams}
+        trusted = [name for name in counts if name not in self._doubtful or name == self.rules.reference]
         if self.rules.reference is not None:
-            return self.rules.reference
-        counts = [(self._buckets[name].count(self._window), place) for place, name in enumerate(self.rules.streams)]
-        some = [entry for entry in counts if entry[0] > 0]
-        return self.rules.streams[min(some)[1]] if some else None
+            return self.rules.reference, trusted
+        leading = trusted if any(counts[name] for name in trusted) else [n for n in counts if n in self._doubtful]
+        some = [name for name in leading if counts[name]]
+        return min(some, key=lambda name: counts[name], default=None), leading
 
-    def _matches(self, driver: str, end: int) -> Sequence[Match]:
+    def _form_sets(self, end: int) -> list[tuple[int, dict[str, Frame]]]:
+        """The sets that are fixed now, each with its reference's time; their frames leave the queues for good."""
+        driver, leading = self._leading()
+        if driver is None:
+            return []
         skew = self.rules.max_skew_ns
-        times = {
-            name: [frame.time_ns for frame in self._buckets[name].before(end + 2 * skew)] for name in self.rules.streams
+        queued = {
+            name: {frame.time_ns: frame for frame in self._buckets[name].before(end + 2 * skew)}
+            for name in self.rules.streams
         }
-        references = [time for time in times[driver] if time < end + skew]
-        return MinSpread(skew).match(driver, times, references, self._last_used)
+        times = {name: list(queued[name]) for name in leading}
+        references = [time for time in times[driver] if self._last_used.get(driver, time - 1) < time < end + skew]
+        paired = {match.reference_ns: dict(match.times) for match in self._pair(driver, times, references)}
+        sets = [(time, paired.get(time, {driver: time})) for time in references]
+        fixed = [(time, chosen) for time, chosen in sets if min(chosen.values()) < end]
+        for name in self.rules.streams:
+            if name in self._doubtful and name not in leading:
+                self._attach(name, list(queued[name]), [chosen for _, chosen in fixed], driver)
+        fixed = [(time, chosen) for time, chosen in fixed if len(chosen) > 1]
+        for name, frames in queued.items():
+            taken = [chosen[name] for _, chosen in fixed if name in chosen]
+            if taken:
+                self._last_used[name] = taken[-1]
+                self._buckets[name].take({frames[time].seq for time in taken})
+        return [(time, {name: queued[name][one] for name, one in chosen.items()}) for time, chosen in fixed]
 
-    def _commit(self, match: Match) -> dict[str, Frame]:
-        """Take the frames of a set out of the queues, for good."""
-        chosen: dict[str, Frame] = {}
-        for name, time in match.times.items():
-            buckets = self._buckets[name]
-            chosen[name] = next(frame for frame in buckets.before(time + 1) if frame.time_ns == time)
-            buckets.take({chosen[name].seq})
-            self._last_used[name] = time
-        return chosen
+    def _pair(self, driver: str, times: Mapping[str, list[int]], references: Sequence[int]) -> Sequence[Match]:
+        return MinSpread(self.rules.max_skew_ns).match(driver, times, references, self._last_used)
+
+    def _attach(self, name: str, times: list[int], sets: Sequence[dict[str, int]], driver: str) -> None:
+        """Let frames of a doubtful stream join the sets."""
+        spans = [Span(chosen[driver], min(chosen.values()), max(chosen.values())) for chosen in sets]
+        free = [time for time in times if time > self._last_used.get(name, time - 1)]
+        for chosen, time in zip(sets, attach(spans, free, self.rules.max_skew_ns), strict=True):
+            if time is not None:
+                chosen[name] = time
 
     def _as_set(self, chosen: Mapping[str, Frame]) -> FrameSet:
         ordered = {name: chosen[name] for name in self.rules.streams if name in chosen}

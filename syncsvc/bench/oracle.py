@@ -1,99 +1,209 @@
-"""What the sets ought to be when the true capture times are known: the best pairing, by exhaustive optimization.
+"""What the sets ought to be when the true capture times are known: the best pairing there is.
 
 Written apart from the policy that the service uses, so that it can be held against it.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from operator import le
 
-Choice = tuple[int | None, ...]
-"""Per other stream, the index of the frame taken with a reference, or None."""
+HALF = 128
+"""A set that is wider than it could be by this fraction of the skew counts as half a frame less."""
+NARROW = 8
+"""Ways kept per reference on the first look, which only says how good the result must be at least."""
+WIDE = 256
+"""Ways kept per reference on the second, which is exact where there are no more."""
+
+Cost = tuple[int, int, int]
+"""What the sets lack, spread, sum of the frames' times: in total, less is better."""
+Partners = Mapping[int, int]
+"""Index of the frame taken, by number of the other stream."""
+Near = Sequence[tuple[int, int, int]]
+"""Frames of the other streams that a reference may be paired with: (time, stream, index), by time."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Option:
-    choice: Choice
-    cost: tuple[int, int, int]
+class _Set:
+    """A set around one reference, or none at all; the least ``rank`` is the best."""
+
+    rank: tuple[int, int, int]
+    partners: Partners
+
+
+_NO_SET = _Set((0, 0, 0), {})
 
 
 @dataclass(frozen=True, slots=True)
-class _Path:
-    cost: tuple[int, int, int]
-    before: "_Path | None"
-    reference: int
-    choice: Choice
+class _Way:
+    """One way to form the sets of the first references of a stretch; ``used`` is the last index per other stream."""
+
+    cost: Cost
+    used: tuple[int, ...]
+    before: "_Way | None"
+    partners: Partners
 
 
 def best_sets(times: Mapping[str, Sequence[int]], max_skew: int, reference: str) -> list[dict[str, int]]:
     """The best sets there can be, over the whole length.
 
     A set holds one frame of the reference stream and at least one of another, spread at most ``max_skew``; in every
-    stream a later set has a later frame. Of all ways to form sets, this is the one with the most frames in sets, then
-    the least total spread, then the earliest frames.
+    stream a later set has a later frame. On its own, a reference would have the set with the most frames, of those the
+    one with the least spread, of those the one with the earliest frames. Where references want the same frames, all
+    sets together are as close to that as can be: the total of what they lack is least, where a frame less counts 1, and
+    a spread that is wider by ``w`` counts ``w / (w + max_skew / HALF)``. Then the total spread is least, then the
+    frames are the earliest.
+
+    This is exact, at any number of streams, unless more than ``WIDE`` ways are as good as the bound at one reference,
+    none of which is better than another in every respect (sixteen cameras of 25 fps never had more than a hundred);
+    then the best of those is it.
 
     Args:
-        times: per stream, the true capture times, rising strictly; any unit.
+        times: per stream, the true capture times, rising strictly; any unit, fine enough to tell such spreads apart.
         max_skew: widest spread of a set, in that unit.
         reference: the stream with a frame in every set.
 
     Returns:
         Sets in order, each ``{stream: index into times[stream]}``.
 
-    Source: dynamic programming over references; the state is the last index used per stream, and states that leave
-    the same candidates to the next reference are one.
+    Source: dynamic programming over references with the last index used per stream as state. Ways that cost more than
+    the first look found possible are left out (no step makes a way cheaper), and those that a cheaper way with fewer
+    frames used can follow in every step.
     """
     others = [name for name in times if name != reference]
-    lists = [times[name] for name in others]
-    start = _Path((0, 0, 0), None, -1, ())
-    states: dict[tuple[int, ...], _Path] = {(-1,) * len(others): start}
-    for index, time in enumerate(times[reference]):
-        options = list(_options(time, lists, max_skew))
-        firsts = tuple(bisect_left(some, time - max_skew) - 1 for some in lists)
-        grown: dict[tuple[int, ...], _Path] = {}
-        for used, path in states.items():
-            used = tuple(map(max, used, firsts))
-            _keep(grown, used, path)
-            for option in options:
-                if _fits(option.choice, used):
-                    cost = tuple(map(sum, zip(path.cost, option.cost, strict=True)))
-                    after = tuple(last if new is None else new for last, new in zip(used, option.choice, strict=True))
-                    _keep(grown, after, _Path((cost[0], cost[1], cost[2]), path, index, option.choice))
-        states = grown
-    return _unwound(min(states.values(), key=lambda path: path.cost), reference, others)
+    problem = _Problem(times[reference], [times[name] for name in others], max_skew)
+    return [
+        {reference: place, **{others[stream]: index for stream, index in sorted(partners.items())}}
+        for place, partners in enumerate(problem.solve())
+        if partners
+    ]
 
 
-def _keep(states: dict[tuple[int, ...], _Path], used: tuple[int, ...], path: _Path) -> None:
-    if used not in states or path.cost < states[used].cost:
-        states[used] = path
+class _Problem:
+    def __init__(self, references: Sequence[int], lists: Sequence[Sequence[int]], max_skew: int) -> None:
+        self._references, self._lists, self._max_skew = references, lists, max_skew
+        self._price, self._half = max_skew + 1, max_skew // HALF + 1
+        self._near = [self._around(time) for time in references]
+        self._unused = (-1,) * len(lists)
+        self._alone = [
+            min(self._sets(place, self._unused), key=lambda one: one.rank, default=_NO_SET)
+            for place in range(len(references))
+        ]
+
+    def solve(self) -> list[Partners]:
+        """The partners of every reference: each on its own, and those whose sets collide as one stretch."""
+        solved = [one.partners for one in self._alone]
+        stretches = [(place, place + 1) for place in range(len(solved))]
+        while (collision := _first_collision(solved)) is not None:
+            start, end = stretches[collision[0]][0], stretches[collision[1]][1]
+            bound = self._search(start, end, NARROW, None).cost
+            solved[start:end] = _unwound(self._search(start, end, WIDE, bound))
+            stretches[start:end] = [(start, end)] * (end - start)
+        return solved
+
+    def _search(self, start: int, end: int, width: int, bound: Cost | None) -> _Way:
+        """The best way through the references from ``start`` until before ``end``."""
+        ways = [_Way((0, 0, 0), self._unused, None, {})]
+        for place in range(start, end):
+            passed = self._passed(place + 1, end)
+            grown: dict[tuple[int, ...], _Way] = {}
+            for way in ways:
+                for cost, partners in self._steps(way, place, passed, bound):
+                    used = list(map(max, way.used, passed))
+                    for stream, index in partners.items():
+                        used[stream] = max(used[stream], index)
+                    key = tuple(used)
+                    if key not in grown or cost < grown[key].cost:
+                        grown[key] = _Way(cost, key, way, partners)
+            ways = _worth_following(grown.values(), width)
+        return ways[0]
+
+    def _steps(
+        self, way: _Way, place: int, passed: Sequence[int], bound: Cost | None
+    ) -> Iterator[tuple[Cost, Partners]]:
+        """What the reference may do next, and what the way costs then; parts of sets only if there is a bound."""
+        yield self._cost(way, place, _NO_SET), {}
+        for whole in self._sets(place, way.used):
+            cost = self._cost(way, place, whole)
+            if bound is None or cost <= bound:
+                yield cost, whole.partners
+            later = [stream for stream, index in whole.partners.items() if index > passed[stream]]
+            for count in range(1, min(len(later), len(whole.partners) - 1) + 1) if bound is not None else ():
+                if bound is not None and way.cost[0] + self._least_regret(place, whole, count) > bound[0]:
+                    break
+                for spared in combinations(later, count):
+                    left = {stream: index for stream, index in whole.partners.items() if stream not in spared}
+                    cost = self._cost(way, place, self._as_set(place, left))
+                    if bound is None or cost <= bound:
+                        yield cost, left
+
+    def _cost(self, way: _Way, place: int, chosen: _Set) -> Cost:
+        best = self._alone[place].rank
+        wider = max(0, chosen.rank[1] - best[1])
+        regret = self._price * (chosen.rank[0] - best[0]) + self._price * wider // (wider + self._half)
+        return way.cost[0] + regret, way.cost[1] + chosen.rank[1], way.cost[2] + chosen.rank[2]
+
+    def _least_regret(self, place: int, whole: _Set, spared: int) -> int:
+        return self._price * (whole.rank[0] + spared - self._alone[place].rank[0])
+
+    def _around(self, time: int) -> Near:
+        low, high = time - self._max_skew, time + self._max_skew
+        return sorted(
+            (some[index], stream, index)
+            for stream, some in enumerate(self._lists)
+            for index in range(bisect_left(some, low), bisect_right(some, high))
+        )
+
+    def _passed(self, place: int, end: int) -> list[int]:
+        """Per stream, the last index that no reference of the stretch wants from ``place`` on."""
+        if place == end:
+            return [len(some) for some in self._lists]
+        return [bisect_left(some, self._references[place] - self._max_skew) - 1 for some in self._lists]
+
+    def _sets(self, place: int, used: Sequence[int]) -> Iterator[_Set]:
+        """For every first frame, the unused frames that follow it as far as the skew allows; also without the last."""
+        reference = self._references[place]
+        near = [frame for frame in self._near[place] if frame[2] > used[frame[1]]]
+        for first, (start, _, _) in enumerate(near):
+            low, partners = min(start, reference), dict[int, int]()
+            for time, stream, index in near[first:]:
+                if time - low > self._max_skew:
+                    break
+                if stream not in partners:
+                    partners[stream] = index
+                    yield self._as_set(place, dict(partners))
+
+    def _as_set(self, place: int, partners: Partners) -> _Set:
+        times = [self._references[place], *(self._lists[stream][index] for stream, index in partners.items())]
+        return _Set((-len(times), max(times) - min(times), sum(times)), partners)
 
 
-def _fits(choice: Choice, used: tuple[int, ...]) -> bool:
-    return all(new is None or new > last for new, last in zip(choice, used, strict=True))
+def _worth_following(ways: Iterable[_Way], most: int) -> list[_Way]:
+    """The cheapest, without those that a cheaper one can follow in every step."""
+    kept: list[_Way] = []
+    for way in sorted(ways, key=lambda way: way.cost):
+        if not any(all(map(le, cheaper.used, way.used)) for cheaper in kept):
+            kept.append(way)
+            if len(kept) == most:
+                break
+    return kept
 
 
-def _options(time: int, lists: Sequence[Sequence[int]], max_skew: int) -> Iterator[_Option]:
-    """Every set around one reference, whoever else wants its frames."""
-
-    def grow(place: int, choice: Choice, low: int, high: int, total: int) -> Iterator[_Option]:
-        if place == len(lists):
-            paired = sum(index is not None for index in choice)
-            if paired:
-                yield _Option(choice, (-paired - 1, high - low, total))
-            return
-        yield from grow(place + 1, (*choice, None), low, high, total)
-        some = lists[place]
-        for index in range(bisect_left(some, high - max_skew), bisect_right(some, low + max_skew)):
-            other = some[index]
-            yield from grow(place + 1, (*choice, index), min(low, other), max(high, other), total + other)
-
-    return grow(0, (), time, time, time)
+def _first_collision(solved: Sequence[Partners]) -> tuple[int, int] | None:
+    """The first two references that share a frame or whose sets cross."""
+    last: dict[int, tuple[int, int]] = {}
+    for place, partners in enumerate(solved):
+        for stream, index in partners.items():
+            if stream in last and index <= last[stream][0]:
+                return last[stream][1], place
+            last[stream] = index, place
+    return None
 
 
-def _unwound(path: _Path | None, reference: str, others: Sequence[str]) -> list[dict[str, int]]:
-    sets: list[dict[str, int]] = []
-    while path is not None and path.reference >= 0:
-        partners = {name: index for name, index in zip(others, path.choice, strict=True) if index is not None}
-        sets.append({reference: path.reference, **partners})
-        path = path.before
-    return sets[::-1]
+def _unwound(way: _Way) -> list[Partners]:
+    solved: list[Partners] = []
+    while way.before is not None:
+        solved.append(way.partners)
+        way = way.before
+    return solved[::-1]

@@ -206,6 +206,79 @@ def test_a_change_of_size_costs_only_the_stream_that_changed(others: Recording, 
     assert set(found.values()) <= {1}
 
 
+def good_and_doubtful(batches: Sequence[FrameBatch]) -> tuple[list[dict[str, int]], list[dict[str, int]]]:
+    """The sets as they would be without stream ``d``, and as they are where ``d`` is in them."""
+    sets = [{name: f.seq for name, f in s.frames.items()} for batch in batches for s in batch.sets]
+    good = [{name: seq for name, seq in one.items() if name != "d"} for one in sets]
+    return [one for one in good if len(one) > 1], [one for one in sets if "d" in one]
+
+
+@settings(max_examples=300)
+@given(recordings(), recordings(("d",)), randoms, st.sampled_from([None, *STREAMS]), st.sampled_from([30, 100, 10_000]))
+def test_a_doubtful_stream_changes_no_set_of_the_others(
+    recording: Recording, doubtful: Recording, random: Random, ref: str | None, window: int
+) -> None:
+    order = mixed(recording | doubtful, random)
+    # Its place in the group must not matter either: it is the first, so it would win every tie.
+    with_it, without = (bench(streams=names, reference=ref, window_ms=window) for names in (("d", *STREAMS), STREAMS))
+    with_it.group.doubt("d", True)
+    batches = play(with_it, order)
+    good, joined = good_and_doubtful(batches)
+    assert good == good_and_doubtful(play(without, [f for f in order if f.stream != "d"]))[0]
+    assert delivered(batches) == captured(recording | doubtful)
+    for batch in batches:
+        assert all(s.spread_ns <= SKEW * MS for s in batch.sets)
+    for name in ("d", *STREAMS):
+        used = [one[name] for one in joined if name in one]
+        assert used == sorted(set(used)), "each frame once, and no sets that cross"
+
+
+def test_a_doubtful_stream_alone_in_a_window_takes_no_frame_of_the_next() -> None:
+    one = bench(streams=("a", "b", "d"))
+    one.group.doubt("d", True)
+    times = {"d": (95,), "a": (101, 150), "b": (102, 150)}
+    batches = play(one, [frame(name, n, T0 + t * MS) for name, some in times.items() for n, t in enumerate(some)])
+    assert [[{n: f.seq for n, f in s.frames.items()} for s in batch.sets] for batch in batches] == [
+        [],
+        [{"a": 0, "b": 0}, {"a": 1, "b": 1}],
+    ]
+
+
+@given(recordings(apart=2 * SKEW + 1), randoms)
+def test_a_doubtful_stream_joins_wherever_it_fits(recording: Recording, random: Random) -> None:
+    """Frames at the very times of the reference's: every set, and every reference without a partner, gets one."""
+    twins = [replace(f, stream="d") for f in recording["a"]]
+    one = bench(streams=("d", *STREAMS), reference="a")
+    one.group.doubt("d", True)
+    batches = play(one, mixed({**recording, "d": twins}, random))
+    sets = [s.frames for batch in batches for s in batch.sets]
+    assert [some["a"].seq for some in sets] == [f.seq for f in recording["a"]]
+    assert all(some["d"].time_ns == some["a"].time_ns for some in sets)
+
+
+@given(recordings(), randoms)
+def test_where_all_are_doubtful_they_are_paired_as_if_none_were(recording: Recording, random: Random) -> None:
+    order, one = mixed(recording, random), bench()
+    for name in STREAMS:
+        one.group.doubt(name, True)
+    assert told(play(one, order)) == told(play(bench(), order))
+
+
+@given(recordings(), randoms)
+def test_a_doubtful_stream_that_is_the_reference_drives(recording: Recording, random: Random) -> None:
+    order, one = mixed(recording, random), bench(reference="a")
+    one.group.doubt("a", True)
+    assert told(play(one, order)) == told(play(bench(reference="a"), order))
+
+
+@given(recordings(), randoms)
+def test_a_stream_in_good_standing_again_is_paired_like_the_others(recording: Recording, random: Random) -> None:
+    order, one = mixed(recording, random), bench()
+    one.group.doubt("a", True)
+    one.group.doubt("a", False)
+    assert told(play(one, order)) == told(play(bench(), order))
+
+
 def test_a_change_of_size_keeps_what_leaves_with_an_earlier_batch() -> None:
     one = bench()
     old = [frame("a", n, T0 + t * MS) for n, t in enumerate((10, 50, 90, 110))]

@@ -21,7 +21,7 @@ Sets = list[dict[str, int]]
 def times(shared_data: Path) -> dict[str, list[int]]:
     """Capture times by camera and frame, moved to begin with a window."""
     path = shared_data / "four-cameras" / "timestamps.csv"
-    recorded = {name: read_sidecar(path, name) for name in CAMERAS}
+    recorded = {name: [time for time in read_sidecar(path, name) if time is not None] for name in CAMERAS}
     first = min(some[0] for some in recorded.values())
     return {name: [T0 + time - first for time in some] for name, some in recorded.items()}
 

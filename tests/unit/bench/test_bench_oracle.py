@@ -12,10 +12,32 @@ SKEW = 4
 REFERENCE = "a"
 
 
+def stamps_of(chosen: Mapping[str, int], times: Mapping[str, Sequence[int]]) -> list[int]:
+    return [times[name][index] for name, index in chosen.items()]
+
+
 def cost_of(sets: Sequence[Mapping[str, int]], times: Mapping[str, Sequence[int]]) -> tuple[int, int, int]:
-    """What is to be least: frames left out, then spread, then lateness of the frames."""
-    stamps = [[times[name][index] for name, index in chosen.items()] for chosen in sets]
-    return -sum(map(len, stamps)), sum(max(s) - min(s) for s in stamps), sum(map(sum, stamps))
+    """What is to be least: what the references lack of the best set each could have; spread; lateness of the frames."""
+    regret = 0
+    for index in range(len(times[REFERENCE])):
+        chosen = next((one for one in sets if one[REFERENCE] == index), {})
+        best, had = best_alone(index, times), rank(stamps_of(chosen, times))
+        wider = max(0, had[1] - best[1])
+        regret += (SKEW + 1) * (had[0] - best[0]) + (SKEW + 1) * wider // (wider + 1)
+    stamps = [stamps_of(chosen, times) for chosen in sets]
+    return regret, sum(max(some) - min(some) for some in stamps), sum(map(sum, stamps))
+
+
+def rank(stamps: Sequence[int]) -> tuple[int, int, int]:
+    return (-len(stamps), max(stamps) - min(stamps), sum(stamps)) if stamps else (0, 0, 0)
+
+
+def best_alone(index: int, times: Mapping[str, Sequence[int]]) -> tuple[int, int, int]:
+    """Rank of the best set that a reference could have if there were no other."""
+    others = [[None, *some] for name, some in times.items() if name != REFERENCE]
+    sets = [[times[REFERENCE][index], *(t for t in choice if t is not None)] for choice in product(*others)]
+    allowed = [some for some in sets if len(some) > 1 and max(some) - min(some) <= SKEW]
+    return min(map(rank, allowed), default=(0, 0, 0))
 
 
 def every_pairing(times: Mapping[str, Sequence[int]]) -> Iterator[list[dict[str, int]]]:
@@ -63,6 +85,19 @@ def test_it_is_as_good_as_the_best_of_all_pairings_of_two_streams(times: dict[st
 def test_two_references_that_want_one_frame_share_out_what_there_is() -> None:
     # Alone, both references would take b at 12; together, two sets are more than one.
     assert best_sets({"a": [10, 13], "b": [7, 12]}, SKEW, "a") == [{"a": 0, "b": 0}, {"a": 1, "b": 1}]
+
+
+def test_a_frame_is_not_gained_by_widening_many_sets() -> None:
+    # b lacks its frame at 32, and a its own at 64. To use every frame of c, the sets in between would have to shift.
+    times = {"a": [0, 16, 32, 48, 80], "b": [1, 17, 49, 65, 81], "c": [3, 19, 35, 51, 67, 83]}
+    found = best_sets(times, 16, "a")
+    assert found == [
+        {"a": 0, "b": 0, "c": 0},
+        {"a": 1, "b": 1, "c": 1},
+        {"a": 2, "c": 2},
+        {"a": 3, "b": 2, "c": 3},
+        {"a": 4, "b": 4, "c": 5},
+    ]
 
 
 def test_more_frames_go_before_less_spread() -> None:

@@ -1,0 +1,219 @@
+"""References that want the same frames, solved together, so that each gets a set as close to its best as can be.
+
+What giving way costs a reference is its *regret*: 1 for every frame less than its best set has, and for a set that is
+wider by ``w``, ``w / (w + max_skew / 128)``: always less than a frame. The solution has the least total regret, then
+the least total spread, then the earliest frames, so as few references as possible miss the best that they could have.
+(The most frames in all, at any price, would not do. To gain one, every set between the drops of two cameras is moved to
+a wider span: eight cameras of 25 fps that drop 1 % get 45 % of the sets that the whole recording would give, since
+how far to move depends on drops that a window does not see yet. This way it is 99 %, for 0.2 % of the frames.)
+
+A set is all that is free between two instants, the first frame of each stream (a *window*), or a part of that, so that
+a later reference has the rest. With up to ``FEW`` other streams every part is tried, and the solution is the best there
+is; with more, windows that end earlier. Where so much is contested that the work exceeds its share, the best of the
+ways that look most promising is taken, in the end that in which the later reference gives way to the earlier; what else
+the policy guarantees holds whatever the search does.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import heappop, heappush
+from itertools import combinations
+from operator import le
+from typing import NamedTuple
+
+FEW = 3
+"""Up to so many other streams, a set may leave any of its frames to a later reference."""
+WIDE = 32
+"""Ways to go on that are followed from one reference to the next, at most."""
+SHARE, BASE = 2, 100
+"""Work allowed in one call (ways followed): per reference, and besides."""
+
+NEVER = -(2**63)
+ALWAYS = 2**63
+
+Near = Sequence[tuple[int, int]]
+"""Frames in reach of a reference: (time, stream), by time."""
+Window = tuple[int, int, int, int, int, tuple[int, ...]]
+"""A set around a reference: its number of frames (negative), spread, sum of times; then where it is: of every stream
+the first free frame, from the place of the first in ``Near`` until the time of the last, without the streams spared.
+The least is the best."""
+Cost = tuple[int, int, int]
+"""Total regret, spread, sum of times."""
+
+NOTHING: Window = (0, 0, 0, 0, 0, ())
+
+
+def windows(reference: int, near: Near, skew: int, floor: int = ALWAYS, fewest: int = 2) -> Iterator[Window]:
+    """The windows around a reference: for each left end, as far as the skew allows.
+
+    Args:
+        reference: its time.
+        near: the free frames in reach of it.
+        skew: widest spread of a set, nanoseconds.
+        floor: shorter windows come too, as far as that leaves out frames from this time on.
+        fewest: frames that a set has at least, the reference's included.
+    """
+    ends: list[int] = []  # times of the first frame of each stream from the left end on, sorted
+    first: dict[int, int] = {}
+    for left in range(len(near) - 1, -1, -1):
+        time, stream = near[left]
+        if stream in first:
+            ends.remove(first[stream])
+        first[stream] = time
+        ends.insert(0, time)
+        if left > 0 and near[left - 1][0] > reference:
+            continue
+        low = time if time < reference else reference
+        count = bisect_right(ends, low + skew)
+        while count >= fewest - 1:
+            end = ends[count - 1]
+            spread = (end if end > reference else reference) - low
+            yield -count - 1, spread, reference + sum(ends[:count]), left, end, ()
+            if end < floor or end <= reference:
+                break
+            count -= 1
+            while count and ends[count - 1] == end:
+                count -= 1
+
+
+def parts(reference: int, near: Near, window: Window, floor: int) -> Iterator[Window]:
+    """The window as it is, and without some of the frames that a later reference may want: those from ``floor`` on."""
+    yield window
+    inside = members(window, near)
+    later = [stream for stream, time in inside.items() if time >= floor]
+    for count in range(1, min(len(later), len(inside) - 1) + 1):
+        for spared in combinations(later, count):
+            times = [reference, *(time for stream, time in inside.items() if stream not in spared)]
+            yield -len(times), max(times) - min(times), sum(times), window[3], window[4], spared
+
+
+def members(window: Window, near: Near) -> dict[int, int]:
+    """The time of the frame per stream."""
+    frames, _, _, left, end, spared = window
+    taken: dict[int, int] = {}
+    if frames:
+        for time, stream in near[left:]:
+            if time > end:
+                break
+            if stream not in taken and stream not in spared:
+                taken[stream] = time
+    return taken
+
+
+class _Way(NamedTuple):
+    """A way through the first references of a run, the last step of which is ``options[choice]``; the least first."""
+
+    cost: Cost
+    to_go: int
+    number: int
+    before: "_Way | None"
+    used: tuple[int, ...]
+    """Per stream, the last frame used before that step, where a reference from there on may want one; else NEVER."""
+    near: Near
+    """The frames that were free for it."""
+    options: Sequence[tuple[Cost, Window]]
+    choice: int
+
+    @property
+    def chosen(self) -> dict[int, int]:
+        """The partners in the last step, by stream."""
+        return members(self.options[self.choice][1], self.near)
+
+    def other(self, number: int) -> "_Way":
+        """The way that takes the next best option instead."""
+        _, to_go, _, before, used, near, options, choice = self
+        return _Way(options[choice + 1][0], to_go, number, before, used, near, options, choice + 1)
+
+
+class Contest:
+    """The references of one call of the policy, and the work that is left for it."""
+
+    def __init__(self, wanted: Sequence[int], near: Sequence[Near], best: Sequence[Window], streams: int, skew: int):
+        """Take the references' times, the frames near each, its best set alone, and the number of other streams."""
+        self._wanted, self._near, self._best, self._streams, self._skew = wanted, near, best, streams, skew
+        self._price, self._half = skew + 1, skew // 128 + 1
+        self._work = BASE + SHARE * len(wanted)
+        self._end = self._number = 0
+
+    def solve(self, start: int, end: int) -> list[Mapping[int, int]]:
+        """The partners of each reference from ``start`` until before ``end``, by stream, as if there were no others."""
+        self._end = end
+        best = self._step(None, end - start, ALWAYS, is_hasty=True)
+        while best.to_go:
+            best = self._step(best, best.to_go, ALWAYS, is_hasty=True)
+        if self._work > 0:
+            best = self._search(end - start, best)
+        return _partners(best)
+
+    def _search(self, length: int, best: _Way) -> _Way:
+        """The best way, or the one given.
+
+        Source: best-first search (uniform cost) over references; the state is the last frame used per stream.
+        """
+        bound = best.cost[0]
+        followed: list[list[tuple[int, ...]]] = [[] for _ in range(length)]
+        heap = [self._step(None, length, bound)]
+        while heap and (way := heappop(heap)).cost < best.cost:
+            if way.choice + 1 < len(way.options):
+                self._number += 1
+                heappush(heap, way.other(self._number))
+            if not way.to_go:
+                return way
+            others = followed[way.to_go]
+            if len(others) < (WIDE if self._work > 0 else 1):
+                used = self._used_by(way)
+                if not any(all(map(le, other, used)) for other in others):
+                    others.append(used)
+                    self._work -= 1
+                    heappush(heap, self._step(way, way.to_go, bound))
+        return best
+
+    def _step(self, way: _Way | None, to_go: int, bound: int, *, is_hasty: bool = False) -> _Way:
+        """The best that the next reference can do, and the list of what else it can within the bound."""
+        used = self._used_by(way) if way else (NEVER,) * self._streams
+        cost, spread, total = way.cost if way else (0, 0, 0)
+        place, price, half = self._end - to_go, self._price, self._half
+        near = [frame for frame in self._near[place] if frame[0] > used[frame[1]]]
+        best = self._best[place]
+        fewest = max(2, -best[0] - (bound - cost) // price)
+        cost -= price * best[0]
+        options = [((cost, spread, total), NOTHING)]
+        for window in self._windows(place, near, fewest, is_hasty):
+            regret, wider = price * window[0], window[1] - best[1]
+            if wider > 0:
+                regret += price * wider // (wider + half)
+            if cost + regret <= bound:
+                options.append(((cost + regret, spread + window[1], total + window[2]), window))
+        if is_hasty:
+            options = [min(options)]
+        else:
+            options.sort()
+        self._number += 1
+        return _Way(options[0][0], to_go - 1, self._number, way, used, near, options, 0)
+
+    def _windows(self, place: int, near: Near, fewest: int, is_hasty: bool) -> Iterator[Window]:
+        wanted = self._wanted[place]
+        if is_hasty or place + 1 == self._end:
+            return windows(wanted, near, self._skew, ALWAYS, fewest)
+        floor = self._wanted[place + 1] - self._skew
+        if self._streams > FEW:
+            return windows(wanted, near, self._skew, floor, fewest)
+        return (part for one in windows(wanted, near, self._skew) for part in parts(wanted, near, one, floor))
+
+    def _used_by(self, way: _Way) -> tuple[int, ...]:
+        """What the way leaves used of the frames that the next reference or a later one may want."""
+        floor = self._wanted[self._end - way.to_go] - self._skew
+        used = [time if time >= floor else NEVER for time in way.used]
+        for stream, time in way.chosen.items():
+            if time >= floor:
+                used[stream] = time
+        return tuple(used)
+
+
+def _partners(last: _Way) -> list[Mapping[int, int]]:
+    partners: list[Mapping[int, int]] = []
+    way: _Way | None = last
+    while way is not None:
+        partners.append(way.chosen)
+        way = way.before
+    return partners[::-1]

@@ -1,0 +1,92 @@
+"""Eight cameras and more: the sets are those of the oracle, and the work stays bounded in the worst case."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from syncsvc.align import contest
+from syncsvc.align.pairing import Match, MinSpread
+from syncsvc.bench.oracle import best_sets
+from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.ingest.watermark import StreamState
+from syncsvc.testing import T0, GroupBench, frame
+from tests.unit.align.cameras import Times, free_running
+
+SKEW_NS = 40 * NS_PER_MS
+
+
+def sets_of(stamps: Times, reference: str) -> set[frozenset[tuple[str, int]]]:
+    """What the service makes of it, in windows of a second."""
+    names = tuple(stamps)
+    bench = GroupBench(names, max_skew_ms=SKEW_NS / NS_PER_MS, reference=reference, is_patient=True)
+    order = sorted((time, name, number) for name, some in stamps.items() for number, time in enumerate(some))
+    bench.add(*(frame(name, number, time) for time, name, number in order))
+    bench.states(StreamState.ENDED)
+    return {frozenset((n, f.seq) for n, f in s.frames.items()) for batch in bench.finish() for s in batch.sets}
+
+
+@pytest.mark.parametrize(
+    "rates", [[25.0] * 8, [25, 30, 29.97, 15] * 2, [25, 30, 29.97, 15] * 3], ids=["8", "8x", "12x"]
+)
+def test_sets_are_those_of_the_oracle_on_ntp_stamps(rates: list[float]) -> None:
+    same = wanted = 0
+    for seed in range(3):
+        true, stamps = free_running(rates, 10, seed)
+        reference = min(true, key=lambda name: len(true[name]))
+        best = {frozenset(chosen.items()) for chosen in best_sets(true, SKEW_NS, reference)}
+        same += len(best & sets_of(stamps, reference))
+        wanted += len(best)
+    assert wanted > 400
+    assert same / wanted >= 0.97
+
+
+@pytest.fixture
+def followed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Number of candidates of every look at what a reference could have."""
+    looks: list[int] = []
+    windows = contest.windows
+
+    def counted(reference: int, near: Any, *rest: int) -> Iterator[contest.Window]:
+        looks.append(len(near))
+        return windows(reference, near, *rest)
+
+    monkeypatch.setattr(contest, "windows", counted)
+    return looks
+
+
+def paired(times: Times) -> list[Match]:
+    return MinSpread(SKEW_NS).match("s00", times, times["s00"], {})
+
+
+@pytest.mark.parametrize("jitter_ms", [0, 2, 8])
+@pytest.mark.parametrize("is_even", [False, True])
+def test_work_per_reference_is_bounded_where_every_frame_is_contested(
+    followed: list[int], jitter_ms: float, *, is_even: bool
+) -> None:
+    _, times = free_running([60.0] * 8, 1, 5, is_even=is_even, jitter_ms=jitter_ms)
+    matches = paired(times)
+    references = len(times["s00"])
+    assert len(followed) <= 10 * references
+    for name in times:
+        used = [match.times[name] for match in matches if name in match.times]
+        assert all(before < after for before, after in pairwise(used))
+    assert all(match.spread_ns <= SKEW_NS for match in matches)
+    assert sum(len(match.times) for match in matches) >= 0.9 * sum(map(len, times.values()))
+
+
+def test_a_reference_much_faster_than_the_others_is_bounded_too(followed: list[int]) -> None:
+    _, times = free_running([120.0, *[25.0] * 7], 1, 5)
+    assert len(paired(times)) > 0
+    assert len(followed) <= 10 * len(times["s00"])
+
+
+def test_one_drop_does_not_move_the_sets_around_it() -> None:
+    period = NS_PER_S // 25
+    times = {f"s{place:02}": [T0 + place * 4 * NS_PER_MS + n * period for n in range(50)] for place in range(8)}
+    whole = paired(times)
+    assert {len(match.times) for match in whole} == {8}
+    lacking = times | {"s05": times["s05"][:20] + times["s05"][21:], "s00": times["s00"][:40] + times["s00"][41:]}
+    without = [{n: t for n, t in match.times.items() if t in lacking[n]} for match in whole]
+    assert [dict(match.times) for match in paired(lacking)] == [one for one in without if "s00" in one]
