@@ -9,7 +9,9 @@ from typing import Any
 import av
 from av import VideoFrame
 from av.container import InputContainer
+from av.sidedata.sidedata import SideDataContainer, Type
 
+from syncsvc.capture import stamps
 from syncsvc.capture.source import Loss, Pulse
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import SourceUnavailable
@@ -27,16 +29,17 @@ MAX_FPS = 240.0
 
 
 def open_container(
-    source_id: str, url: str, options: dict[str, str], timeout: tuple[float, float] | None, pulse: Pulse
+    source_id: str, source: Any, options: dict[str, str], timeout: tuple[float, float] | None, pulse: Pulse
 ) -> InputContainer:
-    """Open an input.
+    """Open an input: a URL, or something that reads like a file.
 
     Raises:
         SourceUnavailable: it cannot be opened; the message has no URL, because that may hold a password.
     """
     pulse(Position.OPENING)
     try:
-        return av.open(url, options=options, timeout=timeout)
+        container: InputContainer = av.open(source, options=options, timeout=timeout)
+        return container
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise SourceUnavailable(source_id, f"cannot be opened: {describe(error)}") from error
 
@@ -49,10 +52,26 @@ def describe(error: BaseException) -> str:
 
 
 class Decoder:
-    """Frames of a container's first video stream, each with what was seen of its own packet."""
+    """Frames of a container's first video stream, each with what was seen of its own packet.
 
-    def __init__(self, source_id: str, container: InputContainer, pulse: Pulse, clock: Clock) -> None:
+    Args:
+        source_id: for messages.
+        container: an input that is open.
+        pulse: says where the loop stands.
+        clock: for the arrivals.
+        arrived_at: when the input's byte at an offset came, where somebody knows: else it follows from the packets.
+    """
+
+    def __init__(
+        self,
+        source_id: str,
+        container: InputContainer,
+        pulse: Pulse,
+        clock: Clock,
+        arrived_at: Callable[[int], int | None] | None = None,
+    ) -> None:
         self._source_id, self._container, self._pulse, self._clock = source_id, container, pulse, clock
+        self._arrived_at = arrived_at
         if not container.streams.video:
             raise SourceUnavailable(source_id, "has no video")
         self.stream = container.streams.video[0]
@@ -120,12 +139,7 @@ class Decoder:
                 yield frame, own
 
     def _see(self, packet: Any, arrival_mono_ns: int) -> Observation:
-        """What a packet shows when it arrives.
-
-        A parser returns a frame when it meets the next one: so one began to arrive when the one before was returned.
-        """
-        start_mono_ns = self._previous_mono_ns if self._is_held_back else arrival_mono_ns
-        self._previous_mono_ns = arrival_mono_ns
+        """What a packet shows when it arrives."""
         ntp_ns, report = _ntp_of(packet)
         return Observation(
             -1,
@@ -133,8 +147,41 @@ class Decoder:
             is_key=bool(packet.is_keyframe),
             sender_report=report,
             ntp_ns=ntp_ns,
-            start_mono_ns=start_mono_ns,
+            start_mono_ns=self._start_of(packet, arrival_mono_ns),
         )
+
+    def _start_of(self, packet: Any, arrival_mono_ns: int) -> int | None:
+        """When the packet's first part came.
+
+        A parser returns a frame when it meets the next one: so one began to arrive when the one before was returned.
+        MPEG-TS holds one more back; there, and wherever the offset is known, the time of the first byte is exact.
+        """
+        if self._arrived_at is not None:
+            return self._arrived_at(packet.pos) if packet.pos is not None else None
+        before_mono_ns, self._previous_mono_ns = self._previous_mono_ns, arrival_mono_ns
+        return before_mono_ns if self._is_held_back else arrival_mono_ns
+
+
+def with_side_data(frame: VideoFrame, seen: Observation) -> Observation:
+    """The observation with the stamp that H.264 or H.265 carries beside the picture, where there is one."""
+    stamp = _stamp_beside(frame)
+    if stamp is None:
+        return seen
+    return replace(seen, stamp_ns=stamp.utc_ns, stamp_kind="media", doubt_ns=stamp.doubt_ns)
+
+
+def _stamp_beside(frame: VideoFrame) -> stamps.MediaStamp | None:
+    """The precision time stamp in a frame's side data; encoders put messages of their own beside it.
+
+    Not through ``frame.side_data``: the frame would keep what it returns, which keeps the frame, and pictures that only
+    the garbage collector frees doubled the time that decoding takes.
+    """
+    try:
+        beside = SideDataContainer(frame)  # type: ignore[call-arg]  # its stub lacks the argument
+        found = [bytes(side) for side in beside if side.type is Type.SEI_UNREGISTERED]
+    except ValueError:  # side data of a kind that PyAV has no name for
+        return None
+    return next((stamp for message in found if (stamp := stamps.of_sei(message)) is not None), None)
 
 
 def pts_ns(frame: VideoFrame) -> int | None:

@@ -17,7 +17,8 @@ from av.container import InputContainer
 from syncsvc.capture.decode import Decoder, open_container
 from syncsvc.capture.picture import AvPicture
 from syncsvc.capture.source import Loss, Pulse, Shot
-from syncsvc.capture.spec import CaptureSpec, Start
+from syncsvc.capture.spec import CaptureSpec, Recorded, Start
+from syncsvc.capture.stamps import of_date
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import ConfigError, SourceEnded, SourceUnavailable
 from syncsvc.lifecycle import StopToken
@@ -26,6 +27,8 @@ from syncsvc.transport.page import Position, StreamPage
 
 CATCH_UP_NS = NS_PER_S // 10
 """Frames that were due this long before a restarted capture got to them are skipped: their moment is over."""
+
+AV_TIME_BASE = 1_000_000
 
 _TIMELESS = "has no timestamps of its own; give them with `timestamps`, or remux it to mp4 or mkv"
 _FRAME = re.compile(r"[0-9]{1,7}")
@@ -101,9 +104,20 @@ class FileSource:
         self.start: Start | None = None
 
     @property
-    def origin_ns(self) -> int | None:
-        """The recorded time of the first frame; None without a sidecar."""
-        return next((time for time in self._recorded or () if time is not None), None)
+    def recorded(self) -> Recorded:
+        """When it was made, as its sidecar says or else its container: mp4 in whole seconds, mkv to the microsecond."""
+        if self._recorded is not None:
+            return Recorded(origin_ns=next((time for time in self._recorded if time is not None), None))
+        assert self._container is not None, "the source is not open"
+        created = of_date(self._container.metadata.get("creation_time", ""))
+        if created is None or not self._container.duration:
+            return Recorded()
+        doubt_ns = created.doubt_ns
+        if created.utc_ns % NS_PER_S == 0:  # libavformat writes mp4's whole seconds with six zeros
+            doubt_ns = NS_PER_S
+        return Recorded(
+            created_ns=created.utc_ns, doubt_ns=doubt_ns, length_ns=self._container.duration * NS_PER_S // AV_TIME_BASE
+        )
 
     def open(self) -> None:
         """Open the file.
@@ -223,7 +237,8 @@ class FileSource:
     def _shot(self, frame: VideoFrame, is_key: bool, media_ns: int) -> Shot:
         assert self.start is not None
         arrival_ns = self.start.mono_ns + media_ns if self._is_realtime else self._clock.monotonic_ns()
-        seen = Observation(-1, arrival_ns, media_ns, self.start.utc_ns + media_ns, "pts", is_key)
+        stamp_ns, doubt_ns = self.start.utc_ns + media_ns, self.start.doubt_ns
+        seen = Observation(-1, arrival_ns, media_ns, stamp_ns, "pts", is_key, doubt_ns=doubt_ns)
         return Shot(AvPicture(frame, self._spec.pixels, self._spec.size), seen, media_ns)
 
     def _last_period_ns(self, length_ns: int) -> int:

@@ -1,4 +1,4 @@
-"""Network cameras: RTSP with its sender reports, HTTP (MPEG-TS, MJPEG) without; every wait has a time-out.
+"""Network cameras: RTSP with its sender reports, HTTP (MPEG-TS, MJPEG, HLS) without; every wait has a time-out.
 
 Options and traps were measured: ``probesize=32`` opens in 66 ms instead of 1.1 s and loses no key frame;
 ``allowed_media_types=video`` keeps pts a pure oscillator; only an interrupt callback, which PyAV's ``timeout`` sets,
@@ -6,32 +6,91 @@ catches a camera that keeps the session alive without video.
 """
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from typing import Protocol
 
-from av.container import InputContainer
+from av import VideoFrame
 
-from syncsvc.capture.decode import Decoder, open_container
+from syncsvc.capture.decode import Decoder, open_container, with_side_data
+from syncsvc.capture.hls import HlsReader, is_playlist
+from syncsvc.capture.http import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Answer, get
+from syncsvc.capture.mjpeg import MjpegReader, is_multipart
 from syncsvc.capture.picture import AvPicture
 from syncsvc.capture.source import Loss, Pulse, Shot
 from syncsvc.capture.spec import CaptureSpec
 from syncsvc.clock import Clock
 from syncsvc.errors import SourceUnavailable
+from syncsvc.lifecycle import StopToken
+from syncsvc.model import Observation
+from syncsvc.transport.page import Position
 
-OPEN_TIMEOUT_S = 5.0
-READ_TIMEOUT_S = 3.0
+__all__ = ["OPEN_TIMEOUT_S", "READ_TIMEOUT_S", "NetworkSource"]
 
 _RTSP_OPTIONS = {"allowed_media_types": "video", "probesize": "32", "analyzeduration": "0"}
 _HTTP_OPTIONS = {"max_redirects": "0", "protocol_whitelist": "http,https,tcp,tls,crypto"}
-_MJPEG_MARKS = ("mjpg", "mjpeg")
+
+
+class Reader(Protocol):
+    """Frames of one connection, however it speaks."""
+
+    @property
+    def fps(self) -> float:
+        """The declared rate, or a guess on the high side."""
+        ...
+
+    def frames(self) -> Iterator[tuple[VideoFrame, Observation] | Loss]:
+        """Frames as they arrive, until the other side ends."""
+        ...
+
+    def close(self) -> None:
+        """Disconnect."""
+        ...
+
+
+class LibavReader:
+    """What libavformat reads: from a URL by itself, or from the body of an answer."""
+
+    def __init__(
+        self, source_id: str, url: str, options: dict[str, str], pulse: Pulse, clock: Clock, body: Answer | None = None
+    ) -> None:
+        self._body, self._pulse = body, pulse
+        if body is not None:
+            body.wait_at_most(OPEN_TIMEOUT_S)
+        timeout = None if body else (OPEN_TIMEOUT_S, READ_TIMEOUT_S)
+        self._container = open_container(source_id, body or url, options, timeout, self._at)
+        self._decoder = Decoder(source_id, self._container, self._at, clock, body.arrived_at if body else None)
+
+    def _at(self, position: Position) -> None:
+        if self._body is not None and position is Position.DEMUX:
+            self._body.wait_at_most(READ_TIMEOUT_S)
+        self._pulse(position)
+
+    @property
+    def fps(self) -> float:
+        """The camera's declared rate."""
+        return self._decoder.fps
+
+    def frames(self) -> Iterator[tuple[VideoFrame, Observation] | Loss]:
+        """Frames, with the stamps that H.264 and H.265 carry beside the picture.
+
+        Raises:
+            SourceUnavailable: it broke, or was silent for three seconds.
+        """
+        for item in self._decoder.frames():
+            yield item if isinstance(item, Loss) else (item[0], with_side_data(*item))
+
+    def close(self) -> None:
+        """Disconnect; only ever from the thread that reads (libav crashes otherwise)."""
+        self._container.close()
+        if self._body is not None:
+            self._body.close()
 
 
 class NetworkSource:
     """A camera on the network."""
 
-    def __init__(self, spec: CaptureSpec, clock: Clock, pulse: Pulse) -> None:
-        self._spec, self._clock, self._pulse = spec, clock, pulse
-        self._container: InputContainer | None = None
-        self._decoder: Decoder | None = None
+    def __init__(self, spec: CaptureSpec, clock: Clock, pulse: Pulse, stop: StopToken) -> None:
+        self._spec, self._clock, self._pulse, self._stop = spec, clock, pulse, stop
+        self._reader: Reader | None = None
 
     def open(self) -> None:
         """Connect.
@@ -41,19 +100,40 @@ class NetworkSource:
         """
         if self._spec.kind == "rtsp":
             options = {**_RTSP_OPTIONS, "rtsp_transport": self._spec.options.get("transport", "tcp")}
+            self._reader = self._libav(options)
         else:
-            options = dict(_HTTP_OPTIONS)
-            if any(mark in urlsplit(self._spec.url).path.lower() for mark in _MJPEG_MARKS):
-                options["probesize"] = "65536"  # a picture or two: MJPEG has no index to look for
-        timeout = (OPEN_TIMEOUT_S, READ_TIMEOUT_S)
-        self._container = open_container(self._spec.name, self._spec.url, options, timeout, self._pulse)
-        self._decoder = Decoder(self._spec.name, self._container, self._pulse, self._clock)
+            self._reader = self._http()
+
+    def _libav(self, options: dict[str, str], body: Answer | None = None) -> Reader:
+        return LibavReader(self._spec.name, self._spec.url, options, self._pulse, self._clock, body)
+
+    def _http(self) -> Reader:
+        """What answers decides who reads it: a file, which libav must be able to search, is libav's to ask for."""
+        self._pulse(Position.OPENING)
+        name, clock = self._spec.name, self._clock
+        answer = get(name, self._spec.url, clock)
+        try:
+            if is_multipart(answer):
+                return MjpegReader(name, answer, self._pulse, clock)
+            if is_playlist(answer):
+                reader = HlsReader(name, answer, self._pulse, clock, self._stop)
+                if reader.is_encrypted:
+                    return self._libav(_HTTP_OPTIONS)
+                reader.open()
+                return reader
+            if answer.headers["Content-Length"] is None:
+                return self._libav(_HTTP_OPTIONS, answer)
+            answer.close()
+            return self._libav(_HTTP_OPTIONS)
+        except BaseException:
+            answer.close()
+            raise
 
     @property
     def fps(self) -> float:
         """The camera's declared rate."""
-        assert self._decoder is not None, "the source is not open"
-        return self._decoder.fps
+        assert self._reader is not None, "the source is not open"
+        return self._reader.fps
 
     def shots(self) -> Iterator[Shot | Loss]:
         """Frames as they arrive.
@@ -61,8 +141,8 @@ class NetworkSource:
         Raises:
             SourceUnavailable: the camera closed the connection, or sent no video for three seconds.
         """
-        assert self._decoder is not None, "the source is not open"
-        for item in self._decoder.frames():
+        assert self._reader is not None, "the source is not open"
+        for item in self._reader.frames():
             if isinstance(item, Loss):
                 yield item
                 continue
@@ -72,6 +152,6 @@ class NetworkSource:
 
     def close(self) -> None:
         """Disconnect; only ever from the thread that reads (libav crashes otherwise)."""
-        if self._container is not None:
-            self._container.close()
-            self._container = self._decoder = None
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None

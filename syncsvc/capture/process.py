@@ -78,9 +78,9 @@ class CaptureProcess:
     def _pulse(self, position: Position) -> None:
         self._page.at(position, self._clock.monotonic_ns())
 
-    def _tell(self, kind: str, problem: str) -> None:
+    def _tell(self, kind: str, problem: str, **more: float) -> None:
         try:
-            self._channel.send({"type": kind, "problem": logs.redact(problem)})
+            self._channel.send({"type": kind, "problem": logs.redact(problem), **more})
         except LinkClosed:
             log.debug("nobody listens")
 
@@ -89,9 +89,9 @@ class CaptureProcess:
         from syncsvc.capture.file import FileSource
 
         if not isinstance(source, FileSource):
-            self._tell("open", "")
+            self._tell("open", "", fps=source.fps)
             return
-        self._channel.send({"type": "ready", "origin_ns": source.origin_ns})
+        self._channel.send({"type": "ready", "recorded": msgspec.to_builtins(source.recorded)})
         self._pulse(Position.WAITING)
         self._started.wait()
         if self._start is not None:
@@ -138,7 +138,7 @@ def make_source(spec: CaptureSpec, clock: Clock, pulse: Pulse, stop: StopToken, 
         case _:
             from syncsvc.capture.network import NetworkSource
 
-            return NetworkSource(spec, clock, pulse)
+            return NetworkSource(spec, clock, pulse, stop)
 
 
 def main(arguments: list[str]) -> int:

@@ -35,9 +35,26 @@ class CaptureSpec(msgspec.Struct, frozen=True):
         return bool(self.options.get("pace") == "asap")
 
 
+class Recorded(msgspec.Struct, frozen=True):
+    """What a recording says of when it was made; all in nanoseconds.
+
+    ``origin_ns`` is the recorded time of its first frame, where a sidecar has one. ``created_ns`` is the container's
+    creation time (UTC), ± ``doubt_ns``, and ``length_ns`` how long it plays.
+    """
+
+    origin_ns: int | None = None
+    created_ns: int | None = None
+    doubt_ns: int = 0
+    length_ns: int = 0
+
+
 class Start(msgspec.Struct, frozen=True):
-    """When the recordings begin: ``origin_ns`` of their recorded times is ``utc_ns``, at ``mono_ns`` of this host."""
+    """When a recording begins: ``origin_ns`` of its recorded times is ``utc_ns``, at ``mono_ns`` of this host.
+
+    ``doubt_ns`` is how exactly that places it beside the others of its group.
+    """
 
     utc_ns: int
     mono_ns: int
     origin_ns: int
+    doubt_ns: int = 0

@@ -11,7 +11,7 @@ import pytest
 from syncsvc.capture import decode
 from syncsvc.capture.file import FileSource, read_sidecar
 from syncsvc.capture.source import Loss, Shot
-from syncsvc.capture.spec import CaptureSpec, RingPlan, Start
+from syncsvc.capture.spec import CaptureSpec, Recorded, RingPlan, Start
 from syncsvc.errors import ConfigError, SourceEnded
 from syncsvc.testing import MS, T0, ManualClock, ManualStop, S
 from syncsvc.transport.page import StreamPage
@@ -51,7 +51,7 @@ class Playing:
         spec = CaptureSpec("a", "file", "", "i420", None, RingPlan(2 * S), values)
         self.source = FileSource(spec, self.clock, lambda position: None, self.stop, page)
         self.source.open()
-        self.begin = Start(T0 + 2 * S, 1002 * S, self.source.origin_ns or 0)
+        self.begin = Start(T0 + 2 * S, 1002 * S, self.source.recorded.origin_ns or 0)
         self.source.start = self.begin
 
     def play(self, most: int = 1000, page: StreamPage | None = None) -> list[Shot]:
@@ -88,7 +88,7 @@ def times(*seconds: float, stream: str = "a") -> str:
 
 def test_frames_are_due_on_the_timeline_from_the_common_start(recording: Path, page: StreamPage) -> None:
     playing = Playing(recording, page)
-    shots = []
+    shots: list[Shot] = []
     for item in playing.source.shots():
         assert isinstance(item, Shot)
         assert playing.clock.monotonic_ns() == 1002 * S + len(shots) * PERIOD
@@ -101,6 +101,40 @@ def test_frames_are_due_on_the_timeline_from_the_common_start(recording: Path, p
     assert [shot.seen.arrival_mono_ns for shot in shots] == [1002 * S + n * PERIOD for n in range(FRAMES)]
     assert {shot.seen.stamp_kind for shot in shots} == {"pts"}
     assert [n for n, shot in enumerate(shots) if shot.seen.is_key] == [0, 10, 20]
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "doubt_ns"),
+    [
+        ("a.mp4", "2026-11-21T10:00:00.25Z", S),
+        ("a.mkv", "2026-11-21T10:00:00.25Z", 1000),
+        ("a.mkv", "2026-11-21T12:00:00+02:00", S),
+    ],
+)
+def test_a_recording_says_when_it_was_made(
+    page: StreamPage, tmp_path: Path, name: str, said: str, doubt_ns: int
+) -> None:
+    with av.open(str(tmp_path / name), "w") as container:
+        container.metadata["creation_time"] = said
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(50):
+            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 16 + number, np.uint8), "yuv420p")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    playing = Playing(tmp_path / name, page)
+    ten = 1_795_255_200 * S
+    created_ns = ten + 250 * MS if doubt_ns < S else ten
+    assert playing.source.recorded == Recorded(created_ns=created_ns, doubt_ns=doubt_ns, length_ns=2 * S)
+    playing.source.start = Start(T0 + 2 * S, 1002 * S, 0, doubt_ns)
+    assert {shot.seen.doubt_ns for shot in playing.play()} == {doubt_ns}
+
+
+def test_a_recording_that_does_not_say_when_it_was_made(recording: Path, page: StreamPage) -> None:
+    playing = Playing(recording, page)
+    assert playing.source.recorded == Recorded()
+    playing.source.close()
 
 
 def test_it_ends_after_its_last_frame(recording: Path, page: StreamPage) -> None:
@@ -128,7 +162,7 @@ def test_recorded_times_are_the_timeline(recording: Path, page: StreamPage, tmp_
     recorded = [100 + n * 0.041 + (0.003 if n % 3 else 0) for n in range(FRAMES)]
     sidecar.write_text(times(*recorded))
     playing = Playing(recording, page, timestamps=str(sidecar))
-    assert playing.source.origin_ns == 100 * S
+    assert playing.source.recorded.origin_ns == 100 * S
     stamps = [shot.seen.stamp_ns for shot in playing.play()]
     assert stamps == [T0 + 2 * S + round((at - 100) * 1_000_000) * 1000 for at in recorded]
 

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncsvc.capture.spec import Recorded
 from syncsvc.service.restart import LONGEST_PAUSE_S, RestartPolicy
 from syncsvc.service.start import AHEAD_NS, decide_starts
 from syncsvc.service.watchdog import verdict
-from syncsvc.testing import T0, S
+from syncsvc.testing import MS, T0, S
 from syncsvc.transport.page import Position
 
 
@@ -58,9 +59,10 @@ def test_verdicts(position: Position, since_s: float, beat_s: float, expected: s
 
 def starts(
     origins: dict[str, int | None], groups: list[list[str]], now: int = T0, **more: int | bool
-) -> dict[str, tuple]:
+) -> dict[str, tuple[int, int, int]]:
     options = {"edge_ns": S, "first_ns": T0, "is_patient": False} | more
-    found = decide_starts(origins, groups, now_utc_ns=now, now_mono_ns=500 * S, **options)  # type: ignore[arg-type]
+    recordings = {name: Recorded(origin_ns) for name, origin_ns in origins.items()}
+    found = decide_starts(recordings, groups, now_utc_ns=now, now_mono_ns=500 * S, **options)  # type: ignore[arg-type]
     return {name: (start.utc_ns, start.mono_ns, start.origin_ns) for name, start in found.items()}
 
 
@@ -85,6 +87,43 @@ def test_recordings_that_share_a_group_share_one_offset_also_through_others() ->
     assert found == {"a": 30, "b": 30, "c": 30, "d": 10, "e": 0}
     assert starts({"a": 50, "b": None}, [["a", "b"]])["b"][2] == 50
     assert starts({"lone": 5}, []) == {"lone": (T0 + S, 501 * S, 5)}
+
+
+def made(created_s: float | None, length_s: float, doubt_ns: int = 1000) -> Recorded:
+    created_ns = None if created_s is None else T0 + round(created_s * S)
+    return Recorded(created_ns=created_ns, doubt_ns=doubt_ns, length_ns=round(length_s * S))
+
+
+def placed(*groups: list[str], **recordings: Recorded) -> dict[str, tuple[int, int]]:
+    """How long after the common instant each recording begins, and the doubt."""
+    found = decide_starts(
+        recordings, groups, edge_ns=S, first_ns=T0, now_utc_ns=T0, now_mono_ns=500 * S, is_patient=False
+    )
+    assert all(start.mono_ns - start.utc_ns == 500 * S - T0 for start in found.values())
+    return {name: (start.utc_ns - T0 - S, start.doubt_ns) for name, start in found.items()}
+
+
+def test_creation_times_place_recordings_beside_each_other() -> None:
+    found = placed(["a", "b", "c"], a=made(7.25, 10), b=made(5, 10), c=made(9, 3, S))
+    assert found == {"a": (2250 * MS, 1000), "b": (0, 1000), "c": (4 * S, S)}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        made(None, 10),
+        made(15, 10),
+        made(86_400, 10),
+        Recorded(origin_ns=T0 + S),
+    ],
+    ids=["has none", "begins when the first is over", "is of another day", "has a sidecar"],
+)
+def test_creation_times_that_do_not_fit_together_place_nothing(other: Recorded) -> None:
+    assert placed(["a", "b"], a=made(5, 10), b=other) == {"a": (0, 0), "b": (0, 0)}
+
+
+def test_a_creation_time_alone_or_of_another_group_means_nothing() -> None:
+    assert placed(["a"], ["b"], a=made(5, 10), b=made(6, 10)) == {"a": (0, 0), "b": (0, 0)}
 
 
 def test_nothing_starts_nothing() -> None:

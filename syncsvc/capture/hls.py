@@ -1,0 +1,228 @@
+"""HLS: follows the playlist here and gives libav one segment at a time, so that each keeps the date that it came with.
+
+libavformat plays HLS too, but tells neither dates nor which segment a packet is of, and its waits for the next segment
+look like a camera that died.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
+
+from av import VideoFrame
+from av.container import InputContainer
+
+from syncsvc.capture.decode import Decoder, open_container, with_side_data
+from syncsvc.capture.http import READ_TIMEOUT_S, Answer, get
+from syncsvc.capture.playlist import Playlist, PlaylistError, Resource, Segment, parse
+from syncsvc.capture.source import Loss, Pulse
+from syncsvc.capture.stamps import MediaStamp
+from syncsvc.clock import NS_PER_S, Clock
+from syncsvc.errors import SourceUnavailable
+from syncsvc.lifecycle import StopToken
+from syncsvc.model import Observation
+from syncsvc.transport.page import Position
+
+MAX_PLAYLIST_BYTES = 1 << 20
+MAX_SEGMENT_BYTES = 64 << 20
+FROM_END = 3
+"""A live playlist is entered this many segments before its end (RFC 8216, 6.3.3)."""
+
+_OPTIONS = {"protocol_whitelist": "data", "format_whitelist": "mpegts,mov,mp4"}
+_WRAP_NS = (1 << 33) * NS_PER_S // 90_000
+"""MPEG-TS counts 33 bits of 90 kHz: its pts begin anew after 26.5 hours."""
+
+
+def is_playlist(answer: Answer) -> bool:
+    """Whether the body is an HLS playlist, by its type or its name."""
+    return "mpegurl" in answer.headers.get_content_type() or answer.url.partition("?")[0].endswith((".m3u8", ".m3u"))
+
+
+class Timeline:
+    """One pts for the whole stream, and what the segments' dates say of it; pure."""
+
+    def __init__(self) -> None:
+        self._shift_ns = 0
+        self._last_ns: int | None = None
+        self._anchor: tuple[int, MediaStamp] | None = None
+
+    def interrupt(self) -> None:
+        """Segments were missed: a break of the pts may have been among them."""
+        self._last_ns = None
+
+    def begin(self, segment: Segment, first_pts_ns: int, *, is_mpegts: bool) -> None:
+        """A segment begins, whose first frame has this pts."""
+        if segment.is_discontinuous or self._last_ns is None:
+            self._shift_ns, self._anchor = 0, None
+        elif is_mpegts:
+            self._shift_ns = round((self._last_ns - first_pts_ns) / _WRAP_NS) * _WRAP_NS
+        stamp = segment.stamp
+        if stamp is not None and (self._anchor is None or stamp.doubt_ns <= self._anchor[1].doubt_ns):
+            self._anchor = first_pts_ns + self._shift_ns, stamp
+
+    def place(self, seen: Observation) -> Observation:
+        """The observation with its pts on the stream's timeline, and its stamp."""
+        if seen.pts_ns is None:
+            return seen
+        self._last_ns = pts_ns = seen.pts_ns + self._shift_ns
+        if self._anchor is None:
+            return replace(seen, pts_ns=pts_ns)
+        anchor_ns, stamp = self._anchor
+        stamp_ns = stamp.utc_ns + pts_ns - anchor_ns
+        return replace(seen, pts_ns=pts_ns, stamp_ns=stamp_ns, stamp_kind="playlist", doubt_ns=stamp.doubt_ns)
+
+
+class _Loaded:
+    """A segment that is here: its frames, and when the last byte came."""
+
+    def __init__(self, source_id: str, data: bytes, arrival_mono_ns: int, pulse: Pulse, clock: Clock) -> None:
+        self.arrival_mono_ns = arrival_mono_ns
+        self.container: InputContainer = open_container(source_id, BytesIO(data), _OPTIONS, None, pulse)
+        self.decoder = Decoder(source_id, self.container, pulse, clock)
+        self.is_mpegts = self.container.format.name == "mpegts"
+
+    def first_pts_ns(self, decoded_ns: int) -> int:
+        """The pts of the segment's first frame, also where that was lost before the first that was decoded."""
+        stream = self.decoder.stream
+        if stream.start_time is None or stream.time_base is None:
+            return decoded_ns
+        return stream.start_time * stream.time_base.numerator * NS_PER_S // stream.time_base.denominator
+
+
+class HlsReader:
+    """The frames of a playlist's segments, one after the other."""
+
+    def __init__(self, source_id: str, answer: Answer, pulse: Pulse, clock: Clock, stop: StopToken) -> None:
+        """Read the playlist that ``answer`` has, or the first variant that it names.
+
+        Raises:
+            SourceUnavailable: it is none, or is not there.
+        """
+        self._source_id, self._pulse, self._clock, self._stop = source_id, pulse, clock, stop
+        self._timeline = Timeline()
+        self._loaded: _Loaded | None = None
+        self._url = answer.url
+        self._playlist = self._take(answer)
+        if self._playlist.variants:
+            self._url = self._playlist.variants[0]
+            self._playlist = self._take(get(source_id, self._url, clock))
+        segments = self._playlist.segments
+        first = 0 if self._playlist.is_ended else max(0, len(segments) - FROM_END)
+        self._next = segments[first].number if segments else 0
+        self._pause_s = self._playlist.target_ns / NS_PER_S
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether segments come with a key: those are libavformat's to play, without stamps."""
+        return self._playlist.is_encrypted
+
+    @property
+    def fps(self) -> float:
+        """The first segment's declared rate."""
+        assert self._loaded is not None, "the source is not open"
+        return self._loaded.decoder.fps
+
+    def open(self) -> None:
+        """Fetch the first segment.
+
+        Raises:
+            SourceUnavailable: there is none yet, or it has no video.
+        """
+        segment = next((segment for segment in self._playlist.segments if segment.number >= self._next), None)
+        if segment is None:
+            raise SourceUnavailable(self._source_id, "has no segment yet")
+        self._next = segment.number
+        self._loaded = self._load(segment)
+
+    def frames(self) -> Iterator[tuple[VideoFrame, Observation] | Loss]:
+        """Segments as they appear, until the playlist says that it ended.
+
+        Raises:
+            SourceUnavailable: no new segment for three of its durations, or one that is not there.
+        """
+        last_new_ns = self._clock.monotonic_ns()
+        while not self._stop.is_set:
+            for segment in self._fresh():
+                yield from self._play(segment)
+                last_new_ns = self._clock.monotonic_ns()
+            if self._playlist.is_ended:
+                return
+            silent_ns = self._clock.monotonic_ns() - last_new_ns
+            if silent_ns > max(READ_TIMEOUT_S * NS_PER_S, 3 * self._playlist.target_ns):
+                raise SourceUnavailable(self._source_id, f"has no new segment for {silent_ns / NS_PER_S:.1f} s")
+            self._reload()
+
+    def _fresh(self) -> Iterator[Segment]:
+        """What was not played yet."""
+        segments = self._playlist.segments
+        if segments and segments[-1].number < self._next - 1:
+            raise SourceUnavailable(self._source_id, "began its playlist anew")
+        for segment in segments:
+            if segment.number < self._next or segment.is_gap or self._stop.is_set:
+                continue
+            if segment.number > self._next:
+                self._timeline.interrupt()
+            self._next = segment.number + 1
+            yield segment
+
+    def _play(self, segment: Segment) -> Iterator[tuple[VideoFrame, Observation] | Loss]:
+        loaded, self._loaded = self._loaded or self._load(segment), None
+        try:
+            has_begun = False
+            for item in loaded.decoder.frames():
+                if isinstance(item, Loss):
+                    yield item
+                    continue
+                frame, seen = item
+                if not has_begun and seen.pts_ns is not None:
+                    self._timeline.begin(segment, loaded.first_pts_ns(seen.pts_ns), is_mpegts=loaded.is_mpegts)
+                    has_begun = True
+                at_ns = loaded.arrival_mono_ns  # of all of it: no frame was here before its segment
+                seen = self._timeline.place(replace(seen, arrival_mono_ns=at_ns, start_mono_ns=at_ns))
+                yield frame, with_side_data(frame, seen)
+        finally:
+            loaded.container.close()
+
+    def _reload(self) -> None:
+        """Fetch the playlist again, when it is time: a target duration after it changed, half of one after it did not.
+
+        Source: RFC 8216, section 6.3.4.
+        """
+        before = self._playlist
+        self._pulse(Position.WAITING)
+        self._stop.sleep(self._pause_s)
+        if self._stop.is_set:
+            return
+        self._playlist = self._take(get(self._source_id, self._url, self._clock))
+        is_same = self._playlist.segments == before.segments
+        self._pause_s = self._playlist.target_ns / NS_PER_S / (2 if is_same else 1)
+
+    def _take(self, answer: Answer) -> Playlist:
+        try:
+            text = answer.read_all(MAX_PLAYLIST_BYTES, READ_TIMEOUT_S, self._tick)
+            return parse(text.decode(errors="replace"), answer.url)
+        except PlaylistError as error:
+            raise SourceUnavailable(self._source_id, f"cannot be read: its playlist {error}") from error
+        finally:
+            answer.close()
+
+    def _load(self, segment: Segment) -> _Loaded:
+        data = b"".join(self._fetch(resource) for resource in (segment.head, segment.media) if resource)
+        return _Loaded(self._source_id, data, self._clock.monotonic_ns(), self._pulse, self._clock)
+
+    def _fetch(self, resource: Resource) -> bytes:
+        self._tick()
+        answer = get(self._source_id, resource.url, self._clock, resource.range_bytes)
+        try:
+            limit_s = max(READ_TIMEOUT_S, 2 * self._playlist.target_ns / NS_PER_S)
+            return answer.read_all(MAX_SEGMENT_BYTES, limit_s, self._tick)
+        finally:
+            answer.close()
+
+    def _tick(self) -> None:
+        self._pulse(Position.DEMUX)
+
+    def close(self) -> None:
+        """Let go of a segment that was not played."""
+        if self._loaded is not None:
+            self._loaded.container.close()
+            self._loaded = None

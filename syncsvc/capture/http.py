@@ -1,0 +1,184 @@
+"""One GET, for cameras that speak HTTP: no redirects, every wait bounded, and we see when which byte came.
+
+Certificates are not checked: cameras sign their own. User and password of the URL answer Basic and Digest.
+"""
+
+import base64
+import http.client
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable
+from email.message import Message
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.request import (
+    HTTPDigestAuthHandler,
+    HTTPPasswordMgrWithDefaultRealm,
+    Request,
+    parse_http_list,
+    parse_keqv_list,
+)
+
+from syncsvc.clock import NS_PER_S, Clock
+from syncsvc.errors import SourceUnavailable
+
+OPEN_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 3.0
+
+_CHUNK_BYTES = 1 << 16
+_KEPT_ARRIVALS = 8192
+_FAULTS = (OSError, http.client.HTTPException, ValueError)
+
+
+class Answer:
+    """The answer to a GET: its headers, and its body as it comes.
+
+    It reads like a file for libav. Every read ends at the deadline that ``wait_at_most`` sets.
+    """
+
+    def __init__(
+        self, source_id: str, url: str, clock: Clock, response: http.client.HTTPResponse, connection: socket.socket
+    ) -> None:
+        self._source_id, self.url, self._clock = source_id, url, clock
+        self._response, self._connection = response, connection
+        self._offset = 0
+        self._arrivals: deque[tuple[int, int]] = deque(maxlen=_KEPT_ARRIVALS)
+        self.wait_at_most(READ_TIMEOUT_S)
+
+    @property
+    def status(self) -> int:
+        """HTTP's number for how it went."""
+        return self._response.status
+
+    @property
+    def headers(self) -> Message:
+        """What the server said before the body."""
+        return self._response.headers
+
+    def wait_at_most(self, seconds: float) -> None:
+        """From now on, reads that end later fail."""
+        self._deadline_ns = self._clock.monotonic_ns() + round(seconds * NS_PER_S)
+
+    def read(self, size: int = _CHUNK_BYTES) -> bytes:
+        """What is there, at most ``size`` bytes, waiting for the first of them; empty at the end of the body.
+
+        Raises:
+            SourceUnavailable: nothing came in time, or the connection broke.
+        """
+        if self._response.isclosed():
+            return b""
+        left_ns = self._deadline_ns - self._clock.monotonic_ns()
+        if left_ns <= 0:
+            raise SourceUnavailable(self._source_id, "stopped sending: timed out")
+        try:
+            self._connection.settimeout(left_ns / NS_PER_S)
+            data = self._response.read1(size)
+        except _FAULTS as error:
+            raise SourceUnavailable(self._source_id, f"stopped sending: {describe(error)}") from error
+        self._offset += len(data)
+        self._arrivals.append((self._offset, self._clock.monotonic_ns()))
+        return data
+
+    def read_all(self, limit_bytes: int, limit_s: float, tick: Callable[[], None]) -> bytes:
+        """The whole body; calls ``tick`` as it comes.
+
+        Raises:
+            SourceUnavailable: it is bigger, or did not come in time.
+        """
+        end_ns = self._clock.monotonic_ns() + round(limit_s * NS_PER_S)
+        body = bytearray()
+        while True:
+            tick()
+            self.wait_at_most(min(READ_TIMEOUT_S, (end_ns - self._clock.monotonic_ns()) / NS_PER_S))
+            data = self.read()
+            if not data:
+                return bytes(body)
+            body += data
+            if len(body) > limit_bytes:
+                raise SourceUnavailable(self._source_id, f"sends more than {limit_bytes >> 20} MiB at once")
+
+    def arrived_at(self, offset: int) -> int | None:
+        """When the body's byte at ``offset`` came (CLOCK_MONOTONIC); to be asked in rising order."""
+        while len(self._arrivals) > 1 and self._arrivals[0][0] <= offset:
+            self._arrivals.popleft()
+        return self._arrivals[0][1] if self._arrivals and self._arrivals[0][0] > offset else None
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._response.close()
+        self._connection.close()
+
+
+def describe(error: BaseException) -> str:
+    """What went wrong, in words without a URL."""
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    return str(getattr(error, "strerror", None) or type(error).__name__)
+
+
+def get(source_id: str, url: str, clock: Clock, range_bytes: tuple[int, int] | None = None) -> Answer:
+    """Ask for ``url``, or for ``(offset, length)`` of it; a user and a password in it answer a challenge.
+
+    Raises:
+        SourceUnavailable: no answer in five seconds, or one other than success; the message has no URL.
+    """
+    headers = {"User-Agent": "syncsvc", "Accept": "*/*", "Connection": "close"}
+    if range_bytes is not None:
+        headers["Range"] = f"bytes={range_bytes[0]}-{range_bytes[0] + range_bytes[1] - 1}"
+    try:
+        parts = urlsplit(url)
+        answer = _ask(source_id, url, parts, clock, headers)
+        if answer.status == 401 and parts.username is not None:
+            authorization = _authorization(parts, answer.headers.get_all("WWW-Authenticate", []))
+            if authorization is not None:
+                answer.close()
+                answer = _ask(source_id, url, parts, clock, headers | {"Authorization": authorization})
+    except _FAULTS as error:
+        raise SourceUnavailable(source_id, f"cannot be opened: {describe(error)}") from error
+    if answer.status == (200 if range_bytes is None else 206):
+        return answer
+    answer.close()
+    why = f"HTTP {answer.status} {http.client.responses.get(answer.status, '')}".rstrip()
+    if 300 <= answer.status < 400:
+        why += ", and redirects are not followed"
+    raise SourceUnavailable(source_id, f"cannot be opened: {why}")
+
+
+def _ask(source_id: str, url: str, parts: SplitResult, clock: Clock, headers: dict[str, str]) -> Answer:
+    host, port = parts.hostname or "", parts.port
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        connection = http.client.HTTPSConnection(host, port, timeout=OPEN_TIMEOUT_S, context=context)
+    else:
+        connection = http.client.HTTPConnection(host, port, timeout=OPEN_TIMEOUT_S)
+    try:
+        connection.connect()
+        ours: socket.socket = connection.sock
+        connection.request("GET", _target(parts), headers=headers)
+        return Answer(source_id, url, clock, connection.getresponse(), ours)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _target(parts: SplitResult) -> str:
+    """Path and query, as they go into the request line."""
+    return quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe="%/?:@!$&'()*+,;=~[]")
+
+
+def _authorization(parts: SplitResult, challenges: list[str]) -> str | None:
+    """The answer to the server's challenge, Digest before Basic; None where it asks for something else."""
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    schemes = {scheme.lower(): rest for scheme, _, rest in (text.strip().partition(" ") for text in challenges)}
+    if "digest" in schemes:
+        url = f"{parts.scheme}://{parts.hostname}{_target(parts)}"
+        passwords = HTTPPasswordMgrWithDefaultRealm()
+        passwords.add_password(None, url, user, password)
+        challenge = parse_keqv_list(parse_http_list(schemes["digest"]))
+        answer = HTTPDigestAuthHandler(passwords).get_authorization(Request(url), challenge)
+        return f"Digest {answer}" if answer else None
+    if "basic" in schemes:
+        return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+    return None

@@ -1,0 +1,127 @@
+"""HLS playlists: what their tags say, and which date each segment gets."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncsvc.capture.playlist import PlaylistError, Resource, parse
+from syncsvc.capture.stamps import MediaStamp
+from syncsvc.testing import MS, S
+
+URL = "http://camera/live/index.m3u8?token=1"
+AT = 1_795_266_000 * S  # 2026-11-21T13:00:00Z
+
+
+def listed(*lines: str) -> str:
+    return "\n".join(["#EXTM3U", "#EXT-X-TARGETDURATION:2", *lines, ""])
+
+
+def dated(*lines: str) -> list[MediaStamp | None]:
+    return [segment.stamp for segment in parse(listed(*lines), URL).segments]
+
+
+def test_a_live_playlist() -> None:
+    text = listed(
+        "#EXT-X-VERSION:6", "#EXT-X-MEDIA-SEQUENCE:41", '#EXT-X-MAP:URI="init.mp4",BYTERANGE="700@0"',
+        "#EXT-X-PROGRAM-DATE-TIME:2026-11-21T14:00:00.500+01:00", "#EXTINF:2.002,title, with a comma", "a.m4s",
+        "# a comment", "#EXTINF:1.5,", "/b.m4s", "#EXT-X-DISCONTINUITY", '#EXT-X-MAP:URI="other.mp4"', "#EXT-X-GAP",
+        "#EXTINF:2,", "http://other/c.m4s",
+    )  # fmt: skip
+    playlist = parse(text, URL)
+    first, second, third = playlist.segments
+    assert (playlist.target_ns, playlist.is_ended, playlist.is_encrypted, playlist.variants) == (
+        2 * S,
+        False,
+        False,
+        (),
+    )
+    assert [segment.number for segment in playlist.segments] == [41, 42, 43]
+    assert first.media == Resource("http://camera/live/a.m4s")
+    assert second.media == Resource("http://camera/b.m4s")
+    assert third.media == Resource("http://other/c.m4s")
+    assert first.head == second.head == Resource("http://camera/live/init.mp4", (0, 700))
+    assert third.head == Resource("http://camera/live/other.mp4")
+    assert (second.is_discontinuous, third.is_discontinuous, second.is_gap, third.is_gap) == (False, True, False, True)
+    assert first.stamp == MediaStamp(AT + 500 * MS, MS)
+
+
+def test_dates_between_follow_from_the_durations_and_are_less_exact() -> None:
+    half = "#EXT-X-PROGRAM-DATE-TIME:2026-11-21T13:00:00.500Z"
+    assert dated("#EXTINF:2,", "a", half, "#EXTINF:2.25,", "b", "#EXTINF:2,", "c", "#EXTINF:2.000,", "d") == [
+        None,
+        (AT + 500 * MS, MS),
+        (AT + 2750 * MS, 11 * MS),
+        (AT + 4750 * MS, 11 * MS + S),
+    ]
+
+
+def test_a_discontinuity_ends_what_a_date_says() -> None:
+    date = "#EXT-X-PROGRAM-DATE-TIME:2026-11-21T13:00:00Z"
+    other = "#EXT-X-PROGRAM-DATE-TIME:2026-11-21T15:00:00Z"
+    lines = [date, "#EXTINF:1,", "a", "#EXT-X-DISCONTINUITY", "#EXTINF:1,", "b"]
+    assert dated(*lines) == [(AT, S), None]
+    assert dated(*lines[:4], other, *lines[4:]) == [(AT, S), (AT + 7200 * S, S)]
+
+
+def test_zeros_that_were_left_out_cost_no_exactness() -> None:
+    lines = []
+    for text in ("00.12", "02", "04.345"):
+        lines += [f"#EXT-X-PROGRAM-DATE-TIME:2026-11-21T13:00:{text}Z", "#EXTINF:2,", "x"]
+    assert dated(*lines) == [(AT + 120 * MS, MS), (AT + 2 * S, MS), (AT + 4345 * MS, MS)]
+
+
+def test_ranges_of_one_file() -> None:
+    text = listed(
+        "#EXTINF:1,", "#EXT-X-BYTERANGE:100@50", "all.ts", "#EXTINF:1,", "#EXT-X-BYTERANGE:30", "all.ts",
+        "#EXTINF:1,", "#EXT-X-BYTERANGE:7", "new.ts", "#EXTINF:1,", "plain.ts", "#EXT-X-ENDLIST",
+    )  # fmt: skip
+    playlist = parse(text, URL)
+    assert [segment.media.range_bytes for segment in playlist.segments] == [(50, 100), (150, 30), (0, 7), None]
+    assert playlist.is_ended
+
+
+def test_a_master_playlist_names_variants() -> None:
+    low, high = '#EXT-X-STREAM-INF:BANDWIDTH=1,CODECS="a,b"', "#EXT-X-STREAM-INF:BANDWIDTH=9"
+    text = "\r\n".join(["\ufeff#EXTM3U", low, "low.m3u8", high, "x/hi.m3u8", ""])
+    playlist = parse(text, URL)
+    assert playlist.variants == ("http://camera/live/low.m3u8", "http://camera/live/x/hi.m3u8")
+    assert playlist.segments == ()
+
+
+@pytest.mark.parametrize(("method", "expected"), [("NONE", False), ('AES-128,URI="k"', True), ("SAMPLE-AES", True)])
+def test_keys_are_noticed(method: str, expected: bool) -> None:
+    assert parse(listed(f"#EXT-X-KEY:METHOD={method}", "#EXTINF:1,", "a"), URL).is_encrypted is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "is no playlist"),
+        ("<html>", "is no playlist"),
+        (listed("#EXTINF:soon,", "a"), "a duration"),
+        (listed("#EXTINF:-1,", "a"), "a duration"),
+        (listed("#EXTINF:1,", "file:///etc/passwd"), "not on the network"),
+        (listed("#EXTINF:1,", "ftp://camera/a.ts"), "not on the network"),
+        (listed('#EXT-X-MAP:URI="file:///etc/passwd"', "#EXTINF:1,", "a"), "not on the network"),
+    ],
+)
+def test_what_is_no_playlist_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(PlaylistError, match=problem):
+        parse(text, URL)
+
+
+ODD_LINES = [
+    "#EXTM3U", "#EXT-X-KEY:METHOD=NONE", "#EXT-X-MAP:URI", "#EXT-X-BYTERANGE:x", "#EXT-X-BYTERANGE:5", "#EXTINF:1,",
+    "#EXT-X-MEDIA-SEQUENCE:no", "#EXT-X-PROGRAM-DATE-TIME:today", "#EXT-X-TARGETDURATION:0", "[::1", "http://[", "a b",
+    "http://camera:port/", "", "#", "http:",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(ODD_LINES)))
+def test_nothing_but_a_refusal_comes_of_any_lines(lines: list[str]) -> None:
+    try:
+        playlist = parse("\n".join(["#EXTM3U", *lines]), URL)
+    except PlaylistError:
+        return
+    numbers = [segment.number for segment in playlist.segments]
+    assert numbers == list(range(len(numbers)))
