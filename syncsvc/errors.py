@@ -14,6 +14,7 @@
     * SubscriptionEnded        every recording of the service is over: no batch will come any more
     * SubscriberClosed         a subscriber was used after its close
     * BindError                an endpoint cannot be bound (exit code 78)
+    * LogError                 an observation log is none, is damaged or does not replay (exit code 78)
 """
 
 from typing import Any
@@ -97,3 +98,11 @@ class BindError(SyncsvcError):
     def __init__(self, endpoint: str, problem: str) -> None:
         super().__init__(f"{endpoint}: {problem}")
         self.endpoint, self.problem = endpoint, problem
+
+
+class LogError(SyncsvcError):
+    """A file is no observation log, is damaged, or does not replay; the message names file and line."""
+
+    def __init__(self, file: str, problem: str, *, line: int | None = None) -> None:
+        super().__init__(f"{file}:{line}: {problem}" if line is not None else f"{file}: {problem}")
+        self.file, self.problem, self.line = file, problem, line

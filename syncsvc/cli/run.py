@@ -7,7 +7,13 @@ import click
 
 @click.command(epilog="Example: syncsvc run configs/two-cameras.yaml")
 @click.argument("config", type=click.Path(path_type=Path))
-def run(config: Path) -> None:
+@click.option(
+    "--log-observations",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Append what was seen and decided of every frame to FILE, without pixels: for `syncsvc align`.",
+)
+def run(config: Path, log_observations: Path | None) -> None:
     """Run the service that CONFIG describes, until SIGTERM or SIGINT, or until every recording ended.
 
     Prints a line with ``ready`` on stderr when all sockets are bound. SIGHUP reads CONFIG again. Exit code 0 after a
@@ -15,4 +21,7 @@ def run(config: Path) -> None:
     """
     from syncsvc.service.daemon import Daemon
 
-    raise SystemExit(Daemon(config, announce=lambda line: click.echo(f"syncsvc: {line}", err=True)).run())
+    daemon = Daemon(
+        config, announce=lambda line: click.echo(f"syncsvc: {line}", err=True), log_observations=log_observations
+    )
+    raise SystemExit(daemon.run())

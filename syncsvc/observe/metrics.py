@@ -34,6 +34,12 @@ def _of_streams(streams: Mapping[str, Mapping[str, Any]]) -> Iterable[Metric]:
     uncertainty = GaugeMetricFamily(
         "syncsvc_stream_uncertainty_seconds", "Half width of the capture time's interval", labels=["stream", "clock"]
     )
+    doubtful = GaugeMetricFamily(
+        "syncsvc_stream_doubtful", "1 while the stream was caught lying and its times are a guess", labels=["stream"]
+    )
+    drift = GaugeMetricFamily(
+        "syncsvc_stream_drift_ppm", "Rate of the stream's pts against the host, less one", labels=["stream"]
+    )
     for name, stream in streams.items():
         for one in STATES:
             state.add_metric([name, one], float(stream.get("state", "starting") == one))
@@ -41,7 +47,10 @@ def _of_streams(streams: Mapping[str, Mapping[str, Any]]) -> Iterable[Metric]:
         fps.add_metric([name], stream.get("fps") or 0.0)
         if stream.get("uncertainty_ms") is not None:
             uncertainty.add_metric([name, str(stream.get("clock"))], stream["uncertainty_ms"] / 1000)
-    return [state, restarts, fps, uncertainty]
+        doubtful.add_metric([name], float(stream.get("doubtful", False)))
+        if stream.get("drift_ppm") is not None:
+            drift.add_metric([name], stream["drift_ppm"])
+    return [state, restarts, fps, uncertainty, doubtful, drift]
 
 
 def _of_groups(groups: Mapping[str, Mapping[str, Any]]) -> Iterable[Metric]:

@@ -7,10 +7,9 @@ played ``asap`` are the exception: there the publisher waits for a full subscrib
 import os
 import queue
 import threading
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import zmq
@@ -18,11 +17,11 @@ import zmq
 from syncsvc import wire
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import BindError
-from syncsvc.layout import Layout
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, FrameBatch
 from syncsvc.publish.audience import Audience
 from syncsvc.publish.control import Control
+from syncsvc.publish.headers import Headers
 from syncsvc.publish.sockets import LINGER_MS, PATIENCE_MS, bind, endpoint_of
 from syncsvc.transport.payload import BufferPool
 
@@ -49,12 +48,6 @@ class LateFrame:
     window: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    layout: Layout
-    clock: str
-
-
 Outgoing = FrameBatch | LateFrame
 
 
@@ -69,7 +62,7 @@ class Publisher:
         control: Control,
         *,
         is_patient: bool,
-        before_send: Callable[[FrameBatch], None],
+        before_send: Callable[[FrameBatch, int], None],
     ) -> None:
         """Prepare; ``bind`` and ``run`` belong to one thread.
 
@@ -79,7 +72,8 @@ class Publisher:
             now_utc: what ``emitted_ns`` is read from.
             control: answers the questions on ``control``.
             is_patient: wait for subscribers at their high-water mark instead of losing batches (pace ``asap``).
-            before_send: called just before the first part of a batch is sent, subscribers or not.
+            before_send: called with a batch and its ``emitted_ns`` just before its first part is sent, subscribers or
+                not.
         """
         self._run_id, self._clock, self._now_utc = run_id, clock, now_utc
         self._control, self._is_patient, self._before_send = control, is_patient, before_send
@@ -93,7 +87,7 @@ class Publisher:
         self._impatience = threading.Event()
         self._is_waiting = self._is_ending = False
         self.state: wire.State = "running"
-        self._known: defaultdict[str, dict[str, _Known]] = defaultdict(dict)
+        self._headers = Headers(run_id)
 
     # From any thread.
 
@@ -225,18 +219,11 @@ class Publisher:
         frames = [frame for some in batch.frames.values() for frame in some]
         self._epoch = batch.epoch
         payloads = [frame.payload.copy_out(self.pool) for frame in frames] if self.wants(topic) else None
-        self._before_send(batch)
-        if payloads is None:
-            return
-        known = self._known[batch.group]
-        known.update({name: _Known(some[-1].layout, some[-1].clock) for name, some in batch.frames.items() if some})
-        header = wire.encode_batch(
-            replace(batch, run_id=self._run_id),
-            {name: last.layout for name, last in known.items()},
-            {name: last.clock for name, last in known.items()},
-            emitted_ns=self._now_utc(),
-        )
-        self._send([topic, header, *payloads])
+        emitted_ns = self._now_utc()
+        self._before_send(batch, emitted_ns)
+        self._headers.learn(batch)
+        if payloads is not None:
+            self._send([topic, self._headers.encode(batch, emitted_ns), *payloads])
 
     def _send_late(self, late: LateFrame) -> None:
         topic = wire.late_topic(late.group)

@@ -12,26 +12,25 @@ from typing import Any
 
 import msgspec
 
-from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, Clock
+from syncsvc.clock import SYSTEM_CLOCK, Clock
 from syncsvc.config.loader import load
 from syncsvc.config.models import Config
 from syncsvc.errors import BindError, ConfigError, LinkClosed, SyncsvcError
 from syncsvc.observe import logs
+from syncsvc.observe.journal import open_journal
 from syncsvc.service.child import Child
+from syncsvc.service.ending import Drain, Step, leave_nobody
 from syncsvc.service.http import HttpServer
 from syncsvc.service.notify import notify
-from syncsvc.service.places import GroupPages
+from syncsvc.service.places import Pages
 from syncsvc.service.plan import capture_spec, is_patient, receiver_plan, window_lcm_ns
 from syncsvc.service.reception import SupervisedReceiver
 from syncsvc.service.reload import refuse_unreloadable
 from syncsvc.service.signals import SignalPipe
 from syncsvc.service.start import decide_starts
 from syncsvc.service.stream import Private, SupervisedStream
-from syncsvc.transport.page import StreamPage
 
 TICK_S = 0.1
-STOP_GRACE_S = 1.5
-FINISH_GRACE_S = 12.0
 
 log = logging.getLogger(__name__)
 
@@ -39,33 +38,43 @@ log = logging.getLogger(__name__)
 class Daemon:
     """One run, from a configuration to exit code 0."""
 
-    def __init__(self, path: Path, *, clock: Clock = SYSTEM_CLOCK, announce: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        announce: Callable[[str], None],
+        log_observations: Path | None = None,
+        read: Callable[[Path], Config] = load,
+    ) -> None:
         """Prepare.
 
         Args:
             path: of the configuration; read now, and again on SIGHUP.
             clock: for restarts and watchdogs.
             announce: called with the ``ready`` line.
+            log_observations: file that every observation and decision is appended to.
+            read: makes a configuration of the file.
 
         Raises:
             ConfigError: the configuration is refused.
+            UsageError: that file cannot be written.
         """
         self._path, self._clock, self._announce = path, clock, announce
-        self._config: Config = load(path)
+        self._read, self._config = read, read(path)
+        self._journals = (open_journal(log_observations),) if log_observations else ()
         self._run_id = secrets.token_hex(16)
         self._random = Random()
         self._selector = selectors.DefaultSelector()
         self._streams: dict[str, SupervisedStream] = {}
         self._leaving: list[SupervisedStream] = []
-        self._stream_pages: dict[str, StreamPage] = {}
         self._untried: set[str] = set(self._config.streams)
-        self._pages = GroupPages()
+        self._pages = Pages()
         self._receiver = SupervisedReceiver(clock, self._random)
         self._is_subscribed = self._has_announced = False
         self._endpoints = (self._config.publish.live, self._config.publish.control)
         self._ready_ns = 0
-        self._stopping_since_ns: int | None = None
-        self._has_drained = False
+        self._drain = Drain(clock)
         self._http: HttpServer | None = None
         self._exit: int | None = None
         self._refusal: SyncsvcError | None = None
@@ -87,32 +96,27 @@ class Daemon:
             while self._exit is None:
                 self._turn()
         finally:
-            self._kill_everything()
+            captures = [stream.child for stream in (*self._streams.values(), *self._leaving)]
+            leave_nobody(captures, self._receiver.child, is_clean=self._exit == 0)
+            self._selector.close()
+            self._signals.close()
             if self._http is not None:
                 self._http.stop()
+            for journal in self._journals:
+                os.close(journal)
         if self._refusal is not None:
             raise self._refusal
         return self._exit
 
     def describe(self) -> dict[str, Any]:
         """Everything that ``/api/status`` tells; from any thread."""
-        report = self._receiver.report
-        streams = {
-            name: {**report.get("streams", {}).get(name, {}), **stream.describe()}
-            for name, stream in tuple(self._streams.items())
-        }
-        receiver = self._receiver.child
         return {
             "run_id": self._run_id,
             "pid": os.getpid(),
             "is_ready": self._has_announced and self._receiver.is_ready,
-            "epoch": report.get("epoch"),
             "live": self._endpoints[0],
             "control": self._endpoints[1],
-            "subscriptions": report.get("subscriptions", 0),
-            "receiver": {"pid": receiver.pid if receiver else None},
-            "streams": streams,
-            "groups": report.get("groups", {}),
+            **self._receiver.describe({name: stream.describe() for name, stream in tuple(self._streams.items())}),
         }
 
     # One turn of the loop.
@@ -123,7 +127,7 @@ class Daemon:
         now_ns = self._clock.monotonic_ns()
         if self._receiver.is_due:
             self._start_receiver()
-        if self._receiver.is_ready and self._stopping_since_ns is None:
+        if self._receiver.is_ready and not self._drain.has_begun:
             for stream in tuple(self._streams.values()):
                 if stream.due_ns is not None and now_ns >= stream.due_ns:
                     self._spawn(stream)
@@ -133,7 +137,7 @@ class Daemon:
         self._receiver.watch()
         if self._receiver.is_ready:
             notify("WATCHDOG=1")
-        self._go_on_ending(now_ns)
+        self._go_on_ending()
 
     def _spawn(self, stream: SupervisedStream) -> None:
         if any(old.spec.name == stream.spec.name for old in self._leaving):
@@ -145,8 +149,20 @@ class Daemon:
             log.debug("the receiver is gone; its end will be noticed")
         if stream.child is not None:
             child = stream.child
-            self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._capture_ended(stream, child))
-            self._selector.register(child.channel, selectors.EVENT_READ, lambda: self._capture_spoke(stream, child))
+            self._listen(child, lambda: self._capture_spoke(stream, child), lambda: self._capture_ended(stream, child))
+
+    def _listen(self, child: Child, spoke: Callable[[], None], ended: Callable[[], None]) -> None:
+        self._selector.register(child.pidfd, selectors.EVENT_READ, ended)
+        self._selector.register(child.channel, selectors.EVENT_READ, spoke)
+
+    def _is_heard(self, child: Child) -> bool:
+        return child.channel.fileno() in self._selector.get_map()
+
+    def _reap(self, child: Child) -> int | None:
+        self._selector.unregister(child.pidfd)
+        if self._is_heard(child):
+            self._selector.unregister(child.channel)
+        return child.reap(1.0)
 
     def _capture_spoke(self, stream: SupervisedStream, child: Child) -> None:
         if stream.hear() is None:
@@ -155,20 +171,15 @@ class Daemon:
     def _capture_ended(self, stream: SupervisedStream, child: Child) -> None:
         while stream.child is child and stream.hear():
             pass  # its last words
-        self._selector.unregister(child.pidfd)
-        if child.channel.fileno() in self._selector.get_map():
-            self._selector.unregister(child.channel)
-        code = child.reap(1.0)
-        stream.ended(
-            code if code is not None else 0, again=self._stopping_since_ns is None and stream not in self._leaving
-        )
+        is_wanted = not self._drain.has_begun and stream not in self._leaving
+        stream.ended(self._reap(child) or 0, again=is_wanted)
         if stream in self._leaving:
             self._leaving.remove(stream)
             return
         self._receiver.tell({"type": "gone", "stream": stream.spec.name, "next_seq": stream.page.next_seq})
         if stream.refusal is None:
             self._untried.discard(stream.spec.name)
-        elif self._stopping_since_ns is None:
+        elif not self._drain.has_begun:
             self._refused(stream)
 
     def _refused(self, stream: SupervisedStream) -> None:
@@ -189,7 +200,7 @@ class Daemon:
         if not waiting or not self._is_subscribed or not all(stream.is_ready for stream in waiting):
             return
         starts = decide_starts(
-            {stream.spec.name: stream.origin_ns for stream in waiting},
+            {stream.spec.name: stream.recorded for stream in waiting},
             [group.streams for group in self._config.groups.values()],
             edge_ns=window_lcm_ns(self._config),
             first_ns=self._ready_ns,
@@ -203,9 +214,8 @@ class Daemon:
     # The receiver.
 
     def _start_receiver(self) -> None:
-        child = self._receiver.spawn(self._plan(), self._config.variables)
-        self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._receiver_ended(child))
-        self._selector.register(child.channel, selectors.EVENT_READ, lambda: self._receiver_spoke(child))
+        child = self._receiver.spawn(self._plan(), self._config.variables, self._journals)
+        self._listen(child, lambda: self._receiver_spoke(child), lambda: self._receiver_ended(child))
 
     def _plan(self) -> dict[str, Any]:
         plan = receiver_plan(
@@ -251,13 +261,10 @@ class Daemon:
         self._receiver.is_ready = True
 
     def _receiver_ended(self, child: Child) -> None:
-        if child.channel.fileno() in self._selector.get_map():
+        if self._is_heard(child):
             self._receiver_spoke(child)  # its last words
-        self._selector.unregister(child.pidfd)
-        if child.channel.fileno() in self._selector.get_map():
-            self._selector.unregister(child.channel)
-        code = child.reap(1.0)
-        was_finishing = self._receiver.is_finishing or self._stopping_since_ns is not None
+        code = self._reap(child)
+        was_finishing = self._receiver.is_finishing or self._drain.has_begun
         self._receiver.ended()
         if self._exit is not None:
             return
@@ -269,46 +276,32 @@ class Daemon:
 
     # The end.
 
-    def _go_on_ending(self, now_ns: int) -> None:
+    def _go_on_ending(self) -> None:
         """Recordings that are all over, and the steps of a drain."""
-        children = [stream for stream in (*self._streams.values(), *self._leaving) if stream.child is not None]
-        if self._stopping_since_ns is None:
-            if not self._receiver.is_finishing and not children and all(s.is_ended for s in self._streams.values()):
-                self._receiver.finish("ended")
-            return
-        waited_s = (now_ns - self._stopping_since_ns) / NS_PER_S
-        if children and waited_s > STOP_GRACE_S:
-            for stream in children:
-                stream.kill()
-        if not children and not self._has_drained:
-            self._has_drained = True
-            self._receiver.finish("draining")
-        if waited_s > FINISH_GRACE_S:
-            log.error("the drain did not end in time")
-            self._exit = 1
+        running = [stream for stream in (*self._streams.values(), *self._leaving) if stream.child is not None]
+        are_over = not running and all(stream.is_ended for stream in self._streams.values())
+        if are_over and not self._drain.has_begun and not self._receiver.is_finishing:
+            self._receiver.finish("ended")
+        for step in self._drain.steps(has_captures=bool(running)):
+            if step is Step.KILL_CAPTURES:
+                for stream in running:
+                    stream.kill()
+            elif step is Step.FINISH_RECEIVER:
+                self._receiver.finish("draining")
+            else:
+                log.error("the drain did not end in time")
+                self._exit = 1
 
     def _stop(self) -> None:
-        if self._stopping_since_ns is not None:  # asked twice: now
+        if self._drain.has_begun:  # asked twice: now
             self._exit = 1
             return
         log.info("draining")
         notify("STOPPING=1")
-        self._stopping_since_ns = self._clock.monotonic_ns()
+        self._drain.begin()
         self._receiver.tell({"type": "draining"})
         for stream in (*self._streams.values(), *self._leaving):
             stream.stop()
-
-    def _kill_everything(self) -> None:
-        for child in [stream.child for stream in (*self._streams.values(), *self._leaving)]:
-            if child is not None and child.reap(0.0) is None:
-                child.kill()
-                child.reap(2.0)
-        receiver = self._receiver.child
-        if receiver is not None and receiver.reap(1.0 if self._exit == 0 else 0.0) is None:
-            receiver.kill()
-            receiver.reap(2.0)
-        self._selector.close()
-        self._signals.close()
 
     # Signals and reload.
 
@@ -323,7 +316,7 @@ class Daemon:
         """Read the configuration again; streams and groups that did not change go on untouched."""
         notify(f"RELOADING=1\nMONOTONIC_USEC={self._clock.monotonic_ns() // 1000}")
         try:
-            config = load(self._path)
+            config = self._read(self._path)
             refuse_unreloadable(self._path, self._config, config)
         except ConfigError as error:
             log.error("the configuration is kept as it was: %s", error)
@@ -355,7 +348,4 @@ class Daemon:
 
     def _new_stream(self, name: str) -> SupervisedStream:
         spec = capture_spec(name, self._config.streams[name], self._config)
-        if name not in self._stream_pages:  # kept for good: numbers go on when a stream leaves and returns
-            self._stream_pages[name] = StreamPage.create(name)
-        page = self._stream_pages[name]
-        return SupervisedStream(spec, page, self._private, self._clock, self._random)
+        return SupervisedStream(spec, self._pages.of_stream(name), self._private, self._clock, self._random)

@@ -1,42 +1,42 @@
-"""One group, self-contained: its streams' buckets and watermarks, its aligner, their lock, its thread."""
+"""One group, self-contained: its windows under a lock, the thread that closes them, and the log of what it was told."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from syncsvc.align.aligner import Aligner, GroupRules
+from syncsvc.align.aligner import GroupRules
 from syncsvc.clock import NS_PER_S
-from syncsvc.ingest.buckets import WindowBuckets
-from syncsvc.ingest.watermark import StreamState, StreamWatermark, group_passed
-from syncsvc.layout import Layout
+from syncsvc.ingest.watermark import StreamState
 from syncsvc.lifecycle import StopToken
-from syncsvc.model import Frame, FrameBatch, MissingReason
-from syncsvc.timing.utc import JUMP_NS, UtcMapper
+from syncsvc.model import Frame, FrameBatch
+from syncsvc.observe import records
+from syncsvc.service.windows import GroupWindows, Now, Opening
+from syncsvc.timing.utc import UtcMapper
 
 IDLE_WAIT_S = 0.2
 """Longest wait of the aligner's thread between two looks at the clock (a jump of UTC moves its deadline)."""
 
+Note = Callable[[records.GroupEvent], None]
 
-_REASONS: dict[StreamState, MissingReason] = {
-    StreamState.STARTING: "starting",
-    StreamState.LIVE: "deadline",
-    StreamState.STALLED: "stalled",
-    StreamState.ABSENT: "absent",
-    StreamState.DRAINING: "draining",
-}
+
+def _forget(event: records.GroupEvent) -> None:
+    """Where no log is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupOutput:
-    """Where a group's results go; both are called from its threads, outside its lock."""
+    """Where a group's results go; all are called from its threads, the first two outside its lock."""
 
     emit: Callable[[FrameBatch], None]
     late: Callable[[Frame, int, tuple[int, int]], None]
     """A late frame, the ``seq`` of the batch that will count it, and the bounds of the window it missed."""
+    note: Note = _forget
+    """Everything that the group was told and decided, in order, for the observation log; called under its lock."""
 
 
 class Group:
-    """A sink for its streams' frames, and the thread that closes its windows."""
+    """A sink for its streams' frames, and the thread that closes its windows; ``GroupWindows`` decides."""
 
     def __init__(
         self,
@@ -60,97 +60,99 @@ class Group:
             first_seq: number of the first batch.
             is_patient: pace ``asap``: no deadline, and every stream holds the group back until it ended.
         """
-        self._utc, self._output, self._is_patient = utc, output, is_patient
+        self._utc, self._output, self._note, self._name = utc, output, output.note, rules.name
         self._changed = threading.Condition()
         self._leaving = threading.Lock()  # held from closing a window until its batch is handed on: order of batches
-        self._first_ns = first_window * rules.window_ns
-        self._buckets = {name: WindowBuckets(rules.window_ns, self._first_ns) for name in rules.streams}
-        self._watermarks = {name: StreamWatermark() for name in rules.streams}
-        self._aligner = Aligner(rules, self._buckets, epoch, first_window)
-        self._aligner.seq = first_seq
-        self._is_draining = self._is_finishing = self._is_over = False
-        self._newest_ns = 0
-        self._layouts: dict[str, Layout] = {}
-        self._utc_epoch = utc.epoch
-        self._early: list[Frame] = []
+        self._is_finishing = False
+        now = self._now()
+        self._windows = GroupWindows(rules, Opening(epoch, first_window, first_seq, now.clock_epoch, is_patient))
+        self._note(
+            records.GroupOpen(
+                **self._at(now),
+                rules=settings_of(rules),
+                epoch=epoch,
+                first_window=first_window,
+                first_seq=first_seq,
+                is_patient=is_patient,
+            )
+        )
 
     @property
     def seq(self) -> int:
         """Number of the next batch."""
-        return self._aligner.seq
+        return self._windows.seq
 
     @property
     def rules(self) -> GroupRules:
         """What the group promises, as of now."""
-        return self._aligner.rules
+        return self._windows.rules
+
+    def _now(self) -> Now:
+        utc_ns = self._utc.now_utc()  # before the epoch: no reading from after a jump goes with an epoch before it
+        return Now(utc_ns, self._utc.epoch)
+
+    def _at(self, now: Now) -> dict[str, Any]:
+        """What every record of the group says."""
+        return {"group": self._name, "now_ns": now.utc_ns, "clock_epoch": now.clock_epoch}
 
     # From the streams' threads.
 
     def add(self, frame: Frame) -> None:
         """Queue a frame; one whose window is closed is late."""
-        late = None
         with self._changed:
-            if frame.stream not in self._buckets or self._is_over:
-                frame.payload.release()
-                return
-            if self._is_jumping:
-                self._early.append(frame)
-                return
-            late = self._put(frame)
-            if self._is_due():
+            now = self._now()
+            self._note(
+                records.GroupAdd(
+                    **self._at(now),
+                    stream=frame.stream,
+                    seq=frame.seq,
+                    time_ns=frame.time_ns,
+                    uncertainty_ns=frame.uncertainty_ns,
+                    clock=frame.clock,
+                    arrival_ns=frame.arrival_ns,
+                    key=frame.keyframe,
+                    layout=frame.layout,
+                )
+            )
+            late = self._windows.add(frame, now)
+            if self._windows.is_due(now):
                 self._changed.notify()
         if late is not None:
-            self._output.late(frame, *late)
-
-    def _put(self, frame: Frame) -> tuple[int, tuple[int, int]] | None:
-        """Queue it; the ``seq`` of the batch that will count it and the window that it missed where it is late."""
-        name = frame.stream
-        is_past = frame.arrival_ns > self._utc.now_utc() + JUMP_NS // 2  # stamped just before the clock went back
-        if not is_past:
-            self._drop_other_layouts(frame)
-            self._watermarks[name].heard(frame.time_ns)
-            if self._buckets[name].put(frame):
-                self._newest_ns = max(self._newest_ns, frame.time_ns)
-                return None
-        self._aligner.count_late(name)
-        start = frame.time_ns // self.rules.window_ns * self.rules.window_ns
-        return self._aligner.seq, (start, start + self.rules.window_ns)
-
-    @property
-    def _is_jumping(self) -> bool:
-        """Whether UTC has jumped and ``jump`` is still to come: nothing is due, and frames wait for the new windows."""
-        return self._utc.epoch != self._utc_epoch
+            self._output.late(*late)
 
     def expect(self, stream: str, floor_ns: int) -> None:
         """Frames wait for a better stamp: the group waits for them too, until its deadline."""
         with self._changed:
-            if stream in self._watermarks and not self._is_jumping:
-                self._watermarks[stream].heard(floor_ns)
+            now = self._now()
+            self._note(records.GroupExpect(**self._at(now), stream=stream, floor_ns=floor_ns))
+            self._windows.expect(stream, floor_ns, now)
 
     def drop(self, stream: str, cause: str, count: int) -> None:
         """Count lost frames in the next batch."""
         with self._changed:
-            if stream in self._buckets:
-                self._aligner.count_dropped(stream, cause, count)
+            self._note(records.GroupDrop(**self._at(self._now()), stream=stream, cause=cause, count=count))
+            self._windows.drop(stream, cause, count)
 
     def set_state(self, stream: str, state: StreamState) -> None:
         """Note what the stream does now."""
         with self._changed:
-            watermark = self._watermarks.get(stream)
-            if watermark is None or (watermark.state is StreamState.DRAINING and state is not StreamState.ENDED):
-                return
-            watermark.state = state
+            self._note(records.GroupState(**self._at(self._now()), stream=stream, state=state.value))
+            self._windows.set_state(stream, state)
             self._changed.notify()
+
+    def doubt(self, stream: str, is_doubtful: bool) -> None:
+        """Note whether a better clock of the stream was caught lying: it follows the others then, and leads none."""
+        with self._changed:
+            self._note(records.GroupDoubt(**self._at(self._now()), stream=stream, doubtful=is_doubtful))
+            self._windows.doubt(stream, is_doubtful)
 
     # From the receiver's main thread.
 
     def drain(self) -> None:
         """The service stops: streams that end now are ``draining``, and the flush emits up to the present."""
         with self._changed:
-            self._is_draining = True
-            for watermark in self._watermarks.values():
-                if watermark.state is StreamState.LIVE:
-                    watermark.state = StreamState.DRAINING
+            self._note(records.GroupDrain(**self._at(self._now())))
+            self._windows.drain()
             self._changed.notify()
 
     def flush(self) -> None:
@@ -160,43 +162,24 @@ class Group:
             self._changed.notify()
 
     def jump(self, epoch: int) -> None:
-        """The host's clock jumped: emit what is open, then go on in a new epoch at the new present.
-
-        After a jump forward no window comes twice: if one that was open is still the present, the rest of it is late.
-        """
+        """The host's clock jumped: emit what is open, then go on in a new epoch at the new present."""
         with self._leaving:
             with self._changed:
-                batches = self._close_all()
-                first = self._utc.now_utc() // self.rules.window_ns
-                if self._utc.last_jump_ns > 0:
-                    first = max(first, self._aligner.window[0] // self.rules.window_ns)
-                self._aligner.restart(epoch, first)
-                for watermark in self._watermarks.values():
-                    watermark.forget()
-                self._newest_ns, self._utc_epoch = 0, self._utc.epoch
-                early, self._early = self._early, []
-                late = [(frame, missed) for frame in early if (missed := self._put(frame)) is not None]
+                now, jump_ns = self._now(), self._utc.last_jump_ns
+                self._note(records.GroupJump(**self._at(now), epoch=epoch, jump_ns=jump_ns))
+                batches, late = self._windows.jump(epoch, jump_ns, now)
+                self._note_closed(batches, now)
                 self._changed.notify()
             for batch in batches:
                 self._output.emit(batch)
-        for frame, missed in late:
-            self._output.late(frame, *missed)
+        for one in late:
+            self._output.late(*one)
 
     def reconfigure(self, rules: GroupRules) -> None:
         """Other streams or bounds from the oldest open window on; streams that stay lose nothing."""
         with self._changed:
-            gone = [name for name in self._buckets if name not in rules.streams]
-            left = [frame for name in gone for frame in self._buckets.pop(name).discard()]
-            for name in gone:
-                del self._watermarks[name]
-                self._layouts.pop(name, None)
-            for name in rules.streams:
-                if name not in self._buckets:
-                    self._buckets[name] = WindowBuckets(rules.window_ns, self._aligner.window[0])
-                    self._watermarks[name] = StreamWatermark()
-            left += self._aligner.reconfigure(rules, self._buckets)
-            left += [frame for frame in self._early if frame.stream in gone]
-            self._early = [frame for frame in self._early if frame.stream not in gone]
+            self._note(records.GroupReconfigure(**self._at(self._now()), rules=settings_of(rules)))
+            left = self._windows.reconfigure(rules)
             self._changed.notify()
         for frame in left:
             frame.payload.release()
@@ -208,12 +191,16 @@ class Group:
         while not stop.is_set and not self._is_finishing:
             if not self.close_due():
                 with self._changed:
-                    if not self._is_finishing and not self._is_due():
-                        self._changed.wait(self._wait_s())
+                    now = self._now()
+                    if not self._is_finishing and not self._windows.is_due(now):
+                        self._changed.wait(self._wait_s(now))
         if not stop.is_set:
             with self._leaving:
                 with self._changed:
-                    batches, self._is_over = self._close_all(), True
+                    now = self._now()
+                    self._note(records.GroupEnd(**self._at(now)))
+                    batches = self._windows.end(now)
+                    self._note_closed(batches, now)
                 for batch in batches:
                     self._output.emit(batch)
 
@@ -221,61 +208,35 @@ class Group:
         """Close the oldest window and emit its batch if it is due; false when none is."""
         with self._leaving:
             with self._changed:
-                if self._is_finishing or not self._is_due():
+                now = self._now()
+                batch = None if self._is_finishing else self._windows.close_due(now)
+                if batch is None:
                     return False
-                batch = self._aligner.close(self._reason)
+                self._note_closed([batch], now)
             self._output.emit(batch)
         return True
 
-    def _is_due(self) -> bool:
-        if self._is_jumping:
-            return False
-        if not self._is_patient and self._utc.now_utc() >= self._aligner.deadline_ns:
-            return True
-        streams = list(self._watermarks.values())
-        if all(stream.state is StreamState.ENDED for stream in streams):
-            return self._has_frames()
-        return group_passed(streams, self._aligner.horizon_ns, patient=self._is_patient)
-
-    def _has_frames(self) -> bool:
-        return self._newest_ns >= self._aligner.window[0] or any(len(buckets) for buckets in self._buckets.values())
-
-    def _wait_s(self) -> float:
-        if self._is_patient:
+    def _wait_s(self, now: Now) -> float:
+        deadline_ns = self._windows.deadline_ns
+        if deadline_ns is None:
             return IDLE_WAIT_S
-        return max(0.0, min(IDLE_WAIT_S, (self._aligner.deadline_ns - self._utc.now_utc()) / NS_PER_S))
+        return max(0.0, min(IDLE_WAIT_S, (deadline_ns - now.utc_ns) / NS_PER_S))
 
-    def _close_all(self) -> list[FrameBatch]:
-        """Every open window up to the last frame's and, when draining, up to the present one."""
-        batches = []
-        until_ns = self._utc.now_utc() if self._is_draining and not self._is_patient else 0
-        while self._has_frames() or self._aligner.window[0] <= until_ns:
-            batches.append(self._aligner.close(self._reason))
-        return batches
+    def _note_closed(self, batches: Sequence[FrameBatch], now: Now) -> None:
+        for batch in batches:
+            window = (batch.window_start_ns, batch.window_end_ns)
+            self._note(
+                records.GroupClose(
+                    **self._at(now), window=window, seq=batch.seq, epoch=batch.epoch, missing=dict(batch.missing)
+                )
+            )
 
-    def _reason(self, stream: str, end_ns: int, has_frames: bool) -> MissingReason | None:
-        watermark = self._watermarks[stream]
-        if watermark.passed(end_ns) and has_frames:
-            return None
-        if watermark.state is StreamState.ENDED:
-            return "ended"
-        if not watermark.passed(end_ns):
-            return _REASONS[watermark.state]
-        return "starting" if watermark.first_ns is not None and watermark.first_ns >= end_ns else "stalled"
 
-    def _drop_other_layouts(self, frame: Frame) -> None:
-        """A batch has one layout per stream: frames of the size before a change cannot travel with those after it."""
-        before, self._layouts[frame.stream] = self._layouts.get(frame.stream), frame.layout
-        if before is None or before == frame.layout:
-            return
-        # A frame leaves with its own window or, in a set, with the one that is a skew away: frames before this edge
-        # leave with an earlier batch than the new one.
-        window_ns, skew_ns = self.rules.window_ns, self.rules.max_skew_ns
-        edge_ns = (frame.time_ns - skew_ns) // window_ns * window_ns - skew_ns
-        for old in self._aligner.discard(
-            frame.stream, "size_changed", lambda queued: queued.time_ns >= edge_ns and queued.layout != frame.layout
-        ):
-            old.payload.release()
+def settings_of(rules: GroupRules) -> records.GroupSettings:
+    """A group's rules, as a log has them."""
+    return records.GroupSettings(
+        rules.streams, rules.window_ns, rules.max_skew_ns, rules.max_latency_ns, rules.reference
+    )
 
 
 def first_window(ready_ns: int, emitted_end_ns: int, window_ns: int, now_ns: int) -> int:

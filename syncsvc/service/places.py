@@ -1,17 +1,24 @@
-"""Which word of a group's page belongs to which stream: places are given once and never change."""
+"""The daemon's pages, and which word of a group's belongs to which stream: places are given once and never change."""
 
 from collections.abc import Iterable
 
 from syncsvc.errors import ConfigError
-from syncsvc.transport.page import GroupPage
+from syncsvc.transport.page import GroupPage, StreamPage
 
 
-class GroupPages:
-    """The daemon's pages, one per group, the same for every receiver."""
+class Pages:
+    """One page per stream and one per group, kept for good: numbers go on when a stream leaves and returns."""
 
     def __init__(self) -> None:
+        self._streams: dict[str, StreamPage] = {}
         self._pages: dict[str, GroupPage] = {}
         self._places: dict[str, dict[str, int]] = {}
+
+    def of_stream(self, name: str) -> StreamPage:
+        """The stream's page, made on first use."""
+        if name not in self._streams:
+            self._streams[name] = StreamPage.create(name)
+        return self._streams[name]
 
     def fd(self, group: str) -> int:
         """Descriptor of the group's page, made on first use."""

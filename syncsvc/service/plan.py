@@ -18,7 +18,8 @@ class StreamPlan(msgspec.Struct, frozen=True):
     name: str
     kind: str
     clock: str
-    latency_ns: int
+    latency_ns: int | None
+    """None where nobody knows it: the configuration says 0, its default."""
     stall_after_ns: int
     hold_ns: int
     edge_ns: int
@@ -88,7 +89,7 @@ def stream_plan(name: str, stream: Stream, config: Config) -> StreamPlan:
         name,
         stream.kind,
         stream.clock,
-        round(stream.latency_ms * NS_PER_MS),
+        round(stream.latency_ms * NS_PER_MS) or None,
         stream.stall_after_ms * NS_PER_MS,
         max(0, round(budget_ms * NS_PER_MS) - HOLD_MARGIN_NS),
         max((group.window_ms for group in groups), default=1000) * NS_PER_MS,

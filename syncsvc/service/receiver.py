@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import ExitStack
 from typing import Any
 
 import msgspec
@@ -17,14 +18,17 @@ from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import BindError, LinkClosed
 from syncsvc.ingest.worker import StreamIngest, Tuning
 from syncsvc.lifecycle import Worker, die_with_parent
-from syncsvc.model import Frame
+from syncsvc.model import Frame, FrameBatch
 from syncsvc.observe import logs
+from syncsvc.observe.journal import Journal
 from syncsvc.publish.control import Control
 from syncsvc.publish.live import LateFrame, Publisher
 from syncsvc.service.account import Accounts
 from syncsvc.service.group import Group, GroupOutput, first_window
+from syncsvc.service.observations import ObservationLog
 from syncsvc.service.plan import GroupPlan, ReceiverPlan, StreamPlan
-from syncsvc.timing.ladder import StreamClock, rungs_for
+from syncsvc.timing.ladder import StreamClock
+from syncsvc.timing.rungs import rungs_for
 from syncsvc.timing.utc import UtcMapper
 from syncsvc.transport.channel import Channel
 from syncsvc.transport.link import LinkReader
@@ -48,8 +52,8 @@ log = logging.getLogger(__name__)
 class Receiver:
     """One run of the receiver, from binding the sockets to the last batch."""
 
-    def __init__(self, channel: Channel, plan: ReceiverPlan) -> None:
-        self._channel, self._plan = channel, plan
+    def __init__(self, channel: Channel, plan: ReceiverPlan, observations: ObservationLog | None = None) -> None:
+        self._channel, self._plan, self._log = channel, plan, observations
         self._clock = SYSTEM_CLOCK
         self._utc = UtcMapper(self._clock)
         self._epoch = max(plan.min_epoch, self._clock.utc_ns() // 1_000_000)
@@ -60,7 +64,7 @@ class Receiver:
             self._utc.now_utc,
             Control(self._hello, self._status),
             is_patient=plan.is_patient,
-            before_send=self._accounts.before_send,
+            before_send=self._before_send,
         )
         self._endpoints = ("", "")
         self._groups: dict[str, tuple[Group, Worker]] = {}
@@ -88,7 +92,9 @@ class Receiver:
             word = self._channel.receive(TICK_S)
             if word is not None and self._obey(*word):
                 return 0
-            if self._utc.update():
+            has_jumped = self._utc.update()
+            self._log_segment()
+            if has_jumped:
                 self._jump()
             if not has_told and self._publisher.subscriptions >= self._plan.wait_for:
                 has_told = True
@@ -112,11 +118,12 @@ class Receiver:
             case "page":
                 self._accounts.add_page(message["group"], GroupPage(fds[0]))
             case "begin":
-                self._ready_ns = message["ready_ns"]
-                self._rebuild(self._plan)
-                self._has_begun = True
+                self._begin(message["ready_ns"])
             case "reload":
-                self._rebuild(msgspec.convert(message["plan"], ReceiverPlan))
+                plan = msgspec.convert(message["plan"], ReceiverPlan)
+                if self._log is not None:
+                    self._log.reload(plan, mono_ns=self._clock.monotonic_ns())
+                self._rebuild(plan)
             case "attach":
                 ingest, _ = self._streams[message["stream"]]
                 for name in self._groups_of(message["stream"]):
@@ -136,6 +143,14 @@ class Receiver:
                 return True
         return False
 
+    def _begin(self, ready_ns: int) -> None:
+        self._ready_ns = ready_ns
+        if self._log is not None:
+            now_ns = self._clock.monotonic_ns()
+            self._log.run(self._plan, epoch=self._epoch, utc_ns=self._utc.to_utc(now_ns), mono_ns=now_ns)
+        self._rebuild(self._plan)
+        self._has_begun = True
+
     def _finish(self, how: str) -> None:
         """Read every pipe to its end, emit what is open, send it, say goodbye."""
         for worker in (reading := [*self._gone, *(worker for _, worker in self._streams.values())]):
@@ -150,6 +165,8 @@ class Receiver:
         assert self._publishing is not None
         self._publisher.end("ended" if how == "ended" else "draining")
         self._publishing.join(PATIENT_S if self._plan.is_patient and how == "ended" else 2 * DRAIN_S)
+        if self._log is not None:
+            self._log.close()
         self._channel.send({"type": "report", "report": self._status()})
         self._channel.send({"type": "done"})
 
@@ -198,6 +215,7 @@ class Receiver:
         output = GroupOutput(
             emit=self._publisher.put,
             late=lambda frame, seq, window: self._late(plan, frame, seq, window),
+            **({"note": self._log.note} if self._log is not None else {}),
         )
         group = Group(
             plan.rules,
@@ -227,6 +245,7 @@ class Receiver:
             stall_after_ns=plan.stall_after_ns,
             is_patient=self._plan.is_patient,
             take_pixels=self._take_pixels,
+            observations=self._log,
         )
 
     def _tuning(self, plan: StreamPlan) -> Tuning:
@@ -255,6 +274,15 @@ class Receiver:
         log.warning("the host's clock jumped: epoch %d begins", self._epoch)
         for group, _ in self._groups.values():
             group.jump(self._epoch)
+
+    def _before_send(self, batch: FrameBatch, emitted_ns: int) -> None:
+        self._accounts.before_send(batch)
+        if self._log is not None:
+            self._log.sent(batch, emitted_ns)
+
+    def _log_segment(self) -> None:
+        if self._log is not None and self._has_begun:
+            self._log.segment(self._utc.segment, self._utc.epoch)
 
     def _hello(self) -> dict[str, Any]:
         groups = {
@@ -287,11 +315,14 @@ def main(arguments: list[str]) -> int:
     logs.configure("receiver", ())
     first = channel.receive(None)
     assert first is not None, "receive without a time-out waits"
-    plan = msgspec.convert(first[0]["plan"], ReceiverPlan)
-    try:
-        return Receiver(channel, plan).run()
-    except LinkClosed:
-        return EX_SOFTWARE  # the daemon is gone
+    message, fds = first
+    plan = msgspec.convert(message["plan"], ReceiverPlan)
+    with ExitStack() as running:
+        journal = running.enter_context(Journal(fds[0])) if fds else None
+        try:
+            return Receiver(channel, plan, ObservationLog(journal) if journal else None).run()
+        except LinkClosed:
+            return EX_SOFTWARE  # the daemon is gone
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import logging
 import select
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any
 
@@ -35,12 +35,12 @@ class SupervisedReceiver:
         """Whether the next process is to be started now."""
         return self._due_ns is not None and self._clock.monotonic_ns() >= self._due_ns
 
-    def spawn(self, plan: dict[str, Any], without: frozenset[str]) -> Child:
-        """Start a process, without these variables in its environment, and tell it the plan."""
+    def spawn(self, plan: dict[str, Any], without: frozenset[str], fds: tuple[int, ...] = ()) -> Child:
+        """Start a process, without these variables in its environment; tell it the plan, and hand over these files."""
         self._due_ns, self.is_ready = None, False
         self._spawned_ns = self._heard_ns = self._clock.monotonic_ns()
         self.child = Child("syncsvc.service.receiver", "receiver", without=without)
-        self.tell({"plan": plan})
+        self.tell({"plan": plan}, fds)
         return self.child
 
     def tell(self, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
@@ -50,6 +50,18 @@ class SupervisedReceiver:
                 self.child.channel.send(message, fds)
             except LinkClosed:
                 log.debug("the receiver is gone")
+
+    def describe(self, streams: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Its last report as a plain map, together with what the daemon knows of the streams."""
+        report, child = self.report, self.child
+        told = report.get("streams", {})
+        return {
+            "epoch": report.get("epoch"),
+            "subscriptions": report.get("subscriptions", 0),
+            "receiver": {"pid": child.pid if child else None},
+            "streams": {name: {**told.get(name, {}), **known} for name, known in streams.items()},
+            "groups": report.get("groups", {}),
+        }
 
     def finish(self, how: str) -> None:
         """Let it emit what is open, and end: ``ended`` or ``draining``."""

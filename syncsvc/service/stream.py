@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from syncsvc.capture.process import EX_CONFIG
-from syncsvc.capture.spec import CaptureSpec, Start
+from syncsvc.capture.spec import CaptureSpec, Recorded, Start
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import LinkClosed
 from syncsvc.service.child import Child
@@ -40,10 +40,11 @@ class SupervisedStream:
         self.spec, self.page, self._private, self._clock = spec, page, private, clock
         self.child: Child | None = None
         self.start: Start | None = None
-        self.origin_ns: int | None = None
+        self.recorded = Recorded()
         self.is_ready = self.is_ended = self._is_excused = self._is_rewound = self._is_killed = False
         self.restarts = 0
         self.problem = ""
+        self.declared_fps: float | None = None
         self.refusal: str | None = None
         self._policy = RestartPolicy(random)
         self._due_ns: int | None = clock.monotonic_ns()
@@ -100,7 +101,7 @@ class SupervisedStream:
         message: dict[str, Any] = word[0]
         match message["type"]:
             case "ready":
-                self.is_ready, self.origin_ns = True, message["origin_ns"]
+                self.is_ready, self.recorded = True, msgspec.convert(message["recorded"], Recorded)
                 if self.start is not None:
                     self.begin(self.start)
             case "ended":
@@ -112,7 +113,7 @@ class SupervisedStream:
             case "refused":
                 self.refusal = message["problem"]
             case "open":
-                self.problem = ""
+                self.problem, self.declared_fps = "", message["fps"]
         return str(message["type"])
 
     def begin(self, start: Start) -> None:
@@ -192,6 +193,7 @@ class SupervisedStream:
             "pid": self.child.pid if self.child else None,
             "restarts": self.restarts,
             "problem": self.problem,
+            "declared_fps": self.declared_fps,
             "position": position.name.lower() if self.child else None,
             "position_age_ms": (self._clock.monotonic_ns() - since_ns) // 1_000_000 if self.child else None,
         }

@@ -7,6 +7,7 @@ from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.ingest.watermark import StreamState
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, FrameBatch
+from syncsvc.observe.records import AnyRecord
 from syncsvc.service.group import Group, GroupOutput
 from syncsvc.testing.clock import ManualClock
 from syncsvc.timing.utc import UtcMapper
@@ -36,7 +37,11 @@ class GroupBench:
         self.late: list[tuple[Frame, int, tuple[int, int]]] = []
         self.left_at_ns: list[int] = []
         first = self.clock.utc_ns() // self.rules.window_ns
-        output = GroupOutput(self._emit, lambda frame, seq, window: self.late.append((frame, seq, window)))
+        self.events: list[AnyRecord] = []
+        """What an observation log would have of it."""
+        output = GroupOutput(
+            self._emit, lambda frame, seq, window: self.late.append((frame, seq, window)), self.events.append
+        )
         self.group = Group(self.rules, self.utc, output, epoch=1, first_window=first, is_patient=is_patient)
 
     def _emit(self, batch: FrameBatch) -> None:

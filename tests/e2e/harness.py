@@ -25,7 +25,8 @@ T = TypeVar("T")
 class Service:
     """A daemon of our own, in a process group of its own."""
 
-    def __init__(self, folder: Path, streams: Mapping[str, Any], **more: Any) -> None:
+    def __init__(self, folder: Path, streams: Mapping[str, Any], *options: str, **more: Any) -> None:
+        self.options = options
         config = {
             "streams": dict(streams),
             "publish": {"live": "tcp://127.0.0.1:0", "control": "tcp://127.0.0.1:0"} | more.pop("publish", {}),
@@ -42,9 +43,8 @@ class Service:
 
     def __enter__(self) -> Self:
         with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "syncsvc", "run", str(self.path)], stderr=log, stdout=log, start_new_session=True
-            )
+            command = [sys.executable, "-m", "syncsvc", "run", str(self.path), *self.options]
+            self.process = subprocess.Popen(command, stderr=log, stdout=log, start_new_session=True)
         line = wait_for(self._ready_line, "the ready line")
         words = dict(word.split("=", 1) for word in line.split() if "=" in word)
         self.live, self.control, self.http = words["live"], words["control"], words.get("http", "")

@@ -22,6 +22,7 @@ EXAMPLES = [
     errors.SubscriptionEnded("over"),
     errors.SubscriberClosed("closed"),
     errors.BindError("tcp://127.0.0.1:5555", "is already in use"),
+    errors.LogError("seen.jsonl", "is no observation log", line=3),
 ]
 
 
