@@ -1,5 +1,6 @@
 """Fixtures for every test: whoever leaves something behind fails."""
 
+import io
 import os
 import signal
 from collections.abc import Iterator
@@ -30,6 +31,14 @@ def shared_context() -> None:
         other.connect("inproc://opens-everything")
         one.send(bytes(1 << 20), copy=False)
         other.recv()
+
+
+@pytest.fixture(scope="session")
+def plotting() -> None:
+    """Draw once before a test is judged: matplotlib keeps the fonts open that it finds."""
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    figure.suptitle("any text")
+    figure.savefig(io.BytesIO())
 
 
 @pytest.fixture(autouse=True)

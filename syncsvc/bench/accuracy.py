@@ -1,46 +1,187 @@
-"""How right the service's times and sets are, on virtual cameras whose true times are known."""
+"""How right the service's times and sets are, beside the rules that others use, where the true times are known.
+
+Twice: on simulated cameras, among them every kind that lies about its clock, and live, over RTSP on loopback.
+"""
 
 from collections import deque
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
+from syncsvc.bench.contest import NAMES, OURS, WARM_UP_S, Outcome, contest, contest_live
 from syncsvc.bench.demo import verdict_object
-from syncsvc.bench.report import Bars, Report, Table
+from syncsvc.bench.report import Grid, Report, Table
+from syncsvc.bench.scenarios import Case, cases
+from syncsvc.bench.score import Score
 from syncsvc.bench.trial import Scenario, Trial
-from syncsvc.bench.verdict import OVERRUN_MS, Verdict, judge
+from syncsvc.bench.verdict import OVERRUN_MS, WARM_UP_WINDOWS, Verdict, judge
 from syncsvc.cameras import CameraSpec
 from syncsvc.lifecycle import StopToken
 
-SCENARIO: Final = Scenario(
-    (
-        CameraSpec("a25", fps=25, jitter_ms=20, seed=1),
-        CameraSpec("b30", fps=30, phase_ms=9, latency_ms=60, jitter_ms=20, seed=2),
-        CameraSpec("c29", fps=29.97, phase_ms=17, latency_ms=30, jitter_ms=20, seed=3),
-        CameraSpec("d15", fps=15, phase_ms=26, latency_ms=90, jitter_ms=20, seed=4),
-    )
+SECONDS: Final = 40.0
+_ABSENT: Final = "-"
+_NOTES: Final = (
+    "rules: stamps + how sets are formed; position: n-th frame of each second; nearest: to each frame of the slowest",
+    "camera; ROS: message_filters' ApproximateTime; savant: windows of savant-rs; oracle: the best sets there can be",
 )
 
 
-def run(command: str, seconds: float, progress: Callable[[str], None]) -> Report:
-    """Watch four cameras for so long, and hold everything against the true times.
+@dataclass(frozen=True, slots=True)
+class LiveCase:
+    """One run on virtual cameras over RTSP."""
+
+    about: str
+    scenario: Scenario
+    warm_up_windows: int
+
+
+def _cameras(*, has_reports: bool) -> tuple[CameraSpec, ...]:
+    return (
+        CameraSpec("a25", fps=25, jitter_ms=20, drop_pct=1, sr=has_reports, seed=1),
+        CameraSpec("b30", fps=30, phase_ms=9, latency_ms=60, jitter_ms=20, drop_pct=1, sr=has_reports, seed=2),
+        CameraSpec("c29", fps=29.97, phase_ms=17, latency_ms=30, jitter_ms=20, sr=has_reports, seed=3),
+        CameraSpec("d15", fps=15, phase_ms=26, latency_ms=90, jitter_ms=20, sr=has_reports, seed=4),
+    )
+
+
+LIVE: Final[Mapping[str, LiveCase]] = {
+    "rtcp": LiveCase("four cameras, RTCP", Scenario(_cameras(has_reports=True)), WARM_UP_WINDOWS),
+    "latency": LiveCase(
+        "no RTCP, latencies configured",
+        Scenario(
+            _cameras(has_reports=False),
+            latency_ms={spec.name: spec.latency_ms for spec in _cameras(has_reports=False)},
+        ),
+        round(WARM_UP_S),
+    ),
+}
+
+
+def run(
+    command: str, seconds: float, progress: Callable[[str], None], *, only: str | None = None, name: str | None = None
+) -> Report:
+    """Compare the rules.
 
     Args:
         command: to reproduce the figures with.
-        seconds: how long.
+        seconds: how long each live run watches its cameras.
         progress: is told how far it is.
+        only: ``simulated`` or ``live``; None is both.
+        name: of the only simulated case to run; there is no live run then.
     """
-    with Trial(SCENARIO) as trial:
+    simulated: dict[str, tuple[Case, Outcome]] = {}
+    live: dict[str, tuple[LiveCase, Verdict, Outcome]] = {}
+    if only != "live":
+        wanted = {key: case for key, case in cases().items() if name in (None, key)}
+        for number, (key, case) in enumerate(wanted.items(), start=1):
+            progress(f"simulated {number} of {len(wanted)}: {case.about}")
+            simulated[key] = case, contest(case)
+    if only != "simulated" and name is None:
+        for key, live_case in LIVE.items():
+            live[key] = live_case, *_watch(live_case, seconds, progress)
+    return report(command, simulated, live)
+
+
+def _watch(case: LiveCase, seconds: float, progress: Callable[[str], None]) -> tuple[Verdict, Outcome]:
+    with Trial(case.scenario) as trial:
         for batch in trial.watch(seconds, StopToken()):
-            progress(f"window {batch.seq + 1} of about {seconds:.0f}")
+            progress(f"live, {case.about}: window {batch.seq + 1} of about {seconds:.0f}")
         deque(trial.finish(), maxlen=0)
         history = trial.history()
-    return report(command, judge(history))
+    warm_up = min(case.warm_up_windows, max(WARM_UP_WINDOWS, len(history.batches) // 2))
+    return judge(history, warm_up), contest_live(history, warm_up)
 
 
-def report(command: str, verdict: Verdict) -> Report:
-    """A verdict as tables."""
+def report(
+    command: str,
+    simulated: Mapping[str, tuple[Case, Outcome]],
+    live: Mapping[str, tuple[LiveCase, Verdict, Outcome]],
+) -> Report:
+    """What was found as tables: a line per case, a column per rule."""
+    scores = {key: outcome.scores for key, (_, outcome) in simulated.items()}
+    scores |= {f"live-{key}": outcome.scores for key, (_, _, outcome) in live.items()}
+    abouts = {key: case.about for key, (case, _) in simulated.items()}
+    abouts |= {f"live-{key}": f"live, {case.about}" for key, (case, _, _) in live.items()}
+    tables = [_matrix(title, scores, cell) for title, cell in _FIGURES.items()]
+    tables += [_clocks(scores), _cases(abouts)]
+    for key, (_, verdict, _) in live.items():
+        tables += _live_tables(key, verdict)
+    return Report(
+        name="accuracy",
+        command=command,
+        tables=tuple(tables),
+        ratios={},
+        plot=Grid(
+            "Sets identical to the oracle's, %",
+            tuple(name.replace("+", " +\n") for name in NAMES[:-1]),
+            {
+                abouts[key]: tuple(some[rule].identical_pct if rule in some else None for rule in NAMES[:-1])
+                for key, some in scores.items()
+            },
+        ),
+        notes=(*_NOTES, *(note for key, (_, verdict, _) in live.items() for note in _live_notes(key, verdict))),
+        data={
+            "simulated": {key: _as_object(some) for key, some in scores.items() if key in simulated},
+            "live": {
+                key: {**verdict_object(verdict, case.scenario), "rules": _as_object(outcome.scores)}
+                for key, (case, verdict, outcome) in live.items()
+            },
+        },
+    )
+
+
+def _as_object(scores: Mapping[str, Score]) -> dict[str, Any]:
+    return {rule: asdict(score) for rule, score in scores.items()}
+
+
+_FIGURES: Final[Mapping[str, Callable[[Score], str]]] = {
+    "sets identical to the oracle's, %": lambda score: f"{score.identical_pct:.2f}",
+    "true spread at p99, over the oracle's, ms": lambda score: f"{score.excess_p99_ms:.1f}" if score.sets else _ABSENT,
+    "frames in no set, %": lambda score: f"{score.unused_pct:.1f}",
+    "from a set's last frame to the set, p50 / p99 ms": lambda score: (
+        f"{score.latency_ms.p50:.0f} / {score.latency_ms.p99:.0f}" if score.sets else _ABSENT
+    ),
+}
+
+
+def _matrix(title: str, scores: Mapping[str, Mapping[str, Score]], cell: Callable[[Score], str]) -> Table:
+    rows = ((key, *(cell(some[rule]) if rule in some else _ABSENT for rule in NAMES)) for key, some in scores.items())
+    return Table(title, ("case", *NAMES), tuple(rows))
+
+
+_STAMPS: Final = (("arrival", "arrival+position"), ("NTP", "NTP+ROS"), ("ours", OURS))
+
+
+def _cases(abouts: Mapping[str, str]) -> Table:
+    width = max(map(len, abouts), default=0)
+    return Table("cases", ("case, cameras",), tuple((f"{key:{width}}  {about}",) for key, about in abouts.items()))
+
+
+def _clocks(scores: Mapping[str, Mapping[str, Score]]) -> Table:
+    """The stamps that the rules go by: their error, and how far the cameras' medians are apart."""
+    rows = []
+    for key, some in scores.items():
+        cells = []
+        for _, rule in _STAMPS:
+            score = some.get(rule)
+            cells += (
+                [_ABSENT, _ABSENT]
+                if score is None
+                else [f"{score.error_ms.p50:.3f} / {score.error_ms.p99:.3f}", f"{score.medians_ms:.3f}"]
+            )
+        covered = some[OURS].covered_pct if OURS in some else None
+        rows.append((key, *cells, _ABSENT if covered is None else f"{covered:.1f}"))
+    columns = [text for name, _ in _STAMPS for text in (f"{name} p50 / p99", "medians")]
+    return Table(
+        "error of the stamps and how far the cameras' medians are apart, ms; true times within our ±, %",
+        ("case", *columns, "within ±"),
+        tuple(rows),
+    )
+
+
+def _live_tables(key: str, verdict: Verdict) -> tuple[Table, Table]:
     cameras = Table(
-        "cameras",
+        f"live-{key}: cameras",
         ("camera", "frames", "late", "dropped", "lost", "twice", "stamp error p50", "p99", "max ms", "clocks"),
         tuple(
             (
@@ -57,25 +198,19 @@ def report(command: str, verdict: Verdict) -> Report:
         "batch sent after its window's end, ms": verdict.lateness_ms,
     }
     figures = Table(
-        "sets and batches",
+        f"live-{key}: sets and batches",
         ("", "count", "p50", "p99", "max"),
         tuple((what, str(f.count), f"{f.p50:.1f}", f"{f.p99:.1f}", f"{f.max:.1f}") for what, f in rows.items()),
     )
-    limit_ms = SCENARIO.max_latency_ms
-    return Report(
-        name="accuracy",
-        command=command,
-        tables=(cameras, figures),
-        ratios={},
-        bars=Bars(
-            "Error of the capture times", "p99, ms", {name: c.stamp_error_ms.p99 for name, c in verdict.cameras.items()}
-        ),
-        notes=(
-            f"sets identical to the oracle's: {verdict.identical} of {verdict.compared}, {verdict.identical_pct:.2f} %",
-            f"excess of the p99 true spread over the oracle's: {verdict.excess_p99_ms:.2f} ms",
-            f"batches over max_latency_ms ({limit_ms:g}): {verdict.over_deadline}; over {limit_ms + OVERRUN_MS:g}:"
-            f" {verdict.over_target}; complete: {verdict.complete} of {verdict.batches}",
-            *(f"broken: {problem}" for problem in verdict.problems),
-        ),
-        data={"accuracy": verdict_object(verdict, SCENARIO)},
+    return cameras, figures
+
+
+def _live_notes(key: str, verdict: Verdict) -> tuple[str, ...]:
+    limit_ms = LIVE[key].scenario.max_latency_ms
+    return (
+        f"live-{key}: sets identical to the oracle's: {verdict.identical} of {verdict.compared},"
+        f" {verdict.identical_pct:.2f} %; excess of the p99 true spread: {verdict.excess_p99_ms:.2f} ms",
+        f"live-{key}: batches over max_latency_ms ({limit_ms:g}): {verdict.over_deadline};"
+        f" over {limit_ms + OVERRUN_MS:g}: {verdict.over_target}; complete: {verdict.complete} of {verdict.batches}",
+        *(f"live-{key}: broken: {problem}" for problem in verdict.problems),
     )

@@ -15,7 +15,9 @@ class SeenFrame:
 
     seq: int
     time_ns: int
+    uncertainty_ns: int
     clock: str
+    arrival_ns: int
     true_ns: int | None
     counter: int | None
     camera: int | None
@@ -52,6 +54,8 @@ class CameraAccount:
     sessions: tuple[tuple[int, int], ...]
     skipped: int = 0
     """Pictures that it never took, because the machine was too slow."""
+    dropped: int = 0
+    """Pictures that it took and was told to lose."""
 
     @classmethod
     def of(cls, stats: CameraStats) -> "CameraAccount":
@@ -61,7 +65,7 @@ class CameraAccount:
             for session in (*stats.ended_sessions, *stats.sessions)
             if session.first_counter is not None and session.last_counter is not None
         ]
-        return cls(tuple(sessions), stats.skipped)
+        return cls(tuple(sessions), stats.skipped, stats.dropped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,5 @@ def _see_frame(frame: Frame) -> SeenFrame:
     else:
         luma = frame.pixels.reshape(frame.height, frame.width)
     code = barcode.read(luma)
-    if code is None:
-        return SeenFrame(frame.seq, frame.time_ns, frame.clock, None, None, None)
-    return SeenFrame(frame.seq, frame.time_ns, frame.clock, code.time_us * 1000, code.counter, code.stream_id)
+    said = (None, None, None) if code is None else (code.time_us * 1000, code.counter, code.stream_id)
+    return SeenFrame(frame.seq, frame.time_ns, frame.uncertainty_ns, frame.clock, frame.arrival_ns, *said)

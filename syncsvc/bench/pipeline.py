@@ -153,7 +153,7 @@ def _report(command: str, found: Mapping[tuple[str, str], Sequence[Turn]], size_
         command=command,
         tables=(Table("CPU per 1080p frame, i420 (median of the rounds)", columns, tuple(rows)),),
         ratios=ratios,
-        bars=Bars("The whole service and bare decoding", "CPU ms per 1080p frame", bars),
+        plot=Bars("The whole service and bare decoding", "CPU ms per 1080p frame", bars),
         notes=(f"recording: {CLIP_FRAMES} frames, {mbit:.1f} Mbit/s; the subscriber's own CPU is not counted",),
         data={"pipeline": data},
     )

@@ -1,5 +1,6 @@
 """What every benchmark hands out: the machine, the command, tables and ratios; printed, as JSON, or drawn."""
 
+import math
 import os
 import platform
 import sys
@@ -35,6 +36,16 @@ class Bars:
 
 
 @dataclass(frozen=True, slots=True)
+class Grid:
+    """What ``--plot`` draws of a comparison: a cell per row and column, from 0 (bad) to ``most``; None has no cell."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: dict[str, tuple[float | None, ...]]
+    most: float = 100.0
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """One benchmark's result. It never judges: ``ratios`` are what was measured side by side in this run."""
 
@@ -42,7 +53,7 @@ class Report:
     command: str
     tables: tuple[Table, ...]
     ratios: dict[str, float]
-    bars: Bars
+    plot: Bars | Grid
     notes: tuple[str, ...] = ()
     data: dict[str, Any] = field(default_factory=dict)
 
@@ -120,22 +131,42 @@ def require_plotting() -> None:
 
 
 def save_plot(report: Report, path: Path) -> None:
-    """Draw the report's bars into an image file.
+    """Draw the report's plot into an image file.
 
     Raises:
         UsageError: matplotlib is not installed, or the file cannot be written.
     """
     require_plotting()
     backend: Any = import_module("matplotlib.figure")
-    figure = backend.Figure(figsize=(9, 1.2 + 0.45 * len(report.bars.values)), layout="constrained")
+    plot = report.plot
+    size = (9.0, 1.2 + 0.45 * len(plot.values)) if isinstance(plot, Bars) else (10.0, 1.6 + 0.36 * len(plot.rows))
+    figure = backend.Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
-    drawn = axes.barh(list(report.bars.values), list(report.bars.values.values()))
-    axes.bar_label(drawn, fmt="%.3g", padding=3)
-    axes.invert_yaxis()
-    axes.set_xlabel(report.bars.unit)
-    axes.set_title(report.bars.title)
-    axes.margins(x=0.15)
+    axes.set_title(plot.title)
+    if isinstance(plot, Bars):
+        _draw_bars(axes, plot)
+    else:
+        _draw_grid(axes, plot)
     try:
         figure.savefig(path)
     except (OSError, ValueError) as error:
         raise UsageError(f"--plot {path}: {error}") from error
+
+
+def _draw_bars(axes: Any, bars: Bars) -> None:
+    drawn = axes.barh(list(bars.values), list(bars.values.values()))
+    axes.bar_label(drawn, fmt="%.3g", padding=3)
+    axes.invert_yaxis()
+    axes.set_xlabel(bars.unit)
+    axes.margins(x=0.15)
+
+
+def _draw_grid(axes: Any, grid: Grid) -> None:
+    values = [[math.nan if value is None else value for value in row] for row in grid.rows.values()]
+    axes.imshow(values, cmap="RdYlBu", vmin=0, vmax=grid.most, aspect="auto", alpha=0.8)
+    for line, row in enumerate(grid.rows.values()):
+        for column, value in enumerate(row):
+            axes.text(column, line, "-" if value is None else f"{value:.1f}", ha="center", va="center")
+    axes.set_xticks(range(len(grid.columns)), grid.columns)
+    axes.set_yticks(range(len(grid.rows)), list(grid.rows))
+    axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)

@@ -98,7 +98,7 @@ def _report(command: str, found: dict[tuple[str, str, str], list[Handover]]) -> 
         command=command,
         tables=(Table("CPU per 1080p frame (median round), and latency", columns, tuple(rows)),),
         ratios=ratios,
-        bars=Bars("Handing a 1080p bgr24 frame to another process, 25/s", "CPU ms per frame, both ends", bars),
+        plot=Bars("Handing a 1080p bgr24 frame to another process, 25/s", "CPU ms per frame, both ends", bars),
         notes=(
             "latency flat out includes the wait behind frames that were sent before",
             "copy alone: the one copy into a ring without any hand-over, which bounds what the ring can cost",

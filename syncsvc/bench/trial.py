@@ -1,8 +1,8 @@
 """One run of the real thing on virtual cameras: cameras, daemon and subscriber, from which a History comes out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -27,6 +27,8 @@ class Scenario:
     cameras: tuple[CameraSpec, ...]
     max_skew_ms: float = 40.0
     max_latency_ms: float = 500.0
+    latency_ms: Mapping[str, float] = field(default_factory=dict)
+    """The cameras' latencies, as far as the configuration names them."""
 
 
 class Trial:
@@ -59,7 +61,10 @@ class Trial:
             "max_skew_ms": self.scenario.max_skew_ms,
             "max_latency_ms": self.scenario.max_latency_ms,
         }
-        return {"streams": {name: {"url": self._cameras.urls[name]} for name in names}, "groups": {GROUP: group}}
+        streams: dict[str, dict[str, object]] = {name: {"url": self._cameras.urls[name]} for name in names}
+        for name, latency_ms in self.scenario.latency_ms.items():
+            streams[name] |= {"latency_ms": latency_ms}
+        return {"streams": streams, "groups": {GROUP: group}}
 
     def watch(self, seconds: float, stop: StopToken) -> Iterator[SeenBatch]:
         """Batches as they come, for so long, or until the token is set or the daemon is gone."""

@@ -71,16 +71,19 @@ class Verdict:
         return self.true_spread_ms.p99 - self.oracle_spread_ms.p99
 
 
-def judge(history: History) -> Verdict:
+def judge(history: History, warm_up_windows: int = WARM_UP_WINDOWS) -> Verdict:
     """Hold a run against the contract.
 
     Broken it is by: a hole or a repetition in windows or numbers; a set wider than ``max_skew``, or of frames that did
     not come with it; an account that does not add up; a frame that came twice, was lost and not accounted for, cannot
     be read or belongs to another camera; a batch far over its latency; stamps off by 5 ms or more at the 99th
-    percentile; and by a run in which a camera delivered nothing, or no set was formed.
+    percentile; and by a run in which a camera delivered nothing, or no set was formed. Stamps and sets of the first
+    ``warm_up_windows`` are not held against the true times.
     """
     batches = history.batches
-    accounts = {name: _judge_camera(place, name, history) for place, name in enumerate(history.cameras)}
+    accounts = {
+        name: _judge_camera(place, name, history, warm_up_windows) for place, name in enumerate(history.cameras)
+    }
     problems = [*_order_problems(history), *_set_problems(history), *_account_problems(batches)]
     for camera_problems, _ in accounts.values():
         problems += camera_problems
@@ -88,7 +91,7 @@ def judge(history: History) -> Verdict:
     limit_ms = history.max_latency_ns / NS_PER_MS
     if lateness.max > limit_ms + OVERRUN_LIMIT_MS:
         problems.append(f"a batch left {lateness.max:.0f} ms after its window, allowed are {limit_ms:g} ms")
-    ours, best = true_sets(history, WARM_UP_WINDOWS)
+    ours, best = true_sets(history, warm_up_windows)
     return Verdict(
         problems=tuple(problems),
         batches=len(batches),
@@ -159,7 +162,7 @@ def _account_problems(batches: Sequence[SeenBatch]) -> Iterator[str]:
                 yield f"batch {batch.seq}: the account of {name} does not add up: {counts}"
 
 
-def _judge_camera(place: int, name: str, history: History) -> tuple[list[str], CameraVerdict]:
+def _judge_camera(place: int, name: str, history: History, warm_up_windows: int) -> tuple[list[str], CameraVerdict]:
     frames = [frame for batch in history.batches for frame in batch.frames.get(name, ())]
     counts = [batch.counts[name] for batch in history.batches if name in batch.counts]
     late, dropped = sum(c.late for c in counts), sum(sum(c.dropped.values()) for c in counts)
@@ -169,7 +172,7 @@ def _judge_camera(place: int, name: str, history: History) -> tuple[list[str], C
     twice = max(repeated.total(), len(pictures) - len(set(pictures)))
     unreadable = sum(frame.counter is None for frame in frames)
     foreign = sum(frame.camera not in (None, place) for frame in frames)
-    warm_from_ns = _warm_from_ns(history)
+    warm_from_ns = _warm_from_ns(history, warm_up_windows)
     errors = Figures.of(
         [
             abs(frame.time_ns - frame.true_ns) / NS_PER_MS
@@ -216,9 +219,9 @@ def _lost(name: str, frames: Sequence[SeenFrame], history: History, accounted: i
     }
     numbers = {frame.seq for frame in frames}
     taken = max(numbers) + 1 - (0 if is_from_start else min(numbers))
-    return max(0, len(sent - came) - accounted, taken - len(numbers) - accounted)
+    return max(0, len(sent - came) - accounted - history.cameras[name].dropped, taken - len(numbers) - accounted)
 
 
-def _warm_from_ns(history: History) -> int:
-    place = min(WARM_UP_WINDOWS, len(history.batches) - 1)
+def _warm_from_ns(history: History, warm_up_windows: int) -> int:
+    place = min(warm_up_windows, len(history.batches) - 1)
     return history.batches[place].window_start_ns if history.batches else 0

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import click
 
 from syncsvc import __version__
-from syncsvc.errors import BindError, ConfigError, MemoryShortage, SyncsvcError, UsageError
+from syncsvc.errors import BindError, ConfigError, LogError, MemoryShortage, SyncsvcError, UsageError
 from syncsvc.observe.logs import one_line, redact
 
 EXIT_USAGE: Final = 2
@@ -29,7 +29,11 @@ COMMANDS: Final = {
     "run": Entry("syncsvc.cli.run:run", "Run the daemon in the foreground."),
     "check": Entry("syncsvc.cli.check:check", "Validate a configuration."),
     "tail": Entry("syncsvc.cli.tail:tail", "Print one line per batch of a running daemon."),
+    "align": Entry(
+        "syncsvc.cli.align:align", "Make the decisions of an observation log again."
+    ),
     "demo": Entry("syncsvc.cli.demo:demo", "Virtual cameras, daemon and subscriber in one, with a verdict."),
+    "doctor": Entry("syncsvc.cli.doctor:doctor", "Measure the streams of a configuration, and propose its bounds."),
     "cameras": Entry("syncsvc.cli.cameras:cameras", "Serve virtual RTSP cameras with known true times."),
     "bench": Entry("syncsvc.cli.bench:bench", "Measure, side by side with what it is compared to."),
     "schema": Entry("syncsvc.cli.check:schema", "Print the JSON Schema of the configuration."),
@@ -84,7 +88,7 @@ def exit_code_of(error: SyncsvcError) -> int:
     """2 for a wrong command line, 78 for what only a person can mend, 1 for the rest."""
     if isinstance(error, UsageError):
         return EXIT_USAGE
-    return EXIT_CONFIG if isinstance(error, ConfigError | BindError | MemoryShortage) else 1
+    return EXIT_CONFIG if isinstance(error, ConfigError | BindError | MemoryShortage | LogError) else 1
 
 
 def _fail(message: str, code: int) -> int:

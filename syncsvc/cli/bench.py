@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -22,9 +22,15 @@ _HELP: Final = """Measure, side by side with what it is compared to, and print r
 NAME is one of
   transport  hand a 1080p frame to another process: shared ring, pipe, queue
   pipeline   the whole service beside bare decoding of the same file
-  accuracy   capture times and sets of virtual cameras beside the true ones
+  accuracy   capture times and sets: ours, those of other rules, and the true ones
 """
-_SECONDS: Final = {"transport": 0.0, "pipeline": 8.0, "accuracy": 60.0}
+_SECONDS: Final = {"transport": 0.0, "pipeline": 8.0, "accuracy": 40.0}
+_OPTIONS: Final = {
+    "transport": ("--rounds", "--frames"),
+    "pipeline": ("--rounds", "--seconds"),
+    "accuracy": ("--seconds", "--only", "--case"),
+}
+_EVERY: Final = ("--seconds", "--rounds", "--frames", "--only", "--case")
 
 
 @click.command(help=_HELP, epilog="Example: syncsvc bench accuracy --seconds 60 --plot accuracy.png")
@@ -34,26 +40,27 @@ _SECONDS: Final = {"transport": 0.0, "pipeline": 8.0, "accuracy": 60.0}
 @click.option(
     "--seconds",
     type=click.FloatRange(min=1),
-    help="accuracy: length of the run (60); pipeline: length of each turn (8).",
+    help="accuracy: length of each live run (40); pipeline: length of each turn (8).",
 )
 @click.option("--rounds", type=click.IntRange(min=1), help="transport, pipeline: turns of each contestant (3).")
 @click.option("--frames", type=click.IntRange(min=1), help="transport: frames per turn (100).")
-def bench(
-    name: str, as_json: bool, plot: Path | None, seconds: float | None, rounds: int | None, frames: int | None
-) -> None:
+@click.option("--only", type=click.Choice(("simulated", "live")), help="accuracy: one half of it.")
+@click.option("--case", metavar="CASE", help="accuracy: one of the simulated cases, such as `four`.")
+def bench(name: str, as_json: bool, plot: Path | None, **given: Any) -> None:
     """Measure and print."""
-    options = {"--seconds": seconds, "--rounds": rounds, "--frames": frames}
-    allowed = {"transport": ("--rounds", "--frames"), "pipeline": ("--rounds", "--seconds"), "accuracy": ("--seconds",)}
-    for option, value in options.items():
-        if value is not None and option not in allowed[name]:
-            raise UsageError(f"{option} means nothing to `bench {name}`; it takes {', '.join(allowed[name])}")
+    options = {option: given[option[2:]] for option in _EVERY if given[option[2:]] is not None}
+    for option in options:
+        if option not in _OPTIONS[name]:
+            raise UsageError(f"{option} means nothing to `bench {name}`; it takes {', '.join(_OPTIONS[name])}")
+    if "--case" in options:
+        _check_case(options)
     from syncsvc.bench import report
 
     if plot is not None:
         report.require_plotting()
-    given = [f"{option} {value:g}" for option, value in options.items() if value is not None]
+    words = [f"{option} {_as_word(value)}" for option, value in options.items()]
     with _progress() as progress:
-        result = _run(name, " ".join(["syncsvc bench", name, *given]), options, progress)
+        result = _run(name, " ".join(["syncsvc bench", name, *words]), options, progress)
     if plot is not None:
         report.save_plot(result, plot)
     if as_json:
@@ -62,19 +69,33 @@ def bench(
         report.show(result)
 
 
-def _run(name: str, command: str, options: "dict[str, float | None]", progress: "Callable[[str], None]") -> "Report":
-    seconds, rounds = options["--seconds"] or _SECONDS[name], int(options["--rounds"] or 3)
+def _as_word(value: float | str) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _check_case(options: dict[str, Any]) -> None:
+    from syncsvc.bench.scenarios import cases
+
+    known = cases()
+    if options["--case"] not in known:
+        raise UsageError(f"--case {options['--case']} is not known; cases are {', '.join(known)}")
+    if options.get("--only") == "live":
+        raise UsageError("--case is of the simulated half; --only live leaves that out")
+
+
+def _run(name: str, command: str, options: dict[str, Any], progress: "Callable[[str], None]") -> "Report":
+    seconds, rounds = options.get("--seconds", _SECONDS[name]), options.get("--rounds", 3)
     if name == "transport":
         from syncsvc.bench import transport
 
-        return transport.run(command, rounds, int(options["--frames"] or 100), progress)
+        return transport.run(command, rounds, options.get("--frames", 100), progress)
     if name == "pipeline":
         from syncsvc.bench import pipeline
 
         return pipeline.run(command, rounds, seconds, progress)
     from syncsvc.bench import accuracy
 
-    return accuracy.run(command, seconds, progress)
+    return accuracy.run(command, seconds, progress, only=options.get("--only"), name=options.get("--case"))
 
 
 @contextmanager

@@ -1,16 +1,14 @@
 """``syncsvc demo``: see the service work, and know whether it kept its word, without any camera."""
 
-import contextlib
 import json
-import signal
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
 
-from syncsvc.lifecycle import StopToken
+from syncsvc.cli.stopping import stop_on_signals
 
 if TYPE_CHECKING:
     from syncsvc.bench.history import SeenBatch
@@ -42,7 +40,7 @@ def demo(seconds: float, as_json: bool) -> None:
     from syncsvc.bench.trial import Trial
     from syncsvc.bench.verdict import judge
 
-    with _stop_on_signals() as stop:
+    with stop_on_signals() as stop:
         if not as_json:
             names = ", ".join(f"{spec.name} {spec.fps:g}/s" for spec in SCENARIO.cameras)
             click.echo(f"virtual cameras: {names}; max_skew {SCENARIO.max_skew_ms:g} ms")
@@ -62,18 +60,6 @@ def demo(seconds: float, as_json: bool) -> None:
     else:
         click.echo(verdict_line(verdict, SCENARIO))
     raise SystemExit(0 if verdict.is_kept else EXIT_BROKEN)
-
-
-@contextlib.contextmanager
-def _stop_on_signals() -> Iterator[StopToken]:
-    stop = StopToken()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
-    try:
-        yield stop
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _show(batches: "Iterable[SeenBatch]") -> None:

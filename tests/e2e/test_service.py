@@ -259,8 +259,8 @@ def mjpeg_pieces() -> Iterator[bytes]:
             yield b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(data), data)
 
 
-@pytest.mark.parametrize("kind", ["ts", "mjpeg"])
-def test_cameras_over_http_are_stamped_on_arrival(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "clock"), [("ts", "model"), ("mjpeg", "arrival")])
+def test_cameras_over_http_are_stamped_by_their_pts_if_they_have_any(tmp_path: Path, kind: str, clock: str) -> None:
     with (
         http_camera(kind) as url,
         Service(tmp_path, {"a": {"url": url}}) as service,
@@ -268,7 +268,7 @@ def test_cameras_over_http_are_stamped_on_arrival(tmp_path: Path, kind: str) -> 
     ):
         history = History()
         batch = history.read_until(subscriber, lambda batch: len(batch.frames["a"]) >= 10)
-        assert {frame.clock for frame in batch.frames["a"]} == {"arrival"}
+        assert {frame.clock for frame in batch.frames["a"]} == {clock}
         assert all(frame.uncertainty_ns > 0 for frame in batch.frames["a"])
         assert service.stop() == 0
     history.check()

@@ -178,7 +178,7 @@ def test_metrics_are_documented_by_their_names_and_states() -> None:
         "spread_max_ms": 1.0,
         "counts": {"a": counts},
     }
-    stream = {"state": "live", "uncertainty_ms": 1.0, "clock": "rtcp"}
+    stream = {"state": "live", "uncertainty_ms": 1.0, "clock": "rtcp", "drift_ppm": 1.0}
     status: dict[str, Any] = {"is_ready": True, "subscriptions": 0, "streams": {"a": stream}, "groups": {"g": group}}
     lines = exposition(lambda: status).decode().splitlines()
     exposed = {re.split(r"[{ ]", line)[0] for line in lines if not line.startswith("#")}

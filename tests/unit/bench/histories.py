@@ -20,7 +20,14 @@ def frame(camera: str, number: int) -> SeenFrame:
     rate, phase_ms = CAMERAS[camera]
     true_ns = 1000 * NS_PER_S + number * NS_PER_S // rate + phase_ms * NS_PER_MS
     return SeenFrame(
-        number, true_ns + NS_PER_MS // 10, "rtcp", true_ns, FIRST_COUNTER + number, list(CAMERAS).index(camera)
+        seq=number,
+        time_ns=true_ns + NS_PER_MS // 10,
+        uncertainty_ns=NS_PER_MS,
+        clock="rtcp",
+        arrival_ns=true_ns + 50 * NS_PER_MS,
+        true_ns=true_ns,
+        counter=FIRST_COUNTER + number,
+        camera=list(CAMERAS).index(camera),
     )
 
 

@@ -10,19 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncsvc.bench import accuracy, demo, report
+from syncsvc.bench.contest import NAMES, OURS, Outcome, contest_live
 from syncsvc.bench.figures import Figures, median, percentile
 from syncsvc.bench.meter import Reading, Usage
+from syncsvc.bench.scenarios import cases
+from syncsvc.bench.score import Judge, Truth
 from syncsvc.bench.verdict import judge
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.errors import UsageError
 from tests.unit.bench import histories as make
 
+JUDGE = Judge(Truth({}, 1, NS_PER_S, 0, 0))
 REPORT = report.Report(
     name="transport",
     command="syncsvc bench transport",
     tables=(report.Table("a title", ("way", "ms"), (("ring", "0.5"), ("pipe [x]", "18.4"))),),
     ratios={"pipe / ring": 36.8},
-    bars=report.Bars("title", "ms", {"ring": 0.5}),
+    plot=report.Bars("title", "ms", {"ring": 0.5}),
     notes=("a note",),
     data={"rounds": [1, 2]},
 )
@@ -99,6 +103,48 @@ def test_the_verdict_as_json_carries_figures_and_reasons() -> None:
 
 
 def test_the_accuracy_report_never_judges_but_names_what_broke() -> None:
-    found = accuracy.report("syncsvc bench accuracy", judge(replace(make.history(), max_skew_ns=1)))
-    assert "broken: batch 0 has a set that spreads 7.0 ms, allowed are 1e-06 ms" in found.notes
-    assert [row[0] for row in found.tables[0].rows] == ["fast", "slow"]
+    broken = replace(make.history(), max_skew_ns=1)
+    live = {"rtcp": (accuracy.LIVE["rtcp"], judge(broken), contest_live(broken, 2))}
+    found = accuracy.report("syncsvc bench accuracy", {}, live)
+    assert "live-rtcp: broken: batch 0 has a set that spreads 7.0 ms, allowed are 1e-06 ms" in found.notes
+    assert [row[0] for row in found.tables[-2].rows] == ["fast", "slow"]
+
+
+def test_every_rule_is_scored_on_the_frames_of_a_live_run() -> None:
+    outcome = contest_live(make.history(), 2)
+    assert set(outcome.scores) == set(NAMES)
+    ours = outcome.scores[OURS]
+    assert (ours.sets, ours.identical_pct, ours.excess_p99_ms, ours.covered_pct) == (30, 100.0, 0.0, 100.0)
+    assert ours.error_ms.p99 == pytest.approx(0.1)
+    assert outcome.scores["arrival+nearest"].error_ms.p50 == 50.0
+    assert outcome.scores["arrival+position"].identical_pct < 50
+
+
+def test_a_rule_without_its_stamps_is_left_out() -> None:
+    good = make.history()
+    modelled = [
+        replace(b, frames={name: tuple(replace(f, clock="model") for f in some) for name, some in b.frames.items()})
+        for b in good.batches
+    ]
+    outcome = contest_live(replace(good, batches=tuple(modelled)), 2)
+    assert set(NAMES) - set(outcome.scores) == {"NTP+ROS", "NTP+savant"}
+
+
+def test_the_accuracy_report_has_a_line_per_case_and_a_column_per_rule() -> None:
+    live = {"rtcp": (accuracy.LIVE["rtcp"], judge(make.history()), contest_live(make.history(), 2))}
+    found = accuracy.report("syncsvc bench accuracy", {"four": (cases()["four"], Outcome({}, JUDGE))}, live)
+    identical = found.tables[0]
+    assert identical.columns == ("case", *NAMES)
+    assert [row[0] for row in identical.rows] == ["four", "live-rtcp"]
+    assert identical.rows[1][identical.columns.index(OURS)] == "100.00"
+    assert isinstance(found.plot, report.Grid)
+    assert list(found.plot.rows) == ["four cameras, RTCP", "live, four cameras, RTCP"]
+    assert json.loads(json.dumps(report.as_object(found)))["live"]["rtcp"]["rules"][OURS]["sets"] == 30
+
+
+@pytest.mark.usefixtures("plotting")
+def test_a_plot_shows_bars_or_a_grid(tmp_path: Path) -> None:
+    grid = report.Grid("title", ("one", "two"), {"first": (1.0, None), "second": (99.5, 100.0)})
+    for name, some in {"bars": REPORT, "grid": replace(REPORT, plot=grid)}.items():
+        report.save_plot(some, tmp_path / f"{name}.png")
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")

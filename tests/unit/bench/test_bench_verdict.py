@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from syncsvc.bench.history import CameraAccount, History, SeenSet
+from syncsvc.bench.history import CameraAccount, History, SeenBatch, SeenSet
 from syncsvc.bench.verdict import judge
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.model import Gap
@@ -28,7 +28,7 @@ def test_a_good_run_keeps_the_contract_and_its_figures_are_right() -> None:
 
 
 def test_frames_that_are_late_or_dropped_and_counted_keep_the_contract() -> None:
-    def one_late_one_dropped(seen: make.SeenBatch) -> make.SeenBatch:
+    def one_late_one_dropped(seen: SeenBatch) -> SeenBatch:
         lacking = make.without(make.without(seen, "fast", 3), "fast", 1)
         return make.recounted(lacking, "fast", captured=20, late=1, dropped={"ring_full": 1})
 
@@ -44,6 +44,18 @@ def test_a_batch_a_little_over_its_latency_is_told_and_not_held_against_a_shared
         (True, 1, 0),
         (True, 1, 1),
     ]
+
+
+def test_pictures_that_a_camera_was_told_to_lose_are_not_lost_by_us() -> None:
+    def numbered_through(seen: SeenBatch) -> SeenBatch:  # the service never saw number 63, and leaves no hole for it
+        fast = tuple(replace(frame, seq=frame.seq - (frame.seq > 63)) for frame in seen.frames["fast"])
+        return replace(seen, frames={**seen.frames, "fast": fast})
+
+    lacking = make.with_batch(3, lambda b: make.without(b, "fast", 3))
+    lacking = replace(lacking, batches=tuple(map(numbered_through, lacking.batches)))
+    assert judge(lacking).cameras["fast"].lost == 1
+    told = replace(lacking.cameras["fast"], dropped=1)
+    assert judge(replace(lacking, cameras={**lacking.cameras, "fast": told})).cameras["fast"].lost == 0
 
 
 def test_the_first_windows_may_have_wrong_stamps() -> None:
@@ -65,7 +77,7 @@ def test_a_subscriber_that_came_late_loses_nothing() -> None:
 
 
 def test_a_set_that_is_not_the_oracles_is_counted_and_breaks_nothing() -> None:
-    def worse(seen: make.SeenBatch) -> make.SeenBatch:
+    def worse(seen: SeenBatch) -> SeenBatch:
         slow = seen.frames["slow"][4]
         other = SeenSet(43 * NS_PER_MS, {"fast": slow.seq * 2 + 1, "slow": slow.seq})
         return replace(seen, sets=(*seen.sets[:4], other, *seen.sets[5:]))
@@ -88,7 +100,7 @@ def skewed() -> History:
 
 
 def two_sets_with_one_frame() -> History:
-    def change(seen: make.SeenBatch) -> make.SeenBatch:
+    def change(seen: SeenBatch) -> SeenBatch:
         again = replace(seen.sets[0], members={**seen.sets[1].members, "slow": seen.sets[0].members["slow"]})
         times = {("fast", f.seq): f.time_ns for f in seen.frames["fast"]}
         times |= {("slow", f.seq): f.time_ns for f in seen.frames["slow"]}
@@ -110,7 +122,7 @@ def nothing_from(camera: str) -> History:
 def stamps_off(by_ms: float) -> History:
     good = make.history()
 
-    def moved(seen: make.SeenBatch) -> make.SeenBatch:
+    def moved(seen: SeenBatch) -> SeenBatch:
         frames = {
             name: tuple(replace(f, time_ns=f.time_ns + round(by_ms * NS_PER_MS)) for f in some)
             for name, some in seen.frames.items()

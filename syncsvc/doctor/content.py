@@ -1,0 +1,184 @@
+"""Compares what streams show: cameras that see the same motion see it at the same moment, whatever their clocks say.
+
+A suggestion only: it is right to some milliseconds where the views overlap, and nothing is done with it by itself.
+
+Source: cross-correlation of motion energy with a parabolic peak, as in the time-delay estimation of Knapp and Carter,
+"The generalized correlation method for estimation of time delay", IEEE ASSP 24(4), 1976, without weighting.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syncsvc.clock import NS_PER_S
+from syncsvc.doctor.recording import Ints
+
+RATE_HZ = 200
+MAX_LAG_S = 3.0
+NEEDS_S = 60.0
+LEAST_PEAK = 0.5
+LEAST_RATIO = 1.8
+MOST_APART_MS = 10.0
+_TREND_S = 4.0
+"""Slower changes say how busy the scene is, not when something moved."""
+_GAP_INTERVALS = 1.5
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Motion over time: ``energy`` at ``time_ns`` (UTC, rising); ``has_own_clock`` where that is the camera's word."""
+
+    time_ns: Ints
+    energy: Floats
+    has_own_clock: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What two streams' motion says: ``second`` shows the same ``lag_ms`` after ``first``, by their curves' times.
+
+    ``halves_ms`` are the lags of the first and the second half of the time; ``why_not`` is empty where all of it is
+    good enough to be suggested. ``disagreement_ms`` is the lag, where both times are the cameras' own.
+    """
+
+    first: str
+    second: str
+    seconds: float
+    lag_ms: float | None = None
+    peak: float = 0.0
+    ratio: float = 0.0
+    halves_ms: tuple[float, float] | None = None
+    why_not: str = ""
+    disagreement_ms: float | None = None
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the acceptance rule is met."""
+        return not self.why_not
+
+
+def motion_curve(time_ns: Ints, difference: Floats, has_own_clock: bool) -> Curve:
+    """Make a curve of the differences between pictures.
+
+    Args:
+        time_ns: capture time of each picture, UTC, rising.
+        difference: mean absolute difference of each picture to the one before; the first is of no meaning.
+        has_own_clock: whether the times are the camera's word.
+    """
+    steps = np.diff(time_ns)
+    if not len(steps):
+        return Curve(time_ns[:0], difference[:0], has_own_clock)
+    # What moved, moved between the two pictures; over a hole too much has moved to be compared.
+    whole = (steps > 0) & (steps < _GAP_INTERVALS * np.median(steps))
+    return Curve((time_ns[:-1] + steps // 2)[whole], difference[1:][whole], has_own_clock)
+
+
+def compare(first: str, second: str, one: Curve, other: Curve) -> Comparison:
+    """Compare two streams' curves."""
+    span = _common_span(one, other)
+    seconds = max(0.0, (span[1] - span[0]) / NS_PER_S)
+    if seconds < NEEDS_S:
+        return Comparison(first, second, seconds, why_not=f"needs {NEEDS_S:.0f} s of both")
+    middle = (span[0] + span[1]) // 2
+    found = _correlate(one, other, span)
+    halves = [_correlate(one, other, half) for half in ((span[0], middle), (middle, span[1]))]
+    if found is None or any(half is None for half in halves):
+        return Comparison(first, second, seconds, why_not="nothing moves")
+    lag_ms, peak, ratio = found
+    halves_ms = tuple(half[0] for half in halves if half is not None)
+    return Comparison(
+        first,
+        second,
+        seconds,
+        lag_ms,
+        peak,
+        ratio,
+        (halves_ms[0], halves_ms[1]),
+        _why_not(peak, ratio, abs(halves_ms[0] - halves_ms[1])),
+        lag_ms if one.has_own_clock and other.has_own_clock else None,
+    )
+
+
+def _why_not(peak: float, ratio: float, apart_ms: float) -> str:
+    if peak < LEAST_PEAK:
+        return f"they have too little in common: correlation {peak:.2f}, {LEAST_PEAK:g} is needed"
+    if ratio < LEAST_RATIO:
+        return f"ambiguous: the peak is {ratio:.1f} times the next one, {LEAST_RATIO:g} is needed"
+    if apart_ms > MOST_APART_MS:
+        return f"the halves of the time differ by {apart_ms:.0f} ms, {MOST_APART_MS:g} is allowed"
+    return ""
+
+
+def _common_span(one: Curve, other: Curve) -> tuple[int, int]:
+    if not len(one.time_ns) or not len(other.time_ns):
+        return 0, 0
+    return max(int(one.time_ns[0]), int(other.time_ns[0])), min(int(one.time_ns[-1]), int(other.time_ns[-1]))
+
+
+def _correlate(one: Curve, other: Curve, span: tuple[int, int]) -> tuple[float, float, float] | None:
+    """Lag (ms) of ``other``, the correlation there, and how much that is above the next best; None if all is still."""
+    count = int((span[1] - span[0]) * RATE_HZ // NS_PER_S)
+    grid = np.arange(count) / RATE_HZ
+    a, b = (_flattened(_resampled(curve, span[0], grid)) for curve in (one, other))
+    scale = float(np.sqrt((a @ a) * (b @ b)))
+    if scale <= 0:
+        return None
+    most = int(MAX_LAG_S * RATE_HZ)
+    length = 1 << (2 * count - 1).bit_length()
+    full = np.fft.irfft(np.conj(np.fft.rfft(a, length)) * np.fft.rfft(b, length), length) / scale
+    lags = np.concatenate((full[-most:], full[: most + 1]))
+    at = int(np.argmax(lags))
+    peak = float(lags[at])
+    if peak <= 0:
+        return None
+    return (at - most + _vertex(lags, at)) * 1000 / RATE_HZ, peak, peak / max(1e-9, _next_best(lags, at))
+
+
+def _resampled(curve: Curve, start_ns: int, grid: Floats) -> Floats:
+    return np.interp(grid, (curve.time_ns - start_ns) / NS_PER_S, curve.energy)
+
+
+def _flattened(values: Floats) -> Floats:
+    """Less its running mean: trends would make every lag look alike."""
+    width = min(len(values), int(_TREND_S * RATE_HZ)) | 1
+    sums = np.cumsum(np.pad(values, (width // 2 + 1, width // 2), mode="edge"))
+    flat = values - (sums[width:] - sums[:-width])[: len(values)] / width
+    return np.asarray(flat - flat.mean(), np.float64)
+
+
+def _vertex(values: Floats, at: int) -> float:
+    """Where a parabola through a maximum and its neighbours has its top, in samples from ``at``."""
+    if not 0 < at < len(values) - 1:
+        return 0.0
+    left, middle, right = values[at - 1 : at + 2]
+    bend = left - 2 * middle + right
+    return float((left - right) / (2 * bend)) if bend < 0 else 0.0
+
+
+def _next_best(values: Floats, at: int) -> float:
+    """The highest other maximum, beyond the slopes of the peak: they end where it has fallen to a half."""
+    is_top = np.r_[False, (values[1:-1] >= values[:-2]) & (values[1:-1] > values[2:]), False]
+    low = np.flatnonzero(values < values[at] / 2)
+    left, right = np.searchsorted(low, at) - 1, np.searchsorted(low, at)
+    is_top[low[left] if left >= 0 else 0 : low[right] + 1 if right < len(low) else len(values)] = False
+    return float(np.max(values[is_top], initial=0.0))
+
+
+def reduced(luma: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A picture's brightness in about 80 x 45 blocks, their mean; ``luma`` is ``(height, width)`` uint8."""
+    height, width = luma.shape
+    down, across = max(1, height // 45), max(1, width // 80)
+    thin_down, thin_across = max(1, down // 4), max(1, across // 4)  # of a big block, a part says as much
+    cut = luma[: height // down * down, : width // across * across]
+    blocks = cut.reshape(height // down, down, width // across, across)[:, ::thin_down, :, ::thin_across]
+    means: NDArray[np.float32] = blocks.mean(axis=(1, 3), dtype=np.float32)
+    return means
+
+
+def difference(picture: NDArray[np.float32], before: NDArray[np.float32]) -> float:
+    """Mean absolute difference of two reduced pictures, what all of it has in common (light, exposure) taken out."""
+    change = picture - before
+    return float(np.abs(change - np.median(change)).mean())

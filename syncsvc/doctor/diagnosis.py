@@ -1,0 +1,160 @@
+"""Everything about one run in one value: facts per stream, what is wrong in words, and what to write instead."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from syncsvc.clock import NS_PER_MS
+from syncsvc.doctor.content import Comparison
+from syncsvc.doctor.findings import Finding, findings_of
+from syncsvc.doctor.latencies import suggest
+from syncsvc.doctor.medium import Medium, medium_of
+from syncsvc.doctor.ntpclock import NtpClock, ntp_clock_of
+from syncsvc.doctor.pace import Pace, pace_of
+from syncsvc.doctor.proposals import GroupAdvice, advise
+from syncsvc.doctor.recording import NONE, Recording, StreamRecord
+
+MODELLED = ("model", "arrival")
+"""Classes of stamps that the constant latency is in, unless ``latency_ms`` takes it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamDiagnosis:
+    """One stream; None where it cannot be told.
+
+    ``latency_ms`` is the least time from capture to the first packet, by ``latency_basis``: ``ntp``, ``kernel``,
+    ``pts``, ``content`` (by what it shows at the same time as one of those), or ``relative`` (as much later than the
+    quickest one that shows the same). ``behind_ms`` is how much that is more than the quickest stream's, of those to
+    be believed.
+    """
+
+    name: str
+    kind: str
+    clock: str
+    is_doubtful: bool
+    why_not: Mapping[str, str]
+    uncertainty_ms: float | None
+    declared_fps: float | None
+    problem: str
+    pace: Pace
+    medium: Medium
+    ntp: NtpClock
+    configured_latency_ms: float | None
+    latency_ms: float | None = None
+    latency_basis: str = ""
+    behind_ms: float | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def drift(self) -> tuple[float, float, str] | None:
+        """ppm, its ±, and against what: ``ntp`` where the camera's clock is believed, else ``arrivals``."""
+        ntp, medium = self.ntp, self.medium
+        if ntp.verdict == "believable" and ntp.drift_ppm is not None and ntp.drift_doubt_ppm is not None:
+            return ntp.drift_ppm, ntp.drift_doubt_ppm, "ntp"
+        if medium.drift_ppm is not None and medium.drift_doubt_ppm is not None:
+            return medium.drift_ppm, medium.drift_doubt_ppm, "arrivals"
+        return None
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether its own clock seems to hide the latency."""
+        return any(finding.code == "ntp_sent" for finding in self.findings)
+
+    @property
+    def proposed_latency_ms(self) -> float | None:
+        """What ``latency_ms`` should be; where a better clock is in use, for the day when it fails."""
+        if self.kind not in ("rtsp", "http") or self.latency_ms is None or self.is_suspect:
+            return None
+        if self.latency_basis == "relative" and self.latency_ms == 0:
+            return None
+        return max(0.1, round(self.latency_ms, 1))  # 0 is how a configuration says that it is not known
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One run; ``seconds`` is how long it was watched."""
+
+    seconds: float
+    streams: Mapping[str, StreamDiagnosis]
+    groups: Mapping[str, GroupAdvice]
+    content: tuple[Comparison, ...] | None
+    lost_records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hearsay:
+    """What the daemon says of a stream beside the log."""
+
+    declared_fps: float | None = None
+    problem: str = ""
+
+
+def diagnose(
+    recording: Recording,
+    hearsay: Mapping[str, Hearsay] | None = None,
+    content: tuple[Comparison, ...] | None = None,
+) -> Diagnosis:
+    """Judge a run.
+
+    Args:
+        recording: its log.
+        hearsay: per stream.
+        content: what the pictures said, if they were asked.
+    """
+    records = recording.streams
+    streams = {name: _stream(record, (hearsay or {}).get(name, Hearsay())) for name, record in records.items()}
+    streams = _with_content(streams, content or ())
+    streams = {name: replace(one, findings=findings_of(one, streams, content)) for name, one in streams.items()}
+    known = [one.latency_ms for one in streams.values() if one.latency_ms is not None and not one.is_suspect]
+    streams = {
+        name: one if one.latency_ms is None or one.is_suspect else replace(one, behind_ms=one.latency_ms - min(known))
+        for name, one in streams.items()
+    }
+    earlier_ms = {
+        name: stream.proposed_latency_ms - (stream.configured_latency_ms or 0.0)
+        for name, stream in streams.items()
+        if stream.clock in MODELLED and stream.proposed_latency_ms is not None
+    }
+    groups = {name: advise(group, records, earlier_ms) for name, group in recording.groups.items()}
+    return Diagnosis(recording.seconds, streams, groups, content, recording.lost_records)
+
+
+def _stream(record: StreamRecord, said: Hearsay) -> StreamDiagnosis:
+    chosen = (record.time_ns != NONE) & (record.clock == record.clock_class)
+    medium = medium_of(record)
+    plain = StreamDiagnosis(
+        record.name,
+        record.kind,
+        record.clock_class,
+        record.is_doubtful,
+        record.reasons,
+        float(np.median(record.uncertainty_ns[chosen])) / NS_PER_MS if chosen.any() else None,
+        said.declared_fps,
+        said.problem,
+        pace_of(record, medium.floor_of(record)),
+        medium,
+        ntp_clock_of(record),
+        None if record.latency_ns is None else record.latency_ns / NS_PER_MS,
+    )
+    if plain.ntp.verdict == "believable":
+        return replace(plain, latency_ms=plain.ntp.latency_ms, latency_basis="ntp")
+    if plain.clock in ("kernel", "pts") and record.kind != "file":
+        known = chosen & (record.start_ns != NONE)
+        if known.any():
+            latency_ns = np.min((record.start_utc_ns - record.time_ns)[known])
+            return replace(plain, latency_ms=float(latency_ns) / NS_PER_MS, latency_basis=plain.clock)
+    return plain
+
+
+def _with_content(
+    streams: Mapping[str, StreamDiagnosis], comparisons: tuple[Comparison, ...]
+) -> dict[str, StreamDiagnosis]:
+    """Streams without a clock to tell their latency take it from the pictures that they share with others."""
+    mute = [name for name, one in streams.items() if one.clock in MODELLED and one.latency_ms is None]
+    trusted = [name for name, one in streams.items() if one.clock and one.clock not in MODELLED]
+    told = dict(streams)
+    for name, found in suggest(comparisons, mute, trusted).items():
+        basis = "relative" if found.is_relative else "content"
+        told[name] = replace(told[name], latency_ms=found.latency_ms, latency_basis=basis)
+    return told

@@ -1,0 +1,157 @@
+"""A camera's NTP clock as its sender reports tell it: where it runs, how fast, how steadily, and what it hides.
+
+libavformat reckons each frame's NTP time from the last report at the nominal rate, so between two reports the
+difference to pts stays the same: one level per report, and the levels show rate and steps.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.doctor.recording import NONE, Ints, StreamRecord
+
+REPORTS_NEED_S = 10.0
+RATE_NEEDS_NS = 4 * NS_PER_S
+EARLIEST_MS, LATEST_MS = -5.0, 1000.0
+"""A first packet that is earlier than its picture: the camera's clock is ahead. Later than this, and it is behind."""
+STEP_MS = 5.0
+ON_FRAME_NS = 2 * NS_PER_MS
+_LEVEL_NS = 5_000
+"""Rounding to microseconds makes a level wander by one or two."""
+_FEW_YEARS_S = 300_000_000
+_UNIX_S = 2_208_988_800
+
+Verdict = Literal["none", "silent", "zero", "uptime", "ahead", "behind", "steps", "believable"]
+
+
+@dataclass(frozen=True, slots=True)
+class NtpClock:
+    """What was found; ``latency_ms`` is the least time from exposure to the first packet, by the camera's clock.
+
+    ``drift_ppm`` is the rate of pts against the NTP clock. ``on_frame_share`` is the part of the reports whose RTP time
+    is that of a picture: they may have been stamped when the picture was sent.
+    """
+
+    verdict: Verdict = "none"
+    reports: int = 0
+    offset_s: float | None = None
+    latency_ms: float | None = None
+    drift_ppm: float | None = None
+    drift_doubt_ppm: float | None = None
+    steps_ms: tuple[float, ...] = ()
+    scatter_ms: float | None = None
+    on_frame_share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """Frames reckoned from one report: the first one's pts, NTP time less pts, and their indices."""
+
+    pts_ns: int
+    base_ns: int
+    at: Ints
+
+
+def ntp_clock_of(record: StreamRecord) -> NtpClock:
+    """Judge the sender reports of a record; ``silent`` says that an RTSP stream brought none."""
+    reports = len({(report.ntp, report.rtp) for report in record.reports})
+    usable = np.flatnonzero((record.ntp_ns != NONE) & (record.pts_ns != NONE) & (record.start_ns != NONE))
+    lie = _lie_about_the_year(record)
+    if lie is not None:
+        return NtpClock(lie, reports)
+    levels = _levels(record, usable)
+    if not levels:
+        return NtpClock("silent" if record.kind == "rtsp" else "none", reports)
+    steps_ms = tuple(
+        round((after.base_ns - before.base_ns) / NS_PER_MS, 3)
+        for before, after in pairwise(levels)
+        if abs(after.base_ns - before.base_ns) > STEP_MS * NS_PER_MS and _same_session(record, before, after)
+    )
+    rate, doubt, scatter_ns = _rate(record, levels) if not steps_ms else (None, None, None)
+    floor_ms = _floor_ms(record, levels, rate or 0.0)
+    is_off = not EARLIEST_MS <= floor_ms <= LATEST_MS
+    verdict: Verdict = "steps" if steps_ms else "ahead" if floor_ms < EARLIEST_MS else "behind"
+    return NtpClock(
+        verdict if steps_ms or is_off else "believable",
+        reports,
+        offset_s=-floor_ms / 1000 if is_off else None,
+        latency_ms=None if is_off or steps_ms else floor_ms,
+        drift_ppm=None if rate is None else -rate * 1e6,
+        drift_doubt_ppm=None if doubt is None else doubt * 1e6,
+        steps_ms=steps_ms,
+        scatter_ms=None if scatter_ns is None else scatter_ns / NS_PER_MS,
+        on_frame_share=_on_frame_share(record),
+    )
+
+
+def _lie_about_the_year(record: StreamRecord) -> Verdict | None:
+    """Reports that count from zero, from when the camera was switched on, or not at all."""
+    seconds = [report.ntp >> 32 for report in record.reports]
+    if not seconds:
+        return None
+    last = seconds[-1]
+    if last == 0:
+        return "zero"
+    return "uptime" if last < _FEW_YEARS_S or 0 <= last - _UNIX_S < _FEW_YEARS_S else None
+
+
+def _levels(record: StreamRecord, usable: Ints) -> list[_Level]:
+    """Runs of frames with one difference between NTP time and pts; what only one frame says is not believed."""
+    if not len(usable):
+        return []
+    base = record.ntp_ns[usable] - record.pts_ns[usable]
+    is_reported = np.isin(usable, [report.at for report in record.reports])[1:]
+    is_other = (np.abs(np.diff(base)) > _LEVEL_NS) | (np.diff(record.session[usable]) != 0)
+    cuts = np.flatnonzero(is_other | is_reported) + 1
+    runs = [run for run in np.split(np.arange(len(usable)), cuts) if len(run) > 1]
+    return [_Level(int(record.pts_ns[usable[run[0]]]), int(np.median(base[run])), usable[run]) for run in runs]
+
+
+def _same_session(record: StreamRecord, before: _Level, after: _Level) -> bool:
+    return bool(record.session[before.at[0]] == record.session[after.at[0]])
+
+
+def _rate(record: StreamRecord, levels: list[_Level]) -> tuple[float | None, float | None, float | None]:
+    """Rate of the NTP clock against pts, less one; its ±; and how far the levels lie from that line (nanoseconds)."""
+    session = record.session[levels[-1].at[0]]
+    some = [level for level in levels if record.session[level.at[0]] == session]
+    pts = np.array([level.pts_ns - some[0].pts_ns for level in some], np.float64)
+    base = np.array([level.base_ns - some[0].base_ns for level in some], np.float64)
+    if pts[-1] < RATE_NEEDS_NS:
+        return None, None, None
+    rate, level = np.polyfit(pts, base, 1)
+    scatter_ns = float(np.abs(base - rate * pts - level).max())
+    return float(rate), 2 * max(scatter_ns, 12_000.0) / float(pts[-1]), scatter_ns
+
+
+def _floor_ms(record: StreamRecord, levels: list[_Level], rate: float) -> float:
+    """Least (start of arrival - NTP time), the time taken by each level's own report and the rate since."""
+    floors = [
+        record.start_utc_ns[level.at]
+        - (record.pts_ns[level.at] + level.base_ns + (rate * (record.pts_ns[level.at] - level.pts_ns)).astype(np.int64))
+        for level in levels
+    ]
+    return float(min(floor.min() for floor in floors)) / NS_PER_MS
+
+
+def _on_frame_share(record: StreamRecord) -> float:
+    """The part of the reports whose RTP time is a picture's: then their NTP times lie whole intervals apart."""
+    near = [
+        abs(int(record.ntp_ns[report.at]) - _utc_ns(report.ntp)) % _period_ns(record)
+        for report in record.reports
+        if record.ntp_ns[report.at] != NONE
+    ]
+    hits = [min(off, _period_ns(record) - off) <= ON_FRAME_NS for off in near]
+    return sum(hits) / len(hits) if hits else 0.0
+
+
+def _utc_ns(ntp: int) -> int:
+    return ((ntp >> 32) - _UNIX_S) * NS_PER_S + ((ntp & 0xFFFFFFFF) * NS_PER_S >> 32)
+
+
+def _period_ns(record: StreamRecord) -> int:
+    steps = np.diff(record.pts_ns[record.pts_ns != NONE])
+    return max(1, int(np.median(steps))) if len(steps) else NS_PER_S

@@ -1,0 +1,72 @@
+"""The picture of an examination: how long frames waited on their way, and how the shutters stand to each other."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from syncsvc.bench.report import require_plotting
+from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.doctor.diagnosis import Diagnosis
+from syncsvc.doctor.proposals import settled_times
+from syncsvc.doctor.recording import Recording
+from syncsvc.errors import UsageError
+
+_BINS = 60
+
+
+def save_plot(recording: Recording, diagnosis: Diagnosis, path: Path) -> None:
+    """Draw one row per stream, and the phases below, into an image file.
+
+    Raises:
+        UsageError: matplotlib is not installed, or the file cannot be written.
+    """
+    require_plotting()
+    backend: Any = import_module("matplotlib.figure")
+    names = [name for name, record in recording.streams.items() if len(record)]
+    rows = len(names) + 1
+    figure = backend.Figure(figsize=(11, 1.8 * rows + 0.6), layout="constrained")
+    grid = figure.add_gridspec(rows, 4)
+    for row, name in enumerate(names):
+        _draw_waiting(figure, grid[row, :3], grid[row, 3], recording, diagnosis, name)
+    _draw_phases(figure.add_subplot(grid[rows - 1, :]), recording)
+    figure.suptitle(f"what frames waited on their way, beyond the least; {diagnosis.seconds:.0f} s")
+    try:
+        figure.savefig(path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--plot {path}: {error}") from error
+
+
+def _draw_waiting(figure: Any, left: Any, right: Any, recording: Recording, diagnosis: Diagnosis, name: str) -> None:
+    over_time, spread = figure.add_subplot(left), figure.add_subplot(right)
+    record, stream = recording.streams[name], diagnosis.streams[name]
+    over_time.set_ylabel(f"{name}\n{stream.clock}\nms")
+    for stretch in stream.medium.stretches:
+        begun_ns = record.start_ns[stretch.at]
+        waited_ms = (begun_ns - stretch.line.of(record.pts_ns[stretch.at])) / NS_PER_MS
+        over_time.plot((begun_ns - record.arrival_ns[0]) / NS_PER_S, waited_ms, ".", markersize=2)
+        spread.hist(waited_ms, bins=_BINS)
+    if stream.medium.stretches and stream.drift is not None:
+        over_time.set_title(f"drift {stream.drift[0]:+.1f} ppm", loc="right", fontsize=8)
+
+
+def _draw_phases(axes: Any, recording: Recording) -> None:
+    times = {name: np.array(settled_times(record), np.int64) for name, record in recording.streams.items()}
+    times = {name: some for name, some in times.items() if len(some) > 2}
+    axes.set_xlabel("s")
+    axes.set_ylabel("ms to the next\nreference frame")
+    if len(times) < 2:
+        return
+    reference = max(times, key=lambda name: float(np.median(np.diff(times[name]))))
+    grid = times[reference]
+    for name, some in times.items():
+        if name == reference:
+            continue
+        some = some[(some >= grid[0]) & (some <= grid[-1])]
+        place = np.clip(np.searchsorted(grid, some), 1, len(grid) - 1)
+        before, after = some - grid[place - 1], some - grid[place]
+        nearest = np.where(np.abs(before) < np.abs(after), before, after)
+        axes.plot((some - grid[0]) / NS_PER_S, nearest / NS_PER_MS, ".", markersize=2, label=name)
+    axes.set_title(f"phases against {reference}", loc="right", fontsize=8)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8)

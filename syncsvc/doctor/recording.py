@@ -1,0 +1,217 @@
+"""Turns the log of a run into one table of arrays per stream, which is what everything else here computes on."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syncsvc.clock import NS_PER_S
+from syncsvc.observe.records import (
+    AnyRecord,
+    ClockRecord,
+    GroupSettings,
+    LossRecord,
+    LostRecords,
+    ObsRecord,
+    RunRecord,
+    SessionRecord,
+    StampRecord,
+    StreamSettings,
+    UtcRecord,
+)
+
+Ints = NDArray[np.int64]
+NONE = int(np.iinfo(np.int64).min)
+"""Stands for "not known" in arrays of nanoseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A sender report as it came: it rode on the frame at index ``at``."""
+
+    at: int
+    ntp: int
+    rtp: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRecord:
+    """Everything seen of one stream; the arrays have one entry per frame, in the order of ``seq``.
+
+    ``arrival_ns`` and ``start_ns`` are on CLOCK_MONOTONIC, ``utc_less_mono_ns`` is what makes UTC of them;
+    ``pts_ns`` is the stream's own time; ``ntp_ns``, ``time_ns`` and ``uncertainty_ns`` are UTC. ``NONE`` where a fact
+    is missing. ``clock`` is the class of the frame's stamp, empty without one; ``session`` counts the connections.
+    """
+
+    name: str
+    kind: str
+    clock_key: str
+    latency_ns: int | None
+    seq: Ints
+    arrival_ns: Ints
+    start_ns: Ints
+    utc_less_mono_ns: Ints
+    pts_ns: Ints
+    ntp_ns: Ints
+    is_key: NDArray[np.bool_]
+    session: Ints
+    time_ns: Ints
+    uncertainty_ns: Ints
+    clock: NDArray[np.str_]
+    reports: tuple[Report, ...]
+    sessions: int
+    losses: Mapping[str, int]
+    is_doubtful: bool
+    reasons: Mapping[str, str]
+
+    def __len__(self) -> int:
+        return len(self.seq)
+
+    @property
+    def start_utc_ns(self) -> Ints:
+        """When each frame began to arrive, UTC; ``NONE`` where that is not known."""
+        return np.where(self.start_ns == NONE, NONE, self.start_ns + self.utc_less_mono_ns)
+
+    @property
+    def clock_class(self) -> str:
+        """The class that the stream came to rest on: of its last stamp; empty without any."""
+        stamped = self.clock[self.time_ns != NONE]
+        return str(stamped[-1]) if len(stamped) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One run, as its log tells it; ``seconds`` from its start to the last thing seen."""
+
+    streams: Mapping[str, StreamRecord]
+    groups: Mapping[str, GroupSettings]
+    seconds: float
+    lost_records: int
+
+
+@dataclass(slots=True)
+class _Stream:
+    """What is gathered of a stream while the log is read."""
+
+    about: StreamSettings
+    rows: dict[int, list[int]] = field(default_factory=dict)
+    stamps: dict[int, tuple[int, int, str]] = field(default_factory=dict)
+    reports: dict[int, tuple[int, int]] = field(default_factory=dict)
+    sessions: int = 0
+    losses: Counter[str] = field(default_factory=Counter)
+    is_doubtful: bool = False
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Run:
+    """What is gathered of everything."""
+
+    streams: dict[str, _Stream] = field(default_factory=dict)
+    groups: dict[str, GroupSettings] = field(default_factory=dict)
+    utc: list[tuple[int, int, float]] = field(default_factory=list)
+    moments_ns: list[int] = field(default_factory=list)
+    lost_records: int = 0
+
+
+def gather(records: Iterable[AnyRecord]) -> Recording:
+    """Make tables of the records of an observation log; kinds that are of no use here are passed over."""
+    run = _Run()
+    for record in records:
+        _take(run, record)
+    offset = _Offset(run.utc)
+    return Recording(
+        {name: _table(name, stream, offset) for name, stream in run.streams.items()},
+        run.groups,
+        (max(run.moments_ns, default=0) - min(run.moments_ns, default=0)) / NS_PER_S,
+        run.lost_records,
+    )
+
+
+def _take(run: _Run, record: AnyRecord) -> None:
+    match record:
+        case RunRecord():
+            run.moments_ns.append(record.mono_ns)
+            run.utc.append((record.mono_ns, record.utc_ns, 0.0))
+            run.groups |= record.groups
+            for name, about in record.streams.items():
+                run.streams.setdefault(name, _Stream(about)).about = about
+        case UtcRecord():
+            run.utc.append((record.mono_ns, record.utc_ns, record.rate))
+        case LostRecords():
+            run.lost_records += record.count
+        case SessionRecord() | ObsRecord() | StampRecord() | LossRecord() | ClockRecord() if (
+            record.stream in run.streams
+        ):
+            _note(run.streams[record.stream], record)
+            if isinstance(record, ObsRecord):
+                run.moments_ns.append(record.arrival_mono_ns)
+
+
+def _note(stream: _Stream, record: SessionRecord | ObsRecord | StampRecord | LossRecord | ClockRecord) -> None:
+    match record:
+        case SessionRecord():
+            stream.sessions += 1
+        case ObsRecord():
+            known = (record.start_mono_ns, record.pts_ns, record.ntp_ns)
+            values = [NONE if value is None else value for value in known]
+            stream.rows[record.seq] = [record.arrival_mono_ns, *values, record.key, stream.sessions]
+            if record.sr is not None:
+                stream.reports[record.seq] = record.sr
+        case StampRecord():
+            stream.stamps[record.seq] = record.time_ns, record.uncertainty_ns, record.clock
+        case LossRecord():
+            stream.losses[record.cause] += record.count
+        case ClockRecord():
+            stream.is_doubtful, stream.reasons = record.doubtful, record.reasons
+
+
+class _Offset:
+    """UTC less CLOCK_MONOTONIC at any moment, from the segments of the host's mapper."""
+
+    def __init__(self, segments: list[tuple[int, int, float]]) -> None:
+        segments.sort()
+        self._mono = np.array([mono for mono, _, _ in segments], np.int64)
+        self._offset = np.array([utc - mono for mono, utc, _ in segments], np.int64)
+        self._rate = np.array([rate for _, _, rate in segments])
+
+    def __call__(self, mono_ns: Ints) -> Ints:
+        if not len(self._mono):
+            return np.zeros_like(mono_ns)
+        at = np.clip(np.searchsorted(self._mono, mono_ns, "right") - 1, 0, None)
+        slewed = ((mono_ns - self._mono[at]) * self._rate[at]).astype(np.int64)
+        offset: Ints = self._offset[at] + slewed
+        return offset
+
+
+def _table(name: str, stream: _Stream, offset: _Offset) -> StreamRecord:
+    seqs = sorted(stream.rows)
+    rows = np.array([stream.rows[seq] for seq in seqs], np.int64).reshape(-1, 6)
+    if (rows[:, 1] == NONE).all():  # nothing holds its frames back: they begin when they are there
+        rows[:, 1] = rows[:, 0]
+    stamps = [stream.stamps.get(seq, (NONE, NONE, "")) for seq in seqs]
+    places = {seq: at for at, seq in enumerate(seqs)}
+    return StreamRecord(
+        name=name,
+        kind=stream.about.kind,
+        clock_key=stream.about.clock,
+        latency_ns=stream.about.latency_ns,
+        seq=np.array(seqs, np.int64),
+        arrival_ns=rows[:, 0],
+        start_ns=rows[:, 1],
+        utc_less_mono_ns=offset(rows[:, 0]),
+        pts_ns=rows[:, 2],
+        ntp_ns=rows[:, 3],
+        is_key=rows[:, 4].astype(np.bool_),
+        session=rows[:, 5],
+        time_ns=np.array([stamp[0] for stamp in stamps], np.int64),
+        uncertainty_ns=np.array([stamp[1] for stamp in stamps], np.int64),
+        clock=np.array([stamp[2] for stamp in stamps], np.str_),
+        reports=tuple(Report(places[seq], *report) for seq, report in stream.reports.items()),
+        sessions=stream.sessions,
+        losses=stream.losses,
+        is_doubtful=stream.is_doubtful,
+        reasons=stream.reasons,
+    )

@@ -1,0 +1,128 @@
+"""The service under examination, in a process of its own that never outlives the doctor."""
+
+import json
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from syncsvc.bench.runner import kill_group, start_leashed
+from syncsvc.doctor.child import EX_REFUSED, LIVE, OBSERVATIONS, READY, STATUS
+from syncsvc.doctor.diagnosis import Hearsay
+from syncsvc.doctor.recording import Recording, gather
+from syncsvc.errors import ConfigError, LinkClosed, LogError
+from syncsvc.lifecycle import StopToken, Worker
+from syncsvc.observe import records
+from syncsvc.observe.logs import one_line, redact
+
+READY_S = 30.0
+STOP_S = 20.0
+_POLL_S = 0.05
+_KEPT_LINES = 20
+
+
+class ExaminedService:
+    """``syncsvc run`` on somebody's configuration, logging what it sees into a folder, while the ``with`` block lasts.
+
+    Args:
+        path: the configuration.
+        folder: an empty one.
+        wait_for: subscriptions that recordings wait for.
+    """
+
+    def __init__(self, path: Path, folder: Path, wait_for: int) -> None:
+        self._arguments = ["-m", "syncsvc.doctor.child", str(path), str(folder), str(wait_for)]
+        self._path, self._folder = str(path), folder
+        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._is_ready = threading.Event()
+        self.live = f"ipc://{folder / LIVE}"
+
+    def __enter__(self) -> Self:
+        self._process = start_leashed(self._arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        assert self._process.stderr is not None
+        stderr = self._process.stderr
+        self._reader = Worker("service-log", lambda _: self._read(stderr)).start()
+        return self
+
+    def _read(self, stderr: IO[bytes]) -> None:
+        for raw in stderr:
+            line = raw.decode(errors="replace").rstrip()
+            self._lines.append(line)
+            if line.startswith(READY):
+                self._is_ready.set()
+
+    @property
+    def _last_words(self) -> str:
+        return redact(self._lines[-1]) if self._lines else "it said nothing"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet; it ends by itself after the last recording."""
+        return self._process.poll() is None
+
+    def await_ready(self, stop: StopToken) -> bool:
+        """Wait until its sockets are bound; false when the token was set before.
+
+        Raises:
+            LinkClosed: it ended, or took too long; the message has its last words.
+            ConfigError: it refused its configuration.
+        """
+        waited_s = 0.0
+        while not self._is_ready.is_set() and waited_s < READY_S and self.is_running:
+            if stop.sleep(_POLL_S):
+                return False
+            waited_s += _POLL_S
+        if not self._is_ready.wait(_POLL_S):
+            if not self.is_running:
+                self.finish()
+            raise LinkClosed(f"the service did not start: {self._last_words}")
+        return True
+
+    @property
+    def broke(self) -> str:
+        """Its last words when it ended otherwise than asked; empty when all is well."""
+        return "" if self._process.poll() in (None, 0) else self._last_words
+
+    def finish(self) -> None:
+        """Ask for the drain, wait for it, and end what does not end by itself.
+
+        Raises:
+            ConfigError: it had refused its configuration, for a reason that only running it shows.
+        """
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            kill_group(self._process)
+        if self._process.wait() == EX_REFUSED:
+            self._reader.join(5.0)
+            raise ConfigError(self._path, self._last_words.removeprefix(f"{self._path}: "))
+
+    def recording(self) -> Recording:
+        """What it logged."""
+        try:
+            return gather(record for _, record in records.read(self._folder / OBSERVATIONS))
+        except LogError:  # stopped before there was a line
+            return Recording({}, {}, 0.0, 0)
+
+    def hearsay(self) -> Mapping[str, Hearsay]:
+        """What it said of its streams at the end; nothing when it had to be killed."""
+        try:
+            streams = json.loads((self._folder / STATUS).read_text(encoding="utf-8"))
+        except OSError:
+            return {}
+        return {
+            name: Hearsay(about["declared_fps"], one_line(redact(about["problem"]))) for name, about in streams.items()
+        }
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        kill_group(self._process)
+        self._process.wait()
+        self._reader.join(5.0)
+        if self._process.stderr is not None:
+            self._process.stderr.close()

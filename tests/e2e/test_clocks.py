@@ -1,0 +1,102 @@
+"""Clocks over real RTSP: what lies is caught and harms nobody else, what cannot be caught is in the ±."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import replace
+
+from syncsvc.bench.comparison import true_sets
+from syncsvc.bench.history import History, SeenFrame
+from syncsvc.bench.trial import Scenario, Trial
+from syncsvc.cameras import CameraSpec
+from syncsvc.cameras.spec import Event
+from syncsvc.clock import NS_PER_MS as MS
+from syncsvc.lifecycle import StopToken
+
+TIE_NS = 200_000
+"""Of two partners that are equally far but for this much, either will do: stamps are not exact to the nanosecond."""
+SKIPPED = 5
+"""Windows until every camera that lies was caught and has passed an edge."""
+
+
+def watch(scenario: Scenario, seconds: float) -> History:
+    with Trial(scenario) as trial:
+        deque(trial.watch(seconds, StopToken()), maxlen=0)
+        deque(trial.finish(), maxlen=0)
+        return trial.history()
+
+
+def only(history: History, names: Iterable[str]) -> History:
+    """What is left of a run when nobody looks at the other cameras."""
+    kept = set(names)
+    batches = [
+        replace(
+            batch,
+            frames={name: frames for name, frames in batch.frames.items() if name in kept},
+            sets=tuple(
+                replace(one, members=members)
+                for one in batch.sets
+                if len(members := {name: seq for name, seq in one.members.items() if name in kept}) > 1
+            ),
+        )
+        for batch in history.batches
+    ]
+    return replace(
+        history,
+        cameras={name: account for name, account in history.cameras.items() if name in kept},
+        batches=tuple(batches),
+    )
+
+
+def frames(history: History, name: str, skip: int = 0) -> list[SeenFrame]:
+    return [frame for batch in history.batches[skip:] for frame in batch.frames[name]]
+
+
+def errors_ms(seen: Iterable[SeenFrame]) -> list[float]:
+    return [abs(frame.time_ns - frame.true_ns) / MS for frame in seen if frame.true_ns is not None]
+
+
+def covered(seen: list[SeenFrame]) -> float:
+    """The share of the frames whose true time lies within their ±."""
+    return sum(abs(f.time_ns - f.true_ns) <= f.uncertainty_ns for f in seen if f.true_ns is not None) / len(seen)
+
+
+def test_cameras_that_lie_are_caught_and_change_no_set_of_the_others() -> None:
+    honest = (
+        CameraSpec("north", fps=25, latency_ms=20, jitter_ms=5, seed=1),
+        CameraSpec("south", fps=30, phase_ms=9, latency_ms=60, jitter_ms=5, seed=2),
+    )
+    small = {"width": 320, "height": 180, "jitter_ms": 5.0, "latency_ms": 40.0}
+    liars = (
+        CameraSpec("ahead", fps=10, clock_offset_ms=10_000, **small),  # type: ignore[arg-type]
+        CameraSpec("yesterday", fps=12, clock_offset_ms=-86_400_000, **small),  # type: ignore[arg-type]
+        CameraSpec("boot", fps=25, sr_mode="uptime", **small),  # type: ignore[arg-type]
+        CameraSpec("zero", fps=30, sr_mode="zero", **small),  # type: ignore[arg-type]
+    )
+    history = watch(Scenario((*honest, *liars)), 16)
+    for liar in liars:
+        later = frames(history, liar.name, SKIPPED)
+        assert {frame.clock for frame in later} == {"model"}, liar.name
+        assert covered(later) > 0.95, liar.name
+    ours, best = true_sets(only(history, ("north", "south")), SKIPPED)
+    assert len(best) > 150
+    assert len(ours) == len(best)
+    others = [(one, two) for one, two in zip(ours, best, strict=True) if one.members != two.members]
+    assert all(abs(one.spread_ns - two.spread_ns) < TIE_NS for one, two in others)
+    assert len(others) < 0.02 * len(best)
+    assert max(errors_ms(frames(history, "north", SKIPPED))) < 5
+
+
+def test_a_clock_that_steps_keeps_its_times_and_reports_of_sending_show_in_the_uncertainty() -> None:
+    step = Event(8, {"clock_offset_ms": 10_000})
+    cameras = (
+        CameraSpec("steps", fps=25, latency_ms=50, jitter_ms=5, sr_interval_s=1, events=(step,)),
+        CameraSpec("sends", fps=20, latency_ms=80, jitter_ms=5, sr_interval_s=1, sr_mode="sendtime", phase_ms=7),
+    )
+    history = watch(Scenario(cameras), 16)
+    seen = frames(history, "steps")
+    assert list(dict.fromkeys(frame.clock for frame in seen))[-2:] == ["rtcp", "model"]
+    assert sum(error < 10 for error in errors_ms(seen)) > 0.98 * len(seen)
+    sent = frames(history, "sends", SKIPPED)
+    assert {frame.clock for frame in sent} == {"rtcp"}
+    assert min(errors_ms(sent)) > 70
+    assert covered(sent) > 0.95

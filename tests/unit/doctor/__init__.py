@@ -1,0 +1,1 @@
+"""The doctor's judgement, on simulated cameras whose faults are known."""
