@@ -29,9 +29,7 @@ COMMANDS: Final = {
     "run": Entry("syncsvc.cli.run:run", "Run the daemon in the foreground."),
     "check": Entry("syncsvc.cli.check:check", "Validate a configuration."),
     "tail": Entry("syncsvc.cli.tail:tail", "Print one line per batch of a running daemon."),
-    "align": Entry(
-        "syncsvc.cli.align:align", "Make the decisions of an observation log again."
-    ),
+    "align": Entry("syncsvc.cli.align:align", "Make the decisions of an observation log again."),
     "demo": Entry("syncsvc.cli.demo:demo", "Virtual cameras, daemon and subscriber in one, with a verdict."),
     "doctor": Entry("syncsvc.cli.doctor:doctor", "Measure the streams of a configuration, and propose its bounds."),
     "cameras": Entry("syncsvc.cli.cameras:cameras", "Serve virtual RTSP cameras with known true times."),

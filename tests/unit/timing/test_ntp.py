@@ -180,9 +180,7 @@ def test_rtp_time_that_wraps_between_reports_changes_nothing() -> None:
 
 def test_a_report_that_was_lost_with_its_frame_is_taken_from_the_witness() -> None:
     one = SimulatedCamera(drift_ppm=200, sr_interval_s=5)
-    kept = [
-        sighting for sighting in observe(one, 120) if sighting.seen.sender_report is None or sighting.picture < 10
-    ]
+    kept = [sighting for sighting in observe(one, 120) if sighting.seen.sender_report is None or sighting.picture < 10]
     assert worst_ns(camera(SenderReportMap(), kept), 500) < MS // 10
 
 
