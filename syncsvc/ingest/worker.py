@@ -47,6 +47,7 @@ class Tuning:
     hold_ns: int
     edge_ns: int
     stall_after_ns: int
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ class StreamIngest:
             self.sinks, tuning = rewiring.sinks, rewiring.tuning
             if tuning is not None:
                 self._stall_after_ns = tuning.stall_after_ns
-                self._stream_clock.tune(tuning.make_rungs, tuning.hold_ns, tuning.edge_ns)
+                self._stream_clock.tune(tuning.make_rungs, tuning.hold_ns, tuning.edge_ns, tuning.source)
             rewiring.on_join(self.name, self._next_seq or 0)
             for sink in self.sinks:
                 sink.set_state(self.name, self.stats.state)

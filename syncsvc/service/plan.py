@@ -1,5 +1,6 @@
 """What the daemon tells its children, as plain typed maps: nothing else of the configuration reaches them."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from math import lcm
 from typing import Any
@@ -23,6 +24,8 @@ class StreamPlan(msgspec.Struct, frozen=True):
     stall_after_ns: int
     hold_ns: int
     edge_ns: int
+    source: str = ""
+    """Tells one source from another, without its URL: what was learnt of one camera says nothing of the next."""
 
 
 class GroupPlan(msgspec.Struct, frozen=True):
@@ -93,6 +96,7 @@ def stream_plan(name: str, stream: Stream, config: Config) -> StreamPlan:
         stream.stall_after_ms * NS_PER_MS,
         max(0, round(budget_ms * NS_PER_MS) - HOLD_MARGIN_NS),
         max((group.window_ms for group in groups), default=1000) * NS_PER_MS,
+        hashlib.sha256(stream.url.encode()).hexdigest()[:16],
     )
 
 

@@ -239,7 +239,13 @@ class Receiver:
         tuning = self._tuning(plan)
         return StreamIngest(
             plan.name,
-            StreamClock(tuning.make_rungs, hold_ns=plan.hold_ns, edge_ns=plan.edge_ns, to_utc=self._utc.to_utc),
+            StreamClock(
+                tuning.make_rungs,
+                hold_ns=plan.hold_ns,
+                edge_ns=plan.edge_ns,
+                to_utc=self._utc.to_utc,
+                source=plan.source,
+            ),
             self._clock,
             self._utc.to_utc,
             stall_after_ns=plan.stall_after_ns,
@@ -254,6 +260,7 @@ class Receiver:
             plan.hold_ns,
             plan.edge_ns,
             plan.stall_after_ns,
+            plan.source,
         )
 
     def _wire(self, ingest: StreamIngest, plan: StreamPlan) -> threading.Event:

@@ -23,7 +23,7 @@ FIRST_JITTER_S, LEAST_JITTER_S = 0.020, 0.0002
 LEAST_NOISE_S = 10e-6
 FIRST_BUCKET_S, BUCKET_S, GROWTH = 0.3, 2.0, 0.15
 """A bucket takes 0.3 s at first, then this share of the time passed, at last 2 s."""
-LEAST_FRAMES = 4
+LEAST_FRAMES, MAX_FRAMES = 4, 1024
 RECENT_BUCKETS = 24
 PRIOR_BUCKETS = 4
 """Buckets' worth of trust in exponential jitter, before their own spread tells what a minimum has on top."""
@@ -105,7 +105,8 @@ class FloorFilter:
             self._bucket_s, self._least = at_s, (delay_s, at_s)
         elif delay_s < self._least[0]:
             self._least = delay_s, at_s
-        self._delays.append(delay_s)
+        if len(self._delays) < MAX_FRAMES:  # pts that stand still never fill a bucket
+            self._delays.append(delay_s)
         length_s = min(BUCKET_S, max(FIRST_BUCKET_S, GROWTH * (at_s - self._began_s)))
         if at_s - self._bucket_s >= length_s - 1e-9 and len(self._delays) >= LEAST_FRAMES:
             self._close()

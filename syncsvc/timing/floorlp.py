@@ -22,6 +22,8 @@ ORDERLY_NS, DISORDER_NS = 2 * NS_PER_S, 200 * NS_PER_MS
 """Pts that have not gone back for so long begin anew if they do; others, if by more than pictures out of order."""
 STEP_S = 0.1
 """What was told is corrected by slewing up to here; beyond, it is a new beginning."""
+FIRST_STEP_S = 2.0
+"""The same before it is settled: what waited for us when the session began is not older."""
 RISE_S, RISE_LASTS_S = 0.5, 30.0
 """Delays that stay higher by this for so long are no queue: pts stood still while time went on."""
 HOLD_S, BRIEF_S = 360.0, 60.0
@@ -156,7 +158,7 @@ class ClockModel:
 
     def _slew(self, off_s: float, passed_s: float) -> None:
         """Go on from what was told last, ``off_s`` above what is known now, toward it."""
-        if self.is_settled and abs(off_s) > STEP_S:
+        if abs(off_s) > (STEP_S if self.is_settled else FIRST_STEP_S):
             self.is_settled, off_s = False, 0.0
             self._note_restart()
         most_s = passed_s * (SLEW if self.is_settled else FIRST_SLEW)

@@ -15,7 +15,8 @@ class RateWatch:
 
     Queues grow and drain evenly too, but not for long: the slower the growth, the longer it must last. Young sessions
     are doubted sooner, because then a wrong rate is likelier than a queue that grows. The last scale sees 700 ppm
-    within a minute (crystals are within 500) and pictures left out of a constant grid, evenly or not.
+    within four minutes (crystals are within 500) and pictures left out of a constant grid, evenly or not: a path that
+    slows down by a tenth of a second in a minute or two is no lie.
     """
 
     def __init__(self) -> None:
@@ -23,7 +24,8 @@ class RateWatch:
             _Scale(0.3, 0.030, ROUGHLY_EVEN, until_s=4.0),
             _Scale(1.0, 0.030, EVEN),
             _Scale(3.0, 0.030, EVEN),
-            _Scale(10.0, 0.007, inf),
+            _Scale(10.0, 0.038, EVEN),
+            _Scale(30.0, 0.021, inf),
         )
 
     def feed(self, arrival_s: float, delay_s: float) -> float | None:

@@ -9,14 +9,21 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from syncsvc.clock import NS_PER_S
 from syncsvc.model import ClockClass, Observation
 from syncsvc.timing.modelled import ModelRung
 from syncsvc.timing.reported import SenderReportRung
-from syncsvc.timing.rungs import Rung
+from syncsvc.timing.rungs import RecordedRung, Rung
 from syncsvc.timing.utc import JUMP_NS, ToUtc
 
 SHARE = 8
 """A frame that must stay before an edge takes this part of the time left: 40 ms have room for over a hundred."""
+FUTURE_NS = NS_PER_S
+"""A stamp further after its frame's arrival is no time at all: it would hold back the stream's times until then."""
+FAR_EDGES = 2
+"""A clock that lags by more windows is not changed to: until it caught up, nothing could be told apart."""
+FORGIVEN_NS = 60 * NS_PER_S
+"""A clock that was caught lying in an earlier session and has said nothing for so long was switched off."""
 TEACH_EVERY, LESSONS = 8, 32
 """Every so many frames the model is taught the latency, which is the mean of about so many lessons: ten seconds."""
 
@@ -40,7 +47,10 @@ class StreamClock:
     times may go back with it, and the best rung speaks at once.
     """
 
-    def __init__(self, make_rungs: Callable[[], list[Rung]], *, hold_ns: int, edge_ns: int, to_utc: ToUtc) -> None:
+    def __init__(
+        self, make_rungs: Callable[[], list[Rung]], *, hold_ns: int, edge_ns: int, to_utc: ToUtc, source: str = ""
+    ) -> None:
+        self._source = source
         self._make_rungs, self.hold_ns, self.edge_ns, self._to_utc = make_rungs, hold_ns, edge_ns, to_utc
         self.rungs: list[Rung] = make_rungs()
         self._current: Rung | None = None
@@ -51,9 +61,15 @@ class StreamClock:
         self._learnt: tuple[int, int] | None = None
         self._lessons = 0
         self._caught: set[ClockClass] = set()
+        self._session_mono_ns: int | None = None
+        self._is_replaced = False
 
-    def tune(self, make_rungs: Callable[[], list[Rung]], hold_ns: int, edge_ns: int) -> None:
-        """Other settings: the ladder from the next session on, the rest at once."""
+    def tune(self, make_rungs: Callable[[], list[Rung]], hold_ns: int, edge_ns: int, source: str = "") -> None:
+        """Other settings: the ladder from the next session on, the rest at once.
+
+        Where ``source`` is another one, what was learnt of the one before is void from the next session on.
+        """
+        self._is_replaced, self._source = self._is_replaced or source != self._source, source
         self._make_rungs, self.hold_ns, self.edge_ns = make_rungs, hold_ns, edge_ns
 
     @property
@@ -92,21 +108,28 @@ class StreamClock:
     def new_session(self) -> list[Stamp]:
         """The source was opened anew: what was learnt of its clocks is void; returns what was still held."""
         stamps, before = self._settle(), self._model()
-        self.rungs, self._current, self._edge = self._make_rungs(), None, None
+        self.rungs, self._current, self._edge, self._session_mono_ns = self._make_rungs(), None, None, None
         after = self._model()
+        if self._is_replaced:
+            self._is_replaced, self._learnt, self._lessons, before = False, None, 0, None
+            self._caught.clear()
         if before is not None and after is not None:
             after.take_over(before)
+        if after is not None and self._learnt is not None:
+            after.learnt_ns, after.learnt_doubt_ns = self._learnt
         return stamps
 
     def observe(self, seen: Observation) -> list[Stamp]:
         """Take one observation in; returns the frames that have a time now, in order."""
         arrival_ns = self._to_utc(seen.arrival_mono_ns)
+        if self._session_mono_ns is None:
+            self._session_mono_ns = seen.arrival_mono_ns
         has_jumped = self._notice_jump(arrival_ns - seen.arrival_mono_ns)
         for rung in self.rungs:
             rung.feed(seen, arrival_ns)
             if rung.is_lying:
                 self._caught.add(rung.clock)
-            elif rung.is_open:
+            elif rung.is_open or seen.arrival_mono_ns - self._session_mono_ns > FORGIVEN_NS:
                 self._caught.discard(rung.clock)
         self._teach(seen, arrival_ns)
         if self._current is None:
@@ -133,20 +156,22 @@ class StreamClock:
         return True
 
     def _teach(self, seen: Observation, arrival_ns: int) -> None:
-        """Let the best clock of its own that the camera has show the model the latency that no model can see."""
-        model = self._model()
+        """Let the camera's own clock, while it is in use, show the model the latency that no model can see."""
+        model, own = self._model(), self._current
         if model is None or seen.seq % TEACH_EVERY:
             return
-        own = next((rung for rung in self.rungs if rung.is_open), model)
-        if own is not model and model.is_settled and seen.pts_ns is not None:
+        model.step_doubt_ns = sum(rung.step_doubt_ns for rung in self.rungs if isinstance(rung, SenderReportRung))
+        if own is model:  # its times must not jump
+            return
+        is_lesson = own is not None and own.is_open and own is not self.rungs[-1]
+        if is_lesson and model.is_settled and seen.pts_ns is not None:
+            assert own is not None
             value = own.stamp(seen, arrival_ns)
             if value is not None:
                 latency_ns = model.earliest_ns(seen.pts_ns) - value[0]
                 before_ns, self._lessons = (self._learnt or (latency_ns, 0))[0], min(LESSONS, self._lessons + 1)
                 self._learnt = before_ns + (latency_ns - before_ns) // self._lessons, value[1]
-        if self._learnt is not None:
-            model.learnt_ns, model.learnt_doubt_ns = self._learnt
-            model.step_doubt_ns = sum(rung.step_doubt_ns for rung in self.rungs if isinstance(rung, SenderReportRung))
+                model.learnt_ns, model.learnt_doubt_ns = self._learnt
 
     def _model(self) -> ModelRung | None:
         return next((rung for rung in self.rungs if isinstance(rung, ModelRung)), None)
@@ -176,6 +201,8 @@ class StreamClock:
             value = self._coast(seen, arrival_ns)
         else:
             value = rung.stamp(seen, arrival_ns)
+        if value is not None and value[0] - arrival_ns > FUTURE_NS and not isinstance(rung, RecordedRung):
+            value = None  # no picture arrives before it is taken: its pts stepped while it was held, or are garbage
         if value is None:  # the frame lacks what the rung reads, e.g. a pts: the foot of the ladder always speaks
             rung, value = foot, foot.stamp(seen, arrival_ns)
             assert value is not None
@@ -203,10 +230,14 @@ class StreamClock:
         if best is self._current:
             self._edge = None
             return 0
-        if self._edge is None:
-            last_ns = self._last.time_ns if self._last else 0
-            self._edge = (last_ns // self.edge_ns + 1) * self.edge_ns
         value = best.stamp(seen, arrival_ns)
+        last_ns = self._last.time_ns if self._last else 0
+        is_far = value is not None and last_ns - value[0] > FAR_EDGES * self.edge_ns
+        if is_far and self._current is not None and self._current.is_open:
+            self._edge = None
+            return 0
+        if self._edge is None:
+            self._edge = (last_ns // self.edge_ns + 1) * self.edge_ns
         if value is None or value[0] < self._edge:
             return value[0] if value else 0
         self._current, self._edge = best, None
@@ -228,7 +259,7 @@ def _with_first_pts(held: list[Observation]) -> tuple[list[Observation], int]:
     ntp = [seen.ntp_ns for seen in held[:2] if seen.ntp_ns is not None]
     if len(ntp) == 2 and ntp[0] < ntp[1]:
         back_ns = ntp[1] - ntp[0]
-    elif len(held) > 2 and held[2].pts_ns is not None:
+    elif len(held) > 2 and held[2].pts_ns is not None and held[2].pts_ns > held[1].pts_ns:
         back_ns = doubt_ns = held[2].pts_ns - held[1].pts_ns
     else:
         return held, 0

@@ -21,13 +21,15 @@ STEP_NS = 5 * NS_PER_MS
 MAX_DRIFT = 500e-6
 LEARNT_DRIFT = 50e-6
 """How far the rate may move once it was measured: temperature, and the slewing of an NTP client."""
+SLEWED_AFTER_NS = 10 * NS_PER_S
+"""An NTP client may slew by 500 ppm at any time: a report that comes later than this may be off by all of it."""
 MIN_BASELINE_NS = 2 * NS_PER_S
 FLOOR_BUCKET_NS = 2 * NS_PER_S
 FLOOR_BUCKETS = 5
 EARLIEST_NS, LATEST_NS = -5 * NS_PER_MS, NS_PER_S
 """Plausible floor of (arrival - stamp): earlier, and the camera's clock is provably ahead; later, and it is wrong."""
 DISTRUST_NS = 600 * NS_PER_S
-"""How long a clock that stepped is not believed, unless it steps back; twice as long after each further step."""
+"""How long a clock that stepped is not believed, unless it steps back; twice as long if it stepped shortly before."""
 MAX_DOUBLINGS = 6
 FEW = 32
 """Frames whose least latency is compared: about a second's."""
@@ -60,6 +62,7 @@ class SenderReportMap:
         """The rate of the NTP clock against pts, less one, as seen otherwise: used until two reports tell it."""
         self._believed: tuple[deque[_Anchor], float] | None = None
         self._distrusted_until_ns: int | None = None
+        self._doublings = 0
         self.steps = 0
         self.last_step_ns = 0
         """How far the camera's clock stepped last; negative for backward."""
@@ -112,6 +115,11 @@ class SenderReportMap:
         return abs(self.last_step_ns) if self._distrusted_until_ns is not None and is_possible else 0
 
     @property
+    def confirms_pts(self) -> bool:
+        """Whether reports on both ends of the last seconds agree that pts keep the camera's time."""
+        return self._is_rate_known and self._candidate is None and not self.steps
+
+    @property
     def drift_ppm(self) -> float:
         """Rate of the camera's NTP clock against its RTP clock, less one."""
         return self._slope * 1e6
@@ -141,6 +149,7 @@ class SenderReportMap:
                 self._take(seen)
         if self._distrusted_until_ns is not None and pts_ns >= self._distrusted_until_ns:
             self._distrusted_until_ns = self._believed = None
+            self._doublings = max(0, self._doublings - 2)  # one for the step that is forgiven, one for behaving since
         if self._anchors:
             self._watch(pts_ns, arrival_utc_ns - self.time_of(pts_ns))
 
@@ -162,10 +171,11 @@ class SenderReportMap:
 
     @property
     def _is_rate_known(self) -> bool:
-        return self._anchors[-1].pts_ns - self._anchors[0].pts_ns >= MIN_BASELINE_NS
+        return bool(self._anchors) and self._anchors[-1].pts_ns - self._anchors[0].pts_ns >= MIN_BASELINE_NS
 
     def _tolerance_ns(self, pts_ns: int) -> int:
-        drift = LEARNT_DRIFT if self._is_rate_known else MAX_DRIFT
+        is_recent = pts_ns - self._anchors[-1].pts_ns < SLEWED_AFTER_NS
+        drift = LEARNT_DRIFT if self._is_rate_known and is_recent else MAX_DRIFT
         return STEP_NS + int(abs(pts_ns - self._anchors[-1].pts_ns) * (drift + abs(self._slope)))
 
     def _is_new(self, pts_ns: int, ntp_ns: int) -> bool:
@@ -200,6 +210,9 @@ class SenderReportMap:
         if anchor.pts_ns - self._anchors[-1].pts_ns < NS_PER_S // 2:
             self._anchors.pop()  # a better word about the same report, or one that says nothing more
         self._anchors.append(anchor)
+        if len(self._last_latencies) == FEW:  # this report agrees: only what happens after it can be a step of the pts
+            self._first_latencies = list(self._last_latencies)
+            self._last_latencies.clear()
         if self._is_rate_known:
             first, last = self._anchors[0], self._anchors[-1]
             slope = (last.base_ns - first.base_ns) / (last.pts_ns - first.pts_ns)
@@ -224,7 +237,8 @@ class SenderReportMap:
             self._distrusted_until_ns = self._believed = None
         else:
             self._anchors, self._slope = stepped, 0.0
-            self._distrusted_until_ns = seen.pts_ns + (DISTRUST_NS << min(self.steps - 1, MAX_DOUBLINGS))
+            self._distrusted_until_ns = seen.pts_ns + (DISTRUST_NS << self._doublings)
+            self._doublings = min(self._doublings + 1, MAX_DOUBLINGS)
         self._forget_latencies()
 
     def _forget_latencies(self) -> None:

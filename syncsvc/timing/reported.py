@@ -4,17 +4,21 @@ One way alone cannot tell a clock that is a little behind from latency, nor stam
 says how much of that a frame's way here leaves open.
 """
 
+from collections import deque
+
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.model import ClockClass, Observation
 from syncsvc.timing.floorlp import ClockModel
 from syncsvc.timing.modelled import UNKNOWN_LATENCY_NS, ModelRung
-from syncsvc.timing.ntp import EARLIEST_NS, LATEST_NS, SenderReportMap, span
+from syncsvc.timing.ntp import EARLIEST_NS, FEW, LATEST_NS, SenderReportMap, span
 from syncsvc.timing.utc import ToUtc
 
 SHORTEST_LATENCY_NS = NS_PER_MS
 """No camera exposes, encodes and sends a picture faster: stamps this close to arrival may be times of sending."""
 REPORTED_NS = NS_PER_MS
 """What an operator's word that the camera follows NTP is worth on a LAN."""
+QUEUE_NS = NS_PER_S // 2
+"""Later than this, frames' delays are no queue that reports could excuse: reports may be reckoned from wrong pts."""
 DRIFT_AFTER_NS = 10 * NS_PER_S
 """Before, a clock model's word on the drift is worse than none: crystals are within 100 ppm."""
 LATEST_PLAYLIST_NS = 120 * NS_PER_S
@@ -33,12 +37,13 @@ class SenderReportRung:
     def __init__(self, latency_ns: int | None, to_utc: ToUtc, witness: ModelRung, *, is_vouched: bool) -> None:
         self.map = SenderReportMap()
         self._first_pts_ns: int | None = None
+        self._latencies: deque[int] = deque(maxlen=FEW // 4)
         self._latency_ns, self._to_utc, self._witness, self._is_vouched = latency_ns, to_utc, witness, is_vouched
 
     @property
     def is_open(self) -> bool:
         """Whether the map is anchored and plausible, and the pts that it maps follow time."""
-        return self.map.is_plausible and not self._witness.is_lying
+        return self.map.is_plausible and not self._are_pts_wrong
 
     @property
     def is_settled(self) -> bool:
@@ -49,12 +54,18 @@ class SenderReportRung:
     def problem(self) -> str:
         """No report yet, or what proves them wrong."""
         unknown = "" if self.map.is_anchored else "no sender report yet"
-        return self.map.problem or unknown or (self._witness.problem if self._witness.is_lying else "")
+        return self.map.problem or unknown or (self._witness.problem if self._are_pts_wrong else "")
+
+    @property
+    def _are_pts_wrong(self) -> bool:
+        """A queue makes pts look wrong too: while it is short and the camera's clock agrees with them, they are not."""
+        is_queue = self.map.confirms_pts and min(self._latencies, default=QUEUE_NS) < QUEUE_NS
+        return self._witness.is_lying and not is_queue
 
     @property
     def is_lying(self) -> bool:
         """Whether the reports are proven wrong, or useless for pts that are."""
-        return bool(self.map.problem) or (self.map.is_anchored and self._witness.is_lying)
+        return bool(self.map.problem) or (self.map.is_anchored and self._are_pts_wrong)
 
     @property
     def step_doubt_ns(self) -> int:
@@ -69,6 +80,8 @@ class SenderReportRung:
                 self.map.prior_slope = -self._witness.model.drift_ppm * 1e-6
             start_ns = arrival_ns if seen.start_mono_ns is None else self._to_utc(seen.start_mono_ns)
             self.map.feed(seen.pts_ns, seen.ntp_ns, start_ns, seen.sender_report)
+            if self.map.is_anchored:
+                self._latencies.append(start_ns - self.map.time_of(seen.pts_ns))
             if self.map.are_pts_wrong:
                 self._witness.refuse("pts do not follow time: sender reports and arrivals agree against them")
 

@@ -207,7 +207,7 @@ LIES: dict[str, tuple[float, Keys]] = {
     "declared 25, delivered 21": (4, {"fps": 21, "declared_fps": 25, "pts": "grid"}),
     "declared 25, delivered 30": (4, {"fps": 30, "declared_fps": 25, "pts": "grid"}),
     "declared 25, delivered 24": (10, {"fps": 24, "declared_fps": 25, "pts": "grid"}),
-    "declared 30, delivered 29.97": (75, {"fps": 29.97, "declared_fps": 30, "pts": "grid"}),
+    "declared 30, delivered 29.97": (240, {"fps": 29.97, "declared_fps": 30, "pts": "grid"}),
     "steps on": (50, {"pts_steps": tuple((15.0 * i, 500.0) for i in range(1, 6))}),
     "steps back": (50, {"pts_steps": tuple((15.0 * i, -200.0) for i in range(1, 6))}),
 }

@@ -1,10 +1,12 @@
 """Which rung speaks for which source, with what uncertainty, and what becomes of a camera that lies."""
 
 from collections.abc import Iterable
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
-from syncsvc.bench.traces import MONO_NS, UTC_NS, Sighting, SimulatedCamera, observe
+from syncsvc.bench.traces import MONO_NS, UTC_NS, Congestion, Sighting, SimulatedCamera, observe
 from syncsvc.model import Observation
 from syncsvc.testing import MS, T0, S, observation
 from syncsvc.timing.ladder import Stamp, StreamClock
@@ -265,3 +267,82 @@ def test_reports_and_arrivals_together_convict_pts_of_a_slightly_wrong_rate(fps:
     assert classes(after(told, 11)) == ["arrival"]
     assert set(clock.lies) == {"rtcp", "model"}
     assert sum(abs(error) <= stamp.uncertainty_ns for stamp, error in told) > 0.9 * len(told)
+
+
+@pytest.mark.parametrize(("drift_ppm", "sync_ms"), [(-20, 36), (20, -36), (-100, 180)])
+def test_a_camera_that_sets_its_drifting_clock_by_sntp_keeps_its_pts(drift_ppm: float, sync_ms: float) -> None:
+    """After half an hour the clock is off by just what the sync steps it back: that convicts the clock, not the pts."""
+    clock = clock_for("rtsp")
+    camera = SimulatedCamera(fps=5, latency_ms=40, ntp_drift_ppm=drift_ppm, ntp_steps=((1800, sync_ms),))
+    told = watch(clock, observe(camera, 1900))
+    assert set(classes(told)) == {"rtcp", "model"}
+
+
+@pytest.mark.parametrize("step_s", [3.0, -3.0, 3600.0, -3600.0, 31_536_000.0])
+def test_pts_that_jump_as_the_session_begins_send_nothing_into_the_future(step_s: float) -> None:
+    camera = SimulatedCamera(latency_ms=40, jitter_ms=5, sr="none", pts_steps=((0.2, step_s * 1000),))
+    told = watch(clock_for("rtsp"), observe(camera, 20))
+    assert max(stamp.time_ns - stamp.arrival_ns for stamp, _ in told) <= S
+    assert worst_ms(after(told, 2)) < 100
+
+
+@pytest.mark.parametrize("congestion_ms", [100, 300])
+def test_a_path_that_slows_down_evenly_does_not_convict_a_camera_whose_reports_agree(congestion_ms: float) -> None:
+    clock = clock_for("rtsp")
+    ramp = tuple(Congestion(20.0 + second, 100.0 - second, congestion_ms / 100) for second in range(100))
+    told = watch(clock, observe(SimulatedCamera(latency_ms=40, jitter_ms=5, congestion=ramp), 150))
+    assert classes(told) == ["rtcp"]
+    assert worst_ms(told) < 1
+
+
+def test_another_camera_under_the_same_name_inherits_nothing() -> None:
+    clock = clock_for("rtsp")
+    watch(clock, observe(SimulatedCamera(latency_ms=800, drift_ppm=200), 30))
+    clock.tune(lambda: rungs_for("auto", "rtsp", None, to_utc), HOLD, EDGE, "another")
+    clock.new_session()
+    later = [
+        replace(one, taken_ns=one.taken_ns + 60 * S, seen=moved(one.seen, 60 * S))
+        for one in observe(SimulatedCamera(latency_ms=40, sr="none"), 20)
+    ]
+    told = watch(clock, later)
+    assert classes(told) == ["model"]
+    assert worst_ms(after(told, 62)) == pytest.approx(40, abs=1)
+    assert all(abs(error) <= stamp.uncertainty_ns for stamp, error in told)
+
+
+def moved(seen: Observation, by_ns: int) -> Observation:
+    start = None if seen.start_mono_ns is None else seen.start_mono_ns + by_ns
+    return replace(seen, seq=seen.seq + 1000, arrival_mono_ns=seen.arrival_mono_ns + by_ns, start_mono_ns=start)
+
+
+def test_a_clock_that_was_switched_off_is_forgiven_after_a_minute() -> None:
+    clock = clock_for("rtsp")
+    watch(clock, observe(SimulatedCamera(sr="zero", latency_ms=40), 20))
+    assert clock.is_doubtful
+    clock.new_session()
+    silent = [replace(one, seen=moved(one.seen, 60 * S)) for one in observe(SimulatedCamera(sr="none"), 70)]
+    for sighting in silent[:1000]:
+        clock.observe(sighting.seen)
+    assert clock.is_doubtful, "its reports may still come"
+    for sighting in silent[1000:]:
+        clock.observe(sighting.seen)
+    assert not clock.is_doubtful
+
+
+def test_a_better_clock_that_lags_by_windows_is_not_changed_to() -> None:
+    clock = clock_for("http")
+    told = []
+    for seq in range(1000):
+        arrival = MONO_NS + seq * 40 * MS
+        stamp = to_utc(arrival) - 20 * S if seq > 125 else None
+        seen = Observation(seq, arrival, seq * 40 * MS, stamp, "playlist" if stamp else "", start_mono_ns=arrival)
+        told += clock.observe(seen)
+    assert {stamp.clock for stamp in told} == {"model"}
+    assert min(b.time_ns - a.time_ns for a, b in pairwise(told)) > 30 * MS
+
+
+def test_a_clock_slewed_between_rare_reports_did_not_step() -> None:
+    clock = clock_for("rtsp")
+    watch(clock, observe(SimulatedCamera(fps=5, ntp_drift_ppm=-400, sr_interval_s=30), 300))
+    assert clock.clock == "rtcp"
+    assert clock.lies == ()
