@@ -118,16 +118,22 @@ def show(report: Report) -> None:
         console.print(note)
 
 
-def require_plotting() -> None:
+def require_plotting(path: Path) -> None:
     """Look for what ``save_plot`` needs, before minutes are spent on measuring.
 
     Raises:
-        UsageError: it is not installed.
+        UsageError: it is not installed, does not know such images, or ``path`` cannot be written.
     """
     try:
         import_module("matplotlib")
+        bases: Any = import_module("matplotlib.backend_bases")
     except ImportError as error:
         raise UsageError(f"--plot needs matplotlib ({error}): install syncsvc[bench]") from error
+    kinds = bases.FigureCanvasBase.get_supported_filetypes()
+    if path.suffix and path.suffix[1:].lower() not in kinds:
+        raise UsageError(f"--plot {path}: found {path.suffix}; allowed: {', '.join(sorted(kinds))}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"--plot {path}: cannot be written")
 
 
 def save_plot(report: Report, path: Path) -> None:
@@ -136,7 +142,7 @@ def save_plot(report: Report, path: Path) -> None:
     Raises:
         UsageError: matplotlib is not installed, or the file cannot be written.
     """
-    require_plotting()
+    require_plotting(path)
     backend: Any = import_module("matplotlib.figure")
     plot = report.plot
     size = (9.0, 1.2 + 0.45 * len(plot.values)) if isinstance(plot, Bars) else (10.0, 1.6 + 0.36 * len(plot.rows))

@@ -145,8 +145,11 @@ class _Reader:
     def _absolute(self, text: str) -> str:
         try:
             url = urljoin(self._url, text)
-            if urlsplit(url).scheme in ("http", "https") and urlsplit(url).hostname:
-                return url
+            ours, theirs = urlsplit(self._url), urlsplit(url)
+            if theirs.scheme in ("http", "https") and theirs.hostname:
+                if (theirs.scheme, theirs.netloc) != (ours.scheme, ours.netloc.rpartition("@")[2]):
+                    return url
+                return theirs._replace(netloc=ours.netloc).geturl()  # the same server wants the same password
         except ValueError:
             pass  # half an address, or a port that is none
         raise PlaylistError("names something that is not on the network")

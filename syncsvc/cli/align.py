@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from syncsvc import wire
+from syncsvc.cli.numbers import FiniteRange
 from syncsvc.cli.tail import batch_line
 from syncsvc.clock import NS_PER_MS
 from syncsvc.errors import UsageError
@@ -23,9 +24,9 @@ MOST_MS = 60_000
 @click.command(epilog="Example: syncsvc align seen.jsonl --max-skew-ms 20 --latency-ms gate=85")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--group", metavar="G", help="Only this group; without it, all.")
-@click.option("--max-skew-ms", type=click.FloatRange(0, MOST_MS, max_open=True), help="Another widest spread of a set.")
+@click.option("--max-skew-ms", type=FiniteRange(0, MOST_MS, max_open=True), help="Another widest spread of a set.")
 @click.option(
-    "--max-latency-ms", type=click.FloatRange(0, MOST_MS, min_open=True), help="Another deadline after a window's end."
+    "--max-latency-ms", type=FiniteRange(0, MOST_MS, min_open=True), help="Another deadline after a window's end."
 )
 @click.option("--reference", metavar="NAME", help="The stream that drives the sets of its groups.")
 @click.option(
@@ -52,6 +53,8 @@ def align(
     """
     changes = Changes(_ns(max_skew_ms), _ns(max_latency_ms), reference, dict(map(_latency, latencies)))
     if group is not None or changes:
+        if file.exists() and not (file.is_file() or file.is_dir()):
+            raise UsageError(f"{file}: with these options the log is read twice, so it must be a regular file")
         _check(file, group, changes)
     replay = Replay(str(file))
     if changes:

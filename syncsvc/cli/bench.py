@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from syncsvc.cli.numbers import FiniteRange
 from syncsvc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _EVERY: Final = ("--seconds", "--rounds", "--frames", "--only", "--case")
 @click.option("--plot", metavar="FILE.png", type=click.Path(dir_okay=False, path_type=Path), help="Draw it too.")
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=1),
+    type=FiniteRange(min=1),
     help="accuracy: length of each live run (40); pipeline: length of each turn (8).",
 )
 @click.option("--rounds", type=click.IntRange(min=1), help="transport, pipeline: turns of each contestant (3).")
@@ -57,16 +58,16 @@ def bench(name: str, as_json: bool, plot: Path | None, **given: Any) -> None:
     from syncsvc.bench import report
 
     if plot is not None:
-        report.require_plotting()
+        report.require_plotting(plot)
     words = [f"{option} {_as_word(value)}" for option, value in options.items()]
     with _progress() as progress:
         result = _run(name, " ".join(["syncsvc bench", name, *words]), options, progress)
-    if plot is not None:
-        report.save_plot(result, plot)
     if as_json:
         click.echo(json.dumps(report.as_object(result)))
     else:
         report.show(result)
+    if plot is not None:
+        report.save_plot(result, plot)
 
 
 def _as_word(value: float | str) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from syncsvc.cameras import load_specs, serve
+from syncsvc.cli.numbers import FiniteRange
 from syncsvc.errors import UsageError
 from syncsvc.lifecycle import StopToken
 
@@ -70,7 +71,7 @@ def _print_ready(port: int, urls: Mapping[str, str], as_json: bool) -> None:
 @click.argument("spec", nargs=-1, required=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8554, show_default=True, help="0 takes a free one.")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="End after so long; default: never.")
+@click.option("--seconds", type=FiniteRange(min=0, min_open=True), help="End after so long; default: never.")
 @click.option("--json", "as_json", is_flag=True, help='Print one object {"port", "urls"} instead of one URL per line.')
 @click.option("--allow-remote", is_flag=True, help="Needed for a --host off loopback: the cameras have no password.")
 def cameras(

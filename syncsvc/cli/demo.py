@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from syncsvc.cli.numbers import FiniteRange
 from syncsvc.cli.stopping import stop_on_signals
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _SHORTEST_S = 3.0  # less is over before the cameras' first whole window
 @click.option(
     "--seconds",
     metavar="N",
-    type=click.FloatRange(min=_SHORTEST_S),
+    type=FiniteRange(min=_SHORTEST_S),
     default=_DEFAULT_S,
     show_default=True,
     help="How long to watch; Ctrl-C ends it early, with the verdict so far.",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from syncsvc.cli.numbers import FiniteRange
 from syncsvc.cli.stopping import stop_on_signals
 from syncsvc.config.loader import load
 from syncsvc.observe.logs import configure
@@ -21,7 +22,7 @@ EXIT_INTERRUPTED = 130
 @click.option(
     "--seconds",
     metavar="N",
-    type=click.FloatRange(min=1),
+    type=FiniteRange(min=1),
     default=30.0,
     show_default=True,
     help="How long to watch; most findings need 10, --content 60. Ctrl-C ends it early.",
@@ -42,7 +43,7 @@ def doctor(config: Path, seconds: float, as_json: bool, plot: Path | None, conte
     from syncsvc.doctor.plot import save_plot
 
     if plot is not None:
-        require_plotting()
+        require_plotting(plot)
     with stop_on_signals() as stop, _progress(seconds) as progress:
         recording, diagnosis = examine(config, seconds, stop, progress, with_content=content)
     if not any(stream.pace.frames for stream in diagnosis.streams.values()):
@@ -52,12 +53,12 @@ def doctor(config: Path, seconds: float, as_json: bool, plot: Path | None, conte
         why = "; ".join(f"{name}: {stream.problem or 'silent'}" for name, stream in diagnosis.streams.items())
         click.echo(f"syncsvc: no stream could be opened: {why}", err=True)
         raise SystemExit(EXIT_UNAVAILABLE)
-    if plot is not None:
-        save_plot(recording, diagnosis, plot)
     if as_json:
         click.echo(json.dumps(report.as_object(diagnosis)))
     else:
         report.show(diagnosis)
+    if plot is not None:
+        save_plot(recording, diagnosis, plot)
 
 
 @contextmanager

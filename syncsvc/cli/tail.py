@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
+from syncsvc.cli.numbers import FiniteRange
 from syncsvc.client.subscriber import Subscriber
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import SubscriptionEnded, UsageError
@@ -22,7 +23,7 @@ from syncsvc.model import FrameBatch, Gap
     "--timeout",
     "timeout_s",
     metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     help="Stop with exit code 1 when no batch comes for this long.",
 )
 def tail(endpoint: str, group: str | None, count: int | None, as_json: bool, timeout_s: float | None) -> None:

@@ -44,6 +44,7 @@ class StreamDiagnosis:
     latency_ms: float | None = None
     latency_basis: str = ""
     behind_ms: float | None = None
+    is_punctual: bool = True
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -55,6 +56,11 @@ class StreamDiagnosis:
         if medium.drift_ppm is not None and medium.drift_doubt_ppm is not None:
             return medium.drift_ppm, medium.drift_doubt_ppm, "arrivals"
         return None
+
+    @property
+    def is_mjpeg(self) -> bool:
+        """Whether it comes over HTTP without any pts: pictures in parts, which declare no rate either."""
+        return self.kind == "http" and self.pace.pts_missing == self.pace.frames > 0
 
     @property
     def is_suspect(self) -> bool:
@@ -136,6 +142,7 @@ def _stream(record: StreamRecord, said: Hearsay) -> StreamDiagnosis:
         medium,
         ntp_clock_of(record),
         None if record.latency_ns is None else record.latency_ns / NS_PER_MS,
+        is_punctual=record.tells_time_by_arriving,
     )
     if plain.ntp.verdict == "believable":
         return replace(plain, latency_ms=plain.ntp.latency_ms, latency_basis="ntp")

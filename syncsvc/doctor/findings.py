@@ -69,13 +69,14 @@ def _clock(stream: "StreamDiagnosis") -> Iterator[Finding]:
         yield Finding("pts_steps", f"its pts stepped {_times(len(medium.steps_ms))}, by {widest:+.0f} ms at most")
     if stream.pace.pts_not_rising:
         yield Finding("pts_not_rising", f"the pts of {stream.pace.pts_not_rising} frames did not rise")
-    if stream.pace.pts_missing > max(1, stream.pace.sessions):  # the first picture of an RTSP session has none
+    usual = max(1, stream.pace.sessions)  # the first picture of an RTSP session has none
+    if stream.pace.pts_missing > usual and not stream.is_mjpeg:
         yield Finding("pts_missing", f"{stream.pace.pts_missing} frames had no pts")
 
 
 def _delivery(stream: "StreamDiagnosis") -> Iterator[Finding]:
     pace, pauses = stream.pace, stream.pace.pauses
-    declared = stream.declared_fps
+    declared = stream.declared_fps if stream.is_punctual and not stream.is_mjpeg else None
     if declared and pace.fps and not stream.medium.is_grid and abs(pace.fps / declared - 1) > FPS_TOLERANCE:
         yield Finding("fps", f"declares {declared:g} frames/s and delivers {pace.fps:.2f}")
     if pauses.are_at_keys:

@@ -47,7 +47,9 @@ class Medium:
 
 
 def medium_of(record: StreamRecord) -> Medium:
-    """Fit a floor to each stretch of the record."""
+    """Fit a floor to each stretch of the record; none where arrivals tell nothing."""
+    if not record.tells_time_by_arriving:
+        return Medium()
     usable = np.flatnonzero((record.pts_ns != NONE) & (record.start_ns != NONE))
     stretches, steps_ms = [], []
     for at, step_ms in _stretches(record, usable):

@@ -120,7 +120,7 @@ def _key_distance(record: StreamRecord) -> tuple[int | None, float | None]:
 def _pauses(record: StreamRecord, begun: Ints, same: NDArray[np.bool_]) -> Pauses:
     """Gaps, and whether they stand next to key frames, as an encoder that takes breath makes them."""
     steps = np.diff(begun)
-    if not same.any():
+    if not same.any() or not record.tells_time_by_arriving:
         return Pauses()
     limit = PAUSE_INTERVALS * float(np.median(steps[same]))
     gaps = np.flatnonzero(same & (steps > limit))

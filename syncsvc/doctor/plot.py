@@ -22,7 +22,7 @@ def save_plot(recording: Recording, diagnosis: Diagnosis, path: Path) -> None:
     Raises:
         UsageError: matplotlib is not installed, or the file cannot be written.
     """
-    require_plotting()
+    require_plotting(path)
     backend: Any = import_module("matplotlib.figure")
     names = [name for name, record in recording.streams.items() if len(record)]
     rows = len(names) + 1

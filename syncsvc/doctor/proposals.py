@@ -71,6 +71,13 @@ def advise(group: GroupSettings, records: Mapping[str, StreamRecord], earlier_ms
             why_not=f"only {len(crew.references)} undisturbed frames of {crew.reference} while all were there",
         )
     skew_ms = rounded_up_ms(crew.sufficient_ns() / NS_PER_MS)
+    if round(skew_ms * NS_PER_MS) >= group.window_ns:
+        return GroupAdvice(
+            lateness_ms=lateness,
+            any_phase_ms=crew.any_phase_ns / NS_PER_MS,
+            why_not=f"{skew_ms:g} ms would be needed, and it must be less than the window of "
+            f"{group.window_ns / NS_PER_MS:g} ms",
+        )
     spreads = [match.spread_ns for match in crew.match(round(skew_ms * NS_PER_MS)) if len(match.times) == len(times)]
     if not spreads:
         return GroupAdvice(lateness_ms=lateness, why_not="no set was complete")
@@ -163,7 +170,7 @@ def _has_gap(times: Sequence[int], low: int, high: int, limit: float) -> bool:
 def _lateness_ms(record: StreamRecord) -> float | None:
     """How long after their own time frames come out of the demuxer, at most (one in a thousand apart)."""
     chosen = (record.time_ns != NONE) & (record.clock == record.clock_class)
-    if not chosen.any():
+    if record.is_asap or not chosen.any():
         return None
     _, first = np.unique(record.session, return_index=True)
     opened_ns = record.arrival_ns[first][np.searchsorted(record.session[first], record.session)]
@@ -172,7 +179,9 @@ def _lateness_ms(record: StreamRecord) -> float | None:
     return float(np.percentile(late, LATENESS_PERCENTILE)) / NS_PER_MS
 
 
-def _max_latency_ms(lateness: Mapping[str, float], skew_ms: float) -> float:
+def _max_latency_ms(lateness: Mapping[str, float], skew_ms: float) -> float | None:
     """Whoever is latest, two skews that a window waits, and the margin with which held frames are let go."""
+    if not lateness:
+        return None  # pace asap: nothing has a deadline
     needed = max(lateness.values()) + 2 * skew_ms + HOLD_MARGIN_NS / NS_PER_MS
     return float(ceil(needed / 50) * 50)

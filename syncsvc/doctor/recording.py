@@ -11,6 +11,7 @@ from syncsvc.clock import NS_PER_S
 from syncsvc.observe.records import (
     AnyRecord,
     ClockRecord,
+    GroupOpen,
     GroupSettings,
     LossRecord,
     LostRecords,
@@ -42,7 +43,8 @@ class StreamRecord:
 
     ``arrival_ns`` and ``start_ns`` are on CLOCK_MONOTONIC, ``utc_less_mono_ns`` is what makes UTC of them;
     ``pts_ns`` is the stream's own time; ``ntp_ns``, ``time_ns`` and ``uncertainty_ns`` are UTC. ``NONE`` where a fact
-    is missing. ``clock`` is the class of the frame's stamp, empty without one; ``session`` counts the connections.
+    is missing. ``clock`` is the class of the frame's stamp, empty without one; ``session`` counts the
+    attempts to connect, ``sessions`` those that brought frames.
     """
 
     name: str
@@ -65,9 +67,15 @@ class StreamRecord:
     losses: Mapping[str, int]
     is_doubtful: bool
     reasons: Mapping[str, str]
+    is_asap: bool = False
 
     def __len__(self) -> int:
         return len(self.seq)
+
+    @property
+    def tells_time_by_arriving(self) -> bool:
+        """False where frames come when somebody else pleases: read ``asap``, or many at a time, as HLS does."""
+        return not self.is_asap and (len(self) < 3 or float((np.diff(self.arrival_ns) == 0).mean()) < 0.5)
 
     @property
     def start_utc_ns(self) -> Ints:
@@ -114,6 +122,7 @@ class _Run:
     utc: list[tuple[int, int, float]] = field(default_factory=list)
     moments_ns: list[int] = field(default_factory=list)
     lost_records: int = 0
+    is_asap: bool = False
 
 
 def gather(records: Iterable[AnyRecord]) -> Recording:
@@ -123,7 +132,7 @@ def gather(records: Iterable[AnyRecord]) -> Recording:
         _take(run, record)
     offset = _Offset(run.utc)
     return Recording(
-        {name: _table(name, stream, offset) for name, stream in run.streams.items()},
+        {name: _table(name, stream, offset, is_asap=run.is_asap) for name, stream in run.streams.items()},
         run.groups,
         (max(run.moments_ns, default=0) - min(run.moments_ns, default=0)) / NS_PER_S,
         run.lost_records,
@@ -138,6 +147,8 @@ def _take(run: _Run, record: AnyRecord) -> None:
             run.groups |= record.groups
             for name, about in record.streams.items():
                 run.streams.setdefault(name, _Stream(about)).about = about
+        case GroupOpen():
+            run.is_asap = record.is_patient
         case UtcRecord():
             run.utc.append((record.mono_ns, record.utc_ns, record.rate))
         case LostRecords():
@@ -186,7 +197,7 @@ class _Offset:
         return offset
 
 
-def _table(name: str, stream: _Stream, offset: _Offset) -> StreamRecord:
+def _table(name: str, stream: _Stream, offset: _Offset, *, is_asap: bool) -> StreamRecord:
     seqs = sorted(stream.rows)
     rows = np.array([stream.rows[seq] for seq in seqs], np.int64).reshape(-1, 6)
     if (rows[:, 1] == NONE).all():  # nothing holds its frames back: they begin when they are there
@@ -210,8 +221,9 @@ def _table(name: str, stream: _Stream, offset: _Offset) -> StreamRecord:
         uncertainty_ns=np.array([stamp[1] for stamp in stamps], np.int64),
         clock=np.array([stamp[2] for stamp in stamps], np.str_),
         reports=tuple(Report(places[seq], *report) for seq, report in stream.reports.items()),
-        sessions=stream.sessions,
+        sessions=len({row[5] for row in stream.rows.values()}),
         losses=stream.losses,
         is_doubtful=stream.is_doubtful,
         reasons=stream.reasons,
+        is_asap=is_asap,
     )

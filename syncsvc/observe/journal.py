@@ -1,5 +1,6 @@
 """A file that takes lines from any thread without ever making one wait for the disk."""
 
+import fcntl
 import logging
 import os
 import stat
@@ -40,8 +41,12 @@ def open_journal(path: Path) -> int:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             raise UsageError(f"the observation log {path} cannot be written: it is no regular file")
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of the open file: the receiver that gets it shares it
         if found.st_size and not _begins_with_a_run(os.pread(fd, MAX_LINE_BYTES, 0)):
             raise UsageError(f"{path} exists and is no observation log: nothing is written to it")
+    except BlockingIOError as error:
+        os.close(fd)
+        raise UsageError(f"the observation log {path} cannot be written: another service writes to it") from error
     except UsageError:
         os.close(fd)
         raise

@@ -65,12 +65,17 @@ def test_a_second_receiver_appends_also_after_one_that_was_killed_in_the_middle_
     first.put(session(1))
     first.flush()
     os.truncate(path, path.stat().st_size - 5)
-    again = open_journal(path)
+    again = os.open(path, os.O_RDWR | os.O_APPEND)  # the lock of the daemon is the receivers' too
     second = Journal(again)
     second.put(RUN)
     second.flush()
     os.close(again)
     assert found(path) == [RUN, RUN]
+
+
+def test_a_log_that_a_service_writes_is_refused_to_another(path: Path, fd: int) -> None:
+    with pytest.raises(UsageError, match="another service writes to it"):
+        open_journal(path)
 
 
 def test_what_waits_is_bounded_and_what_is_lost_is_told_in_its_place(path: Path, fd: int) -> None:
