@@ -125,3 +125,18 @@ def test_nothing_but_a_refusal_comes_of_any_lines(lines: list[str]) -> None:
         return
     numbers = [segment.number for segment in playlist.segments]
     assert numbers == list(range(len(numbers)))
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [
+        ("seg.ts", "http://me:secret@camera/live/seg.ts"),
+        ("http://camera/seg.ts", "http://me:secret@camera/seg.ts"),
+        ("https://camera/seg.ts", "https://camera/seg.ts"),
+        ("http://camera:81/seg.ts", "http://camera:81/seg.ts"),
+        ("http://other/seg.ts", "http://other/seg.ts"),
+    ],
+)
+def test_a_password_goes_to_its_own_server_and_to_no_other(named: str, found: str) -> None:
+    playlist = parse(listed("#EXTINF:2,", named), "http://me:secret@camera/live/list.m3u8")
+    assert playlist.segments[0].media == Resource(found)

@@ -1,5 +1,6 @@
 """What is proposed would have sufficed, and not by far too much."""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -97,3 +98,11 @@ def test_only_stamps_of_the_final_clock_count() -> None:
     advice = advise(recording.groups[GROUP], recording.streams, {})
     assert advice.spread_p99_ms == pytest.approx(13, abs=0.1)
     assert np.count_nonzero(two.clock == "pts") == 100
+
+
+def test_a_skew_that_the_window_does_not_allow_is_not_proposed() -> None:
+    recording = recording_of(camera("one", fps=4.0), camera("two", fps=4.0, phase_ms=120.0))
+    group = msgspec.structs.replace(recording.groups[GROUP], window_ns=100 * NS_PER_MS)
+    advice = advise(group, recording.streams, {})
+    assert advice.max_skew_ms is None
+    assert "window of 100 ms" in advice.why_not

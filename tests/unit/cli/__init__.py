@@ -1,0 +1,1 @@
+"""Commands, without what they command."""
