@@ -2,18 +2,16 @@
 
 import ipaddress
 import json
-import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Final
 
 import click
 
 from syncsvc.cameras import load_specs, serve
 from syncsvc.cli.numbers import FiniteRange
+from syncsvc.cli.stopping import stop_on_signals
 from syncsvc.errors import UsageError
-from syncsvc.lifecycle import StopToken
 
 _HELP: Final = """Virtual RTSP cameras with known true times and injectable faults.
 
@@ -46,18 +44,6 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-@contextmanager
-def _stop_on_signals() -> Iterator[StopToken]:
-    stop = StopToken()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: stop.set()) for number in signals]
-    try:
-        yield stop
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
-
-
 def _print_ready(port: int, urls: Mapping[str, str], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"port": port, "urls": dict(urls)}))
@@ -81,7 +67,7 @@ def cameras(
     if not allow_remote and not _is_loopback(host):
         raise UsageError(f"--host {host}: not loopback; these cameras have no password: say --allow-remote to mean it")
     specs = load_specs(spec)
-    with _stop_on_signals() as stop:
+    with stop_on_signals() as stop:
         serve(
             specs,
             host=host,

@@ -194,7 +194,7 @@ def test_loss_damages_udp_only() -> None:
 
 def test_a_frozen_camera_keeps_the_session_and_sends_reports() -> None:
     with one_camera(sr_interval_s=0.1, events=[{"at_s": 3.0, "set": {"frozen": True}}]) as (url, cameras):
-        with pytest.raises(av.error.ExitError):
+        with pytest.raises((av.error.ExitError, OSError)):  # libavformat says "exit" or "I/O error", as it was waiting
             watch(url, 10_000, read_timeout_s=0.5)
         stats = cameras.stats("north")
     assert stats.withheld > 0

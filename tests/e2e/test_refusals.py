@@ -17,11 +17,15 @@ SYNTHETIC = {"a": {"url": "synthetic:?size=320x180"}}
 FREE = {"live": "tcp://127.0.0.1:0", "control": "tcp://127.0.0.1:0"}
 
 
-def run(tmp_path: Path, config: Any) -> subprocess.CompletedProcess[str]:
+def run(tmp_path: Path, config: Any, *options: str) -> subprocess.CompletedProcess[str]:
     path = tmp_path / "refused.yaml"
     path.write_text(config if isinstance(config, str) else json.dumps(config))
     return subprocess.run(
-        [sys.executable, "-m", "syncsvc", "run", str(path)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "syncsvc", "run", str(path), *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -31,11 +35,13 @@ def test_a_port_in_use_is_named(tmp_path: Path, what: str) -> None:
         port = taken.getsockname()[1]
         publish = FREE | ({what: f"tcp://127.0.0.1:{port}"} if what != "http" else {})
         http = {"bind": f"127.0.0.1:{port if what == 'http' else 0}"}
-        result = run(tmp_path, {"streams": SYNTHETIC, "publish": publish, "http": http})
+        log = ["--log-observations", str(tmp_path / "seen.jsonl")]
+        result = run(tmp_path, {"streams": SYNTHETIC, "publish": publish, "http": http}, *log)
     assert result.returncode == 78
     (line,) = result.stderr.splitlines()
     assert str(port) in line
     assert "in use" in line
+    assert not (tmp_path / "seen.jsonl").exists(), "there is nothing in it"
 
 
 def test_a_socket_path_that_is_served_is_not_taken_over(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from syncsvc.errors import UsageError
 from syncsvc.observe.journal import Journal, open_journal
-from syncsvc.observe.records import AnyRecord, LostRecords, RunRecord, SessionRecord, read
+from syncsvc.observe.reading import read
+from syncsvc.observe.records import AnyRecord, LostRecords, RunRecord, SessionRecord
 
 RUN = RunRecord(v=1, run_id="x", epoch=5, utc_ns=7, mono_ns=8, streams={}, groups={})
 
@@ -31,9 +32,9 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def fd(path: Path) -> Iterator[int]:
-    fd = open_journal(path)
-    yield fd
-    os.close(fd)
+    journal = open_journal(path)
+    yield journal.fd
+    journal.close()
 
 
 def test_what_threads_put_is_written_in_their_order_and_at_the_end(path: Path, fd: int) -> None:
@@ -53,6 +54,20 @@ def test_what_threads_put_is_written_in_their_order_and_at_the_end(path: Path, f
     assert len(numbers) == 1500
     for first in (0, 1000, 2000):
         assert [n for n in numbers if first <= n < first + 1000] == list(range(first, first + 500))
+
+
+def test_a_new_log_that_nothing_was_written_to_does_not_stay(path: Path) -> None:
+    open_journal(path).close()
+    assert not path.exists()
+    path.touch()
+    open_journal(path).close()
+    assert path.exists(), "it was there before"
+    path.unlink()
+    journal = open_journal(path)
+    path.rename(path.with_suffix(".old"))
+    path.touch()
+    journal.close()
+    assert path.exists(), "it is another one by now"
 
 
 def test_nobody_else_may_read_a_new_log(path: Path, fd: int) -> None:

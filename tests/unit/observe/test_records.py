@@ -1,20 +1,34 @@
 """What a reader takes for an observation log, what it passes over, and what it refuses in one line."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from syncsvc.errors import LogError
+from syncsvc.layout import Layout
+from syncsvc.observe.reading import read
 from syncsvc.observe.records import (
     MAX_LINE_BYTES,
+    AnyRecord,
+    GroupAdd,
+    GroupDrain,
+    GroupDrop,
+    GroupEnd,
+    GroupExpect,
+    GroupJump,
+    GroupOpen,
+    GroupReconfigure,
+    GroupSettings,
     LostRecords,
     ObsRecord,
     Record,
     RunRecord,
     SessionRecord,
+    StreamSettings,
     UtcRecord,
     decode,
-    read,
 )
 from tests.logs import lines_of
 
@@ -24,6 +38,7 @@ OBS = ObsRecord(
     stamp_ns=None, kind="", doubt_ns=0, key=True,
 )  # fmt: skip
 SESSION = SessionRecord(stream="north", mono_ns=9)
+SETTINGS = StreamSettings("rtsp", "auto", None, 1, 1, 1)
 FULL = LostRecords(count=4)
 CUT = b'{"t":"obs","s":"no'
 
@@ -34,7 +49,7 @@ def records(path: Path, *parts: bytes) -> list[Record]:
 
 
 def test_records_come_back_as_they_were(tmp_path: Path) -> None:
-    utc = UtcRecord(mono_ns=2**62, utc_ns=-1, rate=-4.25e-4, epoch=1)
+    utc = UtcRecord(mono_ns=2**62 - 1, utc_ns=-1, rate=-4.25e-4, epoch=1)
     assert records(tmp_path / "log", *lines_of([RUN, utc, SESSION, OBS, FULL])) == [RUN, utc, SESSION, OBS, FULL]
 
 
@@ -77,6 +92,98 @@ def test_what_is_no_log_is_refused_with_its_place(
     assert caught.value.line == line
     assert str(caught.value).startswith(str(path))
     assert problem in caught.value.problem
+
+
+NOW = 1_767_225_600 * 10**9
+RULES = GroupSettings(("north",), 10**9, 0, 10**9, None)
+OPEN = GroupOpen(
+    group="all", now_ns=NOW, clock_epoch=0, rules=RULES, epoch=1, first_window=NOW // 10**9, first_seq=0,
+    is_patient=False,
+)  # fmt: skip
+ADD = GroupAdd(
+    group="all", now_ns=NOW, clock_epoch=0, stream="north", seq=0, time_ns=NOW, uncertainty_ns=5, clock="pts",
+    arrival_ns=NOW, key=True, layout=Layout("gray8", 32, 18),
+)  # fmt: skip
+DAY = 86_400 * 10**9
+LATER = NOW + DAY + 1
+
+
+@pytest.mark.parametrize(
+    ("record", "place"),
+    [
+        (replace(ADD, uncertainty_ns=10**18 * 5), "uncertainty_ns"),
+        (replace(ADD, time_ns=-(2**62)), "time_ns"),
+        (replace(ADD, seq=-1), "seq"),
+        (replace(ADD, layout=Layout("gray8", 2**60, 18)), "pixels a side"),
+        (replace(ADD, stream="../north"), "regex"),
+        (replace(ADD, group="all\n"), "regex"),
+        (replace(OPEN, rules=replace(RULES, window_ns=1)), "window_ns"),
+        (replace(RUN, streams={"a" * 65: SETTINGS}), "regex"),
+        (GroupDrop(group="all", now_ns=NOW, clock_epoch=0, stream="north", cause="x", count=2**62), "count"),
+    ],
+)
+def test_numbers_and_names_that_no_service_writes_are_refused(record: AnyRecord, place: str) -> None:
+    with pytest.raises(ValueError, match=place):
+        decode(lines_of([record])[0])
+    with pytest.raises(ValueError, match="uncertainty_ns"):
+        decode(lines_of([ADD])[0].replace(b'"uncertainty_ns":5', b'"uncertainty_ns":' + b"9" * 30))
+
+
+def at(now_ns: int, clock_epoch: int = 0, **change: Any) -> GroupAdd:
+    return replace(ADD, **{"now_ns": now_ns, "clock_epoch": clock_epoch, "time_ns": now_ns, **change})
+
+
+@pytest.mark.parametrize(
+    ("last", "problem"),
+    [
+        ([at(LATER)], "its time is 1 days beyond"),
+        ([at(NOW, time_ns=LATER)], "a frame's time"),
+        ([GroupExpect(group="all", now_ns=NOW, clock_epoch=0, stream="north", floor_ns=LATER)], "a frame's time"),
+        ([UtcRecord(mono_ns=0, utc_ns=LATER, rate=0.0, epoch=0)], "its time"),
+        ([replace(OPEN, first_window=0)], "its time"),
+        ([replace(OPEN, is_patient=True), at(NOW, time_ns=LATER)], "a frame's time"),
+        ([replace(OPEN, is_patient=True, first_window=LATER // 10**9 + 1)], "its first window"),
+        ([GroupEnd(group="all", now_ns=LATER, clock_epoch=1)], "its time"),
+        (
+            [
+                GroupDrain(group="all", now_ns=NOW, clock_epoch=0),
+                GroupJump(group="all", now_ns=LATER, clock_epoch=1, epoch=2, jump_ns=DAY),
+            ],
+            "its time",
+        ),
+        (
+            [
+                GroupReconfigure(
+                    group="all", now_ns=NOW, clock_epoch=0, rules=replace(RULES, window_ns=10**6)
+                )
+            ],
+            "cannot change",
+        ),
+    ],
+)  # fmt: skip
+def test_a_log_whose_times_run_away_is_refused(tmp_path: Path, last: list[AnyRecord], problem: str) -> None:
+    path = tmp_path / "log"
+    with pytest.raises(LogError, match=problem) as caught:
+        records(path, *lines_of([RUN, OPEN, ADD, *last]))
+    assert caught.value.line == 3 + len(last)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        [at(NOW + DAY), at(NOW + 2 * DAY)],
+        [at(LATER, 1), GroupJump(group="all", now_ns=LATER, clock_epoch=1, epoch=2, jump_ns=DAY), at(LATER, 1)],
+        [UtcRecord(mono_ns=0, utc_ns=LATER, rate=0.0, epoch=1)],
+        [replace(OPEN, is_patient=True), at(LATER)],
+        [LostRecords(count=1), at(LATER)],
+        [RUN, replace(OPEN, now_ns=LATER, first_window=LATER // 10**9)],
+    ],
+    ids=["days", "jump", "utc", "patient", "lost", "run"],
+)
+def test_a_clock_that_jumped_and_recordings_that_waited_are_no_running_away(
+    tmp_path: Path, last: list[AnyRecord]
+) -> None:
+    assert records(tmp_path / "log", *lines_of([RUN, OPEN, ADD, *last]))[3:] == last
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

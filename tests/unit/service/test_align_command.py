@@ -1,6 +1,7 @@
 """``syncsvc align`` on a command line: its table, and one clear line for whatever is wrong with words or file."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,27 @@ def test_a_file_that_is_no_log_is_refused_in_one_line(tmp_path: Path, options: l
         code, out, err = align(path, *options)
         assert (code, out, len(err)) == (78, [], 1)
         assert err[0].startswith(f"syncsvc: {path}")
+
+
+@pytest.mark.parametrize("options", [[], ["--max-skew-ms", "20"]])
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("uncertainty_ns", 10**30, "`$.uncertainty_ns`"),
+        ("now_ns", T0 + 400 * 86_400 * 1000 * MS, "its time is 400 days beyond what came before it"),
+    ],
+)
+def test_a_number_that_no_service_writes_is_refused_in_one_line(
+    log: Path, options: list[str], key: str, value: int, problem: str
+) -> None:
+    lines = log.read_text().splitlines(keepends=True)
+    place = [number for number, line in enumerate(lines) if '"e":"add"' in line][20]
+    lines[place] = re.sub(rf'"{key}":\d+', f'"{key}":{value}', lines[place])
+    log.write_text("".join(lines))
+    code, _, err = align(log, *options)
+    assert (code, len(err)) == (78, 1)
+    assert err[0].startswith(f"syncsvc: {log}:{place + 1}: ")
+    assert problem in err[0]
 
 
 @pytest.mark.parametrize("options", [[], ["--max-skew-ms", "20"]])
