@@ -97,7 +97,7 @@ class RtspStream(StreamKeys):
 
 
 class HttpStream(StreamKeys):
-    """MPEG-TS or MJPEG over HTTP."""
+    """MPEG-TS, HLS or MJPEG over HTTP."""
 
     kind: Literal["http"] = "http"
     clock: Literal["auto", "model", "arrival"] = "auto"
