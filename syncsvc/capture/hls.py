@@ -22,7 +22,10 @@ from syncsvc.lifecycle import StopToken
 from syncsvc.model import Observation
 from syncsvc.transport.page import Position
 
-MAX_PLAYLIST_BYTES = 1 << 20
+MAX_PLAYLIST_BYTES = 8 << 20
+"""A day of two-second segments that is listed from its start takes five, with long names and dates."""
+PLAYLIST_TIMEOUT_S = 2 * READ_TIMEOUT_S
+LONGEST_PAUSE_S = 60.0
 MAX_SEGMENT_BYTES = 64 << 20
 FROM_END = 3
 """A live playlist is entered this many segments before its end (RFC 8216, 6.3.3)."""
@@ -108,7 +111,7 @@ class HlsReader:
         segments = self._playlist.segments
         first = 0 if self._playlist.is_ended else max(0, len(segments) - FROM_END)
         self._next = segments[first].number if segments else 0
-        self._pause_s = self._playlist.target_ns / NS_PER_S
+        self._pause_s = self._pause(self._playlist)
 
     @property
     def is_encrypted(self) -> bool:
@@ -147,7 +150,7 @@ class HlsReader:
             if self._playlist.is_ended:
                 return
             silent_ns = self._clock.monotonic_ns() - last_new_ns
-            if silent_ns > max(READ_TIMEOUT_S * NS_PER_S, 3 * self._playlist.target_ns):
+            if silent_ns > max(READ_TIMEOUT_S * NS_PER_S, 3 * self._playlist.turn_ns):
                 raise SourceUnavailable(self._source_id, f"has no new segment for {silent_ns / NS_PER_S:.1f} s")
             self._reload()
 
@@ -194,11 +197,15 @@ class HlsReader:
             return
         self._playlist = self._take(get(self._source_id, self._url, self._clock))
         is_same = self._playlist.segments == before.segments
-        self._pause_s = self._playlist.target_ns / NS_PER_S / (2 if is_same else 1)
+        self._pause_s = self._pause(self._playlist) / (2 if is_same else 1)
+
+    @staticmethod
+    def _pause(playlist: Playlist) -> float:
+        return min(playlist.turn_ns / NS_PER_S, LONGEST_PAUSE_S)
 
     def _take(self, answer: Answer) -> Playlist:
         try:
-            text = answer.read_all(MAX_PLAYLIST_BYTES, READ_TIMEOUT_S, self._tick)
+            text = answer.read_all(MAX_PLAYLIST_BYTES, PLAYLIST_TIMEOUT_S, self._tick)
             return parse(text.decode(errors="replace"), answer.url)
         except PlaylistError as error:
             raise SourceUnavailable(self._source_id, f"cannot be read: its playlist {error}") from error
@@ -213,7 +220,7 @@ class HlsReader:
         self._tick()
         answer = get(self._source_id, resource.url, self._clock, resource.range_bytes)
         try:
-            limit_s = max(READ_TIMEOUT_S, 2 * self._playlist.target_ns / NS_PER_S)
+            limit_s = max(READ_TIMEOUT_S, 2 * self._playlist.turn_ns / NS_PER_S)
             return answer.read_all(MAX_SEGMENT_BYTES, limit_s, self._tick)
         finally:
             answer.close()

@@ -5,11 +5,13 @@ Certificates are not checked: cameras sign their own. User and password of the U
 
 import base64
 import http.client
+import io
 import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
 from email.message import Message
+from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import (
     HTTPDigestAuthHandler,
@@ -30,6 +32,66 @@ _KEPT_ARRIVALS = 8192
 _FAULTS = (OSError, http.client.HTTPException, ValueError)
 
 
+class _Deadline:
+    """When the other side's patience with us, or ours with it, ends; may be moved."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self.move(seconds)
+
+    def move(self, seconds: float) -> None:
+        """To so many seconds from now."""
+        self._end_ns = self._clock.monotonic_ns() + round(seconds * NS_PER_S)
+
+    def left_s(self) -> float:
+        """Until then.
+
+        Raises:
+            TimeoutError: it is over.
+        """
+        left_ns = self._end_ns - self._clock.monotonic_ns()
+        if left_ns <= 0:
+            raise TimeoutError
+        return left_ns / NS_PER_S
+
+
+class _Received(io.RawIOBase):
+    """What comes from a socket, until the deadline, however it drips; a socket's own time-out is for each drop."""
+
+    def __init__(self, connection: socket.socket, deadline: _Deadline) -> None:
+        self._connection, self._deadline = connection, deadline
+        self._raw = connection.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._connection.settimeout(self._deadline.left_s())
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _BoundedSocket:
+    """As much of a socket as http.client needs, every wait bounded by one deadline."""
+
+    def __init__(self, connection: socket.socket, deadline: _Deadline) -> None:
+        self._connection, self._deadline = connection, deadline
+
+    def sendall(self, data: bytes) -> None:
+        self._connection.settimeout(self._deadline.left_s())
+        self._connection.sendall(data)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        assert mode == "rb", "http.client only reads"
+        return io.BufferedReader(_Received(self._connection, self._deadline))
+
+    def close(self) -> None:
+        self._connection.close()
+
+
 class Answer:
     """The answer to a GET: its headers, and its body as it comes.
 
@@ -37,13 +99,12 @@ class Answer:
     """
 
     def __init__(
-        self, source_id: str, url: str, clock: Clock, response: http.client.HTTPResponse, connection: socket.socket
+        self, source_id: str, url: str, clock: Clock, response: http.client.HTTPResponse, deadline: _Deadline
     ) -> None:
         self._source_id, self.url, self._clock = source_id, url, clock
-        self._response, self._connection = response, connection
+        self._response, self._deadline = response, deadline
         self._offset = 0
         self._arrivals: deque[tuple[int, int]] = deque(maxlen=_KEPT_ARRIVALS)
-        self.wait_at_most(READ_TIMEOUT_S)
 
     @property
     def status(self) -> int:
@@ -57,7 +118,7 @@ class Answer:
 
     def wait_at_most(self, seconds: float) -> None:
         """From now on, reads that end later fail."""
-        self._deadline_ns = self._clock.monotonic_ns() + round(seconds * NS_PER_S)
+        self._deadline.move(seconds)
 
     def read(self, size: int = _CHUNK_BYTES) -> bytes:
         """What is there, at most ``size`` bytes, waiting for the first of them; empty at the end of the body.
@@ -67,11 +128,8 @@ class Answer:
         """
         if self._response.isclosed():
             return b""
-        left_ns = self._deadline_ns - self._clock.monotonic_ns()
-        if left_ns <= 0:
-            raise SourceUnavailable(self._source_id, "stopped sending: timed out")
         try:
-            self._connection.settimeout(left_ns / NS_PER_S)
+            self._deadline.left_s()  # what was read ahead comes without a wait
             data = self._response.read1(size)
         except _FAULTS as error:
             raise SourceUnavailable(self._source_id, f"stopped sending: {describe(error)}") from error
@@ -106,7 +164,6 @@ class Answer:
     def close(self) -> None:
         """Disconnect."""
         self._response.close()
-        self._connection.close()
 
 
 def describe(error: BaseException) -> str:
@@ -120,22 +177,26 @@ def get(source_id: str, url: str, clock: Clock, range_bytes: tuple[int, int] | N
     """Ask for ``url``, or for ``(offset, length)`` of it; a user and a password in it answer a challenge.
 
     Raises:
-        SourceUnavailable: no answer in five seconds, or one other than success; the message has no URL.
+        SourceUnavailable: no answer in five seconds, from the look for the host to the last header, or one other than
+            success; the message has no URL.
     """
     headers = {"User-Agent": "syncsvc", "Accept": "*/*", "Connection": "close"}
     if range_bytes is not None:
         headers["Range"] = f"bytes={range_bytes[0]}-{range_bytes[0] + range_bytes[1] - 1}"
+    deadline = _Deadline(clock, OPEN_TIMEOUT_S)
     try:
         parts = urlsplit(url)
-        answer = _ask(source_id, url, parts, clock, headers)
+        answer = Answer(source_id, url, clock, _ask(parts, headers, deadline), deadline)
         if answer.status == 401 and parts.username is not None:
             authorization = _authorization(parts, answer.headers.get_all("WWW-Authenticate", []))
             if authorization is not None:
                 answer.close()
-                answer = _ask(source_id, url, parts, clock, headers | {"Authorization": authorization})
+                response = _ask(parts, headers | {"Authorization": authorization}, deadline)
+                answer = Answer(source_id, url, clock, response, deadline)
     except _FAULTS as error:
         raise SourceUnavailable(source_id, f"cannot be opened: {describe(error)}") from error
     if answer.status == (200 if range_bytes is None else 206):
+        answer.wait_at_most(READ_TIMEOUT_S)
         return answer
     answer.close()
     why = f"HTTP {answer.status} {http.client.responses.get(answer.status, '')}".rstrip()
@@ -144,23 +205,37 @@ def get(source_id: str, url: str, clock: Clock, range_bytes: tuple[int, int] | N
     raise SourceUnavailable(source_id, f"cannot be opened: {why}")
 
 
-def _ask(source_id: str, url: str, parts: SplitResult, clock: Clock, headers: dict[str, str]) -> Answer:
-    host, port = parts.hostname or "", parts.port
-    connection: http.client.HTTPConnection
-    if parts.scheme == "https":
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        connection = http.client.HTTPSConnection(host, port, timeout=OPEN_TIMEOUT_S, context=context)
-    else:
-        connection = http.client.HTTPConnection(host, port, timeout=OPEN_TIMEOUT_S)
+def _ask(parts: SplitResult, headers: dict[str, str], deadline: _Deadline) -> http.client.HTTPResponse:
+    is_tls = parts.scheme == "https"
+    port = parts.port or (http.client.HTTPS_PORT if is_tls else http.client.HTTP_PORT)
+    connection = _connect(parts.hostname or "", port, deadline)
     try:
-        connection.connect()
-        ours: socket.socket = connection.sock
-        connection.request("GET", _target(parts), headers=headers)
-        return Answer(source_id, url, clock, connection.getresponse(), ours)
-    except BaseException:
-        connection.close()
-        raise
+        if is_tls:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            connection.settimeout(deadline.left_s())
+            connection = context.wrap_socket(connection, server_hostname=parts.hostname)
+        kind = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
+        client = kind(parts.hostname or "", port)
+        client.sock = _BoundedSocket(connection, deadline)
+        client.request("GET", _target(parts), headers=headers)
+        return client.getresponse()  # which has the connection from here on: we ask for it to be closed
+    finally:
+        connection.close()  # it stays open while the response has it
+
+
+def _connect(host: str, port: int, deadline: _Deadline) -> socket.socket:
+    problem = OSError("has no address")
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        connection = socket.socket(family, kind, protocol)
+        try:
+            connection.settimeout(deadline.left_s())
+            connection.connect(address)
+            return connection
+        except OSError as error:
+            connection.close()
+            problem = error
+    raise problem
 
 
 def _target(parts: SplitResult) -> str:

@@ -16,6 +16,11 @@ _DURATION = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,18}))?")
 _NUMBER = re.compile("[0-9]{1,18}")
 _RANGE = re.compile("([0-9]{1,12})(?:@([0-9]{1,15}))?")
 _SHORTEST_TARGET_NS = NS_PER_S // 10
+_LONGEST_UNPROVEN_NS = 10 * NS_PER_S
+KEPT_SEGMENTS = 1000
+"""Of a live playlist's end, which alone is played: reading a day of them again every two seconds takes half a core."""
+MOST_SEGMENTS = 50_000
+"""Of a recording: more than a day in pieces of two seconds."""
 
 
 class PlaylistError(ValueError):
@@ -58,6 +63,12 @@ class Playlist:
     is_encrypted: bool = False
     variants: tuple[str, ...] = ()
 
+    @property
+    def turn_ns(self) -> int:
+        """The target duration; where that is more than ten seconds, no more than the longest segment bears out."""
+        longest_ns = max((segment.duration_ns for segment in self.segments), default=0)
+        return min(self.target_ns, max(longest_ns, _LONGEST_UNPROVEN_NS))
+
 
 def parse(text: str, url: str) -> Playlist:
     """Read a playlist that came from ``url``.
@@ -68,64 +79,109 @@ def parse(text: str, url: str) -> Playlist:
     lines = [line.strip() for line in text.removeprefix("\ufeff").splitlines()]
     if not lines or lines[0] != "#EXTM3U":
         raise PlaylistError("is no playlist")
-    reader = _Reader(url)
+    reader = _Reader(url, _segments_before_the_last(lines))
     for line in lines[1:]:
         if line.startswith("#EXT"):
             reader.tag(*line.partition(":")[::2])
         elif line and not line.startswith("#"):
             reader.uri(line)
-    return replace(reader.playlist, segments=tuple(_stamped(reader.segments)), variants=tuple(reader.variants))
+    return reader.result()
+
+
+def _segments_before_the_last(lines: list[str]) -> int:
+    """How many segments of a live playlist are over: of the oldest ones, a day's worth may be listed."""
+    count = sum(1 for line in lines if line and not line.startswith("#"))
+    if not any(line.startswith(("#EXT-X-ENDLIST", "#EXT-X-BYTERANGE", "#EXT-X-STREAM-INF")) for line in lines):
+        return max(0, count - KEPT_SEGMENTS)
+    if count > MOST_SEGMENTS:
+        raise PlaylistError(f"has more than {MOST_SEGMENTS} segments")
+    return 0
 
 
 class _Reader:
-    """What was read of a playlist; ``_next`` gathers the tags of the segment whose URI comes."""
+    """What was read of a playlist; what tags said of the segment whose URI comes waits until then.
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self.playlist = Playlist()
-        self.segments: list[Segment] = []
-        self.variants: list[str] = []
-        self._next = self._blank = Segment(0, Resource(""))
+    Of the first ``passed_over`` segments only what later ones need is kept: the last date, and the durations since.
+    """
+
+    def __init__(self, url: str, passed_over: int) -> None:
+        self._url, self._passed_over = url, passed_over
+        self._playlist = Playlist()
+        self._segments: list[Segment] = []
+        self._variants: list[str] = []
+        self._number = 0
+        self._head: Resource | None = None
         self._range: tuple[int | None, int] | None = None
         self._is_variant = False
+        self._dated: str | None = None
+        self._since: list[str] = []
+        self._begin_segment()
+
+    def _begin_segment(self) -> None:
+        self._date: str | None = None
+        self._duration = "0"
+        self._is_discontinuous = self._is_gap = False
 
     def tag(self, name: str, value: str) -> None:
         match name:
+            case "#EXTINF":
+                self._duration = value.partition(",")[0]
+            case "#EXT-X-PROGRAM-DATE-TIME":
+                self._date = value
+            case "#EXT-X-BYTERANGE":
+                self._range = _range(value)
+            case "#EXT-X-DISCONTINUITY":
+                self._is_discontinuous = True
+            case "#EXT-X-GAP":
+                self._is_gap = True
             case "#EXT-X-STREAM-INF":
                 self._is_variant = True
             case "#EXT-X-TARGETDURATION":
-                self.playlist = replace(self.playlist, target_ns=max(_SHORTEST_TARGET_NS, _duration(value)[0]))
+                target_ns = max(_SHORTEST_TARGET_NS, _duration(value)[0])
+                self._playlist = replace(self._playlist, target_ns=target_ns)
             case "#EXT-X-ENDLIST":
-                self.playlist = replace(self.playlist, is_ended=True)
+                self._playlist = replace(self._playlist, is_ended=True)
             case "#EXT-X-KEY":
                 is_open = _attributes(value).get("METHOD") == "NONE"
-                self.playlist = replace(self.playlist, is_encrypted=self.playlist.is_encrypted or not is_open)
+                self._playlist = replace(self._playlist, is_encrypted=self._playlist.is_encrypted or not is_open)
             case "#EXT-X-MEDIA-SEQUENCE" if _NUMBER.fullmatch(value):
-                self._next = replace(self._next, number=int(value))
-            case "#EXTINF":
-                duration_ns, doubt_ns = _duration(value.partition(",")[0])
-                self._next = replace(self._next, duration_ns=duration_ns, duration_doubt_ns=doubt_ns)
+                self._number = int(value)
             case "#EXT-X-MAP":
-                self._next = replace(self._next, head=self._head(_attributes(value)))
-            case "#EXT-X-BYTERANGE":
-                self._range = _range(value)
-            case "#EXT-X-PROGRAM-DATE-TIME":
-                self._next = replace(self._next, stamp=of_date(value))
-            case "#EXT-X-DISCONTINUITY":
-                self._next = replace(self._next, is_discontinuous=True)
-            case "#EXT-X-GAP":
-                self._next = replace(self._next, is_gap=True)
+                self._head = self._resource(_attributes(value))
 
     def uri(self, text: str) -> None:
-        url = self._absolute(text)
         if self._is_variant:
-            self.variants.append(url)
+            self._variants.append(self._absolute(text))
             self._is_variant = False
             return
-        segment = replace(self._next, media=Resource(url, self._place(url)))
-        self.segments.append(segment)
-        self._next = replace(self._blank, number=segment.number + 1, head=segment.head)
-        self._range = None
+        if self._passed_over:
+            self._passed_over -= 1
+            self._pass_over()
+        else:
+            self._segments.append(self._segment(self._absolute(text)))
+        self._number, self._range = self._number + 1, None
+        self._begin_segment()
+
+    def _segment(self, url: str) -> Segment:
+        duration_ns, doubt_ns = _duration(self._duration)
+        return Segment(
+            self._number, Resource(url, self._place(url)), duration_ns, doubt_ns, of_date(self._date or ""),
+            self._head, self._is_discontinuous, self._is_gap,
+        )  # fmt: skip
+
+    def _pass_over(self) -> None:
+        if self._date is not None or self._is_discontinuous:
+            self._dated, self._since = self._date, []
+        if self._dated is not None:
+            self._since.append(self._duration)
+
+    def result(self) -> Playlist:
+        """The playlist, every segment with its date."""
+        durations = [_duration(text) for text in self._since]
+        span_ns, doubt_ns = (sum(some) for some in zip((0, 0), *durations, strict=True))
+        before = Segment(-1, Resource(""), span_ns, doubt_ns, of_date(self._dated or ""))
+        segments = tuple(_stamped([before, *self._segments]))[1:]
+        return replace(self._playlist, segments=segments, variants=tuple(self._variants))
 
     def _place(self, url: str) -> tuple[int, int] | None:
         """Offset and length of the segment in what ``url`` has; without an offset it follows the segment before."""
@@ -133,12 +189,12 @@ class _Reader:
             return None
         offset, length = self._range
         if offset is None:
-            before = self.segments[-1].media if self.segments else None
+            before = self._segments[-1].media if self._segments else None
             is_next = before is not None and before.url == url and before.range_bytes is not None
             offset = sum(before.range_bytes) if is_next and before and before.range_bytes else 0
         return offset, length
 
-    def _head(self, attributes: dict[str, str]) -> Resource:
+    def _resource(self, attributes: dict[str, str]) -> Resource:
         span = _range(attributes.get("BYTERANGE", ""))
         return Resource(self._absolute(attributes.get("URI", "")), (span[0] or 0, span[1]) if span else None)
 

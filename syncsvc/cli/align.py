@@ -12,7 +12,7 @@ from syncsvc.cli.numbers import FiniteRange
 from syncsvc.cli.tail import batch_line
 from syncsvc.clock import NS_PER_MS
 from syncsvc.errors import UsageError
-from syncsvc.observe.records import read
+from syncsvc.observe.reading import read
 from syncsvc.service.outcome import Outcome
 from syncsvc.service.replay import Changes, Emission, Replay, WhatIf, survey
 

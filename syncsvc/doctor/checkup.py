@@ -1,6 +1,5 @@
 """One examination from the first frame to the diagnosis."""
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from syncsvc.doctor.diagnosis import Diagnosis, diagnose
 from syncsvc.doctor.eye import Eye
 from syncsvc.doctor.recording import Recording
 from syncsvc.doctor.service import ExaminedService
+from syncsvc.doctor.workplace import workplace
 from syncsvc.errors import LinkClosed, SubscriptionEnded
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import FrameBatch
@@ -30,13 +30,14 @@ def examine(
         with_content: also look at the pictures.
 
     Raises:
+        UsageError: TMPDIR is no place for its files.
         LinkClosed: the service did not start, or broke; the message has its last words.
         ConfigError: the service refused the configuration.
     """
     eye = Eye() if with_content else None
     with (
-        tempfile.TemporaryDirectory(prefix="syncsvc-doctor-") as folder,
-        ExaminedService(path, Path(folder), 1 if eye else 0) as service,
+        workplace() as folder,
+        ExaminedService(path, folder, 1 if eye else 0) as service,
     ):
         if service.await_ready(stop):
             _watch(service, seconds, stop, progress, eye)

@@ -163,9 +163,16 @@ def snippet(diagnosis: Diagnosis) -> Iterator[str]:
         yield "groups:"
     for name, advice in advised.items():
         yield f"  {name}:"
-        yield f"    max_skew_ms: {advice.max_skew_ms:g}  # {_phases(advice)}"
+        yield f"    max_skew_ms: {advice.max_skew_ms:g}  # {_too_short(diagnosis, 'max_skew_ms')}{_phases(advice)}"
         if advice.max_latency_ms is not None:
-            yield f"    max_latency_ms: {advice.max_latency_ms:g}"
+            guess = _too_short(diagnosis, "max_latency_ms").removesuffix("; ")
+            yield f"    max_latency_ms: {advice.max_latency_ms:g}{'  # ' * bool(guess)}{guess}"
+
+
+def _too_short(diagnosis: Diagnosis, what: str) -> str:
+    """That a line is a guess, where less was watched than it needs."""
+    needed_s = NEEDED_S[what]
+    return f"a guess from {diagnosis.seconds:.1f} s, it needs {needed_s:g}; " if diagnosis.seconds < needed_s else ""
 
 
 def _phases(advice: GroupAdvice) -> str:

@@ -15,8 +15,8 @@ from syncsvc.doctor.diagnosis import Hearsay
 from syncsvc.doctor.recording import Recording, gather
 from syncsvc.errors import ConfigError, LinkClosed, LogError
 from syncsvc.lifecycle import StopToken, Worker
-from syncsvc.observe import records
 from syncsvc.observe.logs import one_line, redact
+from syncsvc.observe.reading import read
 
 READY_S = 30.0
 STOP_S = 20.0
@@ -104,7 +104,7 @@ class ExaminedService:
     def recording(self) -> Recording:
         """What it logged."""
         try:
-            return gather(record for _, record in records.read(self._folder / OBSERVATIONS))
+            return gather(record for _, record in read(self._folder / OBSERVATIONS))
         except LogError:  # stopped before there was a line
             return Recording({}, {}, 0.0, 0)
 

@@ -5,6 +5,8 @@ import logging
 import os
 import stat
 import threading
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
@@ -25,16 +27,42 @@ _Line = tuple[bytes, int]
 """A line, and the number of records that are lost when it is not written."""
 
 
-def open_journal(path: Path) -> int:
-    """Open a log for appending; returns the descriptor, which is the caller's to close.
+@dataclass(frozen=True, slots=True)
+class JournalFile:
+    """A log that is open for appending by ``fd``."""
+
+    fd: int
+    path: Path
+    is_new: bool
+
+    def close(self) -> None:
+        """Close it, when nobody writes any more; a new file that nothing was written to is removed."""
+        try:
+            if self.is_new and os.fstat(self.fd).st_size == 0:
+                self._remove()
+        finally:
+            os.close(self.fd)
+
+    def _remove(self) -> None:
+        with suppress(OSError):  # it stays, then: an empty file is no harm
+            if os.path.samestat(os.stat(self.path), os.fstat(self.fd)):
+                self.path.unlink()
+
+
+def open_journal(path: Path) -> JournalFile:
+    """Open a log for appending.
 
     A new file gets mode 0600. One that is there is appended to if it is an observation log, and else left alone.
 
     Raises:
         UsageError: it cannot be written, is no regular file, or is something else than an observation log.
     """
+    is_new, flags = True, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     try:
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY, 0o600)
+        try:
+            fd = os.open(path, flags | os.O_EXCL, 0o600)
+        except FileExistsError:
+            is_new, fd = False, os.open(path, flags, 0o600)
     except OSError as error:
         raise UsageError(f"the observation log {path} cannot be written: {error.strerror}") from error
     try:
@@ -50,7 +78,7 @@ def open_journal(path: Path) -> int:
     except UsageError:
         os.close(fd)
         raise
-    return fd
+    return JournalFile(fd, path, is_new)
 
 
 def _begins_with_a_run(data: bytes) -> bool:

@@ -4,21 +4,30 @@ The format is described in docs/observations.md. A record is one JSON object; ``
 ``group`` record what the group was told. Integers are exact nanoseconds. No URL and no password is in any of them.
 """
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
-from syncsvc.errors import LogError
 from syncsvc.layout import Layout
 from syncsvc.model import ClockClass, MissingReason, StampKind
 
 MAX_LINE_BYTES = 1 << 20
 """Longer than any record of hundreds of streams; a file without line ends is refused before it fills the memory."""
-MOST_TORN = 16
-"""Lines in a row that a disk that is almost full may leave unfinished."""
+_MOST: Final = 2**62 - 1
+"""So that the sum and the difference of two still fit the 64 bits of a batch's header."""
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,64}\Z")]
+Time = Annotated[int, Meta(ge=-_MOST, le=_MOST)]
+"""Nanoseconds of a clock, or between two of them."""
+Fact = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""Nanoseconds that a camera said, and it may say anything."""
+Natural = Annotated[int, Meta(ge=0, le=_MOST)]
+Cause = Annotated[str, Meta(min_length=1, max_length=64)]
+Count = Annotated[int, Meta(ge=0, le=2**32)]
+WindowLength = Annotated[int, Meta(ge=1_000_000, le=60_000_000_000)]
+Bound = Annotated[int, Meta(ge=0, le=60_000_000_000)]
+"""Nanoseconds, as far as a configuration goes."""
+MOST_SIDE: Final = 65_535
 
 
 class Record(Struct, frozen=True, kw_only=True, tag_field="t", gc=False):
@@ -30,20 +39,20 @@ class StreamSettings(Struct, frozen=True):
 
     kind: str
     clock: str
-    latency_ns: int | None
-    stall_after_ns: int
-    hold_ns: int
-    edge_ns: int
+    latency_ns: Natural | None
+    stall_after_ns: Natural
+    hold_ns: Natural
+    edge_ns: Natural
 
 
 class GroupSettings(Struct, frozen=True):
     """How a group was configured, in the order of ``GroupRules``; times in nanoseconds."""
 
-    streams: tuple[str, ...]
-    window_ns: int
-    max_skew_ns: int
-    max_latency_ns: int
-    reference: str | None
+    streams: tuple[Name, ...]
+    window_ns: WindowLength
+    max_skew_ns: Bound
+    max_latency_ns: Bound
+    reference: Name | None
 
 
 class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
@@ -51,104 +60,104 @@ class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
 
     v: Literal[1]
     run_id: str
-    epoch: int
-    utc_ns: int
-    mono_ns: int
-    streams: dict[str, StreamSettings]
-    groups: dict[str, GroupSettings]
+    epoch: Natural
+    utc_ns: Time
+    mono_ns: Time
+    streams: dict[Name, StreamSettings]
+    groups: dict[Name, GroupSettings]
 
 
 class ReloadRecord(Record, frozen=True, kw_only=True, tag="reload"):
     """The configuration was read again; the groups are told one by one, in records of their own."""
 
-    mono_ns: int
-    streams: dict[str, StreamSettings]
-    groups: dict[str, GroupSettings]
+    mono_ns: Time
+    streams: dict[Name, StreamSettings]
+    groups: dict[Name, GroupSettings]
 
 
 class UtcRecord(Record, frozen=True, kw_only=True, tag="utc"):
     """From here on, UTC is ``utc_ns + (mono - mono_ns) * (1 + rate)``; another ``epoch`` means a jump."""
 
-    mono_ns: int
-    utc_ns: int
+    mono_ns: Time
+    utc_ns: Time
     rate: float
-    epoch: int
+    epoch: Natural
 
 
 class SessionRecord(Record, frozen=True, kw_only=True, tag="session"):
     """A capture of the stream was attached."""
 
-    stream: str = field(name="s")
-    mono_ns: int
+    stream: Name = field(name="s")
+    mono_ns: Time
 
 
 class ObsRecord(Record, frozen=True, kw_only=True, tag="obs"):
     """The facts of one frame, as ``model.Observation`` has them."""
 
-    stream: str = field(name="s")
-    seq: int
-    arrival_mono_ns: int
-    start_mono_ns: int | None
-    pts_ns: int | None
-    ntp_ns: int | None
+    stream: Name = field(name="s")
+    seq: Natural
+    arrival_mono_ns: Time
+    start_mono_ns: Time | None
+    pts_ns: Fact | None
+    ntp_ns: Fact | None
     sr: tuple[int, int] | None
-    stamp_ns: int | None
+    stamp_ns: Fact | None
     kind: StampKind
-    doubt_ns: int
+    doubt_ns: Natural
     key: bool
 
 
 class LossRecord(Record, frozen=True, kw_only=True, tag="loss"):
     """Frames of the stream were captured and lost."""
 
-    stream: str = field(name="s")
-    cause: str
-    count: int
-    mono_ns: int
+    stream: Name = field(name="s")
+    cause: Cause
+    count: Count
+    mono_ns: Time
 
 
 class StampRecord(Record, frozen=True, kw_only=True, tag="stamp"):
     """The conclusion about one frame."""
 
-    stream: str = field(name="s")
-    seq: int
-    time_ns: int
-    uncertainty_ns: int
+    stream: Name = field(name="s")
+    seq: Natural
+    time_ns: Time
+    uncertainty_ns: Natural
     clock: ClockClass
-    arrival_ns: int
+    arrival_ns: Time
 
 
 class ClockRecord(Record, frozen=True, kw_only=True, tag="clock"):
     """The stream's clock or standing changed; ``reasons`` says of each better rung why it does not speak."""
 
-    stream: str = field(name="s")
+    stream: Name = field(name="s")
     clock: str | None
     doubtful: bool
     reasons: dict[str, str]
-    mono_ns: int
+    mono_ns: Time
 
 
 class SentRecord(Record, frozen=True, kw_only=True, tag="sent"):
     """A batch left, with this ``emitted_ns``, whether or not anybody was subscribed."""
 
-    group: str = field(name="g")
-    seq: int
-    epoch: int
-    emitted_ns: int
+    group: Name = field(name="g")
+    seq: Natural
+    epoch: Natural
+    emitted_ns: Time
 
 
 class LostRecords(Record, frozen=True, kw_only=True, tag="lost_records"):
     """So many records were to stand here; the disk did not take them."""
 
-    count: int
+    count: Count
 
 
 class GroupRecord(Record, frozen=True, kw_only=True, tag="group"):
     """A group was told something at ``now_ns`` (UTC, mapped) of the clock epoch, in the order of its lock."""
 
-    group: str = field(name="g")
-    now_ns: int
-    clock_epoch: int
+    group: Name = field(name="g")
+    now_ns: Time
+    clock_epoch: Natural
 
 
 class GroupOpen(GroupRecord, frozen=True, kw_only=True):
@@ -156,9 +165,9 @@ class GroupOpen(GroupRecord, frozen=True, kw_only=True):
 
     e: Literal["open"] = "open"
     rules: GroupSettings
-    epoch: int
-    first_window: int
-    first_seq: int
+    epoch: Natural
+    first_window: Natural
+    first_seq: Natural
     is_patient: bool
 
 
@@ -166,12 +175,12 @@ class GroupAdd(GroupRecord, frozen=True, kw_only=True):
     """A frame came."""
 
     e: Literal["add"] = "add"
-    stream: str = field(name="s")
-    seq: int
-    time_ns: int
-    uncertainty_ns: int
+    stream: Name = field(name="s")
+    seq: Natural
+    time_ns: Time
+    uncertainty_ns: Natural
     clock: ClockClass
-    arrival_ns: int
+    arrival_ns: Time
     key: bool
     layout: Layout
 
@@ -180,24 +189,24 @@ class GroupExpect(GroupRecord, frozen=True, kw_only=True):
     """Frames of the stream wait for a better stamp; none will be before ``floor_ns``."""
 
     e: Literal["expect"] = "expect"
-    stream: str = field(name="s")
-    floor_ns: int
+    stream: Name = field(name="s")
+    floor_ns: Time
 
 
 class GroupDrop(GroupRecord, frozen=True, kw_only=True):
     """Frames of the stream were lost."""
 
     e: Literal["drop"] = "drop"
-    stream: str = field(name="s")
-    cause: str
-    count: int
+    stream: Name = field(name="s")
+    cause: Cause
+    count: Count
 
 
 class GroupState(GroupRecord, frozen=True, kw_only=True):
     """The stream changed its state."""
 
     e: Literal["state"] = "state"
-    stream: str = field(name="s")
+    stream: Name = field(name="s")
     state: Literal["starting", "live", "stalled", "absent", "ended", "draining"]
 
 
@@ -205,7 +214,7 @@ class GroupDoubt(GroupRecord, frozen=True, kw_only=True):
     """A better clock of the stream was caught lying, or is believed again."""
 
     e: Literal["doubt"] = "doubt"
-    stream: str = field(name="s")
+    stream: Name = field(name="s")
     doubtful: bool
 
 
@@ -219,8 +228,8 @@ class GroupJump(GroupRecord, frozen=True, kw_only=True):
     """The host's clock jumped by ``jump_ns``: what is open leaves (``close`` records follow), ``epoch`` begins."""
 
     e: Literal["jump"] = "jump"
-    epoch: int
-    jump_ns: int
+    epoch: Natural
+    jump_ns: Time
 
 
 class GroupReconfigure(GroupRecord, frozen=True, kw_only=True):
@@ -240,10 +249,10 @@ class GroupClose(GroupRecord, frozen=True, kw_only=True):
     """A window closed; what the batch must say, so that a replay that differs is noticed."""
 
     e: Literal["close"] = "close"
-    window: tuple[int, int]
-    seq: int
-    epoch: int
-    missing: dict[str, MissingReason]
+    window: tuple[Time, Time]
+    seq: Natural
+    epoch: Natural
+    missing: dict[Name, MissingReason]
 
 
 GroupEvent = (
@@ -283,49 +292,10 @@ def decode(line: bytes) -> AnyRecord:
     if decoder is None:
         raise ValueError(f"a record of kind {f'{kind.t} {kind.e}'.strip()!r:.40} is not known to this version")
     record: AnyRecord = decoder.decode(line)
+    if isinstance(record, GroupAdd) and not _is_shown(record.layout):
+        raise ValueError(f"a picture has 1 to {MOST_SIDE} pixels a side")
     return record
 
 
-def read(path: Path) -> Iterator[tuple[int, AnyRecord]]:
-    """The records of a log in order, each with the number of its line.
-
-    A line that was cut off is passed over where that is no surprise: the last one (the service was killed), and those
-    before a ``run`` (its receiver was) or ``lost_records`` (the disk was full).
-
-    Raises:
-        LogError: the file cannot be read, or is no observation log from here on.
-    """
-    torn: list[LogError] = []
-    is_log = False
-    try:
-        for number, line in _lines(path):
-            try:
-                record = decode(line)
-            except ValueError as error:  # msgspec's errors are ValueErrors too
-                if len(torn) == MOST_TORN or not is_log:
-                    raise _refusal(path, number, is_log, error) from error
-                torn.append(_refusal(path, number, is_log, error))
-                continue
-            if torn and not isinstance(record, RunRecord | LostRecords):
-                raise torn[0]
-            if not is_log and not isinstance(record, RunRecord):
-                raise _refusal(path, number, is_log, ValueError("its first record is not a run's"))
-            torn, is_log = [], True
-            yield number, record
-    except OSError as error:
-        raise LogError(str(path), error.strerror or str(error)) from error
-    if not is_log:
-        raise LogError(str(path), "is empty: no observation log")
-    if len(torn) > 1:
-        raise torn[0]
-
-
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), b""), 1):
-            if line != b"\n":
-                yield number, line
-
-
-def _refusal(path: Path, number: int, is_log: bool, error: ValueError) -> LogError:
-    return LogError(str(path), f"{error}" if is_log else f"is no observation log: {error}", line=number)
+def _is_shown(layout: Layout) -> bool:
+    return 0 < layout.width <= MOST_SIDE and 0 < layout.height <= MOST_SIDE

@@ -62,7 +62,7 @@ class Daemon:
         """
         self._path, self._clock, self._announce = path, clock, announce
         self._read, self._config = read, read(path)
-        self._journals = (open_journal(log_observations),) if log_observations else ()
+        self._journal = open_journal(log_observations) if log_observations else None
         self._run_id = secrets.token_hex(16)
         self._random = Random()
         self._selector = selectors.DefaultSelector()
@@ -102,8 +102,8 @@ class Daemon:
             self._signals.close()
             if self._http is not None:
                 self._http.stop()
-            for journal in self._journals:
-                os.close(journal)
+            if self._journal is not None:
+                self._journal.close()
         if self._refusal is not None:
             raise self._refusal
         return self._exit
@@ -185,10 +185,8 @@ class Daemon:
     def _refused(self, stream: SupervisedStream) -> None:
         """A stream that never ran is a mistake in the configuration; one that did may be served again later."""
         if stream.spec.name in self._untried and stream.page.next_seq == 0:
-            self._refusal, self._exit = (
-                ConfigError(str(self._path), stream.refusal or "", key=f"streams.{stream.spec.name}"),
-                78,
-            )
+            key = f"streams.{stream.spec.name}"
+            self._refusal, self._exit = ConfigError(str(self._path), stream.refusal or "", key=key), 78
             return
         log.error("stream %s: %s", stream.spec.name, stream.refusal)
         stream.refusal = None
@@ -214,7 +212,8 @@ class Daemon:
     # The receiver.
 
     def _start_receiver(self) -> None:
-        child = self._receiver.spawn(self._plan(), self._config.variables, self._journals)
+        journal = (self._journal.fd,) if self._journal else ()
+        child = self._receiver.spawn(self._plan(), self._config.variables, journal)
         self._listen(child, lambda: self._receiver_spoke(child), lambda: self._receiver_ended(child))
 
     def _plan(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from syncsvc.align.aligner import GroupRules
 from syncsvc.errors import LogError
 from syncsvc.ingest.watermark import StreamState
 from syncsvc.model import Frame, FrameBatch
+from syncsvc.observe.reading import read
 from syncsvc.observe.records import (
     AnyRecord,
     GroupAdd,
@@ -39,7 +40,6 @@ from syncsvc.observe.records import (
     SentRecord,
     StreamSettings,
     UtcRecord,
-    read,
 )
 from syncsvc.publish.headers import Headers
 from syncsvc.service.windows import GroupWindows, Now, Opening

@@ -41,9 +41,10 @@ class SupervisedStream:
         self.child: Child | None = None
         self.start: Start | None = None
         self.recorded = Recorded()
-        self.is_ready = self.is_ended = self._is_excused = self._is_rewound = self._is_killed = False
+        self.is_ready = self.is_ended = self._is_excused = self._is_rewound = self._is_killed = self._has_told = False
         self.restarts = 0
         self.problem = ""
+        self._problem_seq = 0
         self.declared_fps: float | None = None
         self.refusal: str | None = None
         self._policy = RestartPolicy(random)
@@ -66,7 +67,7 @@ class SupervisedStream:
         Raises:
             LinkClosed: the receiver is gone.
         """
-        self._due_ns, self.is_ready, self._is_killed = None, False, False
+        self._due_ns, self.is_ready, self._is_killed, self._has_told = None, False, False, False
         if self._is_rewound:  # another recording, or played otherwise: from its beginning, at a start of its own
             self.page.media_ns = self.page.pass_begun_ns = 0
             self.start, self._is_rewound = None, False
@@ -109,12 +110,16 @@ class SupervisedStream:
             case "unavailable":
                 if message["problem"] != self.problem or self._policy.failures < 2:
                     log.warning("stream %s: %s", self.spec.name, message["problem"])
-                self.problem = message["problem"]
+                self._went_wrong(message["problem"])
             case "refused":
                 self.refusal = message["problem"]
             case "open":
-                self.problem, self.declared_fps = "", message["fps"]
+                self.declared_fps = message["fps"]
         return str(message["type"])
+
+    def _went_wrong(self, why: str) -> None:
+        """Keep the reason until frames come again: that a connection opens does not mend it."""
+        self.problem, self._problem_seq, self._has_told = why, self.page.next_seq, True
 
     def begin(self, start: Start) -> None:
         """Tell the recording when to start."""
@@ -135,11 +140,14 @@ class SupervisedStream:
         """Kill the capture when its pulse has stopped."""
         if self.child is None or self._is_killed:
             return
+        if self.page.next_seq > self._problem_seq:
+            self.problem = ""
         position, since_ns = self.page.position
         why = verdict(position, since_ns, self.page.beat_mono_ns, self._clock.monotonic_ns())
         if why is not None:
             log.error("stream %s: its capture is killed: %s", self.spec.name, why)
-            self.problem, self._is_killed = why, True
+            self._went_wrong(why)
+            self._is_killed = True
             self.child.kill()
 
     def ended(self, code: int, *, again: bool) -> None:
@@ -155,10 +163,11 @@ class SupervisedStream:
             self._policy.was_healthy()
         pause_s = self._policy.pause_after_failure()
         if code < 0:
-            self.problem = self.problem or f"its capture was killed by signal {-code}"
+            if not self._has_told:
+                self._went_wrong(f"its capture was killed by signal {-code}")
             log.warning("stream %s: its capture was killed by signal %d", self.spec.name, -code)
         elif code not in (0, 75, EX_CONFIG):
-            self.problem = f"its capture broke with exit code {code}"
+            self._went_wrong(f"its capture broke with exit code {code}")
             log.error("stream %s: %s", self.spec.name, self.problem)
         self.restarts += 1
         self._due_ns = now_ns + round(pause_s * NS_PER_S)

@@ -12,8 +12,9 @@ from urllib.request import parse_http_list, parse_keqv_list
 import av
 import pytest
 
+from syncsvc.capture import http, mjpeg
 from syncsvc.capture.source import Loss
-from syncsvc.clock import SYSTEM_CLOCK
+from syncsvc.clock import SYSTEM_CLOCK, sleep_s
 from tests.e2e.httpcamera import HEIGHT, PERIOD_US, WIDTH, Respond, answer, http_camera, picture, see, source_of
 
 MULTIPART = "multipart/x-mixed-replace; boundary=frame"
@@ -168,6 +169,51 @@ def babbles(handler: BaseHTTPRequestHandler) -> None:
 def test_cameras_that_misbehave_are_cameras_that_are_not_there(respond: Respond, problem: str) -> None:
     with http_camera({"/": respond}) as url:
         assert see(source_of(url))[1] == problem
+
+
+def drip(handler: BaseHTTPRequestHandler, data: bytes) -> None:
+    """Bytes one by one, each in time for a wait of its own."""
+    for at in range(len(data)):
+        handler.wfile.write(data[at : at + 1])
+        sleep_s(0.05)
+
+
+def drips(data: bytes) -> Respond:
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        drip(handler, data)
+        handler.wfile.write(b"\r\n\r\n" + part(jpegs(1)[0][0]) + b"--frame\r\n")
+
+    return respond
+
+
+TYPED = b"Content-Type: multipart/x-mixed-replace; boundary=frame"
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX: " + 20 * b"y" + b"\r\n" + TYPED, "cannot be opened: timed out"),
+        (2 * b"HTTP/1.1 100 Continue\r\n\r\n" + b"HTTP/1.1 200 OK\r\n" + TYPED, "cannot be opened: timed out"),
+    ],
+    ids=["headers", "continue"],
+)
+def test_an_answer_that_drips_has_one_deadline(data: bytes, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "OPEN_TIMEOUT_S", 1.0)
+    with http_camera({"/": drips(data)}) as url:
+        assert see(source_of(url), most=1) == ([], problem)
+
+
+def test_a_body_whose_chunks_drip_has_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mjpeg, "READ_TIMEOUT_S", 1.0)
+
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + TYPED + b"\r\n\r\n")
+        body = part(jpegs(1)[0][0]) + b"--frame\r\n"
+        drip(handler, b"%050x" % len(body))
+        handler.wfile.write(b"\r\n" + body + b"\r\n0\r\n\r\n")
+
+    with http_camera({"/": respond}) as url:
+        assert see(source_of(url), most=1) == ([], "stopped sending: timed out")
 
 
 def test_nobody_there() -> None:

@@ -1,12 +1,18 @@
 """The timeline of a segmented stream: one pts for all segments, and the dates laid onto it."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import cast
 
-from syncsvc.capture.hls import Timeline
+import pytest
+
+from syncsvc.capture.hls import HlsReader, Timeline
+from syncsvc.capture.http import Answer
 from syncsvc.capture.playlist import Resource, Segment
 from syncsvc.capture.stamps import MediaStamp
+from syncsvc.lifecycle import StopToken
 from syncsvc.model import Observation
-from syncsvc.testing import MS, T0, S
+from syncsvc.testing import MS, T0, ManualClock, S
 
 PLAIN = Segment(7, Resource("http://camera/7.ts"))
 WRAP_NS = (1 << 33) * S // 90_000
@@ -20,6 +26,42 @@ def at(timeline: Timeline, pts_ns: int | None) -> tuple[int | None, int | None, 
     seen = timeline.place(Observation(-1, 5 * S, pts_ns))
     assert seen.stamp_kind == ("" if seen.stamp_ns is None else "playlist")
     return seen.pts_ns, seen.stamp_ns, seen.doubt_ns
+
+
+class Listed:
+    """An answer that is a playlist without segments."""
+
+    url = "http://camera/live.m3u8"
+
+    def __init__(self, target_s: int, duration_s: int) -> None:
+        self._text = f"#EXTM3U\n#EXT-X-TARGETDURATION:{target_s}\n#EXTINF:{duration_s},\n#EXT-X-GAP\nlost\n"
+
+    def read_all(self, limit_bytes: int, limit_s: float, tick: Callable[[], None]) -> bytes:
+        assert limit_bytes >= 43_200 * 120, "a day in pieces of two seconds"
+        return self._text.encode()
+
+    def close(self) -> None:
+        pass
+
+
+class Sleeper(StopToken):
+    """Notes how long it is to sleep, and stops."""
+
+    seconds = 0.0
+
+    def sleep(self, seconds: float) -> bool:
+        self.seconds = seconds
+        self.set()
+        return True
+
+
+@pytest.mark.parametrize(("target_s", "duration_s", "pause_s"), [(2, 2, 2), (9999, 2, 10), (9999, 9999, 60)])
+def test_no_playlist_makes_its_reader_sleep_for_hours(target_s: int, duration_s: int, pause_s: float) -> None:
+    stop = Sleeper()
+    answer = cast(Answer, Listed(target_s, duration_s))
+    reader = HlsReader("a", answer, lambda position: None, ManualClock(), stop)
+    assert list(reader.frames()) == []
+    assert stop.seconds == pause_s
 
 
 def test_frames_count_from_their_segments_first() -> None:

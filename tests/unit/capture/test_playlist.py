@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncsvc.capture.playlist import PlaylistError, Resource, parse
+from syncsvc.capture.playlist import KEPT_SEGMENTS, MOST_SEGMENTS, PlaylistError, Resource, parse
 from syncsvc.capture.stamps import MediaStamp
 from syncsvc.testing import MS, S
 
@@ -86,6 +86,48 @@ def test_a_master_playlist_names_variants() -> None:
     playlist = parse(text, URL)
     assert playlist.variants == ("http://camera/live/low.m3u8", "http://camera/live/x/hi.m3u8")
     assert playlist.segments == ()
+
+
+def of_a_day(*dated: int, more: str = "") -> str:
+    """A playlist of two-second segments since the day began, with dates at these."""
+    entries = []
+    for number in range(43_200):
+        if number in dated:
+            entries.append(f"#EXT-X-PROGRAM-DATE-TIME:2026-11-21T{number // 1800:02}:{number // 30 % 60:02}:00.500Z")
+        entries += ["#EXTINF:2.000,", f"a-rather-long-name-of-a-segment-{number}.ts"]
+    return listed("#EXT-X-MEDIA-SEQUENCE:7", '#EXT-X-MAP:URI="init.mp4"', *entries, more)
+
+
+@pytest.mark.parametrize("dated", [(0,), (0, 30_000)])
+def test_of_a_whole_day_the_end_is_kept_as_the_whole_would_have_it(dated: tuple[int, ...]) -> None:
+    text = of_a_day(*dated)
+    end, whole = parse(text, URL), parse(text + "#EXT-X-ENDLIST\n", URL)
+    assert (len(end.segments), len(whole.segments)) == (KEPT_SEGMENTS, 43_200)
+    assert end.segments == whole.segments[-KEPT_SEGMENTS:]
+    assert end.segments[-1].number == 43_206
+    day = end.segments[-1].stamp
+    assert day is not None
+    assert day.utc_ns - AT == (43_199 * 2 - 13 * 3600) * S + 500 * MS
+
+
+def test_what_follows_a_break_has_no_date_of_what_was_passed_over() -> None:
+    lines = ["#EXT-X-PROGRAM-DATE-TIME:2026-11-21T13:00:00Z", "#EXTINF:1,", "a", "#EXT-X-DISCONTINUITY"]
+    lines += ["#EXTINF:1,", "b"] * (KEPT_SEGMENTS + 1)
+    assert dated(*lines) == [None] * KEPT_SEGMENTS
+
+
+def test_a_recording_of_too_many_segments_is_refused() -> None:
+    text = listed(*["x"] * (MOST_SEGMENTS + 1), "#EXT-X-ENDLIST")
+    with pytest.raises(PlaylistError, match="has more than 50000 segments"):
+        parse(text, URL)
+
+
+@pytest.mark.parametrize(
+    ("target", "duration", "turn_s"), [("9999", "2", 10), ("9999", "30", 30), ("6", "2", 6), ("2", "5", 2)]
+)
+def test_a_target_duration_counts_as_far_as_segments_bear_it_out(target: str, duration: str, turn_s: int) -> None:
+    text = f"#EXTM3U\n#EXT-X-TARGETDURATION:{target}\n#EXTINF:{duration},\na\n#EXTINF:1,\nb\n"
+    assert parse(text, URL).turn_ns == turn_s * S
 
 
 @pytest.mark.parametrize(("method", "expected"), [("NONE", False), ('AES-128,URI="k"', True), ("SAMPLE-AES", True)])

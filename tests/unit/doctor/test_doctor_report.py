@@ -72,6 +72,16 @@ def test_the_snippet_is_yaml_that_a_configuration_takes(diagnosis: Diagnosis) ->
     assert config.groups["all"].max_latency_ms == advice.max_latency_ms
 
 
+def test_what_was_watched_too_briefly_for_a_bound_stands_beside_it() -> None:
+    brief = report.snippet(diagnose(recording_of(camera("one"), camera("two", phase_ms=13.0), seconds=6.0)))
+    bounds = [line.partition("  # ") for line in brief if "max_" in line]
+    assert [line.partition(":")[0].strip() for line, _, _ in bounds] == ["max_skew_ms", "max_latency_ms"]
+    assert all(why.startswith("a guess from 6.0 s, it needs 10") for _, _, why in bounds), bounds
+    assert bounds[0][2].endswith("up to 25")
+    long = report.snippet(diagnose(recording_of(camera("one"), camera("two", phase_ms=13.0), seconds=12.0)))
+    assert not any("guess" in line for line in long)
+
+
 def test_nothing_to_propose_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(diagnose(recording_of(camera("one"), camera("two"), seconds=0.0)), capsys)
     assert "# nothing to propose" in text
