@@ -172,7 +172,9 @@ def _draw_grid(axes: Any, grid: Grid) -> None:
     axes.imshow(values, cmap="RdYlBu", vmin=0, vmax=grid.most, aspect="auto", alpha=0.8)
     for line, row in enumerate(grid.rows.values()):
         for column, value in enumerate(row):
-            axes.text(column, line, "-" if value is None else f"{value:.1f}", ha="center", va="center")
+            is_dark = value is not None and not 0.15 * grid.most < value < 0.85 * grid.most  # both ends of the colours
+            text = "-" if value is None else f"{value:.1f}"
+            axes.text(column, line, text, ha="center", va="center", color="white" if is_dark else "black")
     axes.set_xticks(range(len(grid.columns)), grid.columns)
     axes.set_yticks(range(len(grid.rows)), list(grid.rows))
     axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
