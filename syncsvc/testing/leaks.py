@@ -44,14 +44,21 @@ def _difference(before: Holdings, now: Holdings) -> list[str]:
         if before.descriptors.get(fd) != target
     ]
     lines += [f"thread {thread.name}" for thread in now.threads - before.threads]
-    lines += [f"/dev/shm/{name}" for name in sorted(now.shared_names - before.shared_names)]
+    names = sorted(now.shared_names - before.shared_names)
+    lines += [f"/dev/shm/{name}" for name in names if not _is_in_use(name)]
     return lines
+
+
+def _is_in_use(name: str) -> bool:
+    """Whether another process that lives maps this shared memory: then it is that one's, and nobody's leftover."""
+    others = (path for path in Path("/proc").glob("[0-9]*/maps") if path.parent.name != str(os.getpid()))
+    return any(f"/dev/shm/{name}" in _read(path) for path in others)
 
 
 def _read(path: Path) -> str:
     try:
         return path.read_text()
-    except OSError:  # the thread ended meanwhile
+    except OSError:  # the thread or the process ended meanwhile, or is another user's
         return ""
 
 

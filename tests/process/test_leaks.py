@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -56,3 +57,18 @@ def test_a_name_in_shared_memory_is_found() -> None:
     assert leaks_since(before) == [f"/dev/shm/{path.name}"]
     path.unlink()
     assert leaks_since(before) == []
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="there is no /dev/shm to leave a name in")
+def test_a_name_that_another_process_holds_is_that_ones() -> None:
+    path = Path("/dev/shm") / f"syncsvc-test-{os.getpid()}"
+    holds = f"import mmap; f = open({str(path)!r}, 'r+b'); held = mmap.mmap(f.fileno(), 0); print(flush=True); input()"
+    before = Holdings.now()
+    path.write_bytes(bytes(4096))
+    with subprocess.Popen([sys.executable, "-c", holds], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert f"/dev/shm/{path.name}" not in leaks_since(before)
+    assert leaks_since(before) == [f"/dev/shm/{path.name}"]
+    path.unlink()
