@@ -130,4 +130,4 @@ def test_a_buffer_is_used_again_only_after_zeromq_let_go_of_it(slots: Slots, tmp
         push.close()
         pull.close()
     gc.collect()
-    assert 1 <= free(pool) <= 20, "buffers came back and were used again"
+    assert 1 <= free(pool) < count, "buffers came back and were used again"
