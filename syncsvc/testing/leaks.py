@@ -50,7 +50,12 @@ def _difference(before: Holdings, now: Holdings) -> list[str]:
 
 
 def _is_in_use(name: str) -> bool:
-    """Whether another process that lives maps this shared memory: then it is that one's, and nobody's leftover."""
+    """Whether another process that lives maps this shared memory: then it is that one's, and nobody's leftover.
+
+    Semaphores of ``multiprocessing`` come and go faster than one can look: beside other workers they are not judged.
+    """
+    if name.startswith("sem.mp-") and "PYTEST_XDIST_WORKER" in os.environ:
+        return True
     others = (path for path in Path("/proc").glob("[0-9]*/maps") if path.parent.name != str(os.getpid()))
     return any(f"/dev/shm/{name}" in _read(path) for path in others)
 
