@@ -10,10 +10,26 @@ import pytest
 import zmq
 from hypothesis import settings
 
-from syncsvc.testing import Holdings, leaks_since
+from syncsvc.testing import Holdings, leaks_since, names_left_since, shared_names
+
+BESIDE_OTHERS = "PYTEST_XDIST_WORKER" in os.environ
+NAMES_BEFORE = pytest.StashKey[frozenset[str]]()
 
 settings.register_profile("syncsvc", deadline=None, max_examples=60)
 settings.load_profile("syncsvc")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Note the names in /dev/shm: beside other workers no test can tell whose a new one is, but the session can."""
+    session.config.stash[NAMES_BEFORE] = shared_names()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a session that leaves a name in /dev/shm behind."""
+    left = [] if BESIDE_OTHERS else names_left_since(session.config.stash[NAMES_BEFORE])
+    if left:
+        session.config.get_terminal_writer().line("\nleft behind by the session: " + ", ".join(left))
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -44,7 +60,7 @@ def plotting() -> None:
 @pytest.fixture(autouse=True)
 def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a child, a descriptor, a thread that is no daemon, or a name in /dev/shm behind."""
-    before = Holdings.now()
+    before = Holdings.now(names=not BESIDE_OTHERS)
     yield
     request.node.funcargs.clear()  # what only the finished test's arguments hold is no leak
     left = leaks_since(before)

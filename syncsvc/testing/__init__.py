@@ -8,7 +8,7 @@ from syncsvc.clock import NS_PER_S as S
 from syncsvc.testing.build import T0, TINY, HeldPixels, frame, observation
 from syncsvc.testing.clock import ManualClock, ManualStop
 from syncsvc.testing.groups import GroupBench
-from syncsvc.testing.leaks import Holdings, leaks_since
+from syncsvc.testing.leaks import Holdings, leaks_since, names_left_since, shared_names
 from syncsvc.testing.link import MemoryLink
 
 __all__ = [
@@ -24,5 +24,7 @@ __all__ = [
     "S",
     "frame",
     "leaks_since",
+    "names_left_since",
     "observation",
+    "shared_names",
 ]

@@ -14,26 +14,36 @@ class Holdings:
     children: frozenset[int]
     descriptors: dict[int, str]
     threads: frozenset[threading.Thread]
-    shared_names: frozenset[str]
+    shared_names: frozenset[str] | None
 
     @classmethod
-    def now(cls) -> "Holdings":
-        """Look."""
+    def now(cls, *, names: bool = True) -> "Holdings":
+        """Look; without ``names`` not into /dev/shm, which is everybody's on this machine."""
         tasks = Path("/proc/self/task").glob("*/children")
         children = frozenset(int(pid) for task in tasks for pid in _read(task).split())
         threads = frozenset(thread for thread in threading.enumerate() if not thread.daemon)
-        shm = Path("/dev/shm")
-        names = frozenset(path.name for path in shm.iterdir()) if shm.is_dir() else frozenset()
-        return cls(children, _descriptors(), threads, names)
+        return cls(children, _descriptors(), threads, shared_names() if names else None)
 
 
 def leaks_since(before: Holdings) -> list[str]:
     """What is held now and was not then, one line each; what only garbage holds does not count."""
-    lines = _difference(before, Holdings.now())
+    names = before.shared_names is not None
+    lines = _difference(before, Holdings.now(names=names))
     if lines:
         gc.collect()
-        lines = _difference(before, Holdings.now())
+        lines = _difference(before, Holdings.now(names=names))
     return lines
+
+
+def shared_names() -> frozenset[str]:
+    """The names in /dev/shm."""
+    shm = Path("/dev/shm")
+    return frozenset(path.name for path in shm.iterdir()) if shm.is_dir() else frozenset()
+
+
+def names_left_since(before: frozenset[str]) -> list[str]:
+    """The names in /dev/shm that were not there and that no process that lives maps, one line each."""
+    return [f"/dev/shm/{name}" for name in sorted(shared_names() - before) if not _is_in_use(name)]
 
 
 def _difference(before: Holdings, now: Holdings) -> list[str]:
@@ -44,18 +54,11 @@ def _difference(before: Holdings, now: Holdings) -> list[str]:
         if before.descriptors.get(fd) != target
     ]
     lines += [f"thread {thread.name}" for thread in now.threads - before.threads]
-    names = sorted(now.shared_names - before.shared_names)
-    lines += [f"/dev/shm/{name}" for name in names if not _is_in_use(name)]
-    return lines
+    return lines if before.shared_names is None else lines + names_left_since(before.shared_names)
 
 
 def _is_in_use(name: str) -> bool:
-    """Whether another process that lives maps this shared memory: then it is that one's, and nobody's leftover.
-
-    Semaphores of ``multiprocessing`` come and go faster than one can look: beside other workers they are not judged.
-    """
-    if name.startswith("sem.mp-") and "PYTEST_XDIST_WORKER" in os.environ:
-        return True
+    """Whether another process that lives maps this shared memory: then it is that one's, and nobody's leftover."""
     others = (path for path in Path("/proc").glob("[0-9]*/maps") if path.parent.name != str(os.getpid()))
     return any(f"/dev/shm/{name}" in _read(path) for path in others)
 
