@@ -39,6 +39,11 @@ class Observation:
     start_mono_ns: int | None = None
     doubt_ns: int = 0
 
+    @property
+    def began_mono_ns(self) -> int:
+        """When its first part reached us, as far as that is known."""
+        return self.arrival_mono_ns if self.start_mono_ns is None else self.start_mono_ns
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:

@@ -13,6 +13,7 @@ from syncsvc.bench.traces import MONO_NS, UTC_NS, Sighting, SimulatedCamera, obs
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.layout import Layout
 from syncsvc.model import Frame, FrameBatch
+from syncsvc.service.plan import HOLD_MARGIN_NS
 from syncsvc.service.windows import GroupWindows, Late, Now, Opening
 from syncsvc.timing.ladder import Stamp, StreamClock
 from syncsvc.timing.modelled import ModelRung
@@ -22,8 +23,6 @@ from syncsvc.timing.utc import UtcMapper
 TICK_NS = 20 * NS_PER_MS
 UPDATE_TICKS = 5
 """The receiver looks at the host's clock ten times a second."""
-HOLD_MARGIN_NS = 150 * NS_PER_MS
-"""Held frames are let go this much before the latency budget ends, as in the service."""
 _PIXELS = Layout("gray8", 2, 2)
 
 

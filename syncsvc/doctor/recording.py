@@ -49,7 +49,6 @@ class StreamRecord:
 
     name: str
     kind: str
-    clock_key: str
     latency_ns: int | None
     seq: Ints
     arrival_ns: Ints
@@ -207,7 +206,6 @@ def _table(name: str, stream: _Stream, offset: _Offset, *, is_asap: bool) -> Str
     return StreamRecord(
         name=name,
         kind=stream.about.kind,
-        clock_key=stream.about.clock,
         latency_ns=stream.about.latency_ns,
         seq=np.array(seqs, np.int64),
         arrival_ns=rows[:, 0],

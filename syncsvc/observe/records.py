@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from syncsvc.layout import Layout
-from syncsvc.model import ClockClass, MissingReason, StampKind
+from syncsvc.model import ClockClass, MissingReason, Observation, StampKind
 
 MAX_LINE_BYTES = 1 << 20
 """Longer than any record of hundreds of streams; a file without line ends is refused before it fills the memory."""
@@ -105,6 +105,23 @@ class ObsRecord(Record, frozen=True, kw_only=True, tag="obs"):
     kind: StampKind
     doubt_ns: Natural
     key: bool
+
+    @classmethod
+    def of(cls, stream: str, seen: Observation) -> "ObsRecord":
+        """What was seen of a frame of the stream."""
+        return cls(
+            stream=stream,
+            seq=seen.seq,
+            arrival_mono_ns=seen.arrival_mono_ns,
+            start_mono_ns=seen.start_mono_ns,
+            pts_ns=seen.pts_ns,
+            ntp_ns=seen.ntp_ns,
+            sr=seen.sender_report,
+            stamp_ns=seen.stamp_ns,
+            kind=seen.stamp_kind,
+            doubt_ns=seen.doubt_ns,
+            key=seen.is_key,
+        )
 
 
 class LossRecord(Record, frozen=True, kw_only=True, tag="loss"):

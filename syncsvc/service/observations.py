@@ -56,21 +56,7 @@ class ObservationLog:
 
     def observed(self, stream: str, seen: Observation) -> None:
         """A frame came in."""
-        self._put(
-            records.ObsRecord(
-                stream=stream,
-                seq=seen.seq,
-                arrival_mono_ns=seen.arrival_mono_ns,
-                start_mono_ns=seen.start_mono_ns,
-                pts_ns=seen.pts_ns,
-                ntp_ns=seen.ntp_ns,
-                sr=seen.sender_report,
-                stamp_ns=seen.stamp_ns,
-                kind=seen.stamp_kind,
-                doubt_ns=seen.doubt_ns,
-                key=seen.is_key,
-            )
-        )
+        self._put(records.ObsRecord.of(stream, seen))
 
     def lost(self, stream: str, cause: str, count: int, mono_ns: int) -> None:
         """Frames were captured and lost."""

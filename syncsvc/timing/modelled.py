@@ -62,7 +62,7 @@ class ModelRung:
         """Learn when the frame began to arrive."""
         if seen.pts_ns is not None:
             self._is_fed = True
-            self.model.feed(seen.pts_ns, seen.arrival_mono_ns if seen.start_mono_ns is None else seen.start_mono_ns)
+            self.model.feed(seen.pts_ns, seen.began_mono_ns)
 
     @property
     def is_calibrated(self) -> bool:

@@ -78,7 +78,7 @@ class SenderReportRung:
             self._first_pts_ns = seen.pts_ns if self._first_pts_ns is None else self._first_pts_ns
             if seen.pts_ns - self._first_pts_ns >= DRIFT_AFTER_NS and self._witness.is_settled:
                 self.map.prior_slope = -self._witness.model.drift_ppm * 1e-6
-            start_ns = arrival_ns if seen.start_mono_ns is None else self._to_utc(seen.start_mono_ns)
+            start_ns = self._to_utc(seen.began_mono_ns)
             self.map.feed(seen.pts_ns, seen.ntp_ns, start_ns, seen.sender_report)
             if self.map.is_anchored:
                 self._latencies.append(start_ns - self.map.time_of(seen.pts_ns))
@@ -156,8 +156,7 @@ class MediaRung:
         self._last_ns = seen.stamp_ns
         if seen.stamp_kind == "playlist":
             self._latest_ns = LATEST_PLAYLIST_NS
-        start_mono_ns = seen.arrival_mono_ns if seen.start_mono_ns is None else seen.start_mono_ns
-        self._rate.feed(seen.stamp_ns, start_mono_ns)
+        self._rate.feed(seen.stamp_ns, seen.began_mono_ns)
         utc_less_mono_ns = arrival_ns - seen.arrival_mono_ns
         self._floor_ns = self._rate.time_of(seen.stamp_ns) + utc_less_mono_ns - seen.stamp_ns
 

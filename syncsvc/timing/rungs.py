@@ -130,7 +130,7 @@ class ArrivalRung:
 
     def stamp(self, seen: Observation, arrival_ns: int) -> tuple[int, int]:
         """± is how long the parser held it, the network's usual delay, and the latency where nobody knows it."""
-        held_ns = 0 if seen.start_mono_ns is None else max(0, seen.arrival_mono_ns - seen.start_mono_ns)
+        held_ns = max(0, seen.arrival_mono_ns - seen.began_mono_ns)
         unknown_ns = UNKNOWN_LATENCY_NS if self._latency_ns is None else 0
         return arrival_ns - (self._latency_ns or 0), JITTER_NS + held_ns + unknown_ns
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from syncsvc.bench.traces import MONO_NS, UTC_NS, Sighting, SimulatedCamera, observe
+from syncsvc.bench.traces import MONO_NS, UTC_NS, SimulatedCamera, observe
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.doctor.diagnosis import Diagnosis, diagnose
 from syncsvc.doctor.recording import Recording, gather
@@ -56,7 +56,7 @@ def _stream(camera: SimulatedCamera, seconds: float, clock: ClockClass) -> Itera
         if sighting.session != session:
             session = sighting.session
             yield SessionRecord(stream=camera.name, mono_ns=seen.arrival_mono_ns - NS_PER_MS)
-        yield obs_of(camera.name, sighting)
+        yield ObsRecord.of(camera.name, seen)
         late_ns = round(camera.latency_ms * NS_PER_MS) if clock in ("model", "arrival") else 0
         yield StampRecord(
             stream=camera.name,
@@ -66,24 +66,6 @@ def _stream(camera: SimulatedCamera, seconds: float, clock: ClockClass) -> Itera
             clock=clock,
             arrival_ns=seen.arrival_mono_ns - MONO_NS + UTC_NS,
         )
-
-
-def obs_of(stream: str, sighting: Sighting) -> ObsRecord:
-    """The record of one observation."""
-    seen = sighting.seen
-    return ObsRecord(
-        stream=stream,
-        seq=seen.seq,
-        arrival_mono_ns=seen.arrival_mono_ns,
-        start_mono_ns=seen.start_mono_ns,
-        pts_ns=seen.pts_ns,
-        ntp_ns=seen.ntp_ns,
-        sr=seen.sender_report,
-        stamp_ns=seen.stamp_ns,
-        kind=seen.stamp_kind,
-        doubt_ns=seen.doubt_ns,
-        key=seen.is_key,
-    )
 
 
 def recording_of(*cameras: SimulatedCamera, seconds: float = SECONDS, **more: object) -> Recording:
