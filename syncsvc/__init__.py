@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from syncsvc.client.subscriber import AsyncSubscriber as AsyncSubscriber
     from syncsvc.client.subscriber import Subscriber as Subscriber
     from syncsvc.errors import ConfigError as ConfigError
+    from syncsvc.errors import FrameReclaimedError as FrameReclaimedError
     from syncsvc.errors import SyncsvcError as SyncsvcError
     from syncsvc.errors import WireError as WireError
     from syncsvc.model import Counts as Counts
@@ -26,6 +27,7 @@ _HOME = {
     "AsyncSubscriber": "syncsvc.client.subscriber",
     "Subscriber": "syncsvc.client.subscriber",
     "ConfigError": "syncsvc.errors",
+    "FrameReclaimedError": "syncsvc.errors",
     "SyncsvcError": "syncsvc.errors",
     "WireError": "syncsvc.errors",
     "Counts": "syncsvc.model",

@@ -11,6 +11,7 @@
         * SlotReclaimedError   a frame was overwritten before it was read
         * LinkClosed           the other end of a pipe is gone
     * WireError                a message is not what the protocol says
+    * FrameReclaimedError      a frame on loan was held too long: its pixels are gone
     * SubscriptionEnded        every recording of the service is over: no batch will come any more
     * SubscriberClosed         a subscriber was used after its close
     * BindError                an endpoint cannot be bound (exit code 78)
@@ -82,6 +83,10 @@ class LinkClosed(TransportError):
 
 class WireError(SyncsvcError):
     """A message does not follow the protocol in docs/protocol.md."""
+
+
+class FrameReclaimedError(SyncsvcError):
+    """A subscriber on the service's host held a frame longer than its lease: the slot belongs to another frame now."""
 
 
 class SubscriptionEnded(SyncsvcError):

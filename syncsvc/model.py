@@ -1,5 +1,6 @@
 """The values that travel: one frozen type per thing, the same inside the service and in a user's hands."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -45,12 +46,26 @@ class Observation:
         return self.arrival_mono_ns if self.start_mono_ns is None else self.start_mono_ns
 
 
+class Borrowed(ABC):
+    """A payload that lies in somebody else's memory: who holds it may be asked to give it back."""
+
+    nbytes: int
+
+    @abstractmethod
+    def view(self) -> NDArray[np.uint8]:
+        """The bytes, ``(nbytes,)`` uint8, read-only, no copy; they stay what they are while the array lives.
+
+        Raises:
+            FrameReclaimedError: it was asked for.
+        """
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One frame with its capture time.
 
     ``time_ns`` (UTC) is when the picture was taken, true within ``uncertainty_ns``, as ``clock`` says;
-    ``arrival_ns`` (UTC) is when its packet reached the service. ``payload`` is any readable buffer.
+    ``arrival_ns`` (UTC) is when its packet reached the service. ``payload`` is any readable buffer, or ``Borrowed``.
     """
 
     stream: str
@@ -80,7 +95,13 @@ class Frame:
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
-        """The payload as sent: one-dimensional, uint8, read-only, no copy."""
+        """The payload as sent: one-dimensional, uint8, read-only, no copy.
+
+        Raises:
+            FrameReclaimedError: it was on loan, and for too long (mode ``local`` only).
+        """
+        if isinstance(self.payload, Borrowed):
+            return self.payload.view()
         flat = np.frombuffer(self.payload, np.uint8)
         flat.flags.writeable = False
         return flat
@@ -89,11 +110,12 @@ class Frame:
         """The picture as ``(height, width, 3)`` uint8, BGR, in memory of its own, honouring ``layout``'s colour space.
 
         Raises:
+            FrameReclaimedError: the frame was on loan, and for too long (mode ``local`` only).
             ImportError: OpenCV cannot be loaded; the message names the system packages that it needs.
         """
         from syncsvc.layout import to_bgr
 
-        return to_bgr(self.payload, self.layout)
+        return to_bgr(self.pixels, self.layout)
 
     def __dlpack__(self, **options: Any) -> Any:
         """The payload as a one-dimensional uint8 DLPack capsule, no copy."""

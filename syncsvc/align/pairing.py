@@ -52,9 +52,10 @@ class MinSpread:
         Returns:
             Sets in the order of their references; a reference without a partner has none.
         """
-        names = sorted(name for name, some in times.items() if name != reference and some)
+        later = {name: _later(some, after.get(name, NEVER)) for name, some in times.items() if name != reference}
+        names = sorted(name for name, some in later.items() if some)
         wanted = [time for time in references if time > after.get(reference, NEVER)]
-        near = self._near(wanted, [_later(times[name], after.get(name, NEVER)) for name in names])
+        near = self._near(wanted, [later[name] for name in names])
         chosen = self._solve(wanted, near, len(names))
         return [_as_match(reference, time, names, some) for time, some in zip(wanted, chosen, strict=True) if some]
 

@@ -14,7 +14,7 @@ from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import MemoryShortage
 from syncsvc.layout import Layout
 from syncsvc.lifecycle import StopToken
-from syncsvc.transport.link import EndMessage, FrameMessage, LinkWriter
+from syncsvc.transport.link import RETIRED, EndMessage, FrameMessage, LinkWriter
 from syncsvc.transport.page import Position, StreamPage
 from syncsvc.transport.ring import RingWriter, ring_bytes
 
@@ -91,7 +91,11 @@ class Feed:
 
     def _reclaim(self) -> None:
         for ring_id, slot in self._link.returned():
-            if self._ring is not None and ring_id == self._ring.ring_id:
+            if self._ring is None or ring_id != self._ring.ring_id:
+                continue
+            if slot == RETIRED:
+                self._is_planned_anew = True
+            else:
                 self._ring.give_back(slot)
 
     def _wait_for_slot(self, ring: RingWriter) -> int | None:
@@ -136,7 +140,7 @@ class Feed:
             raise MemoryShortage(f"stream {self._spec.name}: {arithmetic}: {error}") from error
         what = f"{layout.width}x{layout.height} {layout.format}, " if layout else ""
         log.info("stream %s: %s%s", self._spec.name, what, arithmetic)
-        while not self._link.hand_over(ring.ring_id, slots, slot_bytes, ring.fd):
+        while not self._link.hand_over(ring.ring_id, slots, slot_bytes, ring.fd, self._plan.span_ns):
             if self._stop.is_set:
                 break
             self._link.wait_for_room(WAIT_S)

@@ -27,6 +27,8 @@ class Stats:
     """Epochs met, over all groups."""
     invalid: int = 0
     """Messages that do not follow the protocol."""
+    reclaimed: int = 0
+    """Frames that were held for longer than their lease, and lost (mode ``local``)."""
     ignored: Counter[str] = field(default_factory=Counter)
     """Messages set aside: ``duplicate``, ``old_epoch``, ``other_group``."""
 

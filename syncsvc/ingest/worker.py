@@ -214,14 +214,16 @@ class StreamIngest:
             case DropMessage(first_seq, count, cause):
                 self._next_seq, self._silent_ns = max(self._next_seq or 0, first_seq + count), 0
                 self._drop(cause, count)
-            case RingMessage(ring_id, slots, _):
+            case RingMessage(ring_id, slots, _, span_ns):
                 fd = link.take_ring(ring_id)
                 try:
-                    self._rings[ring_id] = RingReader(fd)
+                    self._rings[ring_id] = RingReader(fd, span_ns)
                 finally:
                     os.close(fd)
-                for old in [known for known in self._rings if known < ring_id - 1]:
-                    del self._rings[old]
+                for old in [known for known in self._rings if known < ring_id]:
+                    self._rings[old].is_in_use = False
+                    if old < ring_id - 1:
+                        del self._rings[old]
                 self.stats.slots = slots
             case EndMessage():
                 self._set_state(StreamState.ENDED)

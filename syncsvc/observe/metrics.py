@@ -21,8 +21,19 @@ class StatusCollector(Collector):
         status = self._status()
         yield GaugeMetricFamily("syncsvc_ready", "1 when every socket is bound", float(bool(status["is_ready"])))
         yield GaugeMetricFamily("syncsvc_subscriptions", "Subscriptions on the live socket", status["subscriptions"])
+        yield from _of_local(status.get("local", {}))
         yield from _of_streams(status["streams"])
         yield from _of_groups(status["groups"])
+
+
+def _of_local(local: Mapping[str, int]) -> Iterable[Metric]:
+    yield GaugeMetricFamily("syncsvc_local_leases", "Frames that subscribers on this host hold", local.get("leases", 0))
+    for key, name, text in (
+        ("leases_revoked", "syncsvc_local_leases_revoked", "Frames that subscribers on this host held too long"),
+        ("cut_off", "syncsvc_local_subscribers_cut_off", "Subscribers on this host that did not give frames back"),
+        ("batches_missed", "syncsvc_local_batches_missed", "Batches that subscribers on this host had no room for"),
+    ):
+        yield CounterMetricFamily(name, text, local.get(key, 0))
 
 
 def _of_streams(streams: Mapping[str, Mapping[str, Any]]) -> Iterable[Metric]:

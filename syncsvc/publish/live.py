@@ -22,6 +22,7 @@ from syncsvc.model import Frame, FrameBatch
 from syncsvc.publish.audience import Audience
 from syncsvc.publish.control import Control
 from syncsvc.publish.headers import Headers
+from syncsvc.publish.local import LocalServer, stated_lease_ns
 from syncsvc.publish.sockets import LINGER_MS, PATIENCE_MS, bind, endpoint_of
 from syncsvc.transport.payload import BufferPool
 
@@ -78,6 +79,7 @@ class Publisher:
         self._run_id, self._clock, self._now_utc = run_id, clock, now_utc
         self._control, self._is_patient, self._before_send = control, is_patient, before_send
         self.pool = BufferPool()
+        self.local = LocalServer(run_id, clock, now_utc, is_patient=is_patient)
         self._context = zmq.Context()
         self._queue: queue.Queue[Outgoing] = queue.Queue(QUEUE_LENGTH)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -93,8 +95,8 @@ class Publisher:
 
     @property
     def subscriptions(self) -> int:
-        """Subscriptions that subscribers hold now, whatever their prefix."""
-        return self._audience.subscriptions
+        """Subscriptions that subscribers hold now, whatever their prefix; one on this host has one."""
+        return self._audience.subscriptions + self.local.subscriptions
 
     def wants(self, topic: bytes) -> bool:
         """Whether somebody may want what is sent under the topic."""
@@ -149,7 +151,9 @@ class Publisher:
             self._audience.close()
             self._live.close(0)
             raise
-        return endpoint_of(self._live), endpoint_of(self._router)
+        live = endpoint_of(self._live)
+        self.local.bind(live)
+        return live, endpoint_of(self._router)
 
     def run(self, stop: StopToken) -> None:
         """Serve until ``end`` and what was queued before it is sent, or until the stop; then close."""
@@ -177,6 +181,7 @@ class Publisher:
     def _say_last(self) -> None:
         """The last word, again for everybody who subscribes to ``status`` only now that batches have come."""
         told, until_ns = 0, self._clock.monotonic_ns() + LATE_COMERS_NS
+        self.local.say(self._status(), self._waits)
         while True:
             listeners = self._audience.status_listeners
             if listeners > told:
@@ -218,12 +223,22 @@ class Publisher:
         topic = wire.batch_topic(batch.group)
         frames = [frame for some in batch.frames.values() for frame in some]
         self._epoch = batch.epoch
-        payloads = [frame.payload.copy_out(self.pool) for frame in frames] if self.wants(topic) else None
+        is_lent, is_copied = self.local.wants(batch.group), self.wants(topic)
+        payloads = [frame.payload.copy_out(self.pool, keeps_slot=is_lent) for frame in frames] if is_copied else ()
         emitted_ns = self._now_utc()
         self._before_send(batch, emitted_ns)
         self._headers.learn(batch)
-        if payloads is not None:
-            self._send([topic, self._headers.encode(batch, emitted_ns), *payloads])
+        header = self._headers.encode(batch, emitted_ns) if is_lent or is_copied else b""
+        if is_lent:
+            lease_ns = stated_lease_ns(batch.window_end_ns - batch.window_start_ns)
+            self.local.send(batch, header, frames, lease_ns, self._waits)
+        if is_copied:
+            self._send([topic, header, *payloads])
+
+    def _waits(self) -> bool:
+        """Whether a subscriber that is full is waited for; asked again and again while one is."""
+        self._turned_ns = self._clock.monotonic_ns()
+        return (self._is_patient or self._is_waiting) and not self._impatience.is_set()
 
     def _send_late(self, late: LateFrame) -> None:
         topic = wire.late_topic(late.group)
@@ -261,12 +276,10 @@ class Publisher:
     def _send(self, parts: Sequence[Any]) -> None:
         """Send one message; where subscribers are waited for, when the first part is taken or patience is over."""
         while True:
-            is_waited_for = (self._is_patient or self._is_waiting) and not self._impatience.is_set()
-            self._live.set(zmq.XPUB_NODROP, int(is_waited_for))  # without it, who is full loses it, the others get it
+            self._live.set(zmq.XPUB_NODROP, int(self._waits()))  # without it, who is full loses it, the others get it
             try:
                 self._live.send_multipart(parts, copy=False)
             except zmq.Again:
-                self._turned_ns = self._clock.monotonic_ns()
                 self._look()
                 continue
             return
@@ -276,8 +289,10 @@ class Publisher:
         if now_ns >= self._status_due_ns:
             self._status_due_ns = now_ns + NS_PER_S
             self._live.set(zmq.XPUB_NODROP, int(self._is_patient))
+            status = self._status()
             with suppress(zmq.Again):  # whoever is that far behind learns it from the next one
-                self._live.send_multipart([wire.STATUS_TOPIC, self._status()])
+                self._live.send_multipart([wire.STATUS_TOPIC, status])
+            self.local.say(status)
 
     def _status(self) -> bytes:
         return wire.encode_status(self._run_id, self._epoch, self.state, emitted_ns=self._now_utc())

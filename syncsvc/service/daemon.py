@@ -243,6 +243,8 @@ class Daemon:
                 log.error("the receiver cannot bind again, and tries on: %s", message["problem"])
             case "subscribed":
                 self._is_subscribed = True
+            case "lend" if message["stream"] in self._streams:
+                self._streams[message["stream"]].lend(message["span_ns"])
             case "done":
                 self._exit = 0
 

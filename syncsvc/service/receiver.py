@@ -22,7 +22,9 @@ from syncsvc.model import Frame, FrameBatch
 from syncsvc.observe import logs
 from syncsvc.observe.journal import Journal
 from syncsvc.publish.control import Control
+from syncsvc.publish.leases import GRACE_NS
 from syncsvc.publish.live import LateFrame, Publisher
+from syncsvc.publish.local import stated_lease_ns
 from syncsvc.service.account import Accounts
 from syncsvc.service.group import Group, GroupOutput, first_window
 from syncsvc.service.observations import ObservationLog
@@ -69,10 +71,12 @@ class Receiver:
         self._endpoints = ("", "")
         self._groups: dict[str, tuple[Group, Worker]] = {}
         self._streams: dict[str, tuple[StreamIngest, Worker]] = {}
-        self._topics: dict[str, tuple[bytes, ...]] = {}
+        self._topics: dict[str, tuple[tuple[str, bytes], ...]] = {}
         self._gone: list[Worker] = []
         self._next_seq: dict[str, int] = {}
         self._publishing: Worker | None = None
+        self._lending = Worker("local", self._publisher.local.run, self._on_failure)
+        self._lent: set[str] = set()
         self._failure: str | None = None
         self._ready_ns = 0
         self._has_begun = False
@@ -86,6 +90,7 @@ class Receiver:
             return EX_CONFIG
         self._channel.send({"type": "bound", "live": self._endpoints[0], "control": self._endpoints[1]})
         self._publishing = Worker("publisher", self._publisher.run, self._on_failure).start()
+        self._lending.start()
         ticks = 0
         has_told = False
         while self._failure is None:
@@ -99,6 +104,7 @@ class Receiver:
             if not has_told and self._publisher.subscriptions >= self._plan.wait_for:
                 has_told = True
                 self._channel.send({"type": "subscribed"})
+            self._ask_for_room()
             ticks += 1
             if not self._plan.is_patient and self._publisher.turn_age_ns > STUCK_NS:
                 self._failure = "the publisher is stuck"
@@ -106,6 +112,16 @@ class Receiver:
                 self._channel.send({"type": "report", "report": self._status()})
         log.error("gives up: %s", self._failure)
         return EX_SOFTWARE
+
+    def _ask_for_room(self) -> None:
+        """Subscribers on this host hold frames beyond their batch: the streams that they read need bigger rings."""
+        local = self._publisher.local
+        for name in self._streams.keys() - self._lent:
+            wanted = [self._plan.groups[group].window_ns for group in self._groups_of(name) if local.wants(group)]
+            if wanted:
+                self._lent.add(name)
+                span_ns = stated_lease_ns(max(wanted)) + GRACE_NS
+                self._channel.send({"type": "lend", "stream": name, "span_ns": span_ns})
 
     def _on_failure(self, name: str, error: BaseException) -> None:
         """A thread broke: the process ends, the daemon starts a new one, and says so."""
@@ -165,6 +181,9 @@ class Receiver:
         assert self._publishing is not None
         self._publisher.end("ended" if how == "ended" else "draining")
         self._publishing.join(PATIENT_S if self._plan.is_patient and how == "ended" else 2 * DRAIN_S)
+        self._lending.stop_token.set()
+        self._publisher.local.stop_waiting()
+        self._lending.join(DRAIN_S)
         if self._log is not None:
             self._log.close()
         self._channel.send({"type": "report", "report": self._status()})
@@ -190,7 +209,7 @@ class Receiver:
             worker.stop_token.set()
             self._gone.append(worker)
         for name, stream_plan in plan.streams.items():
-            self._topics[name] = tuple(batch_topic(group) for group in self._groups_of(name))
+            self._topics[name] = tuple((group, batch_topic(group)) for group in self._groups_of(name))
             if name not in self._streams:
                 ingest = self._make_ingest(stream_plan)
                 self._streams[name] = ingest, Worker(f"ingest-{name}", ingest.run, self._on_failure).start()
@@ -273,8 +292,10 @@ class Receiver:
 
         A batch then leaves at its deadline without the time that copying all of it takes.
         """
-        if any(self._publisher.wants(topic) for topic in self._topics[stream]):
-            payload.copy_out(self._publisher.pool)
+        topics = self._topics[stream]
+        if any(self._publisher.wants(topic) for _, topic in topics):
+            is_lent = any(self._publisher.local.wants(group) for group, _ in topics)
+            payload.copy_out(self._publisher.pool, keeps_slot=is_lent)
 
     def _jump(self) -> None:
         self._epoch = max(self._epoch + 1, self._utc.now_utc() // 1_000_000)
@@ -309,6 +330,7 @@ class Receiver:
             "epoch": self._epoch,
             "pid": os.getpid(),
             "subscriptions": self._publisher.subscriptions,
+            "local": self._publisher.local.describe(),
             "streams": {name: ingest.describe() for name, (ingest, _) in tuple(self._streams.items())},
             "groups": self._accounts.describe(),
         }

@@ -58,6 +58,7 @@ class SupervisedReceiver:
         return {
             "epoch": report.get("epoch"),
             "subscriptions": report.get("subscriptions", 0),
+            "local": report.get("local", {}),
             "receiver": {"pid": child.pid if child else None},
             "streams": {name: {**told.get(name, {}), **known} for name, known in streams.items()},
             "groups": report.get("groups", {}),

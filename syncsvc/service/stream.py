@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from syncsvc.capture.process import EX_CONFIG
-from syncsvc.capture.spec import CaptureSpec, Recorded, Start
+from syncsvc.capture.spec import CaptureSpec, Recorded, RingPlan, Start
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import LinkClosed
 from syncsvc.service.child import Child
@@ -47,6 +47,7 @@ class SupervisedStream:
         self._problem_seq = 0
         self.declared_fps: float | None = None
         self.refusal: str | None = None
+        self._lent_ns = 0
         self._policy = RestartPolicy(random)
         self._due_ns: int | None = clock.monotonic_ns()
         self._spawned_ns = self._spawned_seq = 0
@@ -79,7 +80,8 @@ class SupervisedStream:
         child = Child("syncsvc.capture.process", self.spec.name, without=self._private.variables)
         self.child = child
         try:
-            message = {"spec": msgspec.to_builtins(self.spec), "secrets": sorted(self._private.secrets)}
+            spec = msgspec.structs.replace(self.spec, ring=RingPlan(self.spec.ring.span_ns + self._lent_ns))
+            message = {"spec": msgspec.to_builtins(spec), "secrets": sorted(self._private.secrets)}
             child.channel.send(message, (self.page.fd, writer, theirs.fileno()))
             receiver.send(
                 {"type": "attach", "stream": self.spec.name, "next_seq": self._spawned_seq}, (reader, ours.fileno())
@@ -192,7 +194,16 @@ class SupervisedStream:
             else:
                 self._due_ns = self._clock.monotonic_ns()
         elif before.ring != spec.ring:
-            self._send({"type": "ring", "span_ns": spec.ring.span_ns})
+            self._plan_ring()
+
+    def lend(self, span_ns: int) -> None:
+        """Subscribers on this host hold its frames for so long beyond their batch: the ring needs room for that."""
+        if span_ns > self._lent_ns:
+            self._lent_ns = span_ns
+            self._plan_ring()
+
+    def _plan_ring(self) -> None:
+        self._send({"type": "ring", "span_ns": self.spec.ring.span_ns + self._lent_ns})
 
     def describe(self) -> dict[str, Any]:
         """What the daemon knows of the stream, as a plain map."""

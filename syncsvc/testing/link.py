@@ -15,6 +15,7 @@ class MemoryLink:
         self._rings: dict[int, int] = {}
         self._is_hung_up = self.is_closed = False
         self.returned: list[tuple[int, int]] = []
+        self.retired: list[int] = []
 
     def send(self, *messages: Message) -> None:
         """What the capture writes."""
@@ -56,6 +57,10 @@ class MemoryLink:
     def give_back(self, leases: list[tuple[int, int]]) -> None:
         """Leases ``(ring, slot)`` go home; a test finds them in ``returned``."""
         self.returned += leases
+
+    def retire(self, ring_id: int) -> None:
+        """The ring is to be exchanged; a test finds it in ``retired``."""
+        self.retired.append(ring_id)
 
     def close(self) -> None:
         """The reader is done with it."""

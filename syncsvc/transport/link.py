@@ -32,10 +32,12 @@ _NONE = -(2**63)
 # payload bytes, seq, arrival, pts, stamp, doubt, NTP by the last report, start of arrival, raw report (NTP, RTP)
 _FRAME = struct.Struct("<cBBBBBxxIIIIQQQqqqqqqQI")
 _DROP = struct.Struct("<cxxxQQ32s")
-_RING = struct.Struct("<cxxxIIQ")
+_RING = struct.Struct("<cxxxIIQq")
 _END = struct.Struct("<cxxx")
 
 MAX_LEASES_PER_MESSAGE = 64
+RETIRED = 2**32 - 1
+"""In the place of a slot that comes home: the whole ring is to be exchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,12 @@ class DropMessage:
 
 @dataclass(frozen=True, slots=True)
 class RingMessage:
-    """A new ring: its descriptor waits on the lease socket."""
+    """A new ring: its descriptor waits on the lease socket. ``span_ns`` is how long a frame may stay in it."""
 
     ring_id: int
     slots: int
     slot_bytes: int
+    span_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,8 @@ def encode(message: Message) -> bytes:
             )  # fmt: skip
         case DropMessage(first_seq, count, cause):
             return _DROP.pack(b"D", first_seq, count, cause.encode())
-        case RingMessage(ring_id, slots, slot_bytes):
-            return _RING.pack(b"R", ring_id, slots, slot_bytes)
+        case RingMessage(ring_id, slots, slot_bytes, span_ns):
+            return _RING.pack(b"R", ring_id, slots, slot_bytes, span_ns)
         case EndMessage():
             return _END.pack(b"E")
 
@@ -162,7 +165,7 @@ class LinkWriter:
             raise LinkClosed("the receiver is gone") from error
         return True
 
-    def hand_over(self, ring_id: int, slots: int, slot_bytes: int, fd: int) -> bool:
+    def hand_over(self, ring_id: int, slots: int, slot_bytes: int, fd: int, span_ns: int = 0) -> bool:
         """Hand a ring's descriptor to the receiver, once, then announce it; false when there is no room: call again.
 
         Raises:
@@ -176,7 +179,7 @@ class LinkWriter:
             except OSError as error:
                 raise LinkClosed("the receiver is gone") from error
             self._handed_over = ring_id
-        return self.send(RingMessage(ring_id, slots, slot_bytes))
+        return self.send(RingMessage(ring_id, slots, slot_bytes, span_ns))
 
     def drop(self, seq: int, cause: str) -> None:
         """Tell of a lost frame, at once or as soon as the pipe has room; neighbours travel as one."""
@@ -288,6 +291,10 @@ class LinkReader:
                     self._owed.clear()  # the capture is gone, and its ring with it
                     return
                 del self._owed[: len(some)]
+
+    def retire(self, ring_id: int) -> None:
+        """Say that a ring has lost slots for good, so that frames after this go into another one. From any thread."""
+        self.give_back([(ring_id, RETIRED)])
 
     def close(self) -> None:
         """Close both ways; leases that are still out are void."""

@@ -1,8 +1,10 @@
 """Anonymous shared memory that cannot leak: memfds, handed over as descriptors, gone with their last holder."""
 
+import ctypes
 import fcntl
 import mmap
 import os
+import weakref
 from pathlib import Path
 
 from syncsvc.errors import MemoryShortage
@@ -13,6 +15,15 @@ _F_SEAL_SEAL = 0x0001
 _F_SEAL_SHRINK = 0x0002
 _F_SEAL_GROW = 0x0004
 _F_SEAL_FUTURE_WRITE = 0x0010
+_MREMAP_MAYMOVE, _MREMAP_FIXED = 1, 2
+_FAILED = ctypes.c_void_p(-1).value
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = _libc.mremap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+_libc.mremap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int, ctypes.c_void_p]
+_libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
 RESERVE_BYTES = 128 * 2**20
 """Left to the rest of the machine when a ring is sized: libav, the receiver and the kernel live there too."""
@@ -63,6 +74,50 @@ def map_writable(fd: int) -> mmap.mmap:
 def map_readonly(fd: int) -> mmap.mmap:
     """Map the whole file for reading."""
     return mmap.mmap(fd, os.fstat(fd).st_size, mmap.MAP_SHARED, mmap.PROT_READ)
+
+
+class Pages:
+    """A part of a file, mapped for reading, that can be exchanged for a copy; unmapped with the last view of it.
+
+    Unlike ``mmap.mmap`` it holds no descriptor: there may be thousands.
+    """
+
+    def __init__(self, fd: int, offset: int, size_bytes: int) -> None:
+        """Map ``size_bytes`` from ``offset``, a multiple of a page; the descriptor stays the caller's.
+
+        Raises:
+            MemoryShortage: the kernel has no room in its tables.
+        """
+        self._place = _map(size_bytes, mmap.PROT_READ, mmap.MAP_SHARED, fd, offset)
+        self._size_bytes = size_bytes
+        pages = (ctypes.c_ubyte * size_bytes).from_address(self._place)
+        weakref.finalize(pages, _libc.munmap, self._place, size_bytes).atexit = False
+        self.buffer = memoryview(pages).cast("B").toreadonly()
+
+    def privatize(self) -> None:
+        """Exchange the shared memory for a copy of it, under all views, at once.
+
+        The copy is made elsewhere, and ``mremap`` puts it in the place of the shared pages in one step under the lock
+        of the address space: a thread that reads meanwhile finds the same bytes, whatever is done to the file later.
+
+        Raises:
+            MemoryShortage: there is no memory for the copy; nothing has changed.
+        """
+        size_bytes = self._size_bytes
+        copy = _map(size_bytes, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+        ctypes.memmove(copy, self._place, size_bytes)
+        _libc.mprotect(copy, size_bytes, mmap.PROT_READ)
+        if _libc.mremap(copy, size_bytes, size_bytes, _MREMAP_MAYMOVE | _MREMAP_FIXED, self._place) != self._place:
+            problem = os.strerror(ctypes.get_errno())
+            _libc.munmap(copy, size_bytes)
+            raise MemoryShortage(f"{size_bytes} bytes cannot be exchanged: {problem}")
+
+
+def _map(size_bytes: int, protection: int, kind: int, fd: int, offset: int) -> int:
+    place: int = _libc.mmap(None, size_bytes, protection, kind, fd, offset)
+    if place == _FAILED:
+        raise MemoryShortage(f"{size_bytes} bytes cannot be mapped: {os.strerror(ctypes.get_errno())}")
+    return place
 
 
 def seal(fd: int) -> None:

@@ -1,12 +1,14 @@
 """Where a frame's pixels are while it waits for its batch: in a leased slot, or in a buffer that subscribers share.
 
 ZeroMQ never holds a slot: a payload is copied once, into a buffer of the pool, before it is sent, and the slot goes
-home at that moment. The buffer returns to the pool when the last reference to it goes, ours or ZeroMQ's.
+home at that moment. The buffer returns to the pool when the last reference to it goes, ours or ZeroMQ's. Readers on
+this host read the slot itself, and hold it until they give it back.
 """
 
 import threading
 import weakref
 from collections import defaultdict, deque
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,10 +40,30 @@ class BufferPool:
             free.clear()
 
 
-class Payload:
-    """One frame's pixels, shared by the groups that its stream belongs to."""
+class Loan(NamedTuple):
+    """Where a payload lies, for a reader on this host; the slot is its until ``Payload.release``."""
 
-    __slots__ = ("_buffer", "_generation", "_link", "_lock", "_place", "_ring", "_users", "size_bytes")
+    ring: RingReader
+    slot: int
+    generation: int
+    size_bytes: int
+
+
+class Payload:
+    """One frame's pixels, shared by the groups that its stream belongs to, and by readers on this host."""
+
+    __slots__ = (
+        "_buffer",
+        "_generation",
+        "_is_forfeit",
+        "_is_lent",
+        "_link",
+        "_lock",
+        "_place",
+        "_ring",
+        "_users",
+        "size_bytes",
+    )
 
     def __init__(
         self, ring: RingReader, link: LinkReader, ring_id: int, slot: int, generation: int, size_bytes: int, users: int
@@ -49,11 +71,16 @@ class Payload:
         self._ring: RingReader | None = ring
         self._link, self._place, self._generation = link, (ring_id, slot), generation
         self._users, self.size_bytes = users, size_bytes
+        self._is_lent = self._is_forfeit = False
         self._buffer: NDArray[np.uint8] | None = None
         self._lock = threading.Lock()
 
-    def copy_out(self, pool: BufferPool) -> NDArray[np.uint8]:
+    def copy_out(self, pool: BufferPool, *, keeps_slot: bool = False) -> NDArray[np.uint8]:
         """The pixels in a shared buffer, ``(size_bytes,)`` uint8; the slot goes home with the first call.
+
+        Args:
+            pool: where the buffer comes from.
+            keeps_slot: it stays, because readers on this host will want it.
 
         Raises:
             SlotReclaimedError: the slot was rewritten under us (never while the lease holds).
@@ -65,18 +92,35 @@ class Payload:
                 np.copyto(buffer, self._ring.pixels(self._place[1], self.size_bytes))
                 self._ring.check(self._place[1], self._generation)
                 self._buffer = buffer
-                self._return_lease()
+                if not keeps_slot and not self._is_lent:
+                    self._return_lease()
             return self._buffer
 
+    def lend(self) -> Loan | None:
+        """The slot, for one more reader that ends with ``release``; None when it went home already."""
+        with self._lock:
+            if self._ring is None:
+                return None
+            self._users, self._is_lent = self._users + 1, True
+            return Loan(self._ring, self._place[1], self._generation, self.size_bytes)
+
     def release(self) -> None:
-        """One group is done with it; the last one gives the slot back."""
+        """One group or reader is done with it; the last one gives the slot back."""
         with self._lock:
             self._users -= 1
             if self._users <= 0:
                 self._buffer = None
                 self._return_lease()
 
+    def forfeit(self) -> None:
+        """A reader fell silent with the slot in its hands: nobody writes there again, and the ring is exchanged."""
+        with self._lock:
+            if not self._is_forfeit:
+                self._is_forfeit = True
+                self._link.retire(self._place[0])
+
     def _return_lease(self) -> None:
         if self._ring is not None:
             self._ring = None
-            self._link.give_back([self._place])
+            if not self._is_forfeit:
+                self._link.give_back([self._place])

@@ -8,8 +8,10 @@ Layout: ``magic u64, slots u64, slot_bytes u64, data_offset u64, generation u64 
 """
 
 import ctypes
+import itertools
 import mmap
 import os
+import weakref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,34 +91,61 @@ class RingWriter:
             self.fd = -1
 
 
-class RingReader:
-    """The receiver's end: read-only views of announced slots."""
+class _Header:
+    """What the first page of a ring says, checked against the ring's size."""
 
     def __init__(self, fd: int) -> None:
-        """Map the ring behind ``fd``; the descriptor stays the caller's.
+        """Read it; the descriptor stays the caller's.
 
         Raises:
             TransportError: it is no ring of ours, or its numbers contradict its size.
         """
         try:
-            self._map = memory.map_readonly(fd)
-            words = np.frombuffer(self._map, np.uint64, _HEADER_WORDS)
-        except (OSError, ValueError) as error:  # ValueError: an empty file, or one too short for the header
+            size_bytes = os.fstat(fd).st_size
+            words = np.frombuffer(os.pread(fd, 8 * _HEADER_WORDS, 0), np.uint64, _HEADER_WORDS)
+        except (OSError, ValueError) as error:  # ValueError: it is too short for the header
             raise TransportError(f"a descriptor that was handed over is not a ring: {error}") from error
-        magic, slots, slot_bytes, offset = (int(word) for word in words)
-        is_whole = len(self._map) >= ring_bytes(slots, slot_bytes) and offset == _data_offset(slots)
-        if magic != _MAGIC or slots < 1 or not is_whole:
+        magic, self.slots, self.slot_bytes, self.offset = (int(word) for word in words)
+        is_whole = size_bytes >= ring_bytes(self.slots, self.slot_bytes) and self.offset == _data_offset(self.slots)
+        if magic != _MAGIC or self.slots < 1 or not is_whole:
             raise TransportError("a descriptor that was handed over is not a ring")
-        self.slots, self.slot_bytes = slots, slot_bytes
-        self._stride, self._offset = _round_up(slot_bytes, _PAGE), offset
-        self._generations = np.frombuffer(self._map, np.uint64, slots, 8 * _HEADER_WORDS)
+        self.stride = _round_up(self.slot_bytes, _PAGE)
+
+    def check(self, slot: int, size_bytes: int) -> None:
+        """Refuse a slot that the ring does not have, and a payload that does not fit it."""
+        if not 0 <= slot < self.slots or not 0 <= size_bytes <= self.slot_bytes:
+            raise TransportError(f"slot {slot} with {size_bytes} bytes does not fit the ring")
+
+
+class RingReader:
+    """The receiver's end: read-only views of announced slots."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(self, fd: int, span_ns: int = 0) -> None:
+        """Map the ring behind ``fd``; the descriptor stays the caller's.
+
+        Args:
+            fd: of a ring.
+            span_ns: how long a frame may stay in a slot before the writer lacks it.
+
+        Raises:
+            TransportError: it is no ring of ours, or its numbers contradict its size.
+        """
+        header = self._header = _Header(fd)
+        self.span_ns, self.number, self.is_in_use = span_ns, next(self._numbers), True
+        self.fd = os.dup(fd)
+        """To hand on to readers on this host; ours, and closed with us."""
+        weakref.finalize(self, os.close, self.fd).atexit = False
+        self._map = memory.map_readonly(fd)
+        self.slots, self.slot_bytes = header.slots, header.slot_bytes
+        self._generations = np.frombuffer(self._map, np.uint64, header.slots, 8 * _HEADER_WORDS)
         self._pixels = np.frombuffer(self._map, np.uint8)
 
     def pixels(self, slot: int, size_bytes: int) -> NDArray[np.uint8]:
         """The first ``size_bytes`` of a slot, ``(size_bytes,)`` uint8, read-only, no copy."""
-        if not 0 <= slot < self.slots or size_bytes > self.slot_bytes:
-            raise TransportError(f"slot {slot} with {size_bytes} bytes does not fit the ring")
-        start = self._offset + slot * self._stride
+        self._header.check(slot, size_bytes)
+        start = self._header.offset + slot * self._header.stride
         return self._pixels[start : start + size_bytes]
 
     def check(self, slot: int, generation: int) -> None:
@@ -127,3 +156,41 @@ class RingReader:
         """
         if int(self._generations[slot]) != generation:
             raise SlotReclaimedError(f"slot {slot} was rewritten while it was read")
+
+
+class RingSlots:
+    """A subscriber's end: every slot is mapped by itself, so that one can be exchanged for memory of our own."""
+
+    def __init__(self, fd: int) -> None:
+        """Take over the descriptor of a ring.
+
+        Raises:
+            TransportError: it is no ring of ours, or its numbers contradict its size.
+        """
+        self._fd = fd
+        weakref.finalize(self, os.close, fd).atexit = False
+        self._header = _Header(fd)
+        first = memory.Pages(fd, 0, self._header.offset)
+        self._generations = np.frombuffer(first.buffer, np.uint64, self._header.slots, 8 * _HEADER_WORDS)
+        self._slots: dict[int, memory.Pages] = {}
+
+    def view(self, slot: int, generation: int, size_bytes: int) -> NDArray[np.uint8]:
+        """The first ``size_bytes`` of a slot, ``(size_bytes,)`` uint8, read-only, no copy; each call makes a new array.
+
+        A slice of the array keeps the array alive, so that its end is the end of every view.
+
+        Raises:
+            TransportError: the ring has no such slot.
+            SlotReclaimedError: the slot holds something else.
+        """
+        self._header.check(slot, size_bytes)
+        if int(self._generations[slot]) != generation:
+            raise SlotReclaimedError(f"slot {slot} was rewritten before it was read")
+        if slot not in self._slots:
+            start = self._header.offset + slot * self._header.stride
+            self._slots[slot] = memory.Pages(self._fd, start, self._header.stride)
+        return np.frombuffer(self._slots[slot].buffer[:size_bytes], np.uint8)
+
+    def keep(self, slot: int) -> None:
+        """Put a copy of the slot's bytes, ours alone, where its views look; the slot itself may be rewritten then."""
+        self._slots.pop(slot).privatize()

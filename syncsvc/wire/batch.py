@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from syncsvc.errors import WireError
 from syncsvc.layout import Layout, payload_bytes
-from syncsvc.model import Counts, Frame, FrameBatch, FrameSet
+from syncsvc.model import Borrowed, Counts, Frame, FrameBatch, FrameSet
 from syncsvc.wire.schema import CountsMap, FrameRow, Header, Look, StreamMap, unpack
 
 BATCH_PREFIX = b"batch/"
@@ -152,7 +152,8 @@ def decode_batch(parts: Sequence[Any]) -> FrameBatch:
     """A batch from the parts of its message.
 
     Args:
-        parts: ``[topic, header, *payloads]``, each any readable buffer; frames keep read-only views of the payloads.
+        parts: ``[topic, header, *payloads]``, each any readable buffer, a payload also ``Borrowed``; frames keep
+            read-only views of the payloads.
 
     Raises:
         WireError: the message is not what the protocol says; the text names the place.
@@ -269,8 +270,8 @@ def _frames(header: Header, payloads: Sequence[Any]) -> list[Frame]:
     return frames
 
 
-def _payload(part: Any, look: Look, row: int) -> memoryview:
-    payload = memoryview(part).toreadonly()
+def _payload(part: Any, look: Look, row: int) -> memoryview | Borrowed:
+    payload = part if isinstance(part, Borrowed) else memoryview(part).toreadonly()
     if look.format in ("i420", "bgr24", "gray8"):
         expected = payload_bytes(look.format, look.width, look.height)
         if payload.nbytes != expected:

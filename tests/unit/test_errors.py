@@ -19,6 +19,7 @@ EXAMPLES = [
     errors.SlotReclaimedError("slot 3 was rewritten"),
     errors.LinkClosed("gone"),
     errors.WireError("v: found 2"),
+    errors.FrameReclaimedError("the frame was held for too long"),
     errors.SubscriptionEnded("over"),
     errors.SubscriberClosed("closed"),
     errors.BindError("tcp://127.0.0.1:5555", "is already in use"),

@@ -113,7 +113,7 @@ def drops(messages: list[Message]) -> dict[str, int]:
 def test_the_ring_comes_first_and_then_the_frames(rig: Rig) -> None:
     rig.take(0, 1, 2)
     messages = rig.read()
-    assert messages[0] == RingMessage(1, 7, SMALL.size_bytes), "ceil(30/s * 0.1 s) + 4"
+    assert messages[0] == RingMessage(1, 7, SMALL.size_bytes, 10**8), "ceil(30/s * 0.1 s) + 4"
     assert frames(messages) == [0, 1, 2]
     last = messages[-1]
     assert isinstance(last, FrameMessage)

@@ -1,0 +1,212 @@
+"""Batches from a service on this host: a thread hears descriptors, and answers for the frames that we have on loan."""
+
+import asyncio
+import os
+import select
+import socket
+import threading
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from syncsvc.client.loans import Loans, OnLoan
+from syncsvc.client.sequence import Stats
+from syncsvc.errors import LinkClosed, SubscriberClosed, TransportError, UsageError
+from syncsvc.transport import handover
+from syncsvc.transport.handover import Freed, FromService, FromSubscriber, Handover, Hello, Taken
+from syncsvc.wire import BATCH_PREFIX, STATUS_TOPIC
+
+RETRY_MS = 100
+JOIN_S = 5.0
+
+
+def _group_of(parts: Sequence[Any]) -> str:
+    return bytes(parts[0]).removeprefix(BATCH_PREFIX).decode()
+
+
+class Bell:
+    """Wakes whoever polls on it; may be rung from anywhere, and is closed with its last holder."""
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._is_ringing = False
+
+    def ring(self) -> None:
+        """Wake the other side; once is enough until it has answered."""
+        if not self._is_ringing:
+            self._is_ringing = True
+            os.eventfd_write(self.fd, 1)
+
+    def answer(self) -> None:
+        """Note that we woke; what is rung from now on wakes us again."""
+        self._is_ringing = False
+        try:
+            os.eventfd_read(self.fd)
+        except BlockingIOError:
+            return
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
+class LocalLine:
+    """Messages of the service as they come on ``live``, with payloads on loan instead of buffers."""
+
+    def __init__(self, endpoint: str, group: str | None, stats: Stats, sock: socket.socket | None = None) -> None:
+        """Connect when the service is there, and again whenever it comes back.
+
+        Args:
+            endpoint: of ``live``.
+            group: the one that is wanted; None takes all.
+            stats: counts the frames that were reclaimed.
+            sock: a first connection, where somebody has made one.
+        """
+        self._endpoint, self._group, self._stats, self._first = endpoint, group, stats, sock
+        self._wake, self._news = Bell(), Bell()
+        self._items: deque[Sequence[Any]] = deque()
+        self._taken: deque[str] = deque()
+        self._outbox: deque[FromSubscriber] = deque()
+        self._is_closing = False
+        self.problem = ""
+        """Why the service does not serve us."""
+        self._thread = threading.Thread(target=self._run, name="syncsvc-local", daemon=True)
+        self._thread.start()
+
+    # From the user's thread.
+
+    def take(self) -> Sequence[Any] | None:
+        """The next message, ``[topic, header, *payloads]``; None when none is here.
+
+        Raises:
+            SubscriberClosed: ``close`` was called.
+            UsageError: the service refuses us.
+        """
+        if self._is_closing:
+            raise SubscriberClosed("this subscriber is closed")
+        try:
+            parts = self._items.popleft()
+        except IndexError:
+            if self.problem:
+                raise UsageError(f"endpoint {self._endpoint!r}: {self.problem}") from None
+            return None
+        if parts[0] != STATUS_TOPIC:
+            self._taken.append(_group_of(parts))
+            self._wake.ring()
+        return parts
+
+    def wait(self, timeout_ms: int | None) -> None:
+        """Wait until a message may be here, at most so long."""
+        poller = select.poll()
+        poller.register(self._news.fd, select.POLLIN)
+        poller.poll(timeout_ms)
+        self._news.answer()
+
+    async def wait_async(self, timeout_ms: int | None) -> None:
+        """The same for asyncio."""
+        loop, is_here = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._news.fd, is_here.set)
+        try:
+            await asyncio.wait_for(is_here.wait(), None if timeout_ms is None else timeout_ms / 1000)
+        except TimeoutError:
+            pass
+        finally:
+            loop.remove_reader(self._news.fd)
+        self._news.answer()
+
+    def hear_status(self) -> None:
+        """Nothing is to be asked for: the status comes here anyway."""
+
+    def close(self) -> None:
+        """Give everything back; frames that are still held get memory of their own, and stay valid."""
+        self._is_closing = True
+        self._wake.ring()
+        self._news.ring()
+        self._thread.join(JOIN_S)
+
+    # The line's own thread.
+
+    def _run(self) -> None:
+        while not self._is_closing and not self.problem:
+            sock, self._first = self._first or handover.connect(self._endpoint), None
+            if sock is None:
+                self._sleep(RETRY_MS)
+                continue
+            link: Handover[FromService] = Handover(sock, FromService)
+            loans = Loans(self._wake.ring)
+            try:
+                if not handover.is_trusted(link.peer_uid):
+                    self.problem = "belongs to another user"
+                    break
+                self._outbox.clear()
+                self._taken.clear()
+                self._outbox.append(Hello(self._group))
+                self._serve(link, loans)
+            except LinkClosed:  # what we had on loan stays as it is: nobody writes there any more
+                link.close()
+                self._sleep(RETRY_MS)
+                continue
+            except TransportError as error:
+                self.problem = str(error)
+            if loans.give_all_back():
+                link.close()
+            else:  # no memory for what somebody looks at: our end must not look like that of the leases
+                sock.detach()
+        self._news.ring()
+
+    def _sleep(self, timeout_ms: int) -> None:
+        poller = select.poll()
+        poller.register(self._wake.fd, select.POLLIN)
+        poller.poll(timeout_ms)
+        self._wake.answer()
+
+    def _serve(self, link: Handover[FromService], loans: Loans) -> None:
+        poller = select.poll()
+        poller.register(link.fileno(), select.POLLIN)
+        poller.register(self._wake.fd, select.POLLIN)
+        while not self._is_closing and not self.problem:
+            self._answer(link, loans)
+            poller.poll(RETRY_MS if self._outbox else None)
+            self._wake.answer()
+            while (word := link.receive()) is not None:
+                self._obey(*word, loans)
+
+    def _answer(self, link: Handover[FromService], loans: Loans) -> None:
+        """Say what was taken and what came home; what finds no room now is said later."""
+        while self._taken:
+            self._outbox.append(Taken(self._taken.popleft(), 1))
+        ended = loans.ended()
+        if ended:
+            self._outbox.append(Freed(ended))
+        while self._outbox and link.send(self._outbox[0]):
+            self._outbox.popleft()
+
+    def _obey(self, message: FromService, fd: int | None, loans: Loans) -> None:
+        match message:
+            case handover.Ring() if fd is not None:
+                loans.add_ring(message, fd)
+                return
+            case handover.Lent(topic, header):
+                self._items.append([topic, header, *loans.take(message)])
+                self._news.ring()
+            case handover.Said(status):
+                self._items.append([STATUS_TOPIC, status])
+                self._news.ring()
+            case handover.Revoked(leases, keeps):
+                free, lost = loans.give_back(leases, keeps=keeps)
+                self._outbox.append(Freed(free))
+                self._stats.reclaimed += len(lost) - self._set_aside(set(lost))
+            case handover.Refused(problem):
+                self.problem = problem
+        if fd is not None:
+            os.close(fd)
+
+    def _set_aside(self, lost: set[OnLoan]) -> int:
+        """A batch that the user did not take in time is none any more, but a gap; returns its frames."""
+        frames = 0
+        for parts in [parts for parts in tuple(self._items) if not lost.isdisjoint(parts[2:])]:
+            with suppress(ValueError):  # it was taken meanwhile
+                self._items.remove(parts)
+                self._taken.append(_group_of(parts))
+                frames += len(parts) - 2
+        return frames

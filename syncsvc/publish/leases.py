@@ -1,0 +1,90 @@
+"""Who on this host reads which frames, and until when: one subscriber's leases, as a pure book."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from syncsvc.clock import NS_PER_MS
+
+GRACE_NS = 500 * NS_PER_MS
+"""How long a subscriber may take to give back what was revoked, before it counts as gone."""
+
+
+class Lendable(Protocol):
+    """A payload in a slot that was lent."""
+
+    def release(self) -> None:
+        """The reader is done with it."""
+        ...
+
+    def forfeit(self) -> None:
+        """The reader fell silent with it."""
+        ...
+
+
+@dataclass(slots=True)
+class _Lease:
+    payload: Lendable
+    due_ns: int
+    revoked_ns: int | None = None
+
+
+class LeaseBook:
+    """Leases by number.
+
+    Guarantees: a payload is released exactly once, when its lease comes home or the book is closed; a lease is revoked
+    once, when it is due; until then it stands.
+    """
+
+    def __init__(self) -> None:
+        self._leases: dict[int, _Lease] = {}
+        self.next_number = 0
+        """What the next lease is called."""
+
+    def __len__(self) -> int:
+        return len(self._leases)
+
+    def lend(self, payloads: Sequence[Lendable], due_ns: int) -> None:
+        """Write leases down, from ``next_number`` on, that are due at ``due_ns`` (monotonic)."""
+        for payload in payloads:
+            self._leases[self.next_number] = _Lease(payload, due_ns)
+            self.next_number += 1
+
+    def come_home(self, numbers: Iterable[int]) -> None:
+        """Leases that the subscriber gave back; what is not (or no more) lent is passed over."""
+        for number in numbers:
+            lease = self._leases.pop(number, None)
+            if lease is not None:
+                lease.payload.release()
+
+    def revoke(self, now_ns: int) -> list[int]:
+        """The leases whose time is over since the last call."""
+        over = [number for number, one in self._leases.items() if one.revoked_ns is None and one.due_ns <= now_ns]
+        for number in over:
+            self._leases[number].revoked_ns = now_ns
+        return over
+
+    def is_overdue(self, now_ns: int) -> bool:
+        """Whether a lease was revoked and did not come home within the grace."""
+        return any(one.revoked_ns is not None and now_ns - one.revoked_ns >= GRACE_NS for one in self._leases.values())
+
+    @property
+    def next_ns(self) -> int | None:
+        """When something is to be done at the earliest; None while nothing is lent."""
+        return min(
+            (one.due_ns if one.revoked_ns is None else one.revoked_ns + GRACE_NS for one in self._leases.values()),
+            default=None,
+        )
+
+    def close(self, *, is_silent: bool) -> int:
+        """The subscriber is gone; returns how many leases it still had.
+
+        Args:
+            is_silent: it may live on, and read: nobody may write to what it has.
+        """
+        leases, self._leases = list(self._leases.values()), {}
+        for one in leases:
+            if is_silent:
+                one.payload.forfeit()
+            one.payload.release()
+        return len(leases)

@@ -1,0 +1,325 @@
+"""Batches for subscribers on this host: descriptors instead of pixels, and leases that come home in time.
+
+The publisher's thread sends, a thread of this server's own hears. A subscriber that ends gives everything back at
+once. One that dawdles is asked for its leases when their time is over, and moves what it still looks at to memory of
+its own. One that does not answer is cut off: what it holds is never written again, and its rings are exchanged for new
+ones. So no reader ever sees a torn frame, and none costs the others more than memory.
+"""
+
+import logging
+import os
+import select
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from syncsvc import wire
+from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
+from syncsvc.errors import LinkClosed, TransportError
+from syncsvc.lifecycle import StopToken
+from syncsvc.model import Frame, FrameBatch
+from syncsvc.publish.leases import GRACE_NS, LeaseBook
+from syncsvc.transport import handover
+from syncsvc.transport.handover import FromSubscriber, Handover
+from syncsvc.transport.payload import Loan
+
+HELLO_NS = 2 * NS_PER_S
+MOST_SUBSCRIBERS = 256
+WAIT_S = 0.2
+
+log = logging.getLogger(__name__)
+
+
+class LocalSubscriber:
+    """One connection: what it asked for, what it was sent, what it holds."""
+
+    def __init__(self, sock: socket.socket, now_ns: int) -> None:
+        self.link: Handover[FromSubscriber] = Handover(sock, FromSubscriber)
+        self.since_ns, self.book = now_ns, LeaseBook()
+        self.has_asked = self.is_gone = self.is_silent = False
+        self.group: str | None = None
+        self._untaken: Counter[str] = Counter()
+        self._rings: dict[str, list[int]] = {}
+
+    def wants(self, group: str) -> bool:
+        """Whether it asked for the group."""
+        return self.has_asked and not self.is_gone and self.group in (None, group)
+
+    def has_room(self, group: str) -> bool:
+        """Whether another batch of the group may be sent."""
+        return self._untaken[group] < handover.BATCHES_PER_GROUP
+
+    def take_in(self, message: FromSubscriber) -> None:
+        """Do what it says."""
+        match message:
+            case handover.Hello(group):
+                self.has_asked, self.group = True, group
+            case handover.Taken(group, count):
+                self._untaken[group] = max(0, self._untaken[group] - count)
+            case handover.Freed(leases):
+                self.book.come_home(leases)
+
+    def send_batch(self, batch: FrameBatch, header: bytes, loans: Sequence[tuple[Frame, Loan]], due_ns: int) -> bool:
+        """Send a batch and lend its slots; false when it does not read: then nothing is lent.
+
+        Raises:
+            LinkClosed: it is gone.
+        """
+        for frame, loan in loans:
+            if not self._show(frame.stream, loan):
+                return False
+        places = [(one.ring.number, one.slot, one.generation, one.size_bytes) for _, one in loans]
+        if not self.link.send(handover.Lent(wire.batch_topic(batch.group), header, self.book.next_number, places)):
+            return False
+        self.book.lend([frame.payload for frame, _ in loans], due_ns)
+        self._untaken[batch.group] += 1
+        return True
+
+    def _show(self, stream: str, loan: Loan) -> bool:
+        known = self._rings.setdefault(stream, [])
+        if loan.ring.number not in known:
+            if not self.link.send(handover.Ring(stream, loan.ring.number), loan.ring.fd):
+                return False
+            known.append(loan.ring.number)
+            del known[: -handover.RINGS_KEPT]
+        return True
+
+
+class LocalServer:
+    """Serves every subscriber on this host."""
+
+    def __init__(self, run_id: str, clock: Clock, now_utc: Callable[[], int], *, is_patient: bool) -> None:
+        """Prepare.
+
+        Args:
+            run_id: of the daemon's run.
+            clock: for the leases.
+            now_utc: for how long frames have been in their rings.
+            is_patient: pace ``asap``: subscribers are waited for, and keep what they hold.
+        """
+        self._run_id, self._clock, self._now_utc, self._is_patient = run_id, clock, now_utc, is_patient
+        self._changed = threading.Condition()
+        self._subscribers: list[LocalSubscriber] = []
+        self._wanted: Callable[[str], bool] = lambda group: False
+        self._listener: socket.socket | None = None
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._reclaimed = self._cut_off = self._missed = 0
+
+    # From any thread.
+
+    def wants(self, group: str) -> bool:
+        """Whether a subscriber on this host wants the group's batches."""
+        return self._wanted(group)
+
+    @property
+    def subscriptions(self) -> int:
+        """Subscribers that said what they want."""
+        return sum(one.has_asked and not one.is_gone for one in tuple(self._subscribers))
+
+    def describe(self) -> dict[str, int]:
+        """What the service tells of them, as a plain map."""
+        with self._changed:
+            leases = sum(len(one.book) for one in self._subscribers)
+        return {
+            "subscribers": self.subscriptions,
+            "leases": leases,
+            "leases_revoked": self._reclaimed,
+            "cut_off": self._cut_off,
+            "batches_missed": self._missed,
+        }
+
+    # From the publisher's thread.
+
+    def bind(self, endpoint: str) -> None:
+        """Listen for subscribers of ``live`` at this endpoint; where that cannot be, there are none, and a log line."""
+        try:
+            self._listener = handover.listen(endpoint)
+        except OSError as error:
+            log.warning("subscribers on this host must use mode 'live': %s", error.strerror)
+
+    def send(
+        self,
+        batch: FrameBatch,
+        header: bytes,
+        frames: Sequence[Frame],
+        lease_ns: int,
+        is_waited_for: Callable[[], bool],
+    ) -> None:
+        """Lend a batch to everybody who wants it.
+
+        Args:
+            batch: with its number and its window.
+            header: as on ``live``.
+            frames: of the batch, in the order of the header's rows; their payloads lie in slots.
+            lease_ns: how long a subscriber may keep them.
+            is_waited_for: asked while a subscriber has no room: whether it is waited for, or misses the batch.
+        """
+        with self._changed:
+            for one in tuple(self._subscribers):
+                while one.wants(batch.group) and not one.has_room(batch.group) and is_waited_for():
+                    self._changed.wait(WAIT_S)
+                if one.wants(batch.group):
+                    self._lend(one, batch, header, frames, lease_ns)
+        self._rouse()
+
+    def _lend(
+        self, one: LocalSubscriber, batch: FrameBatch, header: bytes, frames: Sequence[Frame], lease_ns: int
+    ) -> None:
+        if not one.has_room(batch.group):
+            self._missed += 1
+            return
+        loans = [(frame, loan) for frame in frames if (loan := frame.payload.lend()) is not None]
+        is_sent = False
+        try:
+            # Without a slot, the frame came before this subscriber did, and was copied out for the others.
+            is_sent = len(loans) == len(frames) and one.send_batch(batch, header, loans, self._due_ns(loans, lease_ns))
+        except LinkClosed:
+            one.is_gone = True
+        if not is_sent:
+            self._missed += 1
+            for frame, _ in loans:
+                frame.payload.release()
+
+    def _due_ns(self, loans: Sequence[tuple[Frame, Loan]], lease_ns: int) -> int:
+        """When the leases end, monotonic: as stated, or earlier where a ring in use is about to lack the slots."""
+        now_ns, now_utc_ns = self._clock.monotonic_ns(), self._now_utc()
+        spare = [
+            frame.arrival_ns + loan.ring.span_ns - GRACE_NS - now_utc_ns for frame, loan in loans if loan.ring.is_in_use
+        ]
+        return now_ns + max(0, min([lease_ns, *spare]))
+
+    def say(self, status: bytes, is_waited_for: Callable[[], bool] = lambda: False) -> None:
+        """Say what is said under ``status``."""
+        with self._changed:
+            for one in tuple(self._subscribers):
+                try:
+                    while one.has_asked and not one.is_gone and not one.link.send(handover.Said(status)):
+                        if not is_waited_for():
+                            break
+                        self._changed.wait(WAIT_S)
+                except LinkClosed:
+                    one.is_gone = True
+
+    def _rouse(self) -> None:
+        os.eventfd_write(self._wake, 1)
+
+    # From its own thread.
+
+    def run(self, stop: StopToken) -> None:
+        """Hear subscribers until the stop; then hang up."""
+        while not stop.is_set:
+            poller = select.poll()
+            sources: dict[int, LocalSubscriber | None] = {self._wake: None}
+            if self._listener is not None:
+                sources[self._listener.fileno()] = None
+            sources |= {one.link.fileno(): one for one in self._subscribers}
+            for fd in sources:
+                poller.register(fd, select.POLLIN)
+            ready = {fd for fd, _ in poller.poll(self._patience_ms())}
+            with self._changed:
+                if self._wake in ready:
+                    os.eventfd_read(self._wake)
+                for fd in ready:
+                    one = sources[fd]
+                    if one is not None:
+                        self._hear(one)
+                self._call_in()
+                self._remove_gone()
+                self._changed.notify_all()
+            if self._listener is not None and self._listener.fileno() in ready and not self._accept(self._listener):
+                stop.sleep(WAIT_S)  # no descriptor is left: others may have gone by then
+        self._close()
+
+    def stop_waiting(self) -> None:
+        """Let ``run`` look at its stop token now."""
+        self._rouse()
+
+    def _patience_ms(self) -> float:
+        with self._changed:
+            dues = [due for one in self._subscribers if (due := one.book.next_ns) is not None]
+            dues += [one.since_ns + HELLO_NS for one in self._subscribers if not one.has_asked]
+        if not dues:
+            return 1000 * WAIT_S
+        return max(1.0, min(1000 * WAIT_S, (min(dues) - self._clock.monotonic_ns()) / NS_PER_MS))
+
+    def _accept(self, listener: socket.socket) -> bool:
+        """Take a subscriber in, or refuse it; false when it could not even be heard."""
+        try:
+            sock = listener.accept()[0]
+        except BlockingIOError:  # it went again
+            return True
+        except OSError as error:
+            log.warning("a subscriber on this host cannot be heard: %s", error.strerror)
+            return False
+        one = LocalSubscriber(sock, self._clock.monotonic_ns())
+        try:
+            if not handover.is_trusted(one.link.peer_uid):
+                self._refuse(one, "mode 'local' shares memory with processes of the service's own user only")
+            elif len(self._subscribers) >= MOST_SUBSCRIBERS:
+                self._refuse(one, f"the service has {MOST_SUBSCRIBERS} subscribers on this host already")
+            else:
+                one.link.send(handover.Welcome(self._run_id))
+                with self._changed:
+                    self._subscribers.append(one)
+        except LinkClosed:
+            one.link.close()
+        return True
+
+    def _refuse(self, one: LocalSubscriber, problem: str) -> None:
+        log.warning("a subscriber on this host was refused: %s", problem)
+        one.link.send(handover.Refused(problem))
+        one.link.close()
+
+    def _hear(self, one: LocalSubscriber) -> None:
+        try:
+            while (word := one.link.receive()) is not None:
+                message, fd = word
+                if fd is not None:
+                    os.close(fd)
+                one.take_in(message)
+        except TransportError as error:
+            if not isinstance(error, LinkClosed):
+                log.warning("a subscriber on this host sent nonsense: %s", error)
+                one.is_silent = True  # who knows what it does with what it holds
+            one.is_gone = True
+
+    def _call_in(self) -> None:
+        """Ask for leases whose time is over; who does not answer is cut off."""
+        now_ns = self._clock.monotonic_ns()
+        for one in self._subscribers:
+            if not one.has_asked and now_ns - one.since_ns >= HELLO_NS:
+                one.is_gone = True
+            over = one.book.revoke(now_ns)
+            try:
+                if over:
+                    self._reclaimed += len(over)
+                    one.link.send(handover.Revoked(over, self._is_patient))
+            except LinkClosed:
+                one.is_gone = True
+            if not one.is_gone and one.book.is_overdue(now_ns):
+                log.warning("a subscriber on this host is cut off: it did not give back frames that it held too long")
+                self._cut_off += 1
+                one.is_gone = one.is_silent = True
+
+    def _remove_gone(self) -> None:
+        for one in [one for one in self._subscribers if one.is_gone]:
+            one.link.close()
+            one.book.close(is_silent=one.is_silent)
+            self._subscribers.remove(one)
+        groups = {one.group for one in self._subscribers if one.has_asked}
+        self._wanted = (lambda group: True) if None in groups else groups.__contains__
+
+    def _close(self) -> None:
+        with self._changed:
+            for one in self._subscribers:
+                one.is_gone = True
+            self._remove_gone()
+        if self._listener is not None:
+            self._listener.close()
+        os.close(self._wake)
+
+
+def stated_lease_ns(window_ns: int) -> int:
+    """How long a subscriber may keep the frames of a batch: until the next one is here, and half a second more."""
+    return window_ns + NS_PER_S // 2

@@ -1,0 +1,267 @@
+"""Subscribers on the service's host: the same batches without a copy, and leases that hurt nobody."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from syncsvc import AsyncSubscriber, FrameBatch, FrameReclaimedError, Gap, Subscriber
+from syncsvc.errors import SubscriberClosed, UsageError
+from tests.e2e.harness import History, Service, find_data, wait_for
+from tests.e2e.local_reader import is_gone, is_true
+from tests.e2e.test_recordings import NAMES, reference_sets, streams
+
+ROOT = Path(__file__).parents[2]
+CAMERAS = {
+    name: {"url": f"synthetic:?fps={fps}&size=320x180&seed={seed}"}
+    for seed, (name, fps) in enumerate({"a": 25, "b": 30}.items(), 1)
+}
+
+
+def frames_of(batch: FrameBatch) -> list[Any]:
+    return [frame for some in batch.frames.values() for frame in some]
+
+
+def complete(subscriber: Subscriber[Any]) -> FrameBatch:
+    """The next batch that has everything."""
+    while not isinstance(batch := subscriber.receive(30), FrameBatch) or not batch.complete:
+        pass
+    return batch
+
+
+def losses(service: Service) -> dict[str, dict[str, int]]:
+    """Frames that were dropped or late, by stream."""
+    counts = service.status()["groups"]["all"]["counts"]
+    return {name: some for name, some in counts.items() if some["late"] or some["dropped"]}
+
+
+@contextmanager
+def reader(endpoint: str) -> Iterator[subprocess.Popen[str]]:
+    """A subscriber in a process of its own, which holds a batch."""
+    command = [sys.executable, "-m", "tests.e2e.local_reader", endpoint]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline().startswith("holds")
+            yield process
+        finally:
+            process.kill()
+
+
+def shows(process: subprocess.Popen[str]) -> dict[str, int]:
+    """What the pixels that the reader holds show now."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    words = process.stdout.readline().split()
+    return {words[i]: int(words[i + 1]) for i in range(0, len(words), 2)}
+
+
+def test_the_same_batches_without_a_copy(tmp_path: Path) -> None:
+    with (
+        Service(tmp_path, CAMERAS) as service,
+        Subscriber(service.live, mode="local") as local,
+        service.subscribe() as live,
+    ):
+        here, there = complete(local), complete(live)
+        while here.seq != there.seq:
+            here, there = (complete(local), there) if here.seq < there.seq else (here, complete(live))
+        assert local.header == live.header
+        for one, other in zip(frames_of(here), frames_of(there), strict=True):
+            assert (one.stream, one.seq, one.time_ns) == (other.stream, other.seq, other.time_ns)
+            assert np.array_equal(one.pixels, other.pixels)
+            assert not one.pixels.flags.owndata
+            assert not one.pixels.flags.writeable
+            assert is_true(one, one.pixels)
+        frame = frames_of(here)[0]
+        assert np.shares_memory(frame.pixels, frame.pixels)
+        assert np.array_equal(frame.to_bgr(), frames_of(there)[0].to_bgr())
+        assert np.array_equal(np.from_dlpack(frame), frame.pixels)
+        wait_for(lambda: service.status()["local"]["leases"], "the status")
+        local.close()
+        with pytest.raises(SubscriberClosed):
+            local.receive(1)
+
+
+def test_a_frame_that_is_held_too_long_is_reclaimed_and_a_view_of_it_is_not_torn(tmp_path: Path) -> None:
+    with Service(tmp_path, CAMERAS) as service, Subscriber(service.live, mode="local") as local:
+        complete(local)
+        first = complete(local)
+        seen, unseen = frames_of(first)[::2], frames_of(first)[1::2]
+        views = [frame.pixels for frame in seen]
+        slices = [view[: view.size // 2] for view in views]
+        before = [part.copy() for part in slices]
+        del views
+        wait_for(lambda: local.stats.reclaimed and is_gone(unseen[0]), "the lease's end")
+        for _ in range(3):
+            complete(local)
+        assert all(is_gone(frame) for frame in (*seen, *unseen))
+        with pytest.raises(FrameReclaimedError, match="held for longer than its lease"):
+            seen[0].to_bgr()
+        assert all(np.array_equal(part, old) for part, old in zip(slices, before, strict=True)), "a view was rewritten"
+        assert local.stats.reclaimed == len(seen) + len(unseen)
+        assert service.status()["local"]["leases_revoked"] >= len(frames_of(first))
+        assert losses(service) == {}
+
+
+def test_batches_that_nobody_takes_become_a_gap_and_cost_nobody_a_frame(tmp_path: Path) -> None:
+    with (
+        Service(tmp_path, CAMERAS) as service,
+        Subscriber(service.live, mode="local", gaps="yield") as idle,
+        Subscriber(service.live, mode="local") as busy,
+    ):
+        seq = complete(idle).seq
+        wait_for(lambda: busy.receive(30).seq >= seq + 4, "more batches than may wait")
+        gap, batch = idle.receive(30), idle.receive(30)
+        assert isinstance(gap, Gap)
+        assert isinstance(batch, FrameBatch)
+        assert (gap.first_seq, gap.reason, batch.seq) == (seq + 1, "lost", gap.last_seq + 1)
+        assert not is_gone(frames_of(batch)[0])
+        assert losses(service) == {}
+
+
+def test_a_killed_subscriber_gives_everything_back(tmp_path: Path) -> None:
+    with (
+        Service(tmp_path, CAMERAS) as service,
+        Subscriber(service.live, mode="local") as other,
+    ):
+        with reader(service.live) as process:
+            held = wait_for(lambda: service.status()["local"]["leases"], "its leases")
+            assert shows(process)["true"] > 0
+            process.send_signal(signal.SIGKILL)
+        wait_for(lambda: service.status()["local"]["subscribers"] == 1, "its end")
+        for _ in range(3):
+            complete(other)
+        assert held > 0
+        assert service.status()["local"]["cut_off"] == 0
+        assert (other.stats.missed, losses(service)) == (0, {})
+
+
+def test_a_stopped_subscriber_is_cut_off_and_what_it_holds_is_never_rewritten(tmp_path: Path) -> None:
+    with (
+        Service(tmp_path, CAMERAS) as service,
+        Subscriber(service.live, mode="local") as other,
+        reader(service.live) as process,
+    ):
+        held = shows(process)["true"]
+        process.send_signal(signal.SIGSTOP)
+        wait_for(lambda: other.receive(30) and service.status()["local"]["cut_off"], "the cut")
+        for _ in range(5):  # all slots of the old rings would have been used again
+            complete(other)
+        process.send_signal(signal.SIGCONT)
+        assert shows(process)["true"] == held
+        assert (other.stats.missed, losses(service)) == (0, {})
+        assert "a subscriber on this host is cut off" in service.log
+
+
+def test_a_killed_receiver_leaves_views_whole_and_comes_back(tmp_path: Path) -> None:
+    with Service(tmp_path, CAMERAS) as service, Subscriber(service.live, mode="local") as local:
+        before = complete(local)
+        frames = frames_of(before)
+        views = [frame.pixels for frame in frames]
+        os.kill(service.status()["receiver"]["pid"], signal.SIGKILL)
+        after = complete(local)
+        assert after.epoch > before.epoch
+        complete(local)
+        complete(local)
+        assert all(is_true(frame, view) for frame, view in zip(frames, views, strict=True))
+
+
+def test_what_is_held_outlives_the_subscriber_and_the_service(tmp_path: Path) -> None:
+    with Service(tmp_path, CAMERAS) as service:
+        with Subscriber(service.live, mode="local") as local:
+            frames = frames_of(complete(local))
+            view = frames[0].pixels
+        with service.subscribe() as live:
+            for _ in range(4):
+                complete(live)
+        assert is_true(frames[0], view)
+    assert all(is_true(frame, frame.pixels) for frame in frames), "also those that were not looked at before"
+
+
+@pytest.mark.parametrize("pace", ["asap", "realtime"])
+def test_recordings_come_whole_also_to_who_keeps_everything(tmp_path: Path, pace: str) -> None:
+    folder = find_data("four-cameras")
+    cameras = streams(folder, pace, folder / "timestamps.csv")
+    groups = {"rig": {"streams": list(NAMES), "max_skew_ms": 60}}
+    with Service(tmp_path, cameras, groups=groups, publish={"wait_for": 1}) as service:
+        with Subscriber(service.live, group="rig", mode="local") as local:
+            batches = list(local)
+            assert local.stats.missed == 0
+        assert service.process.wait(30) == 0, service.log
+    history = History()
+    for batch in batches:
+        history.take(batch)
+    history.check()
+    sets = {frozenset((name, frame.seq) for name, frame in one.frames.items()) for b in batches for one in b.sets}
+    assert sets == {frozenset(one.items()) for one in reference_sets(folder)}
+    if pace == "asap":  # nothing is lost for being slow, frames neither
+        assert all(frame.pixels.size == frame.layout.size_bytes for batch in batches for frame in frames_of(batch))
+
+
+def test_auto_takes_local_and_live_where_the_service_is_another_users(tmp_path: Path) -> None:
+    with Service(tmp_path, CAMERAS) as service:
+        with Subscriber(service.live.replace("127.0.0.1", "localhost"), mode="auto") as auto:
+            complete(auto)
+            assert service.status()["local"]["subscribers"] == 1
+        if os.geteuid() != 0:
+            pytest.skip("only root can become somebody else")
+        code = (
+            "import os, sys; os.setgid(65534); os.setuid(65534)\n"
+            "from syncsvc import Subscriber\n"
+            "with Subscriber(sys.argv[1], mode='auto') as auto:\n"
+            "    auto.receive(30); print(type(auto._line._line).__name__)"
+        )
+        # Its code is loaded before it becomes somebody who may not read it.
+        code = "import encodings.idna, syncsvc.client.subscriber\n" + code
+        done = subprocess.run(
+            [sys.executable, "-c", code, service.live],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=ROOT,
+            check=False,
+        )
+        assert done.stdout.strip() == "LiveLine", done.stderr
+        wait_for(lambda: service.status()["local"]["subscribers"] == 0, "nobody")
+
+
+def test_auto_waits_for_a_service_that_is_not_there_yet(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/live"
+    with Subscriber(endpoint, mode="auto") as auto, Subscriber(endpoint, mode="local") as local:
+        with pytest.raises(TimeoutError):
+            auto.receive(0.2)
+        with pytest.raises(TimeoutError):
+            local.receive(0.2)
+        with Service(tmp_path, CAMERAS, publish={"live": endpoint, "control": f"ipc://{tmp_path}/control"}) as service:
+            assert complete(auto).run_id == complete(local).run_id
+            assert service.status()["local"]["subscribers"] == 2
+
+
+def test_asyncio_takes_them_too(tmp_path: Path) -> None:
+    async def body(endpoint: str, mode: Any) -> list[int]:
+        async with AsyncSubscriber(endpoint, mode=mode) as batches:
+            with pytest.raises(TimeoutError):
+                await batches.receive(0.001)
+            found = [await batches.receive(30) for _ in range(3)]
+            assert all(not is_gone(frame) for frame in frames_of(found[-1]))
+        return [batch.seq for batch in found]
+
+    with Service(tmp_path, CAMERAS) as service:
+        for mode in ("local", "auto"):
+            first, second, third = asyncio.run(body(service.live, mode))
+            assert first < second < third
+
+
+def test_local_is_refused_for_what_is_elsewhere() -> None:
+    with pytest.raises(UsageError, match="mode 'local' is for a service on this host"):
+        Subscriber("tcp://192.0.2.1:5555", mode="local")

@@ -1,0 +1,137 @@
+"""Frames on loan: a lease ends with the last view of its frame, and what is called back is never torn."""
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from syncsvc.client.loans import Loans, OnLoan
+from syncsvc.errors import FrameReclaimedError, TransportError
+from syncsvc.transport.handover import RINGS_KEPT, Lent, Ring
+from syncsvc.transport.ring import RingWriter
+
+SIZE = 10_000
+
+
+class Desk:
+    """A ring, and the loans of its slots."""
+
+    def __init__(self) -> None:
+        self.rung = 0
+        self.loans = Loans(self.ring_bell)
+        self.ring = RingWriter(1, 4, SIZE)
+        self.loans.add_ring(Ring("north", 1), os.dup(self.ring.fd))
+        self.places: list[tuple[int, int, int, int]] = []
+        self.lent = 0
+
+    def ring_bell(self) -> None:
+        self.rung += 1
+
+    def write(self, value: int) -> tuple[int, int, int, int]:
+        """Fill a free slot with a value; where it lies."""
+        slot = self.ring.acquire()
+        assert slot is not None
+        self.ring.pixels(slot)[:] = value
+        return 1, slot, self.ring.commit(slot), SIZE
+
+    def lend(self, *values: int) -> list[OnLoan]:
+        places = [self.write(value) for value in values]
+        payloads = self.loans.take(Lent(b"batch/a", b"", self.lent, places))
+        self.lent += len(values)
+        self.places += places
+        return payloads
+
+    def overwrite(self, numbers: list[int]) -> None:
+        """The service got leases back, and uses the slots for something else."""
+        for number in numbers:
+            self.ring.give_back(self.places[number][1])
+        for _ in numbers:
+            self.write(99)
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    made = Desk()
+    yield made
+    made.ring.close()
+
+
+def test_a_lease_ends_with_its_frame_or_with_the_last_view_of_it(desk: Desk) -> None:
+    unseen, seen = desk.lend(7, 8)
+    del unseen
+    assert desk.rung == 1
+    assert desk.loans.ended() == [0]
+    part = seen.view()[10:20]
+    del seen
+    assert desk.loans.ended() == [], "somebody looks at it"
+    assert part.tolist() == [8] * 10
+    del part
+    assert desk.loans.ended() == [1]
+    assert desk.loans.ended() == []
+
+
+def test_what_is_called_back_unseen_is_lost_and_told(desk: Desk) -> None:
+    (payload,) = desk.lend(7)
+    assert desk.loans.give_back([0, 5], keeps=False) == ([0], [payload])
+    with pytest.raises(FrameReclaimedError, match="held for longer than its lease"):
+        payload.view()
+    del payload
+    assert desk.loans.ended() == [], "it went home already"
+
+
+def test_a_view_survives_the_slot(desk: Desk) -> None:
+    (payload,) = desk.lend(7)
+    view = payload.view()
+    free, lost = desk.loans.give_back([0], keeps=False)
+    assert (free, lost) == ([0], [payload])
+    desk.overwrite(free)
+    assert np.all(view == 7)
+    with pytest.raises(FrameReclaimedError):
+        payload.view()
+    # The slot serves on, where the service now has it.
+    (again,) = desk.loans.take(Lent(b"batch/a", b"", 1, [(1, desk.places[0][1], 4, SIZE)]))
+    assert np.all(again.view() == 99)
+    assert np.all(view == 7)
+
+
+def test_where_nothing_may_be_lost_everything_that_is_held_is_kept(desk: Desk) -> None:
+    seen, unseen, dropped = desk.lend(7, 8, 9)
+    view = seen.view()
+    del dropped
+    free, lost = desk.loans.give_back([0, 1, 2], keeps=True)
+    assert (sorted(free), lost) == ([0, 1, 2], [])
+    desk.overwrite(free)
+    assert np.all(view == 7)
+    assert np.all(seen.view() == 7)
+    assert np.all(unseen.view() == 8)
+
+
+def test_at_the_end_everything_that_is_held_is_kept(desk: Desk) -> None:
+    held, _ = desk.lend(7, 8)
+    assert desk.loans.give_all_back()
+    desk.overwrite([0, 1])
+    assert np.all(held.view() == 7)
+
+
+def test_rings_that_were_never_handed_over_are_refused_and_old_ones_forgotten(desk: Desk) -> None:
+    with pytest.raises(TransportError, match="ring 9, which was never handed over"):
+        desk.loans.take(Lent(b"batch/a", b"", 0, [(9, 0, 0, 1)]))
+    (payload,) = desk.lend(7)
+    for number in range(2, 2 + RINGS_KEPT):
+        desk.loans.add_ring(Ring("north", number), os.dup(desk.ring.fd))
+    with pytest.raises(TransportError, match="ring 1,"):
+        desk.loans.take(Lent(b"batch/a", b"", 1, [desk.places[0]]))
+    assert np.all(payload.view() == 7), "what lies in it is kept while it is held"
+
+
+def test_a_slot_that_holds_something_else_is_told_and_not_shown(desk: Desk) -> None:
+    _, slot, generation, size = desk.write(7)
+    (payload,) = desk.loans.take(Lent(b"batch/a", b"", 0, [(1, slot, generation + 2, size)]))
+    with pytest.raises(FrameReclaimedError):
+        payload.view()
+
+
+def test_a_descriptor_that_is_no_ring_is_refused_and_closed(desk: Desk) -> None:
+    with pytest.raises(TransportError, match="not a ring"):
+        desk.loans.add_ring(Ring("north", 5), os.memfd_create("nothing"))
