@@ -1,6 +1,5 @@
 """The values that travel: one frozen type per thing, the same inside the service and in a user's hands."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -46,18 +45,18 @@ class Observation:
         return self.arrival_mono_ns if self.start_mono_ns is None else self.start_mono_ns
 
 
-class Borrowed(ABC):
+class Borrowed:
     """A payload that lies in somebody else's memory: who holds it may be asked to give it back."""
 
     nbytes: int
 
-    @abstractmethod
     def view(self) -> NDArray[np.uint8]:
         """The bytes, ``(nbytes,)`` uint8, read-only, no copy; they stay what they are while the array lives.
 
         Raises:
             FrameReclaimedError: it was asked for.
         """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -37,7 +37,7 @@ class LocalSubscriber:
     def __init__(self, sock: socket.socket, now_ns: int) -> None:
         self.link: Handover[FromSubscriber] = Handover(sock, FromSubscriber)
         self.since_ns, self.book = now_ns, LeaseBook()
-        self.has_asked = self.is_gone = self.is_silent = False
+        self.has_asked = self.has_begun = self.is_gone = self.is_silent = False
         self.group: str | None = None
         self._untaken: Counter[str] = Counter()
         self._rings: dict[str, list[int]] = {}
@@ -74,6 +74,7 @@ class LocalSubscriber:
             return False
         self.book.lend([frame.payload for frame, _ in loans], due_ns)
         self._untaken[batch.group] += 1
+        self.has_begun = True
         return True
 
     def _show(self, stream: str, loan: Loan) -> bool:
@@ -177,7 +178,7 @@ class LocalServer:
         except LinkClosed:
             one.is_gone = True
         if not is_sent:
-            self._missed += 1
+            self._missed += one.has_begun
             for frame, _ in loans:
                 frame.payload.release()
 
