@@ -21,11 +21,10 @@ from urllib.request import (
     parse_keqv_list,
 )
 
+from syncsvc.capture.spec import OPEN_TIMEOUT_S as OPEN_TIMEOUT_S
+from syncsvc.capture.spec import READ_TIMEOUT_S as READ_TIMEOUT_S
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import SourceUnavailable
-
-OPEN_TIMEOUT_S = 5.0
-READ_TIMEOUT_S = 3.0
 
 _CHUNK_BYTES = 1 << 16
 _KEPT_ARRIVALS = 8192

@@ -1,7 +1,8 @@
 """The capture process of one stream: its loop, its pulse, its end.
 
-Started by the daemon as ``python -m syncsvc.capture.process CHANNEL_FD PARENT_PID NAME``; everything else, the URL
-included, comes over the channel. Exit codes: 0 ended or stopped, 75 the source is not there (now), 78 refused.
+Forked by the nursery (``nursery``) or, where that is unfit, started as ``python -m syncsvc.capture.process CHANNEL_FD
+PARENT_PID NAME``; everything else, the URL included, comes over the channel. Exit codes: 0 ended or stopped, 75 the
+source is not there (now), 78 refused.
 """
 
 import logging
@@ -10,22 +11,24 @@ import signal
 import socket
 import sys
 import threading
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
 from syncsvc.capture.feed import Feed
 from syncsvc.capture.source import Pulse, Source
-from syncsvc.capture.spec import CaptureSpec, RingPlan, Start
+from syncsvc.capture.spec import EX_CONFIG, EX_UNAVAILABLE, CaptureSpec, RingPlan, Start
 from syncsvc.clock import SYSTEM_CLOCK, Clock
 from syncsvc.errors import ConfigError, LinkClosed, MemoryShortage, SourceEnded, SourceUnavailable
-from syncsvc.lifecycle import StopToken, die_with_parent
+from syncsvc.lifecycle import StopToken, die_with_parent, name_process
 from syncsvc.observe import logs
 from syncsvc.transport.channel import Channel
 from syncsvc.transport.link import LinkWriter
 from syncsvc.transport.page import Position, StreamPage
 
-EX_UNAVAILABLE = 75
-EX_CONFIG = 78
+if TYPE_CHECKING:
+    from syncsvc.capture.file import FileSource
+
 BEAT_S = 0.5
 
 log = logging.getLogger(__name__)
@@ -86,16 +89,15 @@ class CaptureProcess:
 
     def _await_start(self, source: Source) -> None:
         """Recordings begin together: say that we are ready, and wait for the word."""
-        from syncsvc.capture.file import FileSource
-
-        if not isinstance(source, FileSource):
+        if self._spec.kind != "file":
             self._tell("open", "", fps=source.fps)
             return
-        self._channel.send({"type": "ready", "recorded": msgspec.to_builtins(source.recorded)})
+        recording = cast("FileSource", source)
+        self._channel.send({"type": "ready", "recorded": msgspec.to_builtins(recording.recorded)})
         self._pulse(Position.WAITING)
         self._started.wait()
         if self._start is not None:
-            source.start = self._start
+            recording.start = self._start
         else:
             raise SourceUnavailable(self._spec.name, "was stopped before its start")
 
@@ -141,18 +143,28 @@ def make_source(spec: CaptureSpec, clock: Clock, pulse: Pulse, stop: StopToken, 
             return NetworkSource(spec, clock, pulse, stop)
 
 
-def main(arguments: list[str]) -> int:
-    """Take over from the daemon: ``CHANNEL_FD PARENT_PID NAME``."""
-    channel_fd, parent = int(arguments[0]), int(arguments[1])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the daemon's to handle
-    die_with_parent(parent)
-    channel = Channel.of(channel_fd)
-    first = channel.receive(None)
+def serve(channel: Channel, parent: int) -> int:
+    """Wait for the daemon's first word, then capture; the exit code. From now on the process dies with its parent.
+
+    Only the first word says that the daemon is our parent; until it comes, the end of the channel is the daemon's.
+    """
+    try:
+        first = channel.receive(None)
+    except LinkClosed:
+        return EX_UNAVAILABLE
     assert first is not None, "receive without a time-out waits"
+    die_with_parent(parent)
     message, (page_fd, pipe_fd, lease_fd) = first
     spec = msgspec.convert(message["spec"], CaptureSpec)
     logs.configure(f"capture {spec.name}", message["secrets"])
+    name_process(spec.name)
     return CaptureProcess(channel, spec, StreamPage(page_fd), LinkWriter(pipe_fd, socket.socket(fileno=lease_fd))).run()
+
+
+def main(arguments: list[str]) -> int:
+    """Take over from the daemon: ``CHANNEL_FD PARENT_PID NAME``."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the daemon's to handle
+    return serve(Channel.of(int(arguments[0])), int(arguments[1]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""What one capture process is told: the only message that carries the stream's URL."""
+"""What one capture process is told, and what it answers; the daemon reads no other file of ``capture``.
+
+``CaptureSpec`` is the only message that carries the stream's URL.
+"""
 
 from math import ceil
 from typing import Any
@@ -6,6 +9,13 @@ from typing import Any
 import msgspec
 
 from syncsvc.clock import NS_PER_S
+
+OPEN_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 3.0
+"""How long a network camera may keep its capture waiting; the watchdog allows for both."""
+EX_UNAVAILABLE = 75
+EX_CONFIG = 78
+"""Exit codes of a capture: its source is not there (now); it is refused."""
 
 
 class RingPlan(msgspec.Struct, frozen=True):

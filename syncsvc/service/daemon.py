@@ -3,7 +3,6 @@
 import logging
 import os
 import secrets
-import selectors
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +20,9 @@ from syncsvc.observe.journal import open_journal
 from syncsvc.service.child import Child
 from syncsvc.service.ending import Drain, Step, leave_nobody
 from syncsvc.service.http import HttpServer
+from syncsvc.service.listening import Listening
 from syncsvc.service.notify import notify
+from syncsvc.service.nursery import SupervisedNursery
 from syncsvc.service.places import Pages
 from syncsvc.service.plan import capture_spec, is_patient, receiver_plan, window_lcm_ns
 from syncsvc.service.reception import SupervisedReceiver
@@ -65,12 +66,13 @@ class Daemon:
         self._journal = open_journal(log_observations) if log_observations else None
         self._run_id = secrets.token_hex(16)
         self._random = Random()
-        self._selector = selectors.DefaultSelector()
+        self._listening = Listening()
         self._streams: dict[str, SupervisedStream] = {}
         self._leaving: list[SupervisedStream] = []
         self._untried: set[str] = set(self._config.streams)
         self._pages = Pages()
         self._receiver = SupervisedReceiver(clock, self._random)
+        self._nursery = SupervisedNursery(clock, self._random, self._listening)
         self._is_subscribed = self._has_announced = False
         self._endpoints = (self._config.publish.live, self._config.publish.control)
         self._ready_ns = 0
@@ -79,7 +81,7 @@ class Daemon:
         self._exit: int | None = None
         self._refusal: SyncsvcError | None = None
         self._signals = SignalPipe((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
-        self._selector.register(self._signals, selectors.EVENT_READ, self._signalled)
+        self._listening.to(self._signals, self._signalled)
 
     def run(self) -> int:
         """Serve until stopped, or until every recording ended; the return value is the exit code.
@@ -96,9 +98,8 @@ class Daemon:
             while self._exit is None:
                 self._turn()
         finally:
-            captures = [stream.child for stream in (*self._streams.values(), *self._leaving)]
-            leave_nobody(captures, self._receiver.child, is_clean=self._exit == 0)
-            self._selector.close()
+            leave_nobody(self._children(), self._receiver.child, is_clean=self._exit == 0)
+            self._listening.close()
             self._signals.close()
             if self._http is not None:
                 self._http.stop()
@@ -122,12 +123,14 @@ class Daemon:
     # One turn of the loop.
 
     def _turn(self) -> None:
-        for key, _ in self._selector.select(TICK_S):
-            key.data()
+        self._listening.turn(TICK_S)
         now_ns = self._clock.monotonic_ns()
         if self._receiver.is_due:
             self._start_receiver()
-        if self._receiver.is_ready and not self._drain.has_begun:
+        if self._nursery.is_due:
+            kinds = {stream.kind for stream in self._config.streams.values()}
+            self._nursery.spawn(kinds, self._config.variables, self._children)
+        if self._receiver.is_ready and self._nursery.is_ready and not self._drain.has_begun:
             for stream in tuple(self._streams.values()):
                 if stream.due_ns is not None and now_ns >= stream.due_ns:
                     self._spawn(stream)
@@ -135,6 +138,7 @@ class Daemon:
         for stream in (*self._streams.values(), *self._leaving):
             stream.watch()
         self._receiver.watch()
+        self._nursery.watch()
         if self._receiver.is_ready:
             notify("WATCHDOG=1")
         self._go_on_ending()
@@ -144,35 +148,24 @@ class Daemon:
             return  # one page, one writer: it waits for the capture that leaves
         try:
             assert self._receiver.child is not None
-            stream.spawn(self._receiver.child.channel)
-        except LinkClosed:
-            log.debug("the receiver is gone; its end will be noticed")
+            stream.spawn(self._nursery.bear, self._receiver.child.channel)
+        except LinkClosed as error:
+            log.debug("stream %s: not started: %s", stream.spec.name, error)
         if stream.child is not None:
             child = stream.child
-            self._listen(child, lambda: self._capture_spoke(stream, child), lambda: self._capture_ended(stream, child))
-
-    def _listen(self, child: Child, spoke: Callable[[], None], ended: Callable[[], None]) -> None:
-        self._selector.register(child.pidfd, selectors.EVENT_READ, ended)
-        self._selector.register(child.channel, selectors.EVENT_READ, spoke)
-
-    def _is_heard(self, child: Child) -> bool:
-        return child.channel.fileno() in self._selector.get_map()
-
-    def _reap(self, child: Child) -> int | None:
-        self._selector.unregister(child.pidfd)
-        if self._is_heard(child):
-            self._selector.unregister(child.channel)
-        return child.reap(1.0)
+            self._listening.to_child(
+                child, lambda: self._capture_spoke(stream, child), lambda: self._capture_ended(stream, child)
+            )
 
     def _capture_spoke(self, stream: SupervisedStream, child: Child) -> None:
         if stream.hear() is None:
-            self._selector.unregister(child.channel)
+            self._listening.no_more_to(child)
 
     def _capture_ended(self, stream: SupervisedStream, child: Child) -> None:
         while stream.child is child and stream.hear():
             pass  # its last words
         is_wanted = not self._drain.has_begun and stream not in self._leaving
-        stream.ended(self._reap(child) or 0, again=is_wanted)
+        stream.ended(self._listening.reap(child) or 0, again=is_wanted)
         if stream in self._leaving:
             self._leaving.remove(stream)
             return
@@ -191,6 +184,10 @@ class Daemon:
         log.error("stream %s: %s", stream.spec.name, stream.refusal)
         stream.refusal = None
         stream.ended(78, again=True)
+
+    def _children(self) -> list[Child]:
+        captures = [stream.child for stream in (*self._streams.values(), *self._leaving)]
+        return [child for child in (self._nursery.child, *captures, self._receiver.child) if child is not None]
 
     def _start_recordings(self) -> None:
         """Once every recording is ready and the subscribers that were asked for are there: one start for all."""
@@ -214,7 +211,7 @@ class Daemon:
     def _start_receiver(self) -> None:
         journal = (self._journal.fd,) if self._journal else ()
         child = self._receiver.spawn(self._plan(), self._config.variables, journal)
-        self._listen(child, lambda: self._receiver_spoke(child), lambda: self._receiver_ended(child))
+        self._listening.to_child(child, lambda: self._receiver_spoke(child), lambda: self._receiver_ended(child))
 
     def _plan(self) -> dict[str, Any]:
         plan = receiver_plan(
@@ -231,7 +228,7 @@ class Daemon:
             for message in self._receiver.words():
                 self._hear(message)
         except LinkClosed:
-            self._selector.unregister(child.channel)
+            self._listening.no_more_to(child)
 
     def _hear(self, message: dict[str, Any]) -> None:
         match message["type"]:
@@ -262,9 +259,9 @@ class Daemon:
         self._receiver.is_ready = True
 
     def _receiver_ended(self, child: Child) -> None:
-        if self._is_heard(child):
+        if self._listening.hears(child):
             self._receiver_spoke(child)  # its last words
-        code = self._reap(child)
+        code = self._listening.reap(child)
         was_finishing = self._receiver.is_finishing or self._drain.has_begun
         self._receiver.ended()
         if self._exit is not None:
@@ -325,6 +322,7 @@ class Daemon:
             return
         logs.configure("daemon", config.secrets)
         before, self._config = self._config.streams, config
+        self._nursery.hide(config.variables)
         self._untried.clear()  # from now on a stream that is refused is tried again, for the others' sake
         for name in [name for name in self._streams if name not in config.streams]:
             stream = self._streams.pop(name)

@@ -51,12 +51,9 @@ class Drain:
         return steps
 
 
-def leave_nobody(captures: Sequence[Child | None], receiver: Child | None, *, is_clean: bool) -> None:
+def leave_nobody(children: Sequence[Child], receiver: Child | None, *, is_clean: bool) -> None:
     """Reap every child, and kill those that still run; a receiver that said goodbye may take a second for it."""
-    for child in captures:
-        if child is not None and child.reap(0.0) is None:
+    for child in children:
+        if child.reap(1.0 if child is receiver and is_clean else 0.0) is None:
             child.kill()
             child.reap(2.0)
-    if receiver is not None and receiver.reap(1.0 if is_clean else 0.0) is None:
-        receiver.kill()
-        receiver.reap(2.0)

@@ -8,7 +8,7 @@ from typing import Any
 
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import LinkClosed
-from syncsvc.service.child import Child
+from syncsvc.service.child import Child, SpawnedChild
 from syncsvc.service.restart import RestartPolicy
 
 SILENCE_S = 5.0
@@ -39,7 +39,7 @@ class SupervisedReceiver:
         """Start a process, without these variables in its environment; tell it the plan, and hand over these files."""
         self._due_ns, self.is_ready = None, False
         self._spawned_ns = self._heard_ns = self._clock.monotonic_ns()
-        self.child = Child("syncsvc.service.receiver", "receiver", without=without)
+        self.child = SpawnedChild("syncsvc.service.receiver", "receiver", without=without)
         self.tell({"plan": plan}, fds)
         return self.child
 

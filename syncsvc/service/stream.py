@@ -2,14 +2,14 @@
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 import msgspec
 
-from syncsvc.capture.process import EX_CONFIG
-from syncsvc.capture.spec import CaptureSpec, Recorded, RingPlan, Start
+from syncsvc.capture.spec import EX_CONFIG, EX_UNAVAILABLE, CaptureSpec, Recorded, RingPlan, Start
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import LinkClosed
 from syncsvc.service.child import Child
@@ -62,23 +62,32 @@ class SupervisedStream:
         """When the next capture is to be started (CLOCK_MONOTONIC); None while one runs or none is wanted."""
         return self._due_ns
 
-    def spawn(self, receiver: Channel) -> None:
+    def spawn(self, bear: Callable[[str], Child], receiver: Channel) -> None:
         """Start a capture, and attach its pipe to the receiver.
 
+        Args:
+            bear: starts a process that does nothing before its first word.
+            receiver: the channel to it.
+
         Raises:
-            LinkClosed: the receiver is gone.
+            LinkClosed: the receiver is gone, or no process can be had.
         """
+        now_ns = self._clock.monotonic_ns()
+        try:
+            child = bear(self.spec.name)
+        except LinkClosed as error:
+            self._went_wrong(f"its capture cannot be started: {error}")
+            self._due_ns = now_ns + round(self._policy.pause_after_failure() * NS_PER_S)
+            raise
         self._due_ns, self.is_ready, self._is_killed, self._has_told = None, False, False, False
         if self._is_rewound:  # another recording, or played otherwise: from its beginning, at a start of its own
             self.page.media_ns = self.page.pass_begun_ns = 0
             self.start, self._is_rewound = None, False
-        now_ns = self._clock.monotonic_ns()
         self._spawned_ns, self._spawned_seq = now_ns, self.page.next_seq
         self.page.at(Position.STARTING, now_ns)
         self.page.beat_mono_ns = now_ns
-        reader, writer, ours, theirs = open_link()
-        child = Child("syncsvc.capture.process", self.spec.name, without=self._private.variables)
         self.child = child
+        reader, writer, ours, theirs = open_link()
         try:
             spec = msgspec.structs.replace(self.spec, ring=RingPlan(self.spec.ring.span_ns + self._lent_ns))
             message = {"spec": msgspec.to_builtins(spec), "secrets": sorted(self._private.secrets)}
@@ -168,7 +177,7 @@ class SupervisedStream:
             if not self._has_told:
                 self._went_wrong(f"its capture was killed by signal {-code}")
             log.warning("stream %s: its capture was killed by signal %d", self.spec.name, -code)
-        elif code not in (0, 75, EX_CONFIG):
+        elif code not in (0, EX_UNAVAILABLE, EX_CONFIG):
             self._went_wrong(f"its capture broke with exit code {code}")
             log.error("stream %s: %s", self.spec.name, self.problem)
         self.restarts += 1

@@ -1,6 +1,6 @@
 """When a capture that still runs is held dead: a pure judgement on its pulse."""
 
-from syncsvc.capture.network import OPEN_TIMEOUT_S, READ_TIMEOUT_S
+from syncsvc.capture.spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S
 from syncsvc.clock import NS_PER_S
 from syncsvc.transport.page import Position
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from syncsvc.errors import LinkClosed, TransportError
-from syncsvc.service.child import Child
+from syncsvc.service.child import SpawnedChild
 from syncsvc.transport.channel import MAX_MESSAGE_BYTES, Channel
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_child_answers_is_killed_and_reaped_without_a_trace() -> None:
-    child = Child("tests.process.echo_child", "echo")
+    child = SpawnedChild("tests.process.echo_child", "echo")
     child.channel.send({"say": "hello"})
     answer = child.channel.receive(20)
     assert answer is not None
@@ -37,7 +37,7 @@ def test_a_child_does_not_inherit_what_may_hold_a_password(monkeypatch: pytest.M
         monkeypatch.setenv(name, "")
     monkeypatch.setenv("NORTH_PASSWORD", "canary-hunter2")
     monkeypatch.setenv("NORTH_PASSWORDS", "another")
-    child = Child("tests.process.echo_child", "echo", without={"NORTH_PASSWORD", "NOT_SET", *needed})
+    child = SpawnedChild("tests.process.echo_child", "echo", without={"NORTH_PASSWORD", "NOT_SET", *needed})
     child.channel.send({"say": "hello"})
     assert child.channel.receive(20) is not None
     environment = Path(f"/proc/{child.pid}/environ").read_bytes()
@@ -53,8 +53,8 @@ def test_a_child_does_not_inherit_what_may_hold_a_password(monkeypatch: pytest.M
 def test_a_child_dies_with_its_parent() -> None:
     code = (
         "import os, sys, signal\n"
-        "from syncsvc.service.child import Child\n"
-        "child = Child('tests.process.echo_child', 'orphan')\n"
+        "from syncsvc.service.child import SpawnedChild\n"
+        "child = SpawnedChild('tests.process.echo_child', 'orphan')\n"
         "child.channel.send({'say': 'ready'})\n"
         "child.channel.receive(20)\n"
         "print(child.pid, flush=True)\n"

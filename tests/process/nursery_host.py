@@ -1,0 +1,81 @@
+"""Plays the daemon to a real nursery: does what it reads, one word a line, and answers each with a line.
+
+``bear NAME``, ``start NAME`` (the first word of a capture that cannot open its file), ``end NAME``, ``nursery``,
+``kill`` (the nursery), ``fds``, ``children``.
+"""
+
+import os
+import sys
+from pathlib import Path
+from random import Random
+
+import msgspec
+
+from syncsvc.capture.spec import CaptureSpec, RingPlan
+from syncsvc.clock import SYSTEM_CLOCK
+from syncsvc.service.child import Child
+from syncsvc.service.listening import Listening
+from syncsvc.service.nursery import SupervisedNursery
+from syncsvc.transport.link import open_link
+from syncsvc.transport.page import StreamPage
+
+listening = Listening()
+nursery = SupervisedNursery(SYSTEM_CLOCK, Random(1), listening)
+captures: dict[str, Child] = {}
+
+
+def until_ready() -> None:
+    while not nursery.is_ready:
+        if nursery.is_due:
+            nursery.spawn(("file",), frozenset({"SECRET"}), lambda: [*captures.values()])
+        listening.turn(0.1)
+
+
+def start(name: str) -> str:
+    options = {"path": "/nowhere/at-all.mp4", "pace": "realtime", "loop": False, "timestamps": None}
+    spec = CaptureSpec(name, "file", "file:/nowhere", "i420", None, RingPlan(1_000_000_000), options)
+    reader, writer, ours, theirs = open_link()
+    page = StreamPage.create(name)
+    message = {"spec": msgspec.to_builtins(spec), "secrets": []}
+    captures[name].channel.send(message, (page.fd, writer, theirs.fileno()))
+    word = captures[name].channel.receive(20)
+    for end in (ours, theirs):
+        end.close()
+    for fd in (reader, writer):
+        os.close(fd)
+    page.close()
+    return "nothing" if word is None else str(word[0]["type"])
+
+
+def obey(word: str, name: str) -> object:
+    match word:
+        case "bear":
+            captures[name] = nursery.bear(name)
+            return captures[name].pid
+        case "start":
+            return start(name)
+        case "end":
+            return captures.pop(name).reap(20)
+        case "nursery":
+            return nursery.child.pid if nursery.child else None
+        case "kill":
+            before = nursery.child
+            assert before is not None
+            before.kill()
+            while nursery.child is before:
+                listening.turn(0.1)
+            until_ready()
+            return nursery.child.pid if nursery.child else None
+        case "fds":
+            return len(os.listdir("/proc/self/fd"))
+        case "children":
+            return Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+    raise AssertionError(word)
+
+
+if __name__ == "__main__":
+    until_ready()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        word, _, name = line.strip().partition(" ")
+        print(obey(word, name), flush=True)
