@@ -1,0 +1,71 @@
+"""The process that forks captures is killed: those that run go on, those that come after it are forked by another."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.harness import History, Service, wait_for
+from tests.e2e.test_reload import reload, synthetic
+
+
+def nursery_of(service: Service) -> int | None:
+    """The nursery of a running daemon; a capture has its command line, and one stream's name as its name."""
+    for pid in service.survivors():
+        folder = Path(f"/proc/{pid}")
+        try:
+            if b"capture.nursery" in (folder / "cmdline").read_bytes() and "python" in (folder / "comm").read_text():
+                return pid
+        except OSError:
+            continue
+    return None
+
+
+def zombies_of(service: Service) -> list[str]:
+    children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
+    return [pid for pid in children if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"]
+
+
+def test_a_killed_nursery_costs_no_frame(tmp_path: Path) -> None:
+    with Service(tmp_path, {"a": synthetic(100, 1), "b": synthetic(50, 2)}) as service, service.subscribe() as batches:
+        history = History()
+        history.read_until(batches, lambda batch: batch.complete)
+        descriptors = len(os.listdir(f"/proc/{service.process.pid}/fd"))
+        for _ in range(2):
+            before = wait_for(lambda: nursery_of(service), "the nursery")
+            os.kill(before, signal.SIGKILL)
+            wait_for(lambda before=before: nursery_of(service) not in (None, before), "the next nursery")
+            history.read(batches, 1)
+        assert not history.dropped("a")
+        assert not history.dropped("b")
+        pid = service.capture_pid("b")
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: service.capture_pid("b") != pid, "the next capture")
+        history.read(batches, 1)
+        history.read_until(batches, lambda batch: batch.complete)
+        assert not zombies_of(service)
+        wait_for(lambda: len(os.listdir(f"/proc/{service.process.pid}/fd")) == descriptors, "descriptors to go")
+        assert service.stop() == 0
+    history.check()
+    assert not history.dropped("a")
+    assert set(history.dropped("b")) <= {"capture_died"}
+
+
+def test_a_variable_that_a_reload_makes_a_secret_is_hidden_from_later_captures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATE_PASSWORD", "c4nary-w0rd")
+    with Service(tmp_path, {"a": synthetic(25, 1)}) as service:
+        pid = service.capture_pid("a")
+        assert b"c4nary" in Path(f"/proc/{pid}/environ").read_bytes()
+        gate = {"url": "rtsp://admin:${GATE_PASSWORD}@127.0.0.1:1/stream"}
+        reload(service, streams={"a": synthetic(50, 1), "gate": gate})
+        wait_for(lambda: "cannot be opened" in service.log, "the first failure")
+        wait_for(lambda: service.capture_pid("a") != pid, "the next capture")
+        told = b"".join(
+            Path(f"/proc/{child}/environ").read_bytes()
+            for child in (service.capture_pid("a"), wait_for(lambda: nursery_of(service), "the nursery"))
+        )
+        assert b"c4nary" not in told
+        assert service.stop() == 0
