@@ -12,7 +12,7 @@ from typing import Literal
 
 from syncsvc.cameras.clockwork import RTP_HZ
 from syncsvc.cameras.rtp import NTP_UNIX_S, ntp_timestamp
-from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.clock import NS_PER_S
 from syncsvc.model import Observation
 
 UTC_NS = 1_767_225_600 * NS_PER_S
@@ -274,8 +274,3 @@ def _seen(camera: SimulatedCamera, pictures: list[_Picture], seq: int) -> Iterat
 def true_mono_ns(sighting: Sighting) -> int:
     """When the picture was taken, on the CLOCK_MONOTONIC of the observation."""
     return sighting.taken_ns - UTC_NS + MONO_NS
-
-
-def floor_error_ns(camera: SimulatedCamera, sighting: Sighting, told_mono_ns: int) -> int:
-    """How far a modelled time is from the truth, once the camera's constant latency is taken off."""
-    return told_mono_ns - true_mono_ns(sighting) - round(camera.latency_ms * NS_PER_MS)

@@ -10,9 +10,9 @@ of all lines under every point, the one that is nearest to them; it is the edge 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from syncsvc.doctor.recording import Ints
+from syncsvc.timing.floorline import Point, lower_hull
 
 _DOUBT = 24.0
 """Times the mean delay over the line, per frame, over the span. With 16, the slope erred by less in 19 of 20
@@ -49,29 +49,14 @@ def floor_line(x_ns: Ints, y_ns: Ints) -> FloorLine | None:
     at_ns, first_ns = int(x_ns[0]), int(y_ns[0] - x_ns[0])
     x = (x_ns - at_ns).astype(np.float64)
     d = (y_ns - x_ns - first_ns).astype(np.float64)
-    left, right = _edge_over(float(x.mean()), x, _lower_hull(x, d))
-    slope = (d[right] - d[left]) / (x[right] - x[left])
-    base = d[left] - slope * x[left]
+    left, right = _edge_over(float(x.mean()), lower_hull(list(zip(x.tolist(), d.tolist(), strict=True))))
+    slope = (right[1] - left[1]) / (right[0] - left[0])
+    base = left[1] - slope * left[0]
     over = float(np.mean(d - base - slope * x))
     doubt = _DOUBT * over / len(x) / x[-1]
-    return FloorLine(at_ns, first_ns + float(base), float(slope), max(_LEAST_DOUBT, doubt))
+    return FloorLine(at_ns, first_ns + base, slope, max(_LEAST_DOUBT, doubt))
 
 
-def _lower_hull(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[int]:
-    """Indices of the lower hull, by Andrew's monotone chain; ``x`` rises."""
-    hull: list[int] = []
-    for index in range(len(x)):
-        while len(hull) >= 2:
-            one, two = hull[-2], hull[-1]
-            if (x[two] - x[one]) * (y[index] - y[one]) > (y[two] - y[one]) * (x[index] - x[one]):
-                break
-            hull.pop()
-        if hull and x[hull[-1]] == x[index]:
-            continue
-        hull.append(index)
-    return hull
-
-
-def _edge_over(middle: float, x: NDArray[np.float64], hull: list[int]) -> tuple[int, int]:
-    right = next((place for place, index in enumerate(hull) if x[index] > middle), len(hull) - 1)
+def _edge_over(middle: float, hull: list[Point]) -> tuple[Point, Point]:
+    right = next((place for place, (x, _) in enumerate(hull) if x > middle), len(hull) - 1)
     return hull[max(0, right - 1)], hull[max(1, right)]

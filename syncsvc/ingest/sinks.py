@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from syncsvc.ingest.watermark import StreamState
+from syncsvc.layout import Layout
 from syncsvc.model import Frame, Observation
 from syncsvc.timing.ladder import Stamp
 
@@ -72,7 +73,5 @@ class StreamStats:
     last_arrival_ns: int | None = None
     last_time_ns: int | None = None
     uncertainty_ns: int | None = None
-    width: int | None = None
-    height: int | None = None
-    format: str | None = None
+    layout: Layout | None = None
     slots: int | None = None

@@ -11,11 +11,12 @@ from typing import Any
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.errors import LinkClosed, TransportError
+from syncsvc.ingest.rest import Rest
 from syncsvc.ingest.sinks import FrameSink, ObservationSink, StreamStats
 from syncsvc.ingest.watermark import StreamState
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame
-from syncsvc.timing.ladder import Stamp, StreamClock
+from syncsvc.timing.ladder import Stamp, Standing, StreamClock
 from syncsvc.timing.rungs import Rung
 from syncsvc.transport.link import DropMessage, EndMessage, FrameMessage, LinkReader, Message, RingMessage
 from syncsvc.transport.payload import Payload
@@ -47,6 +48,7 @@ class Tuning:
     hold_ns: int
     edge_ns: int
     stall_after_ns: int
+    rest: Rest
     source: str = ""
 
 
@@ -90,13 +92,15 @@ class StreamIngest:
         self._stream_clock, self._clock, self._to_utc = stream_clock, clock, to_utc
         self._stall_after_ns, self._is_patient, self._take_pixels = stall_after_ns, is_patient, take_pixels
         self._observations = observations
-        self._standing: tuple[str | None, bool, tuple[str, ...]] = (None, False, ())
+        self._standing = Standing(None, False, ())
         self._commands: queue.SimpleQueue[_Attached | _Gone] = queue.SimpleQueue()
         self._rewirings: deque[_Rewiring] = deque()
         self._link: LinkReader | None = None
         self._rings: dict[int, RingReader] = {}
         self._waiting: dict[int, tuple[FrameMessage, Payload, Sequence[FrameSink]]] = {}
         self._next_seq: int | None = None
+        self._rest: Rest | None = None
+        self._messages = 0
         self._silent_ns = 0
         self._looked_ns = clock.monotonic_ns()
 
@@ -117,9 +121,9 @@ class StreamIngest:
             "captured": stats.captured,
             "dropped": dict(stats.dropped),
             "last_frame_age_ms": None if age_ns is None else age_ns / NS_PER_MS,
-            "format": stats.format,
-            "width": stats.width,
-            "height": stats.height,
+            "format": stats.layout.format if stats.layout else None,
+            "width": stats.layout.width if stats.layout else None,
+            "height": stats.layout.height if stats.layout else None,
             "ring_slots": stats.slots,
         }
 
@@ -157,13 +161,14 @@ class StreamIngest:
             else:
                 self._read(self._link)
             self._look_around()
+            self._have_a_rest(stop)
 
     def _take_rewiring(self) -> None:
         while self._rewirings:
             rewiring = self._rewirings.popleft()
             self.sinks, tuning = rewiring.sinks, rewiring.tuning
             if tuning is not None:
-                self._stall_after_ns = tuning.stall_after_ns
+                self._stall_after_ns, self._rest = tuning.stall_after_ns, tuning.rest
                 self._stream_clock.tune(tuning.make_rungs, tuning.hold_ns, tuning.edge_ns, tuning.source)
             rewiring.on_join(self.name, self._next_seq or 0)
             for sink in self.sinks:
@@ -196,7 +201,8 @@ class StreamIngest:
         try:
             for _ in range(BURST):
                 self._handle(link, link.receive())
-                if not link.poll(0):
+                self._messages += 1
+                if not link.has_more:
                     return
         except TransportError as error:
             if not isinstance(error, LinkClosed):  # its capture finds the link closed, ends, and is started again
@@ -229,16 +235,13 @@ class StreamIngest:
                 self._set_state(StreamState.ENDED)
 
     def _on_frame(self, link: LinkReader, message: FrameMessage) -> None:
-        seen = message.observation
-        if message.ring_id not in self._rings:
+        seen, ring = message.observation, self._rings.get(message.ring_id)
+        if ring is None:
             raise TransportError(f"frame {seen.seq} lies in ring {message.ring_id}, which was never handed over")
         self._next_seq = seen.seq + 1
         self._silent_ns = 0
         sinks = self.sinks  # a reload may change them while this frame waits for its stamp
-        payload = Payload(
-            self._rings[message.ring_id], link, message.ring_id, message.slot, message.generation, message.size_bytes,
-            len(sinks),
-        )  # fmt: skip
+        payload = Payload(ring, link, message.ring_id, message.slot, message.generation, message.size_bytes, len(sinks))
         if sinks:
             self._take_pixels(self.name, payload)
         else:
@@ -267,29 +270,29 @@ class StreamIngest:
                 self._observations.stamped(self.name, stamp)
             self.stats.clock, self.stats.last_time_ns = stamp.clock, stamp.time_ns
             self.stats.uncertainty_ns = stamp.uncertainty_ns
+            if self._rest is not None:
+                self._rest.heard(stamp.time_ns, stamp.arrival_ns)
             for sink in sinks:
                 sink.add(frame)
 
     def _note_clock(self) -> None:
         """Tell when the clock in use, the stream's standing, or what is refused of it has changed."""
-        clock = self._stream_clock
-        standing = clock.clock, clock.is_doubtful, clock.lies
+        standing = self._stream_clock.standing
         if standing == self._standing:
             return
-        before, self._standing = self._standing, standing
-        self.stats.is_doubtful = clock.is_doubtful
-        if clock.is_doubtful != before[1]:
+        before, self._standing, self.stats.is_doubtful = self._standing, standing, standing.is_doubtful
+        if standing.is_doubtful != before.is_doubtful:
             for sink in self.sinks:
-                sink.doubt(self.name, clock.is_doubtful)
-        problems = clock.problems
-        if standing[2] != before[2] and clock.lies:
-            lies = "; ".join(f"{rung}: {problems[rung]}" for rung in clock.lies)
-            log.warning("stream %s: %s; stamped by %s", self.name, lies, clock.clock or "nothing yet")
-        elif clock.clock != before[0] and clock.clock is not None:
-            log.info("stream %s: stamped by %s", self.name, clock.clock)
+                sink.doubt(self.name, standing.is_doubtful)
+        clock, problems = standing.clock, self._stream_clock.problems
+        if standing.lies != before.lies and standing.lies:
+            lies = "; ".join(f"{rung}: {problems[rung]}" for rung in standing.lies)
+            log.warning("stream %s: %s; stamped by %s", self.name, lies, clock or "nothing yet")
+        elif clock != before.clock and clock is not None:
+            log.info("stream %s: stamped by %s", self.name, clock)
         if self._observations is not None:
             now_ns = self._clock.monotonic_ns()
-            self._observations.clock(self.name, clock.clock, clock.is_doubtful, problems, now_ns)
+            self._observations.clock(self.name, clock, standing.is_doubtful, problems, now_ns)
 
     def _note(self, message: FrameMessage) -> None:
         stats, arrival_ns = self.stats, self._to_utc(message.observation.arrival_mono_ns)
@@ -298,8 +301,7 @@ class StreamIngest:
             stats.fps = 1 / gap_s if not stats.fps else 1 / (0.95 / stats.fps + 0.05 * gap_s)
         stats.captured += 1
         stats.last_arrival_ns = arrival_ns
-        stats.width, stats.height = message.layout.width, message.layout.height
-        stats.format = message.layout.format
+        stats.layout = message.layout
 
     def _drop(self, cause: str, count: int) -> None:
         self.stats.captured += count
@@ -321,9 +323,19 @@ class StreamIngest:
     def _look_around(self) -> None:
         """Let held frames go in time, and notice silence: only time that we spent reading counts."""
         now_ns = self._clock.monotonic_ns()
-        self._deliver(self._stream_clock.expire(self._to_utc(now_ns)))
+        if self._stream_clock.is_holding:
+            self._deliver(self._stream_clock.expire(self._to_utc(now_ns)))
         self._silent_ns += min(now_ns - self._looked_ns, 2 * int(POLL_S * NS_PER_S) + 50 * NS_PER_MS)
         self._looked_ns = now_ns
         is_silent = self._silent_ns >= self._stall_after_ns
         if is_silent and self.stats.state is StreamState.LIVE and not self._is_patient:
             self._set_state(StreamState.STALLED)
+
+    def _have_a_rest(self, stop: StopToken) -> None:
+        """Let frames gather in the pipe while nobody waits for them."""
+        messages, self._messages = self._messages, 0
+        if not messages or self._rest is None or self._link is None or self._stream_clock.is_holding:
+            return
+        rest_ns = self._rest.length_ns(self._to_utc(self._looked_ns), messages)
+        if rest_ns > 0:
+            stop.sleep(rest_ns / NS_PER_S)

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import quote, quote_plus, unquote
 
-from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.config.urls import MASK, redact_text
 
 _SHORTEST_SECRET: Final = 3  # masking every "a" would hide the log, not the secret
@@ -101,39 +100,3 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         record.levelname = record.levelname.lower()
         return super().format(record)
-
-
-class RateLimited:
-    """Counts what may happen thousands of times a second, and says so at most once a second.
-
-    >>> dropped = RateLimited(clock)
-    >>> if count := dropped.add():
-    ...     log.warning("%d frames dropped", count)
-
-    The first event is reported at once; nothing is lost, later events wait for the next report or for ``flush``.
-    Belongs to one thread.
-    """
-
-    def __init__(self, clock: Clock, interval_s: float = 1.0) -> None:
-        self._clock = clock
-        self._interval_ns = round(interval_s * NS_PER_S)
-        self._next_ns: int | None = None
-        self._unreported = 0
-
-    def add(self, events: int = 1) -> int:
-        """Count events; the number to report now, 0 while the last report is too fresh."""
-        self._unreported += events
-        return self.poll()
-
-    def poll(self) -> int:
-        """The number to report now: 0 where there is none, or the last report is too fresh."""
-        now_ns = self._clock.monotonic_ns()
-        if not self._unreported or (self._next_ns is not None and now_ns < self._next_ns):
-            return 0
-        self._next_ns = now_ns + self._interval_ns
-        return self.flush()
-
-    def flush(self) -> int:
-        """Everything not reported yet, however fresh the last report is: for the end."""
-        count, self._unreported = self._unreported, 0
-        return count

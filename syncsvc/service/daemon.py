@@ -31,7 +31,7 @@ from syncsvc.service.signals import SignalPipe
 from syncsvc.service.start import decide_starts
 from syncsvc.service.stream import Private, SupervisedStream
 
-TICK_S = 0.1
+TICK_S, IDLE_TICK_S = 0.1, 0.5  # between two looks at the clock: while something is to be started or ended, and else
 
 log = logging.getLogger(__name__)
 
@@ -74,8 +74,7 @@ class Daemon:
         self._receiver = SupervisedReceiver(clock, self._random)
         self._nursery = SupervisedNursery(clock, self._random, self._listening)
         self._is_subscribed = self._has_announced = False
-        self._endpoints = (self._config.publish.live, self._config.publish.control)
-        self._ready_ns = 0
+        self._endpoints, self._ready_ns = (self._config.publish.live, self._config.publish.control), 0
         self._drain = Drain(clock)
         self._http: HttpServer | None = None
         self._exit: int | None = None
@@ -123,17 +122,15 @@ class Daemon:
     # One turn of the loop.
 
     def _turn(self) -> None:
-        self._listening.turn(TICK_S)
-        now_ns = self._clock.monotonic_ns()
+        self._listening.turn(TICK_S if self._is_busy else IDLE_TICK_S)
         if self._receiver.is_due:
             self._start_receiver()
         if self._nursery.is_due:
-            kinds = {stream.kind for stream in self._config.streams.values()}
+            kinds = {stream.spec.kind for stream in self._streams.values()}
             self._nursery.spawn(kinds, self._config.variables, self._children)
         if self._receiver.is_ready and self._nursery.is_ready and not self._drain.has_begun:
-            for stream in tuple(self._streams.values()):
-                if stream.due_ns is not None and now_ns >= stream.due_ns:
-                    self._spawn(stream)
+            for stream in [stream for stream in self._streams.values() if stream.is_due]:
+                self._spawn(stream)
             self._start_recordings()
         for stream in (*self._streams.values(), *self._leaving):
             stream.watch()
@@ -142,6 +139,11 @@ class Daemon:
         if self._receiver.is_ready:
             notify("WATCHDOG=1")
         self._go_on_ending()
+
+    @property
+    def _is_busy(self) -> bool:
+        due = (self._receiver.due_ns, self._nursery.due_ns, *(stream.due_ns for stream in self._streams.values()))
+        return self._drain.has_begun or any(some is not None for some in due)
 
     def _spawn(self, stream: SupervisedStream) -> None:
         if any(old.spec.name == stream.spec.name for old in self._leaving):

@@ -8,6 +8,8 @@ makes room for the next, so that a health check, which speaks at once, always ge
 import errno
 import io
 import json
+import os
+import select
 import socket
 import threading
 from collections.abc import Callable
@@ -188,7 +190,9 @@ class HttpServer:
         self._server.status = status
         name, number = self._server.server_address[:2]
         self.address = f"[{name!s}]:{number}" if ":" in str(name) else f"{name!s}:{number}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.2,), name="http", daemon=True)
+        self._server.timeout = 0
+        self._over = os.eventfd(0, os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
 
     def start(self) -> None:
         """Serve from a thread."""
@@ -196,9 +200,18 @@ class HttpServer:
 
     def stop(self) -> None:
         """End the thread and close the socket."""
-        self._server.shutdown()
+        os.eventfd_write(self._over, 1)
         self._thread.join()
         self._server.server_close()
+        os.close(self._over)
+
+    def _serve(self) -> None:
+        """Sleep until somebody comes or it is over; ``serve_forever`` would look several times a second."""
+        poller = select.poll()
+        for source in (self._server, self._over):
+            poller.register(source, select.POLLIN)
+        while not any(fd == self._over for fd, _ in poller.poll()):
+            self._server.handle_request()
 
 
 def _is_loopback_name(host: str) -> bool:

@@ -32,18 +32,19 @@ class SupervisedNursery:
         self.child: Child | None = None
         self._is_born = self._is_unfit = self._is_replaced = False
         self._without: frozenset[str] = frozenset()
-        self._due_ns: int | None = clock.monotonic_ns()
+        self.due_ns: int | None = clock.monotonic_ns()
+        """When the next process is to be started (CLOCK_MONOTONIC); None while one runs."""
         self._spawned_ns = 0
-
-    @property
-    def is_due(self) -> bool:
-        """Whether the next process is to be started now."""
-        return self._due_ns is not None and self._clock.monotonic_ns() >= self._due_ns
 
     @property
     def is_ready(self) -> bool:
         """Whether captures can be started."""
         return self._is_born or self._is_unfit
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the next process is to be started now."""
+        return self.due_ns is not None and self._clock.monotonic_ns() >= self.due_ns
 
     def spawn(self, kinds: Collection[str], without: frozenset[str], children: Callable[[], Sequence[Child]]) -> None:
         """Start a process that imports what sources of these kinds need.
@@ -53,7 +54,7 @@ class SupervisedNursery:
             without: variables that are not in its environment.
             children: everybody whose parent we know to be.
         """
-        self._due_ns, self._spawned_ns, self._without = None, self._clock.monotonic_ns(), without
+        self.due_ns, self._spawned_ns, self._without = None, self._clock.monotonic_ns(), without
         child = self.child = SpawnedChild("syncsvc.capture.nursery", "nursery", without=without)
         child.channel.send({"kinds": sorted(kinds)})
         self._listening.to_child(child, lambda: self._spoke(child), lambda: self._ended(child, children))
@@ -122,11 +123,11 @@ class SupervisedNursery:
         if self._is_unfit:
             return
         if self._is_replaced:
-            self._is_replaced, self._due_ns = False, now_ns
+            self._is_replaced, self.due_ns = False, now_ns
             return
         if now_ns - self._spawned_ns > HEALTHY_AFTER_NS:
             self._policy.was_healthy()
-        self._due_ns = now_ns + round(self._policy.pause_after_failure() * NS_PER_S)
+        self.due_ns = now_ns + round(self._policy.pause_after_failure() * NS_PER_S)
         log.error("the nursery ended: captures that run go on, the next ones wait for another")
 
 

@@ -11,6 +11,7 @@ from syncsvc.align.aligner import GroupRules
 from syncsvc.capture.spec import CaptureSpec, RingPlan
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.config.models import Config, FileStream, Group, RtspStream, Stream, SyntheticStream, V4l2Stream
+from syncsvc.ingest.rest import Pace
 
 
 class StreamPlan(msgspec.Struct, frozen=True):
@@ -46,6 +47,11 @@ class GroupPlan(msgspec.Struct, frozen=True):
         return GroupRules(
             self.name, self.streams, self.window_ns, self.max_skew_ns, self.max_latency_ns, self.reference
         )
+
+    @property
+    def pace(self) -> Pace:
+        """When the group decides, for the threads of its streams."""
+        return Pace(self.window_ns, 2 * self.max_skew_ns, self.max_latency_ns)
 
 
 class ReceiverPlan(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ import msgspec
 
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import BindError, LinkClosed
+from syncsvc.ingest.rest import Rest
 from syncsvc.ingest.worker import StreamIngest, Tuning
 from syncsvc.lifecycle import Worker, die_with_parent
 from syncsvc.model import Frame, FrameBatch
@@ -40,8 +41,8 @@ from syncsvc.wire import batch_topic
 
 EX_SOFTWARE = 70
 EX_CONFIG = 78
-TICK_S = 0.1
-REPORT_TICKS = 5
+TICK_S = 0.25
+REPORT_TICKS = 2
 DRAIN_S = 4.0
 PATIENT_S = 7 * 24 * 3600.0
 """Recordings played ``asap`` end when their subscribers have taken everything, however long that is."""
@@ -279,6 +280,9 @@ class Receiver:
             plan.hold_ns,
             plan.edge_ns,
             plan.stall_after_ns,
+            Rest(
+                [self._plan.groups[name].pace for name in self._groups_of(plan.name)], is_patient=self._plan.is_patient
+            ),
             plan.source,
         )
 

@@ -24,7 +24,8 @@ class SupervisedReceiver:
         self._clock = clock
         self._policy = RestartPolicy(random)
         self._spawned_ns = self._heard_ns = 0
-        self._due_ns: int | None = clock.monotonic_ns()
+        self.due_ns: int | None = clock.monotonic_ns()
+        """When the next process is to be started (CLOCK_MONOTONIC); None while one runs."""
         self.child: Child | None = None
         self.is_ready = self.is_finishing = False
         self.min_epoch = 0
@@ -33,11 +34,11 @@ class SupervisedReceiver:
     @property
     def is_due(self) -> bool:
         """Whether the next process is to be started now."""
-        return self._due_ns is not None and self._clock.monotonic_ns() >= self._due_ns
+        return self.due_ns is not None and self._clock.monotonic_ns() >= self.due_ns
 
     def spawn(self, plan: dict[str, Any], without: frozenset[str], fds: tuple[int, ...] = ()) -> Child:
         """Start a process, without these variables in its environment; tell it the plan, and hand over these files."""
-        self._due_ns, self.is_ready = None, False
+        self.due_ns, self.is_ready = None, False
         self._spawned_ns = self._heard_ns = self._clock.monotonic_ns()
         self.child = SpawnedChild("syncsvc.service.receiver", "receiver", without=without)
         self.tell({"plan": plan}, fds)
@@ -102,4 +103,4 @@ class SupervisedReceiver:
         now_ns = self._clock.monotonic_ns()
         if now_ns - self._spawned_ns > HEALTHY_AFTER_NS:
             self._policy.was_healthy()
-        self._due_ns = now_ns + round(self._policy.pause_after_failure() * NS_PER_S)
+        self.due_ns = now_ns + round(self._policy.pause_after_failure() * NS_PER_S)

@@ -62,6 +62,11 @@ class SupervisedStream:
         """When the next capture is to be started (CLOCK_MONOTONIC); None while one runs or none is wanted."""
         return self._due_ns
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it is to be started now."""
+        return self._due_ns is not None and self._clock.monotonic_ns() >= self._due_ns
+
     def spawn(self, bear: Callable[[str], Child], receiver: Channel) -> None:
         """Start a capture, and attach its pipe to the receiver.
 

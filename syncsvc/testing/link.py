@@ -34,6 +34,11 @@ class MemoryLink:
         """Whether a message or the end can be read; never waits."""
         return bool(self._messages) or self._is_hung_up
 
+    @property
+    def has_more(self) -> bool:
+        """The same: what a script says is all there."""
+        return self.poll(0)
+
     def receive(self) -> Message:
         """The next message.
 

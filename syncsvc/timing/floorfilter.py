@@ -77,11 +77,6 @@ class FloorFilter:
     def _clear_rise(self) -> None:
         self.rise_s, self.risen_since_s = inf, inf
 
-    @property
-    def jitter_s(self) -> float:
-        """Median of what the way adds to the floor."""
-        return self._jitter_s * log(2)
-
     def floor_s(self, at_s: float) -> float:
         """The least delay that a frame of this pts could have."""
         return self._predicted_s(at_s) + self._pull_s

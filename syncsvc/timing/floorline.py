@@ -70,12 +70,16 @@ def _posterior(hull: Sequence[Point], lever: float, total: float, prior: Point, 
 
 
 def lower_hull(points: Sequence[Point]) -> list[Point]:
-    """The points that some line can touch from below, in the order of x.
+    """The points that some line can touch from below, in the order of x; one, the lowest, of those at the same x.
 
     Source: Andrew, "Another efficient algorithm for convex hulls in two dimensions", 1979.
     """
     hull: list[Point] = []
     for x, y in points:
+        if hull and hull[-1][0] == x:
+            if hull[-1][1] <= y:
+                continue
+            hull.pop()
         while len(hull) > 1:
             (x0, y0), (x1, y1) = hull[-2], hull[-1]
             if (x1 - x0) * (y - y0) > (y1 - y0) * (x - x0):

@@ -46,6 +46,7 @@ class ClockModel:
     Attributes:
         restarts: how often it had to start anew by itself.
         is_settled: whether the floor is known within 10 ms.
+        trouble: one line when pts follow no clock, for as long as that goes on and half a minute longer.
     """
 
     def __init__(self, *, holds: bool = True) -> None:
@@ -58,10 +59,12 @@ class ClockModel:
         self._is_fed = self._is_runaway = self.is_settled = False
         self._restarts_ns: deque[int] = deque(maxlen=STEPS)
         self.restarts = 0
+        self.trouble: str | None = None
 
     def begin_session(self) -> None:
         """The next frame's pts begin anew, for a known reason; the crystal's drift is remembered."""
         self._is_fed = self.is_settled = False
+        self.trouble = None
 
     def feed(self, pts_ns: int, start_mono_ns: int) -> None:
         """Learn from a frame; frames come in the order of their pts.
@@ -86,6 +89,7 @@ class ClockModel:
         rate = self._watch.feed(arrival_s, arrival_s - at_s)
         if rate is not None:
             self._is_runaway, self._rate, self._rate_seen_ns = True, rate, start_mono_ns
+        self.trouble = self._trouble()
 
     def time_of(self, pts_ns: int) -> int:
         """CLOCK_MONOTONIC nanoseconds at which a frame of this pts would have arrived with the least delay.
@@ -111,16 +115,7 @@ class ClockModel:
         """How much faster pts run than CLOCK_MONOTONIC."""
         return -self._filter.drift * 1e6
 
-    @property
-    def jitter_ns(self) -> int:
-        """Median of what the way adds to the least delay."""
-        return round(self._filter.jitter_s * NS_PER_S)
-
-    @property
-    def trouble(self) -> str | None:
-        """One line when pts follow no clock, for as long as that goes on and half a minute longer."""
-        if not self._is_fed:
-            return None
+    def _trouble(self) -> str | None:
         if self._is_runaway and self._now_ns - self._rate_seen_ns < TROUBLE_LASTS_NS:
             return f"pts advance by {self._rate:.3f} s per second of arrivals: declared and delivered rate differ"
         if len(self._restarts_ns) == STEPS and self._now_ns - self._restarts_ns[0] < STEPS_WITHIN_NS:
@@ -165,4 +160,5 @@ class ClockModel:
         self._shift_s = off_s - max(-most_s, min(most_s, off_s))
 
     def _settle(self) -> None:
-        self.is_settled = self.is_settled or self.uncertainty_ns <= SETTLED_NS
+        if not self.is_settled:
+            self.is_settled = self.uncertainty_ns <= SETTLED_NS

@@ -34,8 +34,12 @@ class RateWatch:
         Returns:
             The pts' rate (seconds of pts per second of arrivals) when it has just been seen to be no clock's.
         """
-        growths = [scale.feed(arrival_s, delay_s) for scale in self._scales]
-        return next((1 - growth for growth in growths if growth is not None), None)
+        first = None
+        for scale in self._scales:
+            growth = scale.feed(arrival_s, delay_s)
+            if first is None and growth is not None:
+                first = 1 - growth
+        return first
 
 
 class _Scale:

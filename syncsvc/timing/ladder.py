@@ -8,6 +8,7 @@ believed, it teaches the clock model the camera's constant latency, so that a de
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from syncsvc.clock import NS_PER_S
 from syncsvc.model import ClockClass, Observation
@@ -39,6 +40,14 @@ class Stamp:
     arrival_ns: int
 
 
+class Standing(NamedTuple):
+    """Which clock speaks, whether the stream must not lead others, and the clocks above that lie."""
+
+    clock: ClockClass | None
+    is_doubtful: bool
+    lies: tuple[ClockClass, ...]
+
+
 class StreamClock:
     """One stream's capture times: rising with ``seq``, each with its rung; pure.
 
@@ -52,7 +61,7 @@ class StreamClock:
     ) -> None:
         self._source = source
         self._make_rungs, self.hold_ns, self.edge_ns, self._to_utc = make_rungs, hold_ns, edge_ns, to_utc
-        self.rungs: list[Rung] = make_rungs()
+        self._stand_on(make_rungs())
         self._current: Rung | None = None
         self._held: deque[Observation] = deque()
         self._last: Stamp | None = None
@@ -90,15 +99,25 @@ class StreamClock:
     @property
     def is_doubtful(self) -> bool:
         """Whether the stream was caught lying and its stamps are a guess now: it must not lead others."""
-        current = self._current
+        return self.standing.is_doubtful
+
+    @property
+    def standing(self) -> Standing:
+        """All that others want to know of it after every frame."""
+        current, lies = self._current, self.lies
         is_guess = current is self.rungs[-1] or (isinstance(current, ModelRung) and not current.is_calibrated)
-        return is_guess and bool(self.lies)
+        return Standing(self.clock, is_guess and bool(lies), lies)
 
     @property
     def drift_ppm(self) -> float | None:
         """Rate of the source's pts against the host, as modelled; None where there is no model."""
-        model = self._model()
+        model = self._model
         return model.model.drift_ppm if model and model.is_settled else None
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether frames wait for a better stamp."""
+        return bool(self._held)
 
     @property
     def held_since_ns(self) -> int | None:
@@ -107,9 +126,10 @@ class StreamClock:
 
     def new_session(self) -> list[Stamp]:
         """The source was opened anew: what was learnt of its clocks is void; returns what was still held."""
-        stamps, before = self._settle(), self._model()
-        self.rungs, self._current, self._edge, self._session_mono_ns = self._make_rungs(), None, None, None
-        after = self._model()
+        stamps, before = self._settle(), self._model
+        self._stand_on(self._make_rungs())
+        self._current = self._edge = self._session_mono_ns = None
+        after = self._model
         if self._is_replaced:
             self._is_replaced, self._learnt, self._lessons, before = False, None, 0, None
             self._caught.clear()
@@ -157,10 +177,10 @@ class StreamClock:
 
     def _teach(self, seen: Observation, arrival_ns: int) -> None:
         """Let the camera's own clock, while it is in use, show the model the latency that no model can see."""
-        model, own = self._model(), self._current
+        model, own = self._model, self._current
         if model is None or seen.seq % TEACH_EVERY:
             return
-        model.step_doubt_ns = sum(rung.step_doubt_ns for rung in self.rungs if isinstance(rung, SenderReportRung))
+        model.step_doubt_ns = sum([rung.step_doubt_ns for rung in self.rungs if isinstance(rung, SenderReportRung)])
         if own is model:  # its times must not jump
             return
         is_lesson = own is not None and own.is_open and own is not self.rungs[-1]
@@ -173,8 +193,9 @@ class StreamClock:
                 self._learnt = before_ns + (latency_ns - before_ns) // self._lessons, value[1]
                 model.learnt_ns, model.learnt_doubt_ns = self._learnt
 
-    def _model(self) -> ModelRung | None:
-        return next((rung for rung in self.rungs if isinstance(rung, ModelRung)), None)
+    def _stand_on(self, rungs: list[Rung]) -> None:
+        self.rungs = rungs
+        self._model = next((rung for rung in rungs if isinstance(rung, ModelRung)), None)
 
     def _above(self) -> list[Rung]:
         place = self.rungs.index(self._current) if self._current in self.rungs else len(self.rungs)
@@ -191,7 +212,10 @@ class StreamClock:
         return stamps
 
     def _best(self) -> Rung:
-        return next(rung for rung in self.rungs if rung.is_open)
+        for rung in self.rungs:
+            if rung.is_open:
+                break
+        return rung  # the foot of the ladder is always open
 
     def _stamp(self, seen: Observation, arrival_ns: int) -> Stamp:
         assert self._current is not None
@@ -216,7 +240,7 @@ class StreamClock:
 
     def _coast(self, seen: Observation, arrival_ns: int) -> tuple[int, int] | None:
         """The clock in use lies: until the edge, time passes as pts say, or arrivals where pts lie too."""
-        last, model, foot = self._last, self._model(), self.rungs[-1].stamp(seen, arrival_ns)
+        last, model, foot = self._last, self._model, self.rungs[-1].stamp(seen, arrival_ns)
         if last is None or foot is None:
             return foot
         before = last.observation

@@ -57,9 +57,12 @@ class SenderReportMap:
         self._rtp_offset: int | None = None
         self._rtp_guess: int | None = None
         self._floors: deque[tuple[int, int]] = deque(maxlen=FLOOR_BUCKETS)
-        self._slope = 0.0
-        self.prior_slope = 0.0
-        """The rate of the NTP clock against pts, less one, as seen otherwise: used until two reports tell it."""
+        self._slope = self._prior_slope = 0.0
+        self._is_rate_known = False
+        self.scatter_ns = 0
+        """How far the reports lie from one line, at most."""
+        self.floor_ns: int | None = None
+        """Least (arrival - stamp) of the last ten seconds."""
         self._believed: tuple[deque[_Anchor], float] | None = None
         self._distrusted_until_ns: int | None = None
         self._doublings = 0
@@ -70,6 +73,7 @@ class SenderReportMap:
         """Whether reports and arrivals agreed against the pts: these do not follow time."""
         self._first_latencies: list[int] = []
         self._last_latencies: deque[int] = deque(maxlen=FEW)
+        self._recent_latencies: deque[int] = deque(maxlen=FEW // 4)
 
     @property
     def is_anchored(self) -> bool:
@@ -98,14 +102,9 @@ class SenderReportMap:
         return ""
 
     @property
-    def floor_ns(self) -> int | None:
-        """Least (arrival - stamp) of the last ten seconds."""
-        return min((low for _, low in self._floors), default=None)
-
-    @property
-    def scatter_ns(self) -> int:
-        """How far the reports lie from one line, at most."""
-        return max((abs(anchor.base_ns - self._base_at(anchor.pts_ns)) for anchor in self._anchors), default=0)
+    def recent_latency_ns(self) -> int | None:
+        """Least (arrival - stamp) of the last few frames, whatever the host's clock did between them."""
+        return min(self._recent_latencies, default=None)
 
     @property
     def step_doubt_ns(self) -> int:
@@ -124,6 +123,13 @@ class SenderReportMap:
         """Rate of the camera's NTP clock against its RTP clock, less one."""
         return self._slope * 1e6
 
+    def suppose_rate(self, slope: float) -> None:
+        """The rate of the NTP clock against pts, less one, as seen otherwise: used until two reports tell it."""
+        if slope != self._prior_slope:
+            self._prior_slope = slope
+            if not self._is_rate_known:
+                self._measure()
+
     def feed(self, pts_ns: int, ntp_ns: int, arrival_utc_ns: int, report: tuple[int, int] | None = None) -> None:
         """Learn from one packet.
 
@@ -138,6 +144,7 @@ class SenderReportMap:
         if not self._anchors:
             if self._candidate is not None and abs(seen.base_ns - self._candidate.base_ns) <= AGREEMENT_NS:
                 self._anchors.append(seen)
+                self._measure()
             self._candidate = seen
         elif abs(seen.base_ns - self._base_at(pts_ns)) > self._tolerance_ns(pts_ns):
             self._step(seen)
@@ -167,11 +174,12 @@ class SenderReportMap:
 
     def _base_at(self, pts_ns: int) -> int:
         last = self._anchors[-1]
-        return last.base_ns + int((pts_ns - last.pts_ns) * (self._slope if self._is_rate_known else self.prior_slope))
+        return last.base_ns + int((pts_ns - last.pts_ns) * (self._slope if self._is_rate_known else self._prior_slope))
 
-    @property
-    def _is_rate_known(self) -> bool:
-        return bool(self._anchors) and self._anchors[-1].pts_ns - self._anchors[0].pts_ns >= MIN_BASELINE_NS
+    def _measure(self) -> None:
+        """The anchors changed, or what is supposed of their rate."""
+        self._is_rate_known = self._anchors[-1].pts_ns - self._anchors[0].pts_ns >= MIN_BASELINE_NS
+        self.scatter_ns = max([abs(anchor.base_ns - self._base_at(anchor.pts_ns)) for anchor in self._anchors])
 
     def _tolerance_ns(self, pts_ns: int) -> int:
         is_recent = pts_ns - self._anchors[-1].pts_ns < SLEWED_AFTER_NS
@@ -213,10 +221,11 @@ class SenderReportMap:
         if len(self._last_latencies) == FEW:  # this report agrees: only what happens after it can be a step of the pts
             self._first_latencies = list(self._last_latencies)
             self._last_latencies.clear()
-        if self._is_rate_known:
-            first, last = self._anchors[0], self._anchors[-1]
+        first, last = self._anchors[0], self._anchors[-1]
+        if last.pts_ns - first.pts_ns >= MIN_BASELINE_NS:
             slope = (last.base_ns - first.base_ns) / (last.pts_ns - first.pts_ns)
             self._slope = max(-MAX_DRIFT, min(MAX_DRIFT, slope))
+        self._measure()
 
     def _step(self, seen: _Anchor) -> None:
         candidate = self._candidate
@@ -233,10 +242,12 @@ class SenderReportMap:
             self._believed = self._anchors.copy(), self._slope
         stepped = deque([seen], maxlen=self._anchors.maxlen)
         self._anchors, self._slope = self._believed
+        self._measure()
         if abs(seen.base_ns - self._base_at(seen.pts_ns)) <= self._tolerance_ns(seen.pts_ns):
             self._distrusted_until_ns = self._believed = None
         else:
             self._anchors, self._slope = stepped, 0.0
+            self._measure()
             self._distrusted_until_ns = seen.pts_ns + (DISTRUST_NS << self._doublings)
             self._doublings = min(self._doublings + 1, MAX_DOUBLINGS)
         self._forget_latencies()
@@ -244,6 +255,7 @@ class SenderReportMap:
     def _forget_latencies(self) -> None:
         for watched in (self._floors, self._first_latencies, self._last_latencies):
             watched.clear()
+        self.floor_ns = None
 
     def _did_arrivals_step_along(self) -> bool:
         """Whether latencies, as told by the clock before the step, have moved as it did: then pts are to blame."""
@@ -255,10 +267,14 @@ class SenderReportMap:
     def _watch(self, pts_ns: int, latency_ns: int) -> None:
         bucket = pts_ns // FLOOR_BUCKET_NS
         (self._last_latencies if len(self._first_latencies) == FEW else self._first_latencies).append(latency_ns)
-        if self._floors and self._floors[-1][0] == bucket:
-            self._floors[-1] = (bucket, min(latency_ns, self._floors[-1][1]))
-        else:
+        self._recent_latencies.append(latency_ns)
+        if not self._floors or self._floors[-1][0] != bucket:
             self._floors.append((bucket, latency_ns))
+        elif latency_ns < self._floors[-1][1]:
+            self._floors[-1] = (bucket, latency_ns)
+        else:
+            return
+        self.floor_ns = min([low for _, low in self._floors])
 
 
 def unix_ns(ntp: int) -> int:

@@ -4,13 +4,11 @@ One way alone cannot tell a clock that is a little behind from latency, nor stam
 says how much of that a frame's way here leaves open.
 """
 
-from collections import deque
-
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.model import ClockClass, Observation
 from syncsvc.timing.floorlp import ClockModel
 from syncsvc.timing.modelled import UNKNOWN_LATENCY_NS, ModelRung
-from syncsvc.timing.ntp import EARLIEST_NS, FEW, LATEST_NS, SenderReportMap, span
+from syncsvc.timing.ntp import EARLIEST_NS, LATEST_NS, SenderReportMap, span
 from syncsvc.timing.utc import ToUtc
 
 SHORTEST_LATENCY_NS = NS_PER_MS
@@ -37,7 +35,6 @@ class SenderReportRung:
     def __init__(self, latency_ns: int | None, to_utc: ToUtc, witness: ModelRung, *, is_vouched: bool) -> None:
         self.map = SenderReportMap()
         self._first_pts_ns: int | None = None
-        self._latencies: deque[int] = deque(maxlen=FEW // 4)
         self._latency_ns, self._to_utc, self._witness, self._is_vouched = latency_ns, to_utc, witness, is_vouched
 
     @property
@@ -59,8 +56,11 @@ class SenderReportRung:
     @property
     def _are_pts_wrong(self) -> bool:
         """A queue makes pts look wrong too: while it is short and the camera's clock agrees with them, they are not."""
-        is_queue = self.map.confirms_pts and min(self._latencies, default=QUEUE_NS) < QUEUE_NS
-        return self._witness.is_lying and not is_queue
+        if not self._witness.is_lying:
+            return False
+        latency_ns = self.map.recent_latency_ns
+        is_queue = self.map.confirms_pts and latency_ns is not None and latency_ns < QUEUE_NS
+        return not is_queue
 
     @property
     def is_lying(self) -> bool:
@@ -77,11 +77,8 @@ class SenderReportRung:
         if seen.ntp_ns is not None and seen.pts_ns is not None:
             self._first_pts_ns = seen.pts_ns if self._first_pts_ns is None else self._first_pts_ns
             if seen.pts_ns - self._first_pts_ns >= DRIFT_AFTER_NS and self._witness.is_settled:
-                self.map.prior_slope = -self._witness.model.drift_ppm * 1e-6
-            start_ns = self._to_utc(seen.began_mono_ns)
-            self.map.feed(seen.pts_ns, seen.ntp_ns, start_ns, seen.sender_report)
-            if self.map.is_anchored:
-                self._latencies.append(start_ns - self.map.time_of(seen.pts_ns))
+                self.map.suppose_rate(-self._witness.model.drift_ppm * 1e-6)
+            self.map.feed(seen.pts_ns, seen.ntp_ns, self._to_utc(seen.began_mono_ns), seen.sender_report)
             if self.map.are_pts_wrong:
                 self._witness.refuse("pts do not follow time: sender reports and arrivals agree against them")
 

@@ -44,16 +44,11 @@ class UtcMapper:
     def to_utc(self, mono_ns: int) -> int:
         """UTC of a moment on the monotonic clock, a little before or after now."""
         segments = self._segments
-        segment = next((some for some in segments if some.mono_ns <= mono_ns), segments[-1])
+        segment = segments[0]
+        if mono_ns < segment.mono_ns:
+            segment = next((some for some in segments if some.mono_ns <= mono_ns), segments[-1])
         elapsed = mono_ns - segment.mono_ns
         return segment.utc_ns + elapsed + int(elapsed * segment.rate)
-
-    def to_mono(self, utc_ns: int) -> int:
-        """The moment on the monotonic clock at which ``to_utc`` gives ``utc_ns``."""
-        segments = self._segments
-        segment = next((some for some in segments if some.utc_ns <= utc_ns), segments[-1])
-        elapsed = utc_ns - segment.utc_ns
-        return segment.mono_ns + elapsed - int(elapsed * segment.rate / (1 + segment.rate))
 
     def now_utc(self) -> int:
         """UTC now, as mapped."""

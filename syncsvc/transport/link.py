@@ -11,6 +11,7 @@ import select
 import socket
 import struct
 import threading
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -34,6 +35,11 @@ _FRAME = struct.Struct("<cBBBBBxxIIIIQQQqqqqqqQI")
 _DROP = struct.Struct("<cxxxQQ32s")
 _RING = struct.Struct("<cxxxIIQq")
 _END = struct.Struct("<cxxx")
+
+_LENGTH = struct.Struct("!i")
+"""What ``Connection.send_bytes`` puts before each message."""
+_READ_BYTES = 1 << 16
+"""All that a pipe holds."""
 
 MAX_LEASES_PER_MESSAGE = 64
 RETIRED = 2**32 - 1
@@ -231,6 +237,8 @@ class LinkReader:
     def __init__(self, pipe_fd: int, leases: socket.socket) -> None:
         leases.setblocking(False)
         self._pipe = Connection(pipe_fd, writable=False)
+        self._messages: deque[bytes] = deque()
+        self._rest = b""
         self._poller = select.poll()  # kept: Connection.poll makes one for each call, which costs 30 us
         self._poller.register(pipe_fd, select.POLLIN)
         self._leases = leases
@@ -243,7 +251,12 @@ class LinkReader:
 
     def poll(self, timeout_s: float) -> bool:
         """Whether a message (or the end) can be read now."""
-        return bool(self._poller.poll(timeout_s * 1000))
+        return bool(self._messages) or bool(self._poller.poll(timeout_s * 1000))
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a message was read together with the one before; false does not say that none waits in the pipe."""
+        return bool(self._messages)
 
     def receive(self) -> Message:
         """Wait for the next message.
@@ -253,11 +266,35 @@ class LinkReader:
             TransportError: it sent something that is no message.
         """
         try:
-            return decode(self._pipe.recv_bytes(MAX_DESCRIPTOR_BYTES))
+            return decode(self._next())
         except EOFError as error:
             raise LinkClosed("the capture closed its pipe") from error
         except OSError as error:
             raise LinkClosed(f"the pipe broke: {error}") from error
+
+    def _next(self) -> bytes:
+        """The next message; everything that waits in the pipe is read at once.
+
+        Raises:
+            EOFError, OSError: the end of the pipe, clean or not.
+            TransportError: what it says cannot be the length of a message.
+        """
+        while not self._messages:
+            data = os.read(self._pipe.fileno(), _READ_BYTES)
+            if not data:
+                raise EOFError
+            data, at = self._rest + data, 0
+            while len(data) - at >= _LENGTH.size:
+                start = at + _LENGTH.size
+                end = start + _LENGTH.unpack_from(data, at)[0]
+                if not start <= end <= start + MAX_DESCRIPTOR_BYTES:
+                    raise TransportError(f"a descriptor of {end - start} bytes cannot be")
+                if end > len(data):
+                    break
+                self._messages.append(data[start:end])
+                at = end
+            self._rest = data[at:]
+        return self._messages.popleft()
 
     def take_ring(self, ring_id: int) -> int:
         """The descriptor of the ring that was announced; the caller closes it.

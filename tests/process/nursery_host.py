@@ -26,7 +26,7 @@ captures: dict[str, Child] = {}
 
 def until_ready() -> None:
     while not nursery.is_ready:
-        if nursery.is_due:
+        if nursery.due_ns is not None:
             nursery.spawn(("file",), frozenset({"SECRET"}), lambda: [*captures.values()])
         listening.turn(0.1)
 
@@ -75,7 +75,9 @@ def obey(word: str, name: str) -> object:
 
 if __name__ == "__main__":
     until_ready()
-    print("ready", flush=True)
-    for line in sys.stdin:
-        word, _, name = line.strip().partition(" ")
-        print(obey(word, name), flush=True)
+    answer = "ready"
+    while True:
+        sys.stdout.write(f"{answer}\n")
+        sys.stdout.flush()
+        word, _, name = sys.stdin.readline().strip().partition(" ")
+        answer = str(obey(word, name))

@@ -201,9 +201,29 @@ def test_a_hostile_length_ends_the_link_at_once() -> None:
     reader, writer, ours, theirs = open_link()
     os.write(writer, struct.pack("!i", 2**31 - 1) + b"x" * 64)
     link = LinkReader(reader, ours)
-    with pytest.raises(LinkClosed):
+    with pytest.raises(TransportError, match="2147483647 bytes"):
         link.receive()
     os.close(writer)
+    theirs.close()
+    link.close()
+
+
+def test_all_that_waits_is_read_at_once_and_a_message_that_is_cut_is_put_together() -> None:
+    reader, writer, ours, theirs = open_link()
+    link, data = LinkReader(reader, ours), b""
+    for seq in range(3):
+        told = encode(message(seq))
+        data += struct.pack("!i", len(told)) + told
+    os.write(writer, data[:-5])
+    assert [link.receive(), link.receive()] == [message(0), message(1)]
+    assert not link.has_more
+    os.write(writer, data[-5:] + data[:140])
+    assert link.poll(0)
+    assert link.receive() == message(2)
+    assert link.receive() == message(0)
+    os.close(writer)
+    with pytest.raises(LinkClosed):
+        link.receive()
     theirs.close()
     link.close()
 

@@ -56,18 +56,6 @@ def test_what_arrived_earlier_is_mapped_earlier_even_when_it_is_looked_at_later(
         mapper.update()
 
 
-@given(steps, st.integers(-1000, 2000))
-def test_to_mono_is_the_way_back(steps: list[tuple[int, int]], from_now_ms: int) -> None:
-    clock = ManualClock()
-    mapper = UtcMapper(clock)
-    for passed_ms, set_by_ms in steps:
-        clock.advance(passed_ms * MS)
-        clock.step_utc(set_by_ms * MS)
-        mapper.update()
-    mono = clock.monotonic_ns() + from_now_ms * MS
-    assert abs(mapper.to_mono(mapper.to_utc(mono)) - mono) <= 2
-
-
 def test_a_small_error_is_slewed_away() -> None:
     clock = ManualClock()
     mapper = UtcMapper(clock)

@@ -12,7 +12,6 @@ from syncsvc.bench.traces import (
     Sighting,
     SimulatedCamera,
     Stalls,
-    floor_error_ns,
     observe,
     true_mono_ns,
 )
@@ -168,9 +167,3 @@ def test_pts_steps() -> None:
     sightings = seen_of(4, pts_steps=((2.0, -300.0),))
     jumps = [b.seen.pts_ns - a.seen.pts_ns for a, b in pairwise(sightings[1:]) if a.seen.pts_ns and b.seen.pts_ns]
     assert sorted({round(jump / MS) for jump in jumps}) == [-260, 40]
-
-
-def test_the_error_of_a_modelled_time_leaves_the_latency_out() -> None:
-    one = seen_of(1)[5]
-    assert one.seen.start_mono_ns is not None
-    assert abs(floor_error_ns(CAMERA, one, one.seen.start_mono_ns)) <= 1

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from syncsvc.errors import TransportError
+from syncsvc.ingest.rest import PATIENT_NS, Rest
 from syncsvc.ingest.watermark import StreamState
-from syncsvc.ingest.worker import StreamIngest
+from syncsvc.ingest.worker import StreamIngest, Tuning
 from syncsvc.layout import Layout
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, Observation
@@ -319,3 +320,34 @@ def test_the_size_of_a_frame_is_told() -> None:
         "ring_slots": 8,
         "clock": "pts",
     }
+
+
+class Naps(StopToken):
+    """Notes how long somebody wanted to sleep; the capture ends during the last of them."""
+
+    def __init__(self, link: MemoryLink, naps: int) -> None:
+        super().__init__()
+        self.lengths_ns: list[int] = []
+        self._link, self._naps = link, naps
+        self.set()
+
+    def sleep(self, seconds: float) -> bool:
+        self.lengths_ns.append(round(seconds * S))
+        if len(self.lengths_ns) == self._naps:
+            self._link.hang_up()
+        else:
+            self._link.send(frame_message(len(self.lengths_ns) + 2, slot=len(self.lengths_ns) + 2))
+        return super().sleep(seconds)
+
+
+def test_it_rests_after_what_it_has_read(rig: Rig) -> None:
+    rest = Rest((), is_patient=True)
+    tuning = Tuning(lambda: rungs_for("auto", "synthetic", None, lambda mono_ns: mono_ns), 0, S, 3 * S, rest)
+    rig.ingest.rewire(rig.sinks, lambda stream, seq: None, tuning)
+    link = rig.link()
+    link.send(*(frame_message(seq, slot=seq) for seq in range(3)))
+    rig.ingest.attach(link, 0)  # type: ignore[arg-type]  # reads like one
+    naps = Naps(link, naps=3)
+    rig.ingest.run(naps)
+    assert naps.lengths_ns == [PATIENT_NS] * 3
+    assert [frame.seq for frame in rig.sink.frames] == [0, 1, 2, 3, 4]

@@ -1,36 +1,18 @@
-"""Log lines stay lines and show no secret; counters speak at most once a second."""
+"""Log lines stay lines and show no secret."""
 
 import logging
 import re
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncsvc.clock import NS_PER_MS
 from syncsvc.observe import logs
-from syncsvc.observe.logs import RateLimited, Redactor, configure, redact
+from syncsvc.observe.logs import Redactor, configure, redact
 
 PASSWORD = "p@ss/w ö\"rd'%"
-
-
-class Hands:
-    """A clock that stands still until it is told."""
-
-    def __init__(self) -> None:
-        self.now_ns = 0
-
-    def utc_ns(self) -> int:
-        return self.now_ns
-
-    def monotonic_ns(self) -> int:
-        return self.now_ns
-
-    def pass_ms(self, ms: int) -> None:
-        self.now_ns += ms * NS_PER_MS
 
 
 @pytest.fixture
@@ -105,40 +87,3 @@ def test_no_secret_survives(secret: str, before: str, after: str) -> None:
     shown = Redactor([secret])(f"{before}{secret}{after}")
     if secret not in f"{before}***{after}" and "*" not in secret:
         assert secret not in shown
-
-
-def test_the_first_event_is_reported_at_once_and_the_rest_once_a_second() -> None:
-    clock = Hands()
-    drops = RateLimited(clock)
-    assert drops.add() == 1
-    assert [drops.add(2) for _ in range(3)] == [0, 0, 0]
-    clock.pass_ms(999)
-    assert drops.add() == 0
-    clock.pass_ms(1)
-    assert drops.add() == 8
-    assert drops.poll() == 0
-    clock.pass_ms(5000)
-    assert drops.poll() == 0
-    assert drops.add() == 1
-
-
-def test_what_is_left_at_the_end_is_not_lost() -> None:
-    drops = RateLimited(Hands())
-    assert drops.flush() == 0
-    drops.add()
-    drops.add(4)
-    assert (drops.flush(), drops.flush()) == (4, 0)
-
-
-@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 2000))))
-def test_every_event_is_reported_exactly_once(steps: list[tuple[int, int]]) -> None:
-    clock = Hands()
-    drops = RateLimited(clock)
-    reported, times = 0, []
-    for events, pause_ms in steps:
-        if count := drops.add(events):
-            reported += count
-            times.append(clock.now_ns)
-        clock.pass_ms(pause_ms)
-    assert reported + drops.flush() == sum(events for events, _ in steps)
-    assert all(later - earlier >= 1000 * NS_PER_MS for earlier, later in pairwise(times))

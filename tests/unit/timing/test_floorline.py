@@ -19,6 +19,11 @@ def test_the_lower_hull_leaves_out_what_no_line_touches_from_below() -> None:
     assert lower_hull([(1.0, 5.0)]) == [(1.0, 5.0)]
 
 
+def test_of_points_at_the_same_x_the_lowest_counts() -> None:
+    assert lower_hull([(0.0, 3.0), (0.0, 1.0), (0.0, 2.0)]) == [(0.0, 1.0)]
+    assert lower_hull([(0.0, 1.0), (1.0, 0.0), (1.0, 3.0), (2.0, 4.0), (2.0, 1.0)]) == [(0, 1), (1, 0), (2, 1)]
+
+
 def test_one_point_says_nothing_of_the_slope() -> None:
     line = line_under([(0.0, 7.0)], [1 / 0.5], slope=0.3, sigma=0.1)
     assert line.height == pytest.approx(6.5)
