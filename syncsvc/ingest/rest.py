@@ -25,7 +25,10 @@ LEAK_NS = NS_PER_MS
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """When a group decides: ``settle_ns`` after the end of a window of ``window_ns``, or at its deadline."""
+    """When a group decides: ``settle_ns`` after the end of a window of ``window_ns``, or at its deadline.
+
+    ``window_ns`` is 0 where there are no windows: any frame may be the last that a set waits for.
+    """
 
     window_ns: int
     settle_ns: int
@@ -64,6 +67,8 @@ class Rest:
             return 0
         until_ns = now_ns + LONGEST_NS
         for pace in self._paces:
+            if not pace.window_ns:
+                return 0
             closing_ns = _next(self._time_ns, pace.window_ns, pace.settle_ns) + self._delay_ns
             leaving_ns = _next(now_ns, pace.window_ns, pace.deadline_ns)
             until_ns = min(until_ns, closing_ns - MARGIN_NS, leaving_ns - MARGIN_NS)

@@ -39,6 +39,10 @@ def test_the_group_that_decides_first_counts() -> None:
     assert rest_after(EDGE + 570 * MS, EDGE + 600 * MS, SECOND, Pace(100 * MS, 80 * MS, 90 * MS)) == 0
 
 
+def test_for_a_group_without_windows_it_never_rests() -> None:
+    assert rest_after(EDGE + 570 * MS, EDGE + 600 * MS, SECOND, Pace(0, 80 * MS, 500 * MS)) == 0
+
+
 def test_before_the_first_frame_it_does_not_rest() -> None:
     assert Rest((SECOND,), is_patient=False).length_ns(T0, 1) == 0
 
