@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from syncsvc.client.subscriber import Subscriber as Subscriber
     from syncsvc.errors import ConfigError as ConfigError
     from syncsvc.errors import FrameReclaimedError as FrameReclaimedError
+    from syncsvc.errors import FrameUndecodable as FrameUndecodable
     from syncsvc.errors import SyncsvcError as SyncsvcError
     from syncsvc.errors import WireError as WireError
     from syncsvc.model import Counts as Counts
@@ -28,6 +29,7 @@ _HOME = {
     "Subscriber": "syncsvc.client.subscriber",
     "ConfigError": "syncsvc.errors",
     "FrameReclaimedError": "syncsvc.errors",
+    "FrameUndecodable": "syncsvc.errors",
     "SyncsvcError": "syncsvc.errors",
     "WireError": "syncsvc.errors",
     "Counts": "syncsvc.model",

@@ -12,6 +12,7 @@
         * LinkClosed           the other end of a pipe is gone
     * WireError                a message is not what the protocol says
     * FrameReclaimedError      a frame on loan was held too long: its pixels are gone
+    * FrameUndecodable         a frame of an encoded stream refers to others that are not there
     * SubscriptionEnded        every recording of the service is over: no batch will come any more
     * SubscriberClosed         a subscriber was used after its close
     * BindError                an endpoint cannot be bound (exit code 78)
@@ -87,6 +88,14 @@ class WireError(SyncsvcError):
 
 class FrameReclaimedError(SyncsvcError):
     """A subscriber on the service's host held a frame longer than its lease: the slot belongs to another frame now."""
+
+
+class FrameUndecodable(SyncsvcError):
+    """A frame of an encoded stream has no picture here: what it refers to was lost, or has not come yet."""
+
+    def __init__(self, stream: str, seq: int, why: str) -> None:
+        super().__init__(f"frame {seq} of stream {stream!r} cannot be decoded: {why}")
+        self.stream, self.seq, self.why = stream, seq, why
 
 
 class SubscriptionEnded(SyncsvcError):

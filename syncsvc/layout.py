@@ -1,12 +1,13 @@
 """What the bytes of a payload mean: sizes, planes and the way back to BGR, for both ends of the wire.
 
 Payloads are packed without padding: i420 is Y, U, V with ``w*h + 2*ceil(w/2)*ceil(h/2)`` bytes, bgr24 ``3*w*h``,
-gray8 ``w*h``.
+gray8 ``w*h``. A jpeg is one JPEG file, encoded is one coded picture as the codec's standard has it.
 """
 
+import struct
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,11 @@ from numpy.typing import NDArray
 PixelFormat = Literal["i420", "bgr24", "gray8", "jpeg", "encoded"]
 ColorRange = Literal["limited", "full"]
 ColorMatrix = Literal["bt601", "bt709", "bt2020"]
+
+RAW_FORMATS: frozenset[str] = frozenset({"i420", "bgr24", "gray8"})
+"""Formats made of pixels: their payloads have one size."""
+MAX_EXTRADATA_BYTES = 1 << 16
+_JPEG_FRAME = struct.Struct(">BHHB")
 
 
 def payload_bytes(pixels: str, width: int, height: int) -> int:
@@ -32,18 +38,35 @@ def payload_bytes(pixels: str, width: int, height: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Codec:
+    """What a decoder must know before the first payload of an encoded stream.
+
+    ``name`` is libavcodec's (``h264``, ``hevc``, ``mpeg4``...). ``extradata`` are the codec's parameters: of H.264 and
+    H.265 the parameter sets with start codes (Annex B), otherwise what libavcodec calls by that name; may be empty.
+    """
+
+    name: str
+    extradata: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
-    """Format, size and colour space of a stream's payloads."""
+    """Format, size and colour space of a stream's payloads; ``codec`` is that of ``encoded`` ones, else None."""
 
     format: PixelFormat
     width: int
     height: int
     range: ColorRange = "limited"
     matrix: ColorMatrix = "bt601"
+    codec: Codec | None = None
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of one payload."""
+        """Bytes of one payload.
+
+        Raises:
+            ValueError: payloads of this format differ in size.
+        """
         return payload_bytes(self.format, self.width, self.height)
 
 
@@ -69,12 +92,14 @@ def to_bgr(payload: Any, layout: Layout) -> NDArray[np.uint8]:
         layout: what the payload's bytes mean.
 
     Raises:
-        ValueError: the payload's size does not fit its layout, or the format is not made of pixels.
+        ValueError: the payload does not fit its layout, or is an encoded one: those are decoded by ``Frame.to_bgr``.
         ImportError: OpenCV cannot be loaded; the message names the system packages that it needs.
     """
-    if layout.format not in ("i420", "bgr24", "gray8"):
-        raise ValueError(f"a {layout.format} payload cannot be converted to BGR yet; i420, bgr24 and gray8 can")
     flat = np.frombuffer(payload, np.uint8)
+    if layout.format == "jpeg":
+        return _jpeg_to_bgr(flat, layout)
+    if layout.format not in RAW_FORMATS:
+        raise ValueError(f"one {layout.format} payload is no picture by itself: it refers to others of its stream")
     width, height = layout.width, layout.height
     if flat.size != layout.size_bytes:
         raise ValueError(
@@ -95,6 +120,54 @@ def to_bgr(payload: Any, layout: Layout) -> NDArray[np.uint8]:
     doubled = [cv2.resize(plane, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST) for plane in chroma]
     merged = cv2.merge([luma, *(plane[:height, :width] for plane in doubled)])
     return np.asarray(cv2.transform(merged, _bgr_from_yuv(layout.matrix, layout.range)), np.uint8)
+
+
+class JpegHeader(NamedTuple):
+    """What a JPEG says of itself; ``is_plain`` where every reader reads it.
+
+    That is one with its Huffman tables (cameras leave them out of Motion JPEG), 8 bits a sample, grey or Y, Cb, Cr.
+    """
+
+    width: int
+    height: int
+    is_plain: bool
+
+
+def jpeg_header(data: bytes | memoryview) -> JpegHeader | None:
+    """Read a JPEG's header up to its scan; None where it is none, or says nothing of its size.
+
+    Source: ITU-T T.81, annex B.
+    """
+    at, frame_at, has_tables = 2, 0, False
+    while at + 4 <= len(data) and data[:2] == b"\xff\xd8" and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:  # fill
+            at += 1
+            continue
+        if marker in (0xC0, 0xC1, 0xC2):
+            frame_at = at + 4
+        has_tables = has_tables or marker == 0xC4
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker != 0xDA:
+            continue
+        depth, height, width, planes = _JPEG_FRAME.unpack_from(data, frame_at)
+        if not frame_at or not width or not height:
+            break
+        return JpegHeader(width, height, has_tables and depth == 8 and planes in (1, 3))
+    return None
+
+
+def _jpeg_to_bgr(flat: NDArray[np.uint8], layout: Layout) -> NDArray[np.uint8]:
+    """Decode; never more than the layout announces, because 700 bytes can claim gigabytes of pixels."""
+    found = jpeg_header(flat.data)
+    if found is None or found[:2] != (layout.width, layout.height):
+        shown = f"{found.width}x{found.height}" if found else "nothing that can be read"
+        raise ValueError(f"a jpeg payload of {layout.width}x{layout.height} says in its own header: {shown}")
+    cv2 = load_cv2()
+    bgr = cv2.imdecode(flat, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if bgr is None or bgr.shape[:2] != (layout.height, layout.width):
+        raise ValueError(f"a jpeg payload of {flat.size} bytes is damaged")
+    return np.asarray(bgr, np.uint8)
 
 
 _LIMITED_TO_FULL = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)

@@ -1,10 +1,11 @@
 """Batches to test with, and the ones whose bytes are published in docs/vectors."""
 
+from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from syncsvc import wire
-from syncsvc.layout import Layout
+from syncsvc.layout import Codec, Layout
 from syncsvc.model import ClockClass, Counts, Frame, FrameBatch, FrameSet, MissingReason
 
 T0 = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
@@ -147,10 +148,39 @@ def status_ended() -> list[Any]:
     return [b"status", wire.encode_status("run-1", 1_767_225_590_000, "ended", emitted_ns=T0 + 9000 * MS)]
 
 
+# 16x16, Baseline, BT.709, as x264 codes it.
+PARAMETER_SETS = bytes.fromhex("000000016742c00ada7a6a04040280000003008000001947891350" + "0000000168ce0472")
+KEY_PICTURE = bytes.fromhex("000000016588843a1183800083385e3800138e0005b0")
+NEXT_PICTURE = bytes.fromhex(
+    "00000001419a2022bc134500010048a0002009140004012280008024500010048a0002009140004012280008027d80"
+)
+GREY_JPEG = b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAA0JCgsKCA0LCgsODg0PEyAVExISEyccHhcgLikxMC4pLSwzOko+MzZGNywtQFdBRkxOUlNSMj5aYVpQ"
+    "YEpRUk//wAALCAAIAAgBAREA/8QAHwAAAQUBAQEBAQEAAAAAAAAAAAECAwQFBgcICQoL/8QAtRAAAgEDAwIEAwUFBAQAAAF9AQIDAAQRBRIhMUEG"
+    "E1FhByJxFDKBkaEII0KxwRVS0fAkM2JyggkKFhcYGRolJicoKSo0NTY3ODk6Q0RFRkdISUpTVFVWV1hZWmNkZWZnaGlqc3R1dnd4eXqDhIWGh4iJ"
+    "ipKTlJWWl5iZmqKjpKWmp6ipqrKztLW2t7i5usLDxMXGx8jJytLT1NXW19jZ2uHi4+Tl5ufo6erx8vP09fb3+Pn6/9oACAEBAAA/AODr/9k="
+)
+
+
+def coded_streams() -> list[Any]:
+    """H.264 as its camera sent it, a key frame and one that refers to it, beside a JPEG."""
+    h264 = Layout("encoded", 16, 16, "limited", "bt709", Codec("h264", PARAMETER_SETS))
+    jpeg = Layout("jpeg", 8, 8, "full", "bt601")
+    at = T0 + 8000 * MS
+    north = [
+        frame("north", 3, at + 10 * MS, h264, "rtcp", keyframe=True, payload=PARAMETER_SETS + KEY_PICTURE),
+        frame("north", 4, at + 50 * MS, h264, "rtcp", payload=NEXT_PICTURE),
+    ]
+    south = [frame("south", 7, at + 12 * MS, jpeg, keyframe=True, payload=GREY_JPEG)]
+    sets = [together(north[0], south[0], group=("north", "south"))]
+    return message_of(batch(8, frames={"north": north, "south": south}, sets=sets))
+
+
 VECTORS: dict[str, Callable[[], list[Any]]] = {
     "two-cameras": two_cameras,
     "somebody-missing": somebody_missing,
     "size-changes": size_changes,
+    "coded-streams": coded_streams,
     "late-frame": late_frame,
     "status-ended": status_ended,
 }

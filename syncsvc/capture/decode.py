@@ -1,9 +1,11 @@
 """Demux and decode with PyAV, for network cameras and files alike: one thread, facts taken where ``demux`` returns."""
 
 import struct
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -12,14 +14,13 @@ from av.container import InputContainer
 from av.sidedata.sidedata import SideDataContainer, Type
 
 from syncsvc.capture import stamps
-from syncsvc.capture.source import Loss, Pulse
+from syncsvc.capture.source import Loss, Picture, Pulse
 from syncsvc.clock import NS_PER_S, Clock
+from syncsvc.decoded import MAX_PIXELS
 from syncsvc.errors import SourceUnavailable
 from syncsvc.model import Observation
 from syncsvc.transport.page import Position
 
-MAX_PIXELS = 8192 * 4352
-"""Bigger pictures are refused by the decoder: a hostile stream header must not take the machine's memory."""
 _SENDER_REPORT = struct.Struct("=I4xQIII")
 _KEPT_PACKETS = 64
 _PARSED = frozenset({"h264", "hevc"})
@@ -51,8 +52,12 @@ def describe(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
-class Decoder:
-    """Frames of a container's first video stream, each with what was seen of its own packet.
+Unit = VideoFrame | Picture
+"""A picture to be written in whatever form is wanted, or one that is a payload as it is."""
+
+
+class Demuxer(ABC):
+    """A container's first video stream, packet by packet, each with when it came.
 
     Args:
         source_id: for messages.
@@ -78,10 +83,10 @@ class Decoder:
         context = self.stream.codec_context
         context.thread_type, context.thread_count = "NONE", 1  # FRAME threads hold n-1 frames back
         context.options = {"max_pixels": str(MAX_PIXELS)}
-        self._seen: OrderedDict[int, Observation] = OrderedDict()
-        self._is_held_back = self.stream.codec_context.name in _PARSED
+        tick = self.stream.time_base or Fraction(1)
+        self._tick = tick.numerator * NS_PER_S, tick.denominator  # libav's value is a new fraction each time it is read
+        self._is_held_back = context.name in _PARSED
         self._previous_mono_ns: int | None = None
-        self._is_damaged = False
 
     @property
     def fps(self) -> float:
@@ -91,8 +96,8 @@ class Decoder:
                 return float(rate)
         return UNKNOWN_FPS
 
-    def frames(self, is_wanted: Callable[[], bool] = lambda: True) -> Iterator[tuple[VideoFrame, Observation] | Loss]:
-        """Decode until the end of the input or until ``is_wanted`` says no; what was seen has the pts of the stream.
+    def frames(self, is_wanted: Callable[[], bool] = lambda: True) -> Iterator[tuple[Unit, Observation] | Loss]:
+        """Read until the end of the input or until ``is_wanted`` says no; what was seen has the pts of the stream.
 
         Raises:
             SourceUnavailable: the input broke, or was silent for the read timeout.
@@ -110,9 +115,57 @@ class Decoder:
             if packet is None:
                 return
             self._pulse(Position.DECODE)
-            yield from self._decode(packet, arrival_mono_ns)
+            yield from self._take(packet, arrival_mono_ns)
 
-    def _decode(self, packet: Any, arrival_mono_ns: int) -> Iterator[tuple[VideoFrame, Observation] | Loss]:
+    @abstractmethod
+    def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[tuple[Unit, Observation] | Loss]:
+        """What a packet brings; one without bytes is the end."""
+
+    def _see(self, packet: Any, arrival_mono_ns: int, pts_ns: int | None = None) -> Observation:
+        """What a packet shows when it arrives."""
+        ntp_ns, report = _ntp_of(packet)
+        return Observation(
+            -1,
+            arrival_mono_ns,
+            pts_ns,
+            is_key=bool(packet.is_keyframe),
+            sender_report=report,
+            ntp_ns=ntp_ns,
+            start_mono_ns=self._start_of(packet, arrival_mono_ns),
+        )
+
+    def _ns(self, pts: int | None) -> int | None:
+        """A packet's pts in nanoseconds of the stream's own time."""
+        return None if pts is None else pts * self._tick[0] // self._tick[1]
+
+    def _start_of(self, packet: Any, arrival_mono_ns: int) -> int | None:
+        """When the packet's first part came.
+
+        A parser returns a frame when it meets the next one: so one began to arrive when the one before was returned.
+        MPEG-TS holds one more back; there, and wherever the offset is known, the time of the first byte is exact.
+        """
+        if self._arrived_at is not None:
+            return self._arrived_at(packet.pos) if packet.pos is not None else None
+        before_mono_ns, self._previous_mono_ns = self._previous_mono_ns, arrival_mono_ns
+        return before_mono_ns if self._is_held_back else arrival_mono_ns
+
+
+class Decoder(Demuxer):
+    """Frames of a container's first video stream, each with what was seen of its own packet."""
+
+    def __init__(
+        self,
+        source_id: str,
+        container: InputContainer,
+        pulse: Pulse,
+        clock: Clock,
+        arrived_at: Callable[[int], int | None] | None = None,
+    ) -> None:
+        super().__init__(source_id, container, pulse, clock, arrived_at)
+        self._seen: OrderedDict[int, Observation] = OrderedDict()
+        self._is_damaged = False
+
+    def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[tuple[Unit, Observation] | Loss]:
         sighted = self._see(packet, arrival_mono_ns)
         if packet.pts is not None:
             self._seen[packet.pts] = sighted
@@ -138,35 +191,15 @@ class Decoder:
             else:
                 yield frame, own
 
-    def _see(self, packet: Any, arrival_mono_ns: int) -> Observation:
-        """What a packet shows when it arrives."""
-        ntp_ns, report = _ntp_of(packet)
-        return Observation(
-            -1,
-            arrival_mono_ns,
-            is_key=bool(packet.is_keyframe),
-            sender_report=report,
-            ntp_ns=ntp_ns,
-            start_mono_ns=self._start_of(packet, arrival_mono_ns),
-        )
 
-    def _start_of(self, packet: Any, arrival_mono_ns: int) -> int | None:
-        """When the packet's first part came.
-
-        A parser returns a frame when it meets the next one: so one began to arrive when the one before was returned.
-        MPEG-TS holds one more back; there, and wherever the offset is known, the time of the first byte is exact.
-        """
-        if self._arrived_at is not None:
-            return self._arrived_at(packet.pos) if packet.pos is not None else None
-        before_mono_ns, self._previous_mono_ns = self._previous_mono_ns, arrival_mono_ns
-        return before_mono_ns if self._is_held_back else arrival_mono_ns
-
-
-def with_side_data(frame: VideoFrame, seen: Observation) -> Observation:
+def with_side_data(unit: Unit, seen: Observation) -> Observation:
     """The observation with the stamp that H.264 or H.265 carries beside the picture, where there is one."""
-    stamp = _stamp_beside(frame)
-    if stamp is None:
-        return seen
+    stamp = _stamp_beside(unit) if isinstance(unit, VideoFrame) else None
+    return seen if stamp is None else with_stamp(seen, stamp)
+
+
+def with_stamp(seen: Observation, stamp: stamps.MediaStamp) -> Observation:
+    """The observation with a stamp inside the live stream."""
     return replace(seen, stamp_ns=stamp.utc_ns, stamp_kind="media", doubt_ns=stamp.doubt_ns)
 
 

@@ -8,14 +8,16 @@ import csv
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from av import VideoFrame
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
-from syncsvc.capture.decode import Decoder, open_container
-from syncsvc.capture.picture import AvPicture
+from syncsvc.capture.decode import Demuxer, Unit, open_container
+from syncsvc.capture.passthrough import reader_of
+from syncsvc.capture.picture import picture_of
 from syncsvc.capture.source import Loss, Pulse, Shot
 from syncsvc.capture.spec import CaptureSpec, Recorded, Start
 from syncsvc.capture.stamps import of_date
@@ -30,6 +32,13 @@ CATCH_UP_NS = NS_PER_S // 10
 
 AV_TIME_BASE = 1_000_000
 
+LOOKED_THROUGH = 250
+"""Packets in which B-frames show themselves; later ones are lost as ``b_frame``."""
+
+_B_FRAMES = (
+    "has B-frames, whose order is not that of their times, so it cannot be played with `pixels: encoded`; take other "
+    "pixels, or encode it without them (ffmpeg: -bf 0)"
+)
 _TIMELESS = "has no timestamps of its own; give them with `timestamps`, or remux it to mp4 or mkv"
 _FRAME = re.compile(r"[0-9]{1,7}")
 _SECONDS = re.compile(r"([+-]?)([0-9]{1,10})(?:\.([0-9]*))?")
@@ -100,7 +109,8 @@ class FileSource:
         sidecar = options["timestamps"]
         self._recorded = read_sidecar(Path(str(sidecar)), spec.name) if sidecar else None
         self._container: InputContainer | None = None
-        self._decoder: Decoder | None = None
+        self._decoder: Demuxer | None = None
+        self._is_in_order = False
         self.start: Start | None = None
 
     @property
@@ -127,9 +137,24 @@ class FileSource:
         """
         try:
             self._container = open_container(self._spec.name, f"file:{self._path}", {}, None, self._pulse)
-            self._decoder = Decoder(self._spec.name, self._container, self._pulse, self._clock)
+            if self._spec.pixels == "encoded" and not self._is_in_order:
+                self._refuse_b_frames(self._container)
+                self._is_in_order = True
+                self._container = open_container(self._spec.name, f"file:{self._path}", {}, None, self._pulse)
+            self._decoder = reader_of(self._spec, self._container, self._pulse, self._clock)
         except SourceUnavailable as error:
             raise ConfigError(self._path, error.problem) from error
+
+    def _refuse_b_frames(self, container: InputContainer) -> None:
+        """Look through the first packets; coded pictures leave in their order, and their times must rise in it."""
+        with container:
+            stream = container.streams.best("video")
+            if not isinstance(stream, VideoStream):
+                return
+            times = [packet.pts for packet in islice(container.demux(stream), LOOKED_THROUGH) if packet.pts is not None]
+            has_order = stream.codec_context.has_b_frames if not times else times != sorted(times)
+        if has_order:
+            raise ConfigError(self._path, _B_FRAMES)
 
     @property
     def fps(self) -> float:
@@ -163,16 +188,31 @@ class FileSource:
         begun_ns = self._page.pass_begun_ns
         while True:
             self._page.pass_begun_ns = begun_ns
-            length_ns = 0
+            length_ns, is_cut = 0, False
             for item in self._one_pass(begun_ns):
                 if isinstance(item, Shot):
                     length_ns = max(length_ns, item.media_ns - begun_ns)
                     if not self._is_due(item):
+                        is_cut = is_cut or item.media_ns >= self._resume_ns
                         continue
+                    if is_cut and self._spec.pixels == "encoded" and not item.seen.is_key:
+                        item = Loss("no_key")  # a hole in the numbers, because what follows refers to what was skipped
+                    is_cut = False
                 yield item
             if not self._is_looped or length_ns == 0:
                 raise SourceEnded(self._spec.name, "ended")
             begun_ns += length_ns + self._last_period_ns(length_ns)
+            self._rewind()
+
+    def _rewind(self) -> None:
+        """Back to the first frame. Opening costs eight frames' decoding, which is nothing where frames are decoded."""
+        if self._spec.pixels == "encoded" and self._index():
+            assert self._container is not None
+            assert self._decoder is not None
+            stream = self._decoder.stream
+            self._container.seek(stream.start_time or 0, stream=stream)
+            self._decoder = reader_of(self._spec, self._container, self._pulse, self._clock)
+        else:
             self.close()
             self.open()
 
@@ -201,7 +241,7 @@ class FileSource:
             if isinstance(item, Loss):
                 yield item
                 continue
-            frame, seen = item
+            unit, seen = item
             if self._recorded is not None:
                 time = self._recorded[index] if index < len(self._recorded) else None
                 if time is None:
@@ -217,7 +257,7 @@ class FileSource:
                     continue
                 first_ns = pts_ns if first_ns is None else first_ns
                 media_ns = pts_ns - first_ns
-            yield self._shot(frame, seen.is_key, begun_ns + media_ns)
+            yield self._shot(unit, seen.is_key, begun_ns + media_ns)
 
     def _seek(self, begun_ns: int) -> int | None:
         """On resuming, go to the key frame before the position; returns the first frame's pts where it was skipped."""
@@ -234,12 +274,12 @@ class FileSource:
         self._container.seek(ticks, stream=stream)
         return first * stream.time_base.numerator * NS_PER_S // stream.time_base.denominator
 
-    def _shot(self, frame: VideoFrame, is_key: bool, media_ns: int) -> Shot:
+    def _shot(self, unit: Unit, is_key: bool, media_ns: int) -> Shot:
         assert self.start is not None
         arrival_ns = self.start.mono_ns + media_ns if self._is_realtime else self._clock.monotonic_ns()
         stamp_ns, doubt_ns = self.start.utc_ns + media_ns, self.start.doubt_ns
         seen = Observation(-1, arrival_ns, media_ns, stamp_ns, "pts", is_key, doubt_ns=doubt_ns)
-        return Shot(AvPicture(frame, self._spec.pixels, self._spec.size), seen, media_ns)
+        return Shot(picture_of(unit, self._spec), seen, media_ns)
 
     def _last_period_ns(self, length_ns: int) -> int:
         """How long the last frame of a pass lasts, before the loop begins anew."""

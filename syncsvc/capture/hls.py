@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 
-from av import VideoFrame
 from av.container import InputContainer
 
-from syncsvc.capture.decode import Decoder, open_container, with_side_data
+from syncsvc.capture.decode import Unit, open_container, with_side_data
 from syncsvc.capture.http import READ_TIMEOUT_S, Answer, get
+from syncsvc.capture.passthrough import reader_of
 from syncsvc.capture.playlist import Playlist, PlaylistError, Resource, Segment, parse
 from syncsvc.capture.source import Loss, Pulse
+from syncsvc.capture.spec import CaptureSpec
 from syncsvc.capture.stamps import MediaStamp
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import SourceUnavailable
@@ -77,10 +78,10 @@ class Timeline:
 class _Loaded:
     """A segment that is here: its frames, and when the last byte came."""
 
-    def __init__(self, source_id: str, data: bytes, arrival_mono_ns: int, pulse: Pulse, clock: Clock) -> None:
+    def __init__(self, spec: CaptureSpec, data: bytes, arrival_mono_ns: int, pulse: Pulse, clock: Clock) -> None:
         self.arrival_mono_ns = arrival_mono_ns
-        self.container: InputContainer = open_container(source_id, BytesIO(data), _OPTIONS, None, pulse)
-        self.decoder = Decoder(source_id, self.container, pulse, clock)
+        self.container: InputContainer = open_container(spec.name, BytesIO(data), _OPTIONS, None, pulse)
+        self.decoder = reader_of(spec, self.container, pulse, clock)
         self.is_mpegts = self.container.format.name == "mpegts"
 
     def first_pts_ns(self, decoded_ns: int) -> int:
@@ -94,20 +95,21 @@ class _Loaded:
 class HlsReader:
     """The frames of a playlist's segments, one after the other."""
 
-    def __init__(self, source_id: str, answer: Answer, pulse: Pulse, clock: Clock, stop: StopToken) -> None:
+    def __init__(self, spec: CaptureSpec, answer: Answer, pulse: Pulse, clock: Clock, stop: StopToken) -> None:
         """Read the playlist that ``answer`` has, or the first variant that it names.
 
         Raises:
             SourceUnavailable: it is none, or is not there.
         """
-        self._source_id, self._pulse, self._clock, self._stop = source_id, pulse, clock, stop
+        self._spec, self._source_id = spec, spec.name
+        self._pulse, self._clock, self._stop = pulse, clock, stop
         self._timeline = Timeline()
         self._loaded: _Loaded | None = None
         self._url = answer.url
         self._playlist = self._take(answer)
         if self._playlist.variants:
             self._url = self._playlist.variants[0]
-            self._playlist = self._take(get(source_id, self._url, clock))
+            self._playlist = self._take(get(spec.name, self._url, clock))
         segments = self._playlist.segments
         first = 0 if self._playlist.is_ended else max(0, len(segments) - FROM_END)
         self._next = segments[first].number if segments else 0
@@ -136,7 +138,7 @@ class HlsReader:
         self._next = segment.number
         self._loaded = self._load(segment)
 
-    def frames(self) -> Iterator[tuple[VideoFrame, Observation] | Loss]:
+    def frames(self) -> Iterator[tuple[Unit, Observation] | Loss]:
         """Segments as they appear, until the playlist says that it ended.
 
         Raises:
@@ -167,7 +169,7 @@ class HlsReader:
             self._next = segment.number + 1
             yield segment
 
-    def _play(self, segment: Segment) -> Iterator[tuple[VideoFrame, Observation] | Loss]:
+    def _play(self, segment: Segment) -> Iterator[tuple[Unit, Observation] | Loss]:
         loaded, self._loaded = self._loaded or self._load(segment), None
         try:
             has_begun = False
@@ -175,13 +177,13 @@ class HlsReader:
                 if isinstance(item, Loss):
                     yield item
                     continue
-                frame, seen = item
+                unit, seen = item
                 if not has_begun and seen.pts_ns is not None:
                     self._timeline.begin(segment, loaded.first_pts_ns(seen.pts_ns), is_mpegts=loaded.is_mpegts)
                     has_begun = True
                 at_ns = loaded.arrival_mono_ns  # of all of it: no frame was here before its segment
                 seen = self._timeline.place(replace(seen, arrival_mono_ns=at_ns, start_mono_ns=at_ns))
-                yield frame, with_side_data(frame, seen)
+                yield unit, with_side_data(unit, seen)
         finally:
             loaded.container.close()
 
@@ -214,7 +216,7 @@ class HlsReader:
 
     def _load(self, segment: Segment) -> _Loaded:
         data = b"".join(self._fetch(resource) for resource in (segment.head, segment.media) if resource)
-        return _Loaded(self._source_id, data, self._clock.monotonic_ns(), self._pulse, self._clock)
+        return _Loaded(self._spec, data, self._clock.monotonic_ns(), self._pulse, self._clock)
 
     def _fetch(self, resource: Resource) -> bytes:
         self._tick()

@@ -7,11 +7,15 @@ from av import VideoFrame
 from av.codec.context import CodecContext
 
 from syncsvc.capture import stamps
-from syncsvc.capture.decode import MAX_PIXELS, UNKNOWN_FPS
+from syncsvc.capture.decode import UNKNOWN_FPS, Unit, with_stamp
 from syncsvc.capture.http import READ_TIMEOUT_S, Answer
+from syncsvc.capture.jpeg import CodedPicture, plain_jpeg
 from syncsvc.capture.multipart import Part, PartReader
-from syncsvc.capture.source import Loss, Pulse
+from syncsvc.capture.source import Loss, Picture, Pulse
+from syncsvc.capture.spec import CaptureSpec
 from syncsvc.clock import Clock
+from syncsvc.decoded import MAX_PIXELS, packet_of
+from syncsvc.layout import Codec, Layout, jpeg_header
 from syncsvc.model import Observation
 from syncsvc.transport.page import Position
 
@@ -26,14 +30,14 @@ class MjpegReader:
 
     fps = UNKNOWN_FPS
 
-    def __init__(self, source_id: str, answer: Answer, pulse: Pulse, clock: Clock) -> None:
-        self._source_id, self._answer, self._pulse, self._clock = source_id, answer, pulse, clock
+    def __init__(self, spec: CaptureSpec, answer: Answer, pulse: Pulse, clock: Clock) -> None:
+        self._spec, self._answer, self._pulse, self._clock = spec, answer, pulse, clock
         self._parts = PartReader(answer.headers.get_boundary() or "")
         self._codec = CodecContext.create("mjpeg", "r")
         self._codec.thread_type, self._codec.thread_count = "NONE", 1
         self._codec.options = {"max_pixels": str(MAX_PIXELS)}
 
-    def frames(self) -> Iterator[tuple[VideoFrame, Observation] | Loss]:
+    def frames(self) -> Iterator[tuple[Unit, Observation] | Loss]:
         """Pictures as they are complete, until the camera closes the connection.
 
         Raises:
@@ -44,7 +48,7 @@ class MjpegReader:
             for part in self._parts.feed(data, self._clock.monotonic_ns()):
                 if part.headers.get("content-type", "image/").lower().startswith(("image/", "application/octet")):
                     self._pulse(Position.DECODE)
-                    yield self._decode(part)
+                    yield self._take(part)
                     self._await()
             if self._parts.is_over:
                 return
@@ -53,23 +57,31 @@ class MjpegReader:
         self._pulse(Position.DEMUX)
         self._answer.wait_at_most(READ_TIMEOUT_S)
 
-    def _decode(self, part: Part) -> tuple[VideoFrame, Observation] | Loss:
-        try:
-            decoded = [frame for frame in self._codec.decode(av.Packet(part.body)) if isinstance(frame, VideoFrame)]
-        except (av.error.FFmpegError, ValueError):
+    def _take(self, part: Part) -> tuple[Unit, Observation] | Loss:
+        unit = self._coded(part.body) or self._decode(part.body)
+        if unit is None:
             return Loss("decode_error")
-        if not decoded or decoded[0].is_corrupt:
-            return Loss("decode_error")
+        seen = Observation(-1, part.end_mono_ns, is_key=True, start_mono_ns=part.start_mono_ns)
         stamp = stamps.of_seconds(part.headers.get("x-timestamp", ""))
-        return decoded[0], Observation(
-            -1,
-            part.end_mono_ns,
-            is_key=True,
-            stamp_ns=stamp.utc_ns if stamp else None,
-            stamp_kind="media" if stamp else "",
-            doubt_ns=stamp.doubt_ns if stamp else 0,
-            start_mono_ns=part.start_mono_ns,
-        )
+        return unit, with_stamp(seen, stamp) if stamp else seen
+
+    def _coded(self, body: bytes) -> Picture | None:
+        """The picture as the camera coded it, where that is what is wanted."""
+        if self._spec.pixels == "jpeg" and self._spec.size is None:
+            return plain_jpeg(body)
+        header = jpeg_header(body) if self._spec.pixels == "encoded" else None
+        if header is None:
+            return None
+        return CodedPicture(Layout("encoded", *header[:2], "full", "bt601", Codec("mjpeg")), body)
+
+    def _decode(self, body: bytes) -> VideoFrame | None:
+        if self._spec.pixels == "encoded":
+            return None
+        try:
+            found = [one for one in self._codec.decode(packet_of(av.Packet, body)) if isinstance(one, VideoFrame)]
+        except (av.error.FFmpegError, ValueError):
+            return None
+        return found[0] if found and not found[0].is_corrupt else None
 
     def close(self) -> None:
         """Disconnect."""

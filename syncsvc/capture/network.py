@@ -8,13 +8,12 @@ catches a camera that keeps the session alive without video.
 from collections.abc import Iterator
 from typing import Protocol
 
-from av import VideoFrame
-
-from syncsvc.capture.decode import Decoder, open_container, with_side_data
+from syncsvc.capture.decode import Unit, open_container, with_side_data
 from syncsvc.capture.hls import HlsReader, is_playlist
 from syncsvc.capture.http import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Answer, get
 from syncsvc.capture.mjpeg import MjpegReader, is_multipart
-from syncsvc.capture.picture import AvPicture
+from syncsvc.capture.passthrough import reader_of
+from syncsvc.capture.picture import picture_of
 from syncsvc.capture.source import Loss, Pulse, Shot
 from syncsvc.capture.spec import CaptureSpec
 from syncsvc.clock import Clock
@@ -37,7 +36,7 @@ class Reader(Protocol):
         """The declared rate, or a guess on the high side."""
         ...
 
-    def frames(self) -> Iterator[tuple[VideoFrame, Observation] | Loss]:
+    def frames(self) -> Iterator[tuple[Unit, Observation] | Loss]:
         """Frames as they arrive, until the other side ends."""
         ...
 
@@ -50,14 +49,14 @@ class LibavReader:
     """What libavformat reads: from a URL by itself, or from the body of an answer."""
 
     def __init__(
-        self, source_id: str, url: str, options: dict[str, str], pulse: Pulse, clock: Clock, body: Answer | None = None
+        self, spec: CaptureSpec, options: dict[str, str], pulse: Pulse, clock: Clock, body: Answer | None = None
     ) -> None:
         self._body, self._pulse = body, pulse
         if body is not None:
             body.wait_at_most(OPEN_TIMEOUT_S)
         timeout = None if body else (OPEN_TIMEOUT_S, READ_TIMEOUT_S)
-        self._container = open_container(source_id, body or url, options, timeout, self._at)
-        self._decoder = Decoder(source_id, self._container, self._at, clock, body.arrived_at if body else None)
+        self._container = open_container(spec.name, body or spec.url, options, timeout, self._at)
+        self._decoder = reader_of(spec, self._container, self._at, clock, body.arrived_at if body else None)
 
     def _at(self, position: Position) -> None:
         if self._body is not None and position is Position.DEMUX:
@@ -69,7 +68,7 @@ class LibavReader:
         """The camera's declared rate."""
         return self._decoder.fps
 
-    def frames(self) -> Iterator[tuple[VideoFrame, Observation] | Loss]:
+    def frames(self) -> Iterator[tuple[Unit, Observation] | Loss]:
         """Frames, with the stamps that H.264 and H.265 carry beside the picture.
 
         Raises:
@@ -105,7 +104,7 @@ class NetworkSource:
             self._reader = self._http()
 
     def _libav(self, options: dict[str, str], body: Answer | None = None) -> Reader:
-        return LibavReader(self._spec.name, self._spec.url, options, self._pulse, self._clock, body)
+        return LibavReader(self._spec, options, self._pulse, self._clock, body)
 
     def _http(self) -> Reader:
         """What answers decides who reads it: a file, which libav must be able to search, is libav's to ask for."""
@@ -114,9 +113,9 @@ class NetworkSource:
         answer = get(name, self._spec.url, clock)
         try:
             if is_multipart(answer):
-                return MjpegReader(name, answer, self._pulse, clock)
+                return MjpegReader(self._spec, answer, self._pulse, clock)
             if is_playlist(answer):
-                reader = HlsReader(name, answer, self._pulse, clock, self._stop)
+                reader = HlsReader(self._spec, answer, self._pulse, clock, self._stop)
                 if reader.is_encrypted:
                     return self._libav(_HTTP_OPTIONS)
                 reader.open()
@@ -146,8 +145,8 @@ class NetworkSource:
             if isinstance(item, Loss):
                 yield item
                 continue
-            frame, seen = item
-            yield Shot(AvPicture(frame, self._spec.pixels, self._spec.size), seen)
+            unit, seen = item
+            yield Shot(picture_of(unit, self._spec), seen)
         raise SourceUnavailable(self._spec.name, "closed the connection")
 
     def close(self) -> None:

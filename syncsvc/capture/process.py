@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from syncsvc.capture.feed import Feed
-from syncsvc.capture.source import Pulse, Source
+from syncsvc.capture.source import Loss, Pulse, Source
 from syncsvc.capture.spec import EX_CONFIG, EX_UNAVAILABLE, CaptureSpec, RingPlan, Start
 from syncsvc.clock import SYSTEM_CLOCK, Clock
 from syncsvc.errors import ConfigError, LinkClosed, MemoryShortage, SourceEnded, SourceUnavailable
@@ -43,6 +43,7 @@ class CaptureProcess:
         self._stop = StopToken()
         self._start: Start | None = None
         self._started = threading.Event()
+        self._warned: set[str] = set()
         self._feed = Feed(spec, link, page, self._clock, self._stop)
 
     def run(self) -> int:
@@ -60,6 +61,8 @@ class CaptureProcess:
                 if self._stop.is_set:
                     break
                 feed.take(shot)
+                if isinstance(shot, Loss) and shot.why:
+                    self._warn(shot.why)
             feed.end(is_over=False)
         except SourceEnded:
             feed.end(is_over=True)
@@ -86,6 +89,12 @@ class CaptureProcess:
             self._channel.send({"type": kind, "problem": logs.redact(problem), **more})
         except LinkClosed:
             log.debug("nobody listens")
+
+    def _warn(self, problem: str) -> None:
+        """Tell of what goes wrong while frames come; once."""
+        if problem not in self._warned:
+            self._warned.add(problem)
+            self._tell("warning", problem)
 
     def _await_start(self, source: Source) -> None:
         """Recordings begin together: say that we are ready, and wait for the word."""

@@ -16,12 +16,20 @@ Pulse = Callable[[Position], None]
 
 
 class Picture(Protocol):
-    """Pixels that wait to be put into a slot."""
+    """A payload that waits to be put into a slot."""
 
-    layout: Layout
+    @property
+    def layout(self) -> Layout:
+        """What its bytes mean."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the payload; what must be compressed to know that is compressed now, once."""
+        ...
 
     def write(self, slot: NDArray[np.uint8]) -> None:
-        """Write the packed payload, ``(layout.size_bytes,)`` uint8, without a copy on the way."""
+        """Write the payload, ``(size_bytes,)`` uint8, without a copy on the way."""
         ...
 
 
@@ -36,9 +44,10 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A frame that was captured and cannot be shown."""
+    """A frame that was captured and cannot be shown; ``why`` is for people, where the cause does not say all."""
 
     cause: str
+    why: str = ""
 
 
 class Source(Protocol):

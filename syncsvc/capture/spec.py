@@ -38,6 +38,8 @@ class CaptureSpec(msgspec.Struct, frozen=True):
     size: tuple[int, int] | None
     ring: RingPlan
     options: dict[str, Any]
+    quality: int = 85
+    """Of JPEGs."""
 
     @property
     def is_patient(self) -> bool:

@@ -8,12 +8,14 @@ as a clock with ``offset_ms`` and ``drift_ppm`` reads it; delivery is late by ``
 from collections.abc import Iterator
 from fractions import Fraction
 from random import Random
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from syncsvc import barcode
-from syncsvc.capture.source import Loss, Pulse, Shot
+from syncsvc.capture.jpeg import JpegPicture
+from syncsvc.capture.source import Loss, Picture, Pulse, Shot
 from syncsvc.capture.spec import CaptureSpec
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.layout import Layout, planes_i420
@@ -25,10 +27,10 @@ from syncsvc.transport.page import Position
 class SyntheticPicture:
     """A grey slope, a block that moves, and a barcode over both."""
 
-    __slots__ = ("_base", "_counter", "_stream_id", "_time_us", "layout")
+    __slots__ = ("_base", "_counter", "_stream_id", "_time_us", "layout", "size_bytes")
 
     def __init__(self, layout: Layout, base: NDArray[np.uint8], stream_id: int, counter: int, time_us: int) -> None:
-        self.layout, self._base = layout, base
+        self.layout, self.size_bytes, self._base = layout, layout.size_bytes, base
         self._stream_id, self._counter, self._time_us = stream_id, counter, time_us
 
     def write(self, slot: NDArray[np.uint8]) -> None:
@@ -66,7 +68,8 @@ class SyntheticSource:
     def open(self) -> None:
         """Draw the background once."""
         width, height = self._spec.size or (self._options["width"], self._options["height"])
-        self._layout = Layout(self._spec.pixels, width, height, "full")  # type: ignore[arg-type]  # checked at load
+        pixels: Any = "gray8" if self._spec.pixels == "jpeg" else self._spec.pixels
+        self._layout = Layout(pixels, width, height, "full")
         down, across = np.linspace(32, 80, height, dtype=np.float32), np.linspace(32, 80, width, dtype=np.float32)
         self._base = np.add.outer(down, across).astype(np.uint8)
 
@@ -100,7 +103,12 @@ class SyntheticSource:
             )
             arrival_ns = self._clock.monotonic_ns()
             seen = Observation(-1, arrival_ns, true_ns - begun_utc, true_ns + round(error_ns), "pts", is_key=True)
-            yield Shot(picture, seen)
+            yield Shot(self._coded(picture) if self._spec.pixels == "jpeg" else picture, seen)
+
+    def _coded(self, picture: SyntheticPicture) -> Picture:
+        luma = np.empty((self._layout.height, self._layout.width), np.uint8)
+        picture.write(luma.reshape(-1))
+        return JpegPicture(luma, self._spec.quality)
 
     def _delay_ns(self, elapsed_ns: int, stall: tuple[float, float] | None) -> int:
         delay_ms = self._options["latency_ms"]

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from syncsvc.capture.source import Loss, Pulse, Shot
+from syncsvc.capture.jpeg import JpegPicture
+from syncsvc.capture.source import Loss, Picture, Pulse, Shot
 from syncsvc.capture.spec import CaptureSpec
 from syncsvc.clock import NS_PER_MS, Clock
 from syncsvc.errors import SourceUnavailable
@@ -32,18 +33,17 @@ def open_device(device: str) -> Any:
 class BgrPicture:
     """A picture as OpenCV gives it, ``(height, width, 3)`` uint8, BGR."""
 
-    __slots__ = ("_bgr", "layout")
+    __slots__ = ("_bgr", "layout", "size_bytes")
 
     def __init__(self, bgr: NDArray[np.uint8], pixels: str, size: tuple[int, int] | None) -> None:
-        cv2 = load_cv2()
-        if size is not None and (bgr.shape[1], bgr.shape[0]) != size:
-            bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)
+        bgr = scaled(bgr, size)
         height, width = bgr.shape[:2]
         if pixels == "i420" and (width % 2 or height % 2):
             bgr = bgr[: height - height % 2, : width - width % 2]  # OpenCV converts even sizes only
             height, width = bgr.shape[:2]
         color_range = "limited" if pixels == "i420" else "full"
         self.layout = Layout(pixels, width, height, color_range)  # type: ignore[arg-type]  # checked at load
+        self.size_bytes = self.layout.size_bytes
         self._bgr = bgr
 
     def write(self, slot: NDArray[np.uint8]) -> None:
@@ -56,6 +56,14 @@ class BgrPicture:
             cv2.cvtColor(self._bgr, cv2.COLOR_BGR2GRAY, dst=slot.reshape(height, width))
         else:
             cv2.cvtColor(self._bgr, cv2.COLOR_BGR2YUV_I420, dst=slot.reshape(height * 3 // 2, width))
+
+
+def scaled(bgr: NDArray[np.uint8], size: tuple[int, int] | None) -> NDArray[np.uint8]:
+    """The picture in another size, if one is asked for."""
+    if size is None or (bgr.shape[1], bgr.shape[0]) == size:
+        return bgr
+    cv2 = load_cv2()
+    return np.asarray(cv2.resize(bgr, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 class V4l2Source:
@@ -115,7 +123,13 @@ class V4l2Source:
             seen = Observation(-1, arrival_ns, is_key=True)
             if stamp_ns > 0:
                 seen = replace(seen, pts_ns=stamp_ns, stamp_ns=stamp_ns, stamp_kind="kernel")
-            yield Shot(BgrPicture(bgr, self._spec.pixels, self._spec.size), seen)
+            yield Shot(self._picture(bgr), seen)
+
+    def _picture(self, bgr: NDArray[np.uint8]) -> Picture:
+        spec = self._spec
+        if spec.pixels == "jpeg":
+            return JpegPicture(scaled(bgr, spec.size), spec.quality)
+        return BgrPicture(bgr, spec.pixels, spec.size)
 
     def close(self) -> None:
         """Release the device."""

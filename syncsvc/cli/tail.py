@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from base64 import b64encode
 from datetime import UTC, datetime
 
 import click
@@ -54,10 +55,15 @@ def _follow(batches: Subscriber[FrameBatch | Gap], count: int | None, as_json: b
             _print(gap_line(item), to_stderr=as_json)
             continue
         if as_json:
-            _print(json.dumps(batches.header, separators=(",", ":")))
+            _print(json.dumps(batches.header, separators=(",", ":"), default=_base64))
         else:
             _print(batch_line(item, SYSTEM_CLOCK.utc_ns()))
         left = None if left is None else left - 1
+
+
+def _base64(data: bytes) -> str:
+    """JSON has no bytes: a codec's parameters are shown as other tools take them."""
+    return str(b64encode(data), "ascii")
 
 
 def _print(line: str, to_stderr: bool = False) -> None:

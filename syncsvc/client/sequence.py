@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from syncsvc.client.decoder import Decoders
 from syncsvc.errors import UsageError, WireError
 from syncsvc.model import FrameBatch, Gap
 from syncsvc.wire import BATCH_PREFIX, STATUS_TOPIC, batch_topic, decode_batch, decode_header, decode_status
@@ -90,6 +91,7 @@ class Inbox:
         self._exact = group is not None
         self._yields_gaps = yields_gaps
         self._tracker = SequenceTracker()
+        self._decoders = Decoders()
         self._ready: deque[tuple[FrameBatch | Gap, bytes]] = deque()
         self._epoch = -1
         self._is_over = False
@@ -143,6 +145,7 @@ class Inbox:
         if refusal:
             self.stats.ignored[refusal] += 1
             return
+        self._decoders.learn(batch)
         self.stats.epochs += batch.epoch > known
         self._epoch = max(self._epoch, batch.epoch)
         self.has_frames = self.has_frames or any(batch.frames.values())

@@ -19,7 +19,7 @@ from syncsvc.config.yamltext import MAX_BYTES, Document, decode, parse
 from syncsvc.errors import ConfigError
 
 _SHORTEST_SECRET: Final = 3  # masking every "a" of a message would hide the message, not the secret
-_LATER: Final[frozenset[tuple[str, Any]]] = frozenset({("pixels", "jpeg"), ("pixels", "encoded"), ("window_ms", None)})
+_LATER: Final[frozenset[tuple[str, Any]]] = frozenset({("window_ms", None)})
 
 
 def load(path: str | Path, environ: Mapping[str, str] = os.environ, *, files: bool = True) -> Config:
@@ -208,14 +208,14 @@ def _value_problem(document: Document, path: KeyPath, schema: Schema) -> str:
 
 def _allowed_here(path: KeyPath, schema: Schema, value: Any) -> str:
     words = allowed(schema)
-    if path[-1] == "clock":
-        takers = [kind for kind, model in STREAM_MODELS.items() if value in _choices(model)]
+    if path[-1] in ("clock", "pixels"):
+        takers = [kind for kind, model in STREAM_MODELS.items() if value in _choices(model, path[-1])]
         return f"{words} ({value} is for {' and '.join(takers)} streams)" if takers else words
     return words
 
 
-def _choices(model: Any) -> tuple[Any, ...]:
-    return tuple(model.model_json_schema()["properties"]["clock"]["enum"])
+def _choices(model: Any, key: str) -> tuple[Any, ...]:
+    return tuple(model.model_json_schema()["properties"][key]["enum"])
 
 
 def _parameter(document: Document, path: KeyPath, schema: Schema, details: dict[str, Any]) -> ConfigError:

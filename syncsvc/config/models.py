@@ -20,7 +20,8 @@ MIN_BARCODE_WIDTH: Final = 160  # five pixels for each of the barcode's 32 colum
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Side = Annotated[int, Field(ge=16, le=8192)]
-Pixels = Literal["i420", "bgr24", "gray8"]
+Pixels = Literal["i420", "bgr24", "gray8", "jpeg", "encoded"]
+UncodedPixels = Literal["i420", "bgr24", "gray8", "jpeg"]
 Shift = Annotated[float, Field(ge=-86_400_000, le=86_400_000)]
 
 
@@ -73,13 +74,27 @@ class StreamKeys(Model):
     url: Annotated[str, Field(min_length=1, max_length=4096)]
     """Where the frames come from; the scheme decides the kind: rtsp, rtsps, http, https, file, v4l2, synthetic."""
     pixels: Pixels = "i420"
-    """Payload format of the frames; jpeg and encoded come with a later version."""
+    """Payload format of the frames; encoded sends the source's own coded pictures, and nothing is decoded here."""
+    quality: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Of pixels: jpeg, from 1 to 100; null is 85."""
     size: Annotated[tuple[Side, Side], Field(strict=False)] | None = None
     """Null keeps the camera's size; [width, height] scales in the capture process."""
     latency_ms: Annotated[float, Field(ge=0, le=60_000)] = 0.0
     """Known constant latency from exposure to wire, subtracted from modelled and arrival stamps; 0 is unknown."""
     stall_after_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 3000
     """Silence after which the stream counts as stalled and no longer holds its groups back."""
+
+    @model_validator(mode="after")
+    def _suits_the_pixels(self) -> Self:
+        if self.quality is not None and self.pixels != "jpeg":
+            raise refused(f"{self.quality}", f"null, or pixels: jpeg (they are {self.pixels} here)", "quality")
+        if self.pixels == "encoded" and self.size is not None:
+            raise refused(
+                f"[{self.size[0]}, {self.size[1]}]",
+                "null with pixels: encoded, which decodes nothing; other pixels are scaled",
+                "size",
+            )
+        return self
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
@@ -127,6 +142,8 @@ class V4l2Stream(StreamKeys):
     from_url: ClassVar[frozenset[str]] = frozenset({"kind", "device", "fps", "device_size", "fourcc"})
 
     kind: Literal["v4l2"] = "v4l2"
+    pixels: UncodedPixels = "i420"
+    """Payload format of the frames; encoded is not among them, because they come without a codec."""
     device: Path
     fps: Annotated[float, Field(gt=0, le=1000)] | None = None
     device_size: Annotated[tuple[Side, Side], Field(strict=False)] | None = None
@@ -175,6 +192,8 @@ class SyntheticStream(StreamKeys):
     from_url: ClassVar[frozenset[str]] = frozenset({"kind", "spec"})
 
     kind: Literal["synthetic"] = "synthetic"
+    pixels: UncodedPixels = "i420"
+    """Payload format of the frames; encoded is not among them, because they come without a codec."""
     spec: SyntheticSpec = SyntheticSpec()
     clock: Literal["auto", "arrival", "model", "pts"] = "auto"
     """The clock that stamps the frames; auto is pts here."""

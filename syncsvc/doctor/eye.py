@@ -10,6 +10,7 @@ from syncsvc.doctor.content import Comparison, Curve, compare, difference, motio
 from syncsvc.doctor.diagnosis import MODELLED
 from syncsvc.doctor.medium import medium_of
 from syncsvc.doctor.recording import NONE, Ints, Recording, StreamRecord
+from syncsvc.errors import FrameUndecodable
 from syncsvc.model import Frame, FrameBatch
 
 
@@ -29,7 +30,10 @@ class Eye:
                     self._look(name, frame)
 
     def _look(self, name: str, frame: Frame) -> None:
-        picture = reduced(luma_of(frame))
+        try:
+            picture = reduced(luma_of(frame))
+        except FrameUndecodable:  # before the first key frame
+            return
         before = self._before.get(name)
         moved = difference(picture, before) if before is not None and before.shape == picture.shape else 0.0
         self._before[name] = picture
@@ -79,7 +83,13 @@ def _pairs(groups: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, str]]:
 
 
 def luma_of(frame: Frame) -> NDArray[np.uint8]:
-    """A frame's brightness, ``(height, width)`` uint8, no copy; of bgr24 the green, which is most of it."""
+    """A frame's brightness, ``(height, width)`` uint8; of colours the green, which is most of it. Pixels are no copy.
+
+    Raises:
+        FrameUndecodable: it is of an encoded stream and refers to a frame that is not here.
+    """
+    if frame.format in ("jpeg", "encoded"):
+        return frame.to_bgr()[:, :, 1]
     if frame.format == "bgr24":
         green: NDArray[np.uint8] = frame.pixels.reshape(frame.height, frame.width, 3)[:, :, 1]
         return green

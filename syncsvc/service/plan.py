@@ -166,6 +166,7 @@ def capture_spec(name: str, stream: "Stream", config: "Config") -> CaptureSpec:
         size=stream.size,
         ring=ring_plan(name, config),
         options=options,
+        **({"quality": stream.quality} if stream.quality is not None else {}),
     )
 
 

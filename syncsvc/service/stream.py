@@ -43,7 +43,7 @@ class SupervisedStream:
         self.recorded = Recorded()
         self.is_ready = self.is_ended = self._is_excused = self._is_rewound = self._is_killed = self._has_told = False
         self.restarts = 0
-        self.problem = ""
+        self.problem = self._warning = ""
         self._problem_seq = 0
         self.declared_fps: float | None = None
         self.refusal: str | None = None
@@ -85,6 +85,7 @@ class SupervisedStream:
             self._due_ns = now_ns + round(self._policy.pause_after_failure() * NS_PER_S)
             raise
         self._due_ns, self.is_ready, self._is_killed, self._has_told = None, False, False, False
+        self._warning = ""
         if self._is_rewound:  # another recording, or played otherwise: from its beginning, at a start of its own
             self.page.media_ns = self.page.pass_begun_ns = 0
             self.start, self._is_rewound = None, False
@@ -127,6 +128,9 @@ class SupervisedStream:
                 if message["problem"] != self.problem or self._policy.failures < 2:
                     log.warning("stream %s: %s", self.spec.name, message["problem"])
                 self._went_wrong(message["problem"])
+            case "warning":
+                self._warning = message["problem"]
+                log.warning("stream %s: %s", self.spec.name, self._warning)
             case "refused":
                 self.refusal = message["problem"]
             case "open":
@@ -226,7 +230,7 @@ class SupervisedStream:
             "kind": self.spec.kind,
             "pid": self.child.pid if self.child else None,
             "restarts": self.restarts,
-            "problem": self.problem,
+            "problem": self.problem or self._warning,
             "declared_fps": self.declared_fps,
             "position": position.name.lower() if self.child else None,
             "position_age_ms": (self._clock.monotonic_ns() - since_ns) // 1_000_000 if self.child else None,

@@ -2,7 +2,8 @@
 
 One way, no pickle: every message is one struct of at most 512 bytes in ``send_bytes``, so the kernel writes it whole or
 not at all (PIPE_BUF is 4096), and a capture that is killed never leaves half of one. The writer never blocks. Rings are
-handed over as file descriptors on the socket that carries the leases back.
+handed over as file descriptors on the socket that carries the leases back, and with them the codec of an encoded
+stream, whose parameters have no room in a descriptor: so a ring has one layout.
 """
 
 import errno
@@ -13,12 +14,12 @@ import struct
 import threading
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import cast
 
 from syncsvc.errors import LinkClosed, TransportError
-from syncsvc.layout import ColorMatrix, ColorRange, Layout, PixelFormat
+from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, ColorMatrix, ColorRange, Layout, PixelFormat
 from syncsvc.model import Observation, StampKind
 
 MAX_DESCRIPTOR_BYTES = 512
@@ -35,6 +36,8 @@ _FRAME = struct.Struct("<cBBBBBxxIIIIQQQqqqqqqQI")
 _DROP = struct.Struct("<cxxxQQ32s")
 _RING = struct.Struct("<cxxxIIQq")
 _END = struct.Struct("<cxxx")
+_HAND_OVER = struct.Struct("<IB")  # with a ring's descriptor: ring, bytes of the codec's name; the name; the extradata
+_MAX_HAND_OVER_BYTES = _HAND_OVER.size + 255 + MAX_EXTRADATA_BYTES
 
 _LENGTH = struct.Struct("!i")
 """What ``Connection.send_bytes`` puts before each message."""
@@ -86,7 +89,7 @@ Message = FrameMessage | DropMessage | RingMessage | EndMessage
 
 
 def encode(message: Message) -> bytes:
-    """One message as the struct that travels."""
+    """One message as the struct that travels; a layout's codec is not in it, the ring brought that."""
     match message:
         case FrameMessage(seen, layout, ring_id, slot, generation, size):
             report = seen.sender_report
@@ -136,6 +139,25 @@ def decode(data: bytes) -> Message:
     raise TransportError(f"a descriptor of {len(data)} bytes starts with {data[:1]!r}")
 
 
+def _pack_hand_over(ring_id: int, codec: Codec | None) -> bytes:
+    if codec is None:
+        return _HAND_OVER.pack(ring_id, 0)
+    name = codec.name.encode()
+    return _HAND_OVER.pack(ring_id, len(name)) + name + codec.extradata
+
+
+def _unpack_hand_over(data: bytes) -> tuple[int | None, Codec | None]:
+    """The ring and its codec; the ring is None where the bytes are none of ours."""
+    if len(data) < _HAND_OVER.size:
+        return None, None
+    ring_id, length = _HAND_OVER.unpack_from(data)
+    begin = _HAND_OVER.size + length
+    name = data[_HAND_OVER.size : begin]
+    if len(name) != length or not name.isascii():
+        return None, None
+    return ring_id, Codec(name.decode(), data[begin:]) if length else None
+
+
 def open_link() -> tuple[int, int, socket.socket, socket.socket]:
     """Descriptors of a pipe (reader, writer) and a pair of lease sockets (receiver's, capture's)."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
@@ -171,15 +193,25 @@ class LinkWriter:
             raise LinkClosed("the receiver is gone") from error
         return True
 
-    def hand_over(self, ring_id: int, slots: int, slot_bytes: int, fd: int, span_ns: int = 0) -> bool:
+    def hand_over(
+        self, ring_id: int, slots: int, slot_bytes: int, fd: int, span_ns: int = 0, codec: Codec | None = None
+    ) -> bool:
         """Hand a ring's descriptor to the receiver, once, then announce it; false when there is no room: call again.
+
+        Args:
+            ring_id: its number.
+            slots: how many it has.
+            slot_bytes: room in each.
+            fd: of its memory; stays the caller's.
+            span_ns: how long a frame may stay in it.
+            codec: of the encoded frames that it is for.
 
         Raises:
             LinkClosed: the receiver is gone.
         """
         if self._handed_over != ring_id:
             try:
-                socket.send_fds(self._leases, [struct.pack("<I", ring_id)], [fd])
+                socket.send_fds(self._leases, [_pack_hand_over(ring_id, codec)], [fd])
             except BlockingIOError:
                 return False
             except OSError as error:
@@ -242,6 +274,8 @@ class LinkReader:
         self._poller = select.poll()  # kept: Connection.poll makes one for each call, which costs 30 us
         self._poller.register(pipe_fd, select.POLLIN)
         self._leases = leases
+        self._codecs: dict[int, Codec] = {}
+        self._layouts: dict[int, Layout] = {}
         self._lock = threading.Lock()
         self._owed: list[tuple[int, int]] = []
 
@@ -266,11 +300,20 @@ class LinkReader:
             TransportError: it sent something that is no message.
         """
         try:
-            return decode(self._next())
+            message = decode(self._next())
         except EOFError as error:
             raise LinkClosed("the capture closed its pipe") from error
         except OSError as error:
             raise LinkClosed(f"the pipe broke: {error}") from error
+        if isinstance(message, FrameMessage) and message.ring_id in self._codecs:
+            return self._with_codec(message)
+        return message
+
+    def _with_codec(self, frame: FrameMessage) -> FrameMessage:
+        layout = self._layouts.get(frame.ring_id)
+        if layout is None:
+            layout = self._layouts[frame.ring_id] = replace(frame.layout, codec=self._codecs[frame.ring_id])
+        return FrameMessage(frame.observation, layout, frame.ring_id, frame.slot, frame.generation, frame.size_bytes)
 
     def _next(self) -> bytes:
         """The next message; everything that waits in the pipe is read at once.
@@ -297,19 +340,25 @@ class LinkReader:
         return self._messages.popleft()
 
     def take_ring(self, ring_id: int) -> int:
-        """The descriptor of the ring that was announced; the caller closes it.
+        """The descriptor of the ring that was announced; the caller closes it. Its codec joins the frames in it.
 
         Raises:
             TransportError: it did not come.
         """
         try:
-            data, fds, _, _ = socket.recv_fds(self._leases, 64, 1)
+            data, fds, _, _ = socket.recv_fds(self._leases, _MAX_HAND_OVER_BYTES, 1)
         except OSError as error:
             raise TransportError(f"ring {ring_id} was announced and did not come: {error}") from error
-        if len(fds) != 1 or data != struct.pack("<I", ring_id):
+        brought, codec = _unpack_hand_over(data)
+        if len(fds) != 1 or brought != ring_id:
             for fd in fds:
                 os.close(fd)
             raise TransportError(f"ring {ring_id} was announced and did not come")
+        for old in [known for known in self._codecs if known < ring_id - 1]:  # their frames have all come
+            del self._codecs[old]
+            self._layouts.pop(old, None)
+        if codec is not None:
+            self._codecs[ring_id] = codec
         return fds[0]
 
     def give_back(self, leases: list[tuple[int, int]]) -> None:

@@ -25,19 +25,29 @@ class BufferPool:
 
     def take(self, size_bytes: int) -> NDArray[np.uint8]:
         """A buffer ``(size_bytes,)`` uint8; it comes back by itself when nobody refers to it any more."""
-        free = self._free[size_bytes]
+        room = _room(size_bytes)
+        free = self._free[room]
         try:
             raw = free.pop()
         except IndexError:
-            raw = np.empty(size_bytes, np.uint8)
+            raw = np.empty(room, np.uint8)
         view = np.frombuffer(raw.data, np.uint8)  # a slice of it keeps it alive, as one of raw[:] would not
         weakref.finalize(view, free.append, raw).atexit = False
-        return view
+        return view[:size_bytes]
 
     def trim(self) -> None:
         """Let go of every buffer that nobody uses."""
         for free in list(self._free.values()):
             free.clear()
+
+
+def _room(size_bytes: int) -> int:
+    """One of eight sizes per doubling: compressed pictures are of any size, and no buffer would ever fit another.
+
+    What is behind the payload's end is never touched, so it takes no memory.
+    """
+    step = 1 << max(0, size_bytes.bit_length() - 4)
+    return max(4096, -(-size_bytes // step) * step)
 
 
 class Loan(NamedTuple):

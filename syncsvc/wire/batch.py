@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from syncsvc.errors import WireError
-from syncsvc.layout import Layout, payload_bytes
+from syncsvc.layout import RAW_FORMATS, Codec, Layout, payload_bytes
 from syncsvc.model import Borrowed, Counts, Frame, FrameBatch, FrameSet
-from syncsvc.wire.schema import CountsMap, FrameRow, Header, Look, StreamMap, unpack
+from syncsvc.wire.schema import CodecMap, CountsMap, FrameRow, Header, Look, StreamMap, unpack
 
 BATCH_PREFIX = b"batch/"
 LATE_PREFIX = b"late/"
@@ -115,7 +115,13 @@ def _frame_row(frame: Frame, part: int) -> FrameRow:
 
 def _look(frame: Frame) -> Look:
     shown = frame.layout
-    return Look(shown.format, shown.width, shown.height, shown.range, shown.matrix, frame.clock)
+    return Look(
+        shown.format, shown.width, shown.height, shown.range, shown.matrix, frame.clock, _codec_map(shown.codec)
+    )
+
+
+def _codec_map(codec: Codec | None) -> CodecMap | UnsetType:
+    return UNSET if codec is None else CodecMap(codec.name, codec.extradata)
 
 
 def _stream_map(
@@ -126,7 +132,10 @@ def _stream_map(
     if not frames:
         if layout is None:
             return StreamMap(None, None, None, None, None, clock, account)
-        return StreamMap(layout.format, layout.width, layout.height, layout.range, layout.matrix, clock, account)
+        return StreamMap(
+            layout.format, layout.width, layout.height, layout.range, layout.matrix, clock, account,
+            _codec_map(layout.codec),
+        )  # fmt: skip
     look = first = _look(frames[0])
     changes: list[tuple[int, Look]] = []
     for row, frame in enumerate(frames, first_row):
@@ -134,7 +143,7 @@ def _stream_map(
             changes.append((row, now))
             look = now
     shape = (first.format, first.width, first.height, first.range, first.matrix, first.clock)
-    return StreamMap(*shape, account, changes or UNSET)
+    return StreamMap(*shape, account, first.codec, changes or UNSET)
 
 
 def _total(streams: Mapping[str, StreamMap]) -> CountsMap:
@@ -224,6 +233,9 @@ def _check_header(header: Header) -> None:
         ]
         if any(known) != all(known):
             raise WireError(f"header: stream {name!r} has half a layout")
+        looks = [stream, *(() if stream.changes is UNSET else (look for _, look in stream.changes))]
+        if any((look.format == "encoded") != (look.codec is not UNSET) for look in looks):
+            raise WireError(f"header: stream {name!r} has a codec exactly where it is encoded, or should")
 
 
 def _looks(name: str, stream: StreamMap) -> dict[int, Look]:
@@ -258,7 +270,7 @@ def _frames(header: Header, payloads: Sequence[Any]) -> list[Frame]:
         if name in last and (seq <= last[name].seq or time_ns < last[name].time_ns):
             raise WireError(f"frames[{row}]: stream {name!r} goes back in seq or in time")
         payload = _payload(payloads[part], look, row)
-        layout = Layout(look.format, look.width, look.height, look.range, look.matrix)
+        layout = _layout(look)
         frame = Frame(
             name, seq, time_ns, uncertainty_ns, look.clock, arrival_ns, bool(flags & KEY_FRAME), layout, payload
         )
@@ -270,9 +282,14 @@ def _frames(header: Header, payloads: Sequence[Any]) -> list[Frame]:
     return frames
 
 
+def _layout(look: Look) -> Layout:
+    codec = None if look.codec is UNSET else Codec(look.codec.name, look.codec.extradata)
+    return Layout(look.format, look.width, look.height, look.range, look.matrix, codec)
+
+
 def _payload(part: Any, look: Look, row: int) -> memoryview | Borrowed:
     payload = part if isinstance(part, Borrowed) else memoryview(part).toreadonly()
-    if look.format in ("i420", "bgr24", "gray8"):
+    if look.format in RAW_FORMATS:
         expected = payload_bytes(look.format, look.width, look.height)
         if payload.nbytes != expected:
             raise WireError(f"frames[{row}]: {payload.nbytes} payload bytes, its layout has {expected}")

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from syncsvc.errors import WireError
-from syncsvc.layout import ColorMatrix, ColorRange, PixelFormat
+from syncsvc.layout import MAX_EXTRADATA_BYTES, ColorMatrix, ColorRange, PixelFormat
 from syncsvc.model import ClockClass, MissingReason
 
 _INT64 = 2**63
@@ -31,6 +31,13 @@ class CountsMap(Struct, frozen=True):
     dropped: dict[Label, Natural]
 
 
+class CodecMap(Struct, frozen=True):
+    """What decodes a stream's encoded payloads."""
+
+    name: Label
+    extradata: Annotated[bytes, Meta(max_length=MAX_EXTRADATA_BYTES)]
+
+
 class Look(Struct, frozen=True):
     """What a stream's payloads and stamps are, from some frame on."""
 
@@ -40,6 +47,7 @@ class Look(Struct, frozen=True):
     range: ColorRange
     matrix: ColorMatrix
     clock: ClockClass
+    codec: CodecMap | UnsetType = UNSET
 
 
 class StreamMap(Struct, frozen=True):
@@ -52,6 +60,7 @@ class StreamMap(Struct, frozen=True):
     matrix: ColorMatrix | None
     clock: ClockClass | None
     counts: CountsMap
+    codec: CodecMap | UnsetType = UNSET
     changes: list[tuple[Natural, Look]] | UnsetType = UNSET
 
 

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 import pytest
 
 from syncsvc.errors import LinkClosed, TransportError
-from syncsvc.layout import Layout
+from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, Layout
 from syncsvc.testing import TINY, observation
 from syncsvc.transport.link import (
     DropMessage,
@@ -169,6 +169,33 @@ def test_a_ring_is_handed_over_once_however_long_the_pipe_is_full(link: Link) ->
         assert RingReader(fd).slot_bytes == 100
         os.close(fd)
         ring.close()
+
+
+@pytest.mark.parametrize(
+    "codec", [Codec("h264", b"\0\0\0\1sps"), Codec("vp9"), Codec("hevc", bytes(MAX_EXTRADATA_BYTES))]
+)
+def test_a_ring_brings_the_codec_of_the_frames_in_it(link: Link, codec: Codec) -> None:
+    layout = Layout("encoded", 64, 48, codec=codec)
+    rings = [RingWriter(ring_id, 1, 100) for ring_id in (1, 2)]
+    assert link.writer.hand_over(1, 1, 100, rings[0].fd, codec)
+    assert link.writer.hand_over(2, 1, 100, rings[1].fd)
+    for ring in rings:
+        link.reader.receive()
+        os.close(link.reader.take_ring(ring.ring_id))
+        ring.close()
+    plain = FrameMessage(observation(3, 5), TINY, 2, 0, 2, 8)
+    coded = FrameMessage(observation(4, 5), layout, 1, 0, 2, 8)
+    assert link.writer.send(plain)
+    assert link.writer.send(coded)
+    assert drain(link) == [plain, coded]
+
+
+@pytest.mark.parametrize("data", [b"", b"\1\0\0\0", b"\1\0\0\0\5h264", b"\1\0\0\0\1\xff", b"\2\0\0\0\0"])
+def test_a_hand_over_that_is_none_of_ours_is_refused_and_closed(link: Link, data: bytes) -> None:
+    with open(os.devnull, "rb") as file:
+        socket.send_fds(link.lease_socket, [data or b"\0"], [file.fileno()])
+    with pytest.raises(TransportError):
+        link.reader.take_ring(1)
 
 
 def test_a_ring_that_was_announced_and_never_came_is_an_error_of_the_transport(link: Link) -> None:

@@ -10,19 +10,20 @@ from hypothesis import strategies as st
 
 from syncsvc import wire
 from syncsvc.errors import WireError
-from syncsvc.layout import Layout
+from syncsvc.layout import Codec, Layout
 from syncsvc.model import Counts, Frame, FrameBatch
 from tests.batches import VECTORS, batch, frame, message_of, together
 
 NAMES = st.lists(st.from_regex(r"[a-z0-9_-]{1,8}", fullmatch=True), min_size=1, max_size=4, unique=True)
-LAYOUTS = st.builds(
-    Layout,
-    st.sampled_from(["i420", "bgr24", "gray8"]),
+SHAPES = (
     st.integers(1, 9),
     st.integers(1, 9),
     st.sampled_from(["limited", "full"]),
     st.sampled_from(["bt601", "bt709", "bt2020"]),
 )
+CODECS = st.builds(Codec, st.sampled_from(["h264", "hevc"]), st.binary(max_size=9))
+LAYOUTS = st.builds(Layout, st.sampled_from(["i420", "bgr24", "gray8"]), *SHAPES)
+COMPRESSED = st.builds(Layout, st.just("jpeg"), *SHAPES) | st.builds(Layout, st.just("encoded"), *SHAPES, CODECS)
 CLOCKS = st.sampled_from(["rtcp", "kernel", "pts", "model", "arrival"])
 NUMBERS = st.integers(0, 2**40)
 COUNTS = st.builds(Counts, NUMBERS, NUMBERS, NUMBERS, st.dictionaries(st.sampled_from(["ring_full", "x"]), NUMBERS))
@@ -40,6 +41,13 @@ JUNK = st.recursive(
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 
 
+def any_frame(draw: st.DrawFn, name: str, seq: int, time_ns: int) -> Frame:
+    """Of pixels, or of bytes that only a decoder understands."""
+    layout = draw(LAYOUTS | COMPRESSED)
+    payload = draw(st.binary(max_size=9)) if layout.format in ("jpeg", "encoded") else None
+    return frame(name, seq, time_ns, layout, draw(CLOCKS), draw(st.booleans()), payload)
+
+
 @st.composite
 def batches(draw: st.DrawFn) -> FrameBatch:
     """Any batch that the protocol allows, changes of layout and clock inside the window included."""
@@ -48,10 +56,7 @@ def batches(draw: st.DrawFn) -> FrameBatch:
     for name in names:
         seqs = sorted(draw(st.sets(st.integers(0, 2**62), max_size=4)))
         times = sorted(draw(st.lists(st.integers(-(2**62), 2**62 - 1), min_size=len(seqs), max_size=len(seqs))))
-        frames[name] = [
-            frame(name, seq, time_ns, draw(LAYOUTS), draw(CLOCKS), draw(st.booleans()))
-            for seq, time_ns in zip(seqs, times, strict=True)
-        ]
+        frames[name] = [any_frame(draw, name, seq, time_ns) for seq, time_ns in zip(seqs, times, strict=True)]
     rows = [[name for name in names if n < len(frames[name]) and draw(st.booleans())] for n in range(4)]
     sets = [together(*(frames[name][n] for name in row), group=names) for n, row in enumerate(rows) if len(row) > 1]
     reasons = st.sampled_from(["deadline", "stalled", "absent", "ended", "starting", "draining"])

@@ -20,6 +20,7 @@ EXAMPLES = [
     errors.LinkClosed("gone"),
     errors.WireError("v: found 2"),
     errors.FrameReclaimedError("the frame was held for too long"),
+    errors.FrameUndecodable("north", 7, "it is damaged"),
     errors.SubscriptionEnded("over"),
     errors.SubscriberClosed("closed"),
     errors.BindError("tcp://127.0.0.1:5555", "is already in use"),

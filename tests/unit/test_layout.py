@@ -1,7 +1,9 @@
 """Payload sizes, and colours compared to swscale's conversion of the same picture."""
 
+import struct
 import subprocess
 import sys
+import tracemalloc
 from typing import Any
 
 import av
@@ -10,7 +12,7 @@ import pytest
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from syncsvc.layout import Layout, payload_bytes, planes_i420, to_bgr
+from syncsvc.layout import Layout, jpeg_header, payload_bytes, planes_i420, to_bgr
 
 SIZES = [(256, 192), (255, 191), (256, 191), (255, 192), (2, 2), (1, 1)]
 MATRICES = {"bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709, "bt2020": 9}
@@ -121,8 +123,66 @@ def test_the_picture_is_our_own_and_writable(pixels: Any, color_range: Any, widt
 def test_a_payload_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="5x3 has 27 bytes, not 26"):
         to_bgr(bytes(26), Layout("i420", 5, 3))
-    with pytest.raises(ValueError, match="jpeg"):
-        to_bgr(bytes(26), Layout("jpeg", 5, 3))
+    with pytest.raises(ValueError, match="refers to others"):
+        to_bgr(bytes(26), Layout("encoded", 5, 3))
+
+
+def jpeg(width: int, height: int, grey: bool = False) -> bytes:
+    cv2 = pytest.importorskip("cv2")
+    bgr = np.full((height, width, 3), (40, 120, 200), np.uint8)
+    return bytes(cv2.imencode(".jpg", bgr[:, :, 0] if grey else bgr)[1].tobytes())
+
+
+@pytest.mark.parametrize(("width", "height"), [(16, 8), (5, 3), (1, 1)])
+def test_a_jpeg_is_decoded(width: int, height: int) -> None:
+    bgr = to_bgr(jpeg(width, height), Layout("jpeg", width, height, "full"))
+    assert bgr.shape == (height, width, 3)
+    assert np.abs(bgr.astype(int) - (40, 120, 200)).max() <= 3
+    assert (
+        to_bgr(jpeg(width, height, grey=True), Layout("jpeg", width, height, "full")).tolist()
+        == [[[40, 40, 40]] * width] * height
+    )
+
+
+def test_a_jpeg_that_claims_another_size_is_refused_before_it_takes_memory() -> None:
+    bomb = bytearray(jpeg(16, 8))
+    at = bomb.index(b"\xff\xc0")
+    bomb[at + 5 : at + 9] = struct.pack(">HH", 32_000, 32_000)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="of 16x8 says in its own header: 32000x32000"):
+        to_bgr(bytes(bomb), Layout("jpeg", 16, 8, "full"))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("cut", [0, 1, 2, 3, 20, 100])
+def test_a_jpeg_that_is_none_is_refused(cut: int) -> None:
+    with pytest.raises(ValueError, match="nothing that can be read"):
+        to_bgr(jpeg(16, 8)[:cut], Layout("jpeg", 16, 8, "full"))
+
+
+def test_hostile_jpeg_headers_are_read_or_not_and_end() -> None:
+    whole, rng = jpeg(16, 8), np.random.default_rng(5)
+    for _ in range(2000):
+        data = bytearray(whole)
+        for at in rng.integers(2, len(data), 4):
+            data[at] = rng.integers(0, 256)
+        found = jpeg_header(bytes(data[: rng.integers(0, len(data))]))
+        assert found is None or 0 < found.width < 65_536 > found.height > 0
+
+
+def test_what_only_some_readers_read_is_told_from_plain_files() -> None:
+    whole = jpeg(16, 8)
+    assert jpeg_header(whole) == (16, 8, True)
+    tables = whole.index(b"\xff\xc4")
+    frame = whole.index(b"\xff\xc0")
+    begin = whole.index(b"\xff\xda")
+    assert jpeg_header(whole[:tables] + whole[begin:]) == (16, 8, False)
+    for at, value in ((frame + 4, 12), (frame + 9, 4)):
+        other = bytearray(whole)
+        other[at] = value
+        assert jpeg_header(bytes(other)) == (16, 8, False)
+    assert jpeg_header(whole[:2] + b"\xff" * 5 + whole[2:]) == (16, 8, True), "fill"
 
 
 def test_without_opencv_the_error_names_the_packages() -> None:

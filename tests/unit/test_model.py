@@ -1,13 +1,14 @@
 """The values that travel: frozen, and pixels without a copy."""
 
 import dataclasses
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from syncsvc.layout import Layout
-from syncsvc.model import Counts, Frame, FrameBatch, FrameSet, Gap
+from syncsvc.model import Counts, Frame, FrameBatch, FrameSet, Gap, Observation
 from syncsvc.testing import T0, S, frame, observation
 
 PIXELS = bytes(range(24))
@@ -69,3 +70,9 @@ def test_frames_and_sets_are_compared_by_identity() -> None:
     assert pictured() != pictured()
     assert FrameSet(0, {}, ()) != FrameSet(0, {}, ())
     assert Counts(1, 1) == Counts(1, 1)
+
+
+def test_an_observation_takes_its_number_and_keeps_everything_else() -> None:
+    seen = Observation(-1, 2, 3, 4, "media", True, (5, 6), 7, 8, 9)
+    assert seen.numbered(10) == replace(seen, seq=10)
+    assert all(getattr(seen, field.name) != field.default for field in fields(Observation)), "a field is not tried"

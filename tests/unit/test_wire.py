@@ -10,7 +10,7 @@ import pytest
 
 from syncsvc import wire
 from syncsvc.errors import WireError
-from syncsvc.layout import Layout
+from syncsvc.layout import Codec, Layout
 from syncsvc.model import Counts, Frame
 from tests.batches import MS, T0, TINY, VECTORS, batch, frame, late_message, message_of, together, vector_bytes
 
@@ -199,7 +199,7 @@ def test_names_follow_the_rule(name: str) -> None:
 def test_unknown_keys_are_ignored_and_not_shown() -> None:
     parts = pair()
     header = header_of(parts) | {"later": {"x": [1, 2.5, None, b"raw"]}}
-    header["streams"]["north"]["codec"] = {"name": "h264"}
+    header["streams"]["north"]["lens"] = {"name": "wide"}
     parts[1] = msgspec.msgpack.encode(header)
     assert wire.decode_batch(parts).seq == 4
     assert list(wire.decode_header(parts[1])) == FIELDS
@@ -258,6 +258,9 @@ LIES = [
     _set("streams", "north", "matrix", to="bt470"),
     _set("streams", "north", "clock", to="sundial"),
     _set("streams", "north", "clock", to=None),
+    _set("streams", "north", "codec", to={"name": "h264", "extradata": b""}),
+    _set("streams", "north", "changes", to=[[1, LOOK | {"codec": {"name": "h264", "extradata": b""}}]]),
+    _set("streams", "north", "changes", to=[[1, LOOK | {"format": "encoded"}]]),
     _set("streams", "north", "counts", "late", to=-1),
     _set("streams", "north", "counts", "dropped", to={"": 1}),
     _set("streams", "north", "counts", "dropped", to={"ring_full": 0.5}),
@@ -291,6 +294,39 @@ LIES = [
     _set("sets", 0, to=[3 * MS, [1, 3]]),
     *(_without(field) for field in FIELDS),
 ]
+
+
+def _coded(change: Callable[[dict[str, Any]], None]) -> Callable[[dict[str, Any]], None]:
+    """The same of a stream that is encoded."""
+
+    def both(header: dict[str, Any]) -> None:
+        codec = {"name": "h264", "extradata": b"sps"}
+        header["streams"]["north"] |= {"format": "encoded", "codec": codec}
+        change(header)
+
+    both.__name__ = f"encoded {change.__name__}"
+    return both
+
+
+NORTH = ("streams", "north", "codec")
+LIES += [
+    _coded(_without(*NORTH)),
+    _coded(_set(*NORTH, to=None)),
+    _coded(_set(*NORTH, "name", to="")),
+    _coded(_set(*NORTH, "name", to="x" * 65)),
+    _coded(_set(*NORTH, "extradata", to="text")),
+    _coded(_set(*NORTH, "extradata", to=bytes((1 << 16) + 1))),
+    _coded(_without(*NORTH, "extradata")),
+]
+
+
+def test_an_encoded_stream_that_does_not_lie_is_taken() -> None:
+    parts = pair()
+    header = header_of(parts)
+    _coded(_set("seq", to=4))(header)
+    parts[1] = msgspec.msgpack.encode(header)
+    north = wire.decode_batch(parts).frames["north"]
+    assert {one.layout for one in north} == {Layout("encoded", 4, 2, "limited", "bt601", Codec("h264", b"sps"))}
 
 
 @pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.__name__)

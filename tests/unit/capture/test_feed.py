@@ -2,16 +2,17 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from syncsvc.capture.feed import Feed
+from syncsvc.capture.feed import MOST_PAYLOAD_BYTES, Feed
 from syncsvc.capture.source import Loss, Shot
 from syncsvc.capture.spec import CaptureSpec, RingPlan
 from syncsvc.errors import LinkClosed
-from syncsvc.layout import Layout
+from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, Layout
 from syncsvc.model import Observation
 from syncsvc.testing import MS, T0, ManualClock, ManualStop, S
 from syncsvc.transport.link import (
@@ -31,11 +32,12 @@ from syncsvc.transport.ring import RingReader
 class Plain:
     """A picture of one value."""
 
-    def __init__(self, value: int, layout: Layout) -> None:
+    def __init__(self, value: int, layout: Layout, size_bytes: int | None = None) -> None:
         self.value, self.layout = value, layout
+        self.size_bytes = layout.size_bytes if size_bytes is None else size_bytes
 
     def write(self, slot: np.ndarray) -> None:
-        assert slot.size == self.layout.size_bytes
+        assert slot.size == self.size_bytes
         slot[:] = self.value
 
 
@@ -56,9 +58,11 @@ class Rig:
         self.rings: dict[int, RingReader] = {}
         self.slots: dict[int, int] = {}
 
-    def shot(self, number: int, layout: Layout = SMALL, period_ms: int = 40) -> Shot:
+    def shot(self, number: int, layout: Layout = SMALL, period_ms: int = 40, size_bytes: int | None = None) -> Shot:
         at = number * period_ms * MS
-        return Shot(Plain(number % 251, layout), Observation(-1, 1000 * S + at, at, T0 + at, "pts", True), at)
+        return Shot(
+            Plain(number % 251, layout, size_bytes), Observation(-1, 1000 * S + at, at, T0 + at, "pts", True), at
+        )
 
     def take(self, *numbers: int, **more: Any) -> None:
         for number in numbers:
@@ -158,19 +162,63 @@ def test_a_full_pipe_costs_frames_never_the_camera_and_all_are_accounted_for() -
     rig.close()
 
 
-def test_a_bigger_picture_opens_a_bigger_ring_and_a_smaller_one_fits(rig: Rig) -> None:
+def test_every_layout_has_a_ring_of_its_own(rig: Rig) -> None:
     rig.take(0, 1)
     rig.take(2, layout=BIG)
     rig.take(3, layout=SMALL)
     messages = rig.read()
     rings = [message for message in messages if isinstance(message, RingMessage)]
-    assert [(ring.ring_id, ring.slot_bytes) for ring in rings] == [(1, SMALL.size_bytes), (2, BIG.size_bytes)]
+    assert [(ring.ring_id, ring.slot_bytes) for ring in rings] == [
+        (1, SMALL.size_bytes),
+        (2, BIG.size_bytes),
+        (3, SMALL.size_bytes),
+    ]
     assert [(m.ring_id, m.size_bytes) for m in messages if isinstance(m, FrameMessage)] == [
         (1, SMALL.size_bytes),
         (1, SMALL.size_bytes),
         (2, BIG.size_bytes),
-        (2, SMALL.size_bytes),
+        (3, SMALL.size_bytes),
     ]
+
+
+H264 = Layout("encoded", 64, 32, codec=Codec("h264", b"\0\0\0\1sps"))
+
+
+def test_a_ring_brings_its_codec_and_a_new_codec_a_new_ring(rig: Rig) -> None:
+    other = replace(H264, codec=Codec("h264", bytes(MAX_EXTRADATA_BYTES)))
+    rig.take(0, 1, layout=H264, size_bytes=100)
+    rig.take(2, layout=other, size_bytes=100)
+    rig.take(3, layout=replace(H264, matrix="bt709"), size_bytes=100)
+    rig.take(4, layout=SMALL)
+    messages = [message for message in rig.read() if isinstance(message, FrameMessage)]
+    found = [(message.ring_id, message.layout) for message in messages]
+    assert found == [(1, H264), (1, H264), (2, other), (3, replace(H264, matrix="bt709")), (4, SMALL)]
+
+
+def test_compressed_pictures_get_room_to_spare_and_none_is_lost_when_one_does_not_fit(rig: Rig) -> None:
+    sizes = [100, 65_536, 65_537, 98_305, 98_306, 1, 147_459]
+    for number, size_bytes in enumerate(sizes):
+        rig.take(number, layout=H264, size_bytes=size_bytes)
+    messages = rig.read()
+    assert [message.slot_bytes for message in messages if isinstance(message, RingMessage)] == [65_536, 98_306, 221_188]
+    assert [message.size_bytes for message in messages if isinstance(message, FrameMessage)] == sizes
+    assert drops(messages) == {}
+
+
+def test_a_new_plan_keeps_the_room_that_compressed_pictures_needed(rig: Rig) -> None:
+    rig.take(0, layout=H264, size_bytes=200_000)
+    rig.feed.replan(RingPlan(S))
+    rig.take(1, layout=H264, size_bytes=10)
+    rings = [message for message in rig.read() if isinstance(message, RingMessage)]
+    assert [(ring.slots, ring.slot_bytes) for ring in rings] == [(7, 300_000), (34, 300_000)]
+
+
+def test_a_picture_that_no_camera_sends_is_lost_and_takes_no_memory(rig: Rig) -> None:
+    rig.take(0, layout=H264, size_bytes=MOST_PAYLOAD_BYTES + 1)
+    rig.take(1, layout=H264, size_bytes=10)
+    messages = rig.read()
+    assert drops(messages) == {"too_big": 1}
+    assert frames(messages) == [1]
 
 
 def test_leases_of_an_older_ring_are_no_business_of_the_new_one(rig: Rig) -> None:

@@ -1,12 +1,14 @@
 """Recordings: sidecars good and bad, the timeline, pace, loops, and where a restarted capture goes on."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from syncsvc.capture import decode
 from syncsvc.capture.file import FileSource, read_sidecar
@@ -334,3 +336,81 @@ def test_a_sidecar_that_is_no_text_is_refused(tmp_path: Path, data: bytes) -> No
         read_sidecar(path, "a")
     with pytest.raises(ConfigError, match="cannot be read"):
         read_sidecar(tmp_path / "none.csv", "a")
+
+
+class PlayingCoded(Playing):
+    """The same, handed on as it is."""
+
+    def __init__(self, path: Path, page: StreamPage, *, clock: ManualClock | None = None, **options: Any) -> None:
+        super().__init__(path, page, clock=clock, **options)
+        self.source.close()
+        self.source._spec = replace(self.source._spec, pixels="encoded")
+        self.source.open()
+
+    def items(self) -> list[Shot | Loss]:
+        """Everything, losses too."""
+        found: list[Shot | Loss] = []
+        with suppress(SourceEnded):
+            found.extend(self.source.shots())
+        self.source.close()
+        return found
+
+
+def test_coded_pictures_have_the_times_of_decoded_ones(recording: Path, page: StreamPage) -> None:
+    coded, decoded = PlayingCoded(recording, page).play(), Playing(recording, page).play()
+    assert [(shot.seen, shot.media_ns) for shot in coded] == [(shot.seen, shot.media_ns) for shot in decoded]
+    assert {shot.picture.layout.format for shot in coded} == {"encoded"}
+
+
+@pytest.mark.parametrize("name", ["grey.mkv", "grey.mp4", "grey.h264"])
+def test_a_loop_of_coded_pictures_is_the_same_each_time(
+    recording: Path, page: StreamPage, tmp_path: Path, name: str
+) -> None:
+    path, sidecar = tmp_path / name, tmp_path / "times.csv"
+    with av.open(str(recording)) as source, av.open(str(path), "w") as sink:
+        copy = sink.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = copy
+                sink.mux(packet)
+    sidecar.write_text(times(*(n * 0.04 for n in range(FRAMES))))
+    timestamps = str(sidecar) if name.endswith("h264") else None
+    shots = PlayingCoded(path, page, pace="asap", loop=True, timestamps=timestamps).play(most=3 * FRAMES)
+    written = []
+    for shot in shots:
+        slot = np.zeros(shot.picture.size_bytes, np.uint8)
+        shot.picture.write(slot)
+        written.append(slot.tobytes())
+    assert written[:FRAMES] == written[FRAMES : 2 * FRAMES] == written[2 * FRAMES :]
+    assert [shot.media_ns for shot in shots] == [n * PERIOD for n in range(3 * FRAMES)]
+
+
+def test_coded_pictures_that_refer_to_skipped_ones_are_told_apart(recording: Path, page: StreamPage) -> None:
+    """A capture that comes back late skips what was due meanwhile; the numbers must have a hole there."""
+    first = PlayingCoded(recording, page)
+    first.play(5, page)
+    clock = ManualClock()
+    clock.advance(2 * S + 17 * PERIOD)
+    late = PlayingCoded(recording, page, clock=clock)
+    late.source.start = first.begin
+    items = late.items()
+    assert items[0] == Loss("no_key")
+    kept = [item for item in items if isinstance(item, Shot)]
+    assert kept[0].media_ns > 15 * PERIOD
+    assert kept[-1].media_ns == 29 * PERIOD
+    assert len(items) == (29 * PERIOD - kept[0].media_ns) // PERIOD + 2
+    assert not kept[0].seen.is_key
+
+
+@pytest.mark.parametrize("name", ["b.mkv", "b.mp4", "b.ts", "b.h264"])
+def test_a_recording_with_b_frames_is_refused_with_the_remedy(page: StreamPage, tmp_path: Path, name: str) -> None:
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"bf": "2", "preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(FRAMES):
+            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 16 + 7 * number, np.uint8), "yuv420p")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(ConfigError, match=r"has B-frames.*`pixels: encoded`.*-bf 0"):
+        PlayingCoded(tmp_path / name, page)

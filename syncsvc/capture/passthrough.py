@@ -1,0 +1,202 @@
+"""Packets as the source coded them, timed and described without a decoder: ``pixels: encoded``, and JPEG from JPEG.
+
+Every codec's own rules are kept, so that any decoder takes the payloads in order: H.264 and H.265 leave with start
+codes (Annex B), and each key frame with its parameter sets, whatever the container had.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from av.bitstream import BitStreamFilterContext
+from av.container import InputContainer
+from av.error import FFmpegError
+
+from syncsvc import decoded
+from syncsvc.capture import nal, stamps
+from syncsvc.capture.decode import Decoder, Demuxer, Unit, with_stamp
+from syncsvc.capture.jpeg import CodedPicture, plain_jpeg
+from syncsvc.capture.picture import jpeg_of
+from syncsvc.capture.source import Loss, Pulse
+from syncsvc.capture.spec import CaptureSpec
+from syncsvc.clock import NS_PER_S, Clock
+from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, ColorRange, Layout, jpeg_header
+from syncsvc.model import Observation
+
+B_FRAMES = (
+    "sends B-frames, which do not come in the order of their times: they are lost to `pixels: encoded`. Switch them "
+    "off in the camera, or take other pixels"
+)
+
+
+def reader_of(
+    spec: CaptureSpec,
+    container: InputContainer,
+    pulse: Pulse,
+    clock: Clock,
+    arrived_at: Callable[[int], int | None] | None = None,
+) -> Demuxer:
+    """What reads a container for a stream: a decoder, or what hands its packets on as they are."""
+    videos = container.streams.video
+    is_jpeg = bool(videos) and videos[0].codec_context.name == "mjpeg"
+    if spec.pixels == "encoded":
+        return PassThrough(spec.name, container, pulse, clock, arrived_at, reads_stamps=spec.kind != "file")
+    if spec.pixels == "jpeg" and spec.size is None and is_jpeg:
+        return JpegPassThrough(spec.name, container, pulse, clock, arrived_at, quality=spec.quality)
+    return Decoder(spec.name, container, pulse, clock, arrived_at)
+
+
+class PassThrough(Demuxer):
+    """The coded pictures of a container's first video stream, in the order in which they come.
+
+    ``reads_stamps``: look into H.264 and H.265 for the time stamps that cameras put beside the picture.
+    """
+
+    def __init__(
+        self,
+        source_id: str,
+        container: InputContainer,
+        pulse: Pulse,
+        clock: Clock,
+        arrived_at: Callable[[int], int | None] | None = None,
+        *,
+        reads_stamps: bool = False,
+    ) -> None:
+        super().__init__(source_id, container, pulse, clock, arrived_at)
+        self._codec = self.stream.codec_context.name
+        self._is_nal, self._reads_stamps = self._codec in nal.CODECS, reads_stamps
+        extradata = self.stream.codec_context.extradata or b""
+        self._filter: BitStreamFilterContext | None = None
+        self._sets: dict[int, bytes] = {}
+        if self._is_nal and extradata[:1] == b"\1":  # avcC, hvcC: lengths before the units instead of start codes
+            self._filter = BitStreamFilterContext(f"{self._codec}_mp4toannexb", self.stream)
+        elif self._is_nal:
+            self._sets, extradata = nal.parameter_sets(extradata, self._codec), b""
+        self._layout: Layout | None = None
+        self._head = b""
+        if self._sets:
+            self._learn({})
+        elif not self._is_nal:
+            self._describe(extradata[:MAX_EXTRADATA_BYTES], None)
+        self._has_begun = False
+        self._last_pts: int | None = None
+        self._ticks_per_s = NS_PER_S * self._tick[1] // self._tick[0]
+
+    def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[tuple[Unit, Observation] | Loss]:
+        if not packet.size:
+            return  # the end
+        pts, is_key = packet.pts, packet.is_keyframe
+        if packet.is_corrupt:
+            yield Loss("decode_error")
+            return
+        is_cut, self._has_begun = not (self._has_begun or is_key), True
+        if is_cut:  # the hole in the numbers says that what follows does not refer to an earlier session's frames
+            yield Loss("no_key")
+            return
+        if self._is_out_of_order(pts):
+            yield Loss("b_frame", B_FRAMES)
+            return
+        seen = self._see(packet, arrival_mono_ns, self._ns(pts))
+        if self._filter is not None:
+            try:
+                packet = next(iter(self._filter.filter(packet)), None)
+            except FFmpegError:
+                packet = None
+            if packet is None:
+                yield Loss("decode_error")
+                return
+        head = b""
+        data: Any = packet
+        if self._is_nal and (is_key or self._reads_stamps):
+            data = bytes(packet)
+            if is_key:
+                self._learn(nal.parameter_sets(data, self._codec))
+                head = self._head
+            if self._reads_stamps:
+                seen = self._stamped(seen, data)
+        elif self._codec == "mjpeg":
+            data = bytes(packet)
+            self._measure(data)
+        elif packet.has_sidedata("new_extradata"):
+            self._describe(bytes(packet.get_sidedata("new_extradata"))[:MAX_EXTRADATA_BYTES], None)
+        if self._layout is None:
+            yield Loss("no_parameters")
+        else:
+            yield CodedPicture(self._layout, data, head), seen
+
+    def _is_out_of_order(self, pts: int | None) -> bool:
+        """Whether it is shown before one that came before it; a fall of a second or more is a new timeline."""
+        last = self._last_pts
+        if pts is None or (last is not None and last - self._ticks_per_s < pts < last):
+            return pts is not None
+        self._last_pts = pts
+        return False
+
+    def _stamped(self, seen: Observation, data: bytes) -> Observation:
+        for message in nal.user_data(data, self._codec):
+            stamp = stamps.of_sei(message)
+            if stamp is not None:
+                return with_stamp(seen, stamp)
+        return seen
+
+    def _learn(self, found: dict[int, bytes]) -> None:
+        """Take a key frame's parameter sets in; ``_head`` is what must stand before it where it lacks some."""
+        kinds = nal.PARAMETER_SETS[self._codec]
+        is_whole = all(kind in found for kind in kinds)
+        sets = found if is_whole else {**self._sets, **found}
+        extradata = b"".join(sets.get(kind, b"") for kind in kinds)[:MAX_EXTRADATA_BYTES]
+        self._head = b"" if is_whole else extradata
+        if self._layout is None or sets != self._sets:
+            self._sets = sets
+            self._describe(extradata, nal.shape_of(sets, self._codec))
+
+    def _describe(self, extradata: bytes, shape: nal.Shape | None) -> None:
+        """Make the layout anew; what the bitstream does not tell, the container may."""
+        context = self.stream.codec_context
+        shape = shape or nal.Shape(context.width, context.height)
+        told: ColorRange = "full" if context.color_range == decoded.FULL_RANGE else "limited"
+        matrix = decoded.matrix_of(int(context.colorspace))
+        if shape.width and shape.height:
+            codec = Codec(self._codec, extradata)
+            self._layout = Layout(
+                "encoded", shape.width, shape.height, shape.range or told, shape.matrix or matrix, codec
+            )
+
+    def _measure(self, data: bytes) -> None:
+        """Motion JPEG says in every picture how big it is."""
+        header = jpeg_header(data)
+        if header is not None and (self._layout is None or (self._layout.width, self._layout.height) != header[:2]):
+            self._layout = Layout("encoded", header.width, header.height, "full", "bt601", Codec("mjpeg"))
+
+
+class JpegPassThrough(Demuxer):
+    """Motion JPEG as JPEG files: as they come where any reader can read them, else decoded and compressed again."""
+
+    def __init__(
+        self,
+        source_id: str,
+        container: InputContainer,
+        pulse: Pulse,
+        clock: Clock,
+        arrived_at: Callable[[int], int | None] | None = None,
+        *,
+        quality: int,
+    ) -> None:
+        super().__init__(source_id, container, pulse, clock, arrived_at)
+        self._quality = quality
+
+    def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[tuple[Unit, Observation] | Loss]:
+        if not packet.size:
+            return
+        seen = self._see(packet, arrival_mono_ns, self._ns(packet.pts))
+        picture = plain_jpeg(bytes(packet))
+        if picture is not None:
+            yield picture, seen
+            return
+        try:
+            frames = packet.decode()
+        except (FFmpegError, ValueError):
+            frames = []
+        if not frames or frames[0].is_corrupt:
+            yield Loss("decode_error")
+        else:
+            yield jpeg_of(frames[0], None, self._quality), seen

@@ -1,0 +1,226 @@
+"""Pictures of encoded streams, decoded when somebody asks for one, from the last key frame on.
+
+A coded frame refers to those before it. So each keeps the one before it alive, back to its key frame, and can be shown
+for as long as it is held, in any order; a frame is decoded once where frames are asked for in the order of ``seq``.
+What refers to a frame that was lost, or has not come yet, has no picture: it is never guessed.
+"""
+
+from collections import OrderedDict
+from threading import Lock
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syncsvc import decoded
+from syncsvc.errors import FrameUndecodable, SyncsvcError
+from syncsvc.layout import Codec, Layout, to_bgr
+from syncsvc.model import Frame, FrameBatch
+
+LATE_FRAMES = 64
+"""A frame may come with a later batch than frames after it (a set's partner from across the window's edge)."""
+MAX_CHAIN_FRAMES = 4096
+MAX_CHAIN_BYTES = 128 << 20
+"""What frames may refer back over; no camera sends a key frame as seldom as that."""
+KEPT_PICTURES = 4
+
+
+class CodedFrame:
+    """One coded frame: what ``Frame.decoder`` is."""
+
+    __slots__ = ("__weakref__", "_owner", "chain_bytes", "chain_frames", "data", "is_key", "layout", "previous",
+                 "problem", "seq")  # fmt: skip
+
+    def __init__(self, owner: "StreamDecoder", frame: Frame) -> None:
+        self._owner, self.seq, self.is_key, self.layout = owner, frame.seq, frame.keyframe, frame.layout
+        self.data = bytes(frame.pixels)  # of our own: a payload in a ring is only lent
+        self.previous: CodedFrame | None = None
+        self.problem = ""
+        self.chain_frames, self.chain_bytes = 1, len(self.data)
+
+    def follow(self, previous: "CodedFrame") -> bool:
+        """Refer to the frame before; false where that would make the chain too long."""
+        if self.is_key or previous.layout != self.layout:
+            return True
+        self.chain_frames = previous.chain_frames + 1
+        self.chain_bytes = previous.chain_bytes + len(self.data)
+        if self.chain_frames > MAX_CHAIN_FRAMES or self.chain_bytes > MAX_CHAIN_BYTES:
+            self.problem = "its key frame is too long ago"
+            self.chain_frames, self.chain_bytes = 1, len(self.data)
+            return False
+        self.previous = previous
+        return True
+
+    def to_bgr(self) -> NDArray[np.uint8]:
+        """The picture, ``(height, width, 3)`` uint8, BGR.
+
+        Raises:
+            FrameUndecodable: it refers to a frame that is not here, or is damaged.
+        """
+        return self._owner.to_bgr(self)
+
+
+class StreamDecoder:
+    """One stream's frames since its last key frame, and the decoder behind them; for any number of threads."""
+
+    def __init__(self, stream: str) -> None:
+        self._stream = stream
+        self._lock = Lock()
+        self._known: WeakValueDictionary[int, CodedFrame] = WeakValueDictionary()
+        self._held: dict[int, CodedFrame] = {}
+        self._newest = self._newest_key = -1
+        self._context: Any = None
+        self._codec: Codec | None = None
+        self._at: CodedFrame | None = None
+        self._pictures: OrderedDict[CodedFrame, Any] = OrderedDict()
+
+    def learn(self, frame: Frame) -> CodedFrame:
+        """Take a frame in; in the order of ``seq``, or nearly."""
+        with self._lock:
+            coded = self._known.get(frame.seq)
+            if coded is None:
+                coded = self._known[frame.seq] = CodedFrame(self, frame)
+                self._link(coded)
+            return coded
+
+    def _link(self, coded: CodedFrame) -> None:
+        seq = coded.seq
+        before, after = self._known.get(seq - 1), self._known.get(seq + 1)
+        if before is not None and not coded.follow(before):
+            self._held.clear()
+        if after is not None and after.previous is None:
+            after.follow(coded)
+        self._held[seq] = coded
+        self._newest = max(self._newest, seq)
+        if coded.is_key:
+            self._newest_key = max(self._newest_key, seq)
+        floor = max(min(self._newest_key, self._newest - LATE_FRAMES), self._newest - MAX_CHAIN_FRAMES)
+        while (first := next(iter(self._held))) < floor:
+            del self._held[first]
+
+    def to_bgr(self, coded: CodedFrame) -> NDArray[np.uint8]:
+        """See ``CodedFrame.to_bgr``."""
+        with self._lock:
+            picture = self._pictures.get(coded) or self._decode(coded)
+        layout = decoded.layout_of(picture, "i420", None)
+        if (layout.width, layout.height) != (coded.layout.width, coded.layout.height):
+            told = f"{coded.layout.width}x{coded.layout.height}"
+            raise self._undecodable(coded, f"it is {layout.width}x{layout.height}, its stream says {told}")
+        planes = np.empty(layout.size_bytes, np.uint8)
+        decoded.write(picture, layout, planes)
+        return to_bgr(planes, layout)
+
+    def _decode(self, coded: CodedFrame) -> Any:
+        steps = self._steps(coded)
+        if steps and steps[-1].is_key:
+            self._begin(coded.layout)
+        for step in reversed(steps):
+            try:
+                self._feed(step, is_wanted=step is coded)
+            except FrameUndecodable as error:
+                self._at = None
+                step.problem = error.why
+                if step is coded:
+                    raise
+                raise self._undecodable(coded, f"it refers to frame {step.seq}: {error.why}") from error
+        return self._pictures[coded]
+
+    def _steps(self, coded: CodedFrame) -> list[CodedFrame]:
+        """What to feed to the decoder, last first: back to where it stands, or to the key frame."""
+        steps: list[CodedFrame] = []
+        at: CodedFrame = coded
+        while at is not self._at or at is coded:
+            if at.problem:
+                why = at.problem if at is coded else f"it refers to frame {at.seq}: {at.problem}"
+                raise self._undecodable(coded, why)
+            steps.append(at)
+            if at.is_key:
+                break
+            if at.previous is None:
+                raise self._undecodable(coded, f"it refers to frame {at.seq - 1}, which was lost or has not come yet")
+            at = at.previous
+        return steps
+
+    def _begin(self, layout: Layout) -> None:
+        """Make the decoder ready for a key frame."""
+        if self._context is not None and self._codec == layout.codec:
+            self._context.flush_buffers()
+            return
+        av = load_av()
+        assert layout.codec is not None, "an encoded stream has a codec"
+        self._context = self._codec = None
+        try:
+            context = av.CodecContext.create(layout.codec.name, "r")
+            if context.type != "video":
+                raise ValueError("no video")
+            context.thread_type, context.thread_count = "NONE", 1
+            context.options = {"max_pixels": str(decoded.MAX_PIXELS), "flags": "+low_delay"}
+            if layout.codec.extradata:
+                context.extradata = layout.codec.extradata
+            context.open(strict=False)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise FrameUndecodable(self._stream, -1, f"PyAV has no decoder for {layout.codec.name!r:.40}") from error
+        self._context, self._codec = context, layout.codec
+
+    def _feed(self, step: CodedFrame, *, is_wanted: bool) -> None:
+        """Decode one frame more, and keep its picture."""
+        av = load_av()
+        packet = decoded.packet_of(av.Packet, step.data)
+        packet.pts = packet.dts = step.seq
+        try:
+            pictures = self._context.decode(packet)
+            self._at = step
+            if is_wanted and not any(picture.pts == step.seq for picture in pictures):
+                pictures += self._context.decode(None)  # a codec that answers late: it must begin anew after that
+                self._at = None
+        except (av.error.FFmpegError, ValueError) as error:
+            raise self._undecodable(step, "it is damaged") from error
+        if any(picture.is_corrupt for picture in pictures):
+            raise self._undecodable(step, "it is damaged")
+        mine = next((picture for picture in pictures if picture.pts == step.seq), None)
+        if mine is not None:
+            self._pictures[step] = mine
+            while len(self._pictures) > KEPT_PICTURES:
+                self._pictures.popitem(last=False)
+        elif is_wanted:
+            raise self._undecodable(step, "its decoder makes no picture of it")
+
+    def _undecodable(self, coded: CodedFrame, why: str) -> FrameUndecodable:
+        return FrameUndecodable(self._stream, coded.seq, why)
+
+
+class Decoders:
+    """The decoders of one subscriber's encoded streams."""
+
+    def __init__(self) -> None:
+        self._run_id = ""
+        self._streams: dict[str, StreamDecoder] = {}
+
+    def learn(self, batch: FrameBatch) -> None:
+        """Give the frames of encoded streams their decoder; every batch must come by here, in its order."""
+        for name, frames in batch.frames.items():
+            if frames and frames[0].layout.codec is not None:
+                self._learn(batch.run_id, name, [frame for frame in frames if frame.layout.codec is not None])
+
+    def _learn(self, run_id: str, name: str, frames: list[Frame]) -> None:
+        if run_id != self._run_id:  # another daemon counts its frames anew
+            self._run_id, self._streams = run_id, {}
+        stream = self._streams.setdefault(name, StreamDecoder(name))
+        for frame in frames:
+            try:
+                coded = stream.learn(frame)
+            except SyncsvcError:  # its memory was taken back already: for the frames after it, it is lost
+                continue
+            object.__setattr__(frame, "decoder", coded)  # frozen for users; we are not done making it
+
+
+def load_av() -> Any:
+    """PyAV, loaded only where an encoded frame is decoded."""
+    try:
+        import av
+    except ImportError as error:
+        raise ImportError(
+            f"PyAV cannot be loaded ({error}); frames of encoded streams need it: pip install av"
+        ) from error
+    return av

@@ -1,0 +1,77 @@
+"""What a decoded frame of libav's is as a payload: the same bytes in a capture's slot and at a subscriber's.
+
+Takes ``av.VideoFrame`` without importing PyAV: a subscriber loads that when the first encoded frame is decoded.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syncsvc.layout import ColorMatrix, ColorRange, Layout, planes_i420
+
+MAX_PIXELS = 8192 * 4352
+"""Bigger pictures are refused by the decoder: a hostile stream header must not take the machine's memory."""
+
+_AV_FORMAT = {"i420": "yuv420p", "bgr24": "bgr24", "gray8": "gray"}
+_PLANAR_420 = ("yuv420p", "yuvj420p")
+_MATRIX: dict[int, ColorMatrix] = {1: "bt709", 9: "bt2020", 10: "bt2020"}  # AVCOL_SPC_*; unspecified decodes as bt601
+FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+
+
+def packet_of(packet: Callable[[int], Any], data: bytes) -> Any:
+    """An ``av.Packet`` with these bytes and the zeros behind them into which decoders read.
+
+    Made of bytes, PyAV's packet has none (18.1): decoders then see what lies there, and find damage or worse.
+
+    Args:
+        packet: the class.
+        data: what it holds.
+    """
+    made = packet(len(data))
+    if data:
+        made.update(data)
+    return made
+
+
+def matrix_of(code: int) -> ColorMatrix:
+    """The matrix behind a number of ITU-T H.273, which is also libav's."""
+    return _MATRIX.get(code, "bt601")
+
+
+def range_of(frame: Any) -> ColorRange:
+    """The range of a ``VideoFrame``'s samples."""
+    return "full" if frame.color_range == FULL_RANGE or frame.format.name.startswith("yuvj") else "limited"
+
+
+def layout_of(frame: Any, pixels: str, size: tuple[int, int] | None) -> Layout:
+    """What a ``VideoFrame`` is as ``pixels`` (``i420``, ``bgr24`` or ``gray8``), in ``size`` or its own."""
+    width, height = size or (frame.width, frame.height)
+    color_range: ColorRange = "full" if pixels == "bgr24" else range_of(frame)
+    return Layout(pixels, width, height, color_range, matrix_of(int(frame.colorspace)))  # type: ignore[arg-type]
+
+
+def write(frame: Any, layout: Layout, slot: NDArray[np.uint8]) -> None:
+    """Copy or convert a ``VideoFrame`` into ``(layout.size_bytes,)`` uint8: one copy, no buffer in between."""
+    is_same_size = (frame.width, frame.height) == (layout.width, layout.height)
+    if layout.format == "bgr24":
+        packed = frame.reformat(layout.width, layout.height, "bgr24", threads=1)
+        _copy_plane(packed.planes[0], slot.reshape(layout.height, 3 * layout.width))
+        return
+    if not is_same_size or frame.format.name not in _PLANAR_420:
+        target = _AV_FORMAT[layout.format]
+        if layout.format == "i420" and frame.format.name.startswith("yuvj"):
+            target = "yuvj420p"  # yuv420p would squeeze the full range into the limited one
+        frame = frame.reformat(layout.width, layout.height, target, threads=1)
+    if layout.format == "gray8":
+        _copy_plane(frame.planes[0], slot.reshape(layout.height, layout.width))
+        return
+    for plane, packed_plane in zip(frame.planes, planes_i420(slot, layout.width, layout.height), strict=True):
+        _copy_plane(plane, packed_plane)
+
+
+def _copy_plane(plane: Any, packed: NDArray[np.uint8]) -> None:
+    rows, width = packed.shape
+    padded = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+    np.copyto(packed, padded[:rows, :width])

@@ -1,0 +1,350 @@
+"""Coded pictures and JPEGs through the real service: paired as pixels are, decoded by who looks, never wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from syncsvc import Frame, FrameBatch, FrameUndecodable, barcode
+from syncsvc.cameras import CameraSpec, VirtualCameras
+from syncsvc.clock import NS_PER_MS as MS
+from syncsvc.clock import SYSTEM_CLOCK, sleep_s
+from tests.e2e.harness import LIMIT_S, History, Service, find_data, wait_for
+from tests.e2e.httpcamera import FPS, PERIOD_US, answer, http_camera, video
+from tests.e2e.test_mjpeg import MULTIPART, jpegs, part
+from tests.e2e.test_recordings import NAMES, play, reference_sets, streams
+
+SMALL: dict[str, Any] = {"width": 320, "height": 180}
+
+
+def code_of(frame: Frame) -> barcode.Barcode | None:
+    """What the picture says of itself; None where it has none."""
+    try:
+        bgr = frame.to_bgr()
+    except FrameUndecodable:
+        return None
+    code = barcode.read(np.ascontiguousarray(bgr[:, :, 1]))
+    assert code is not None, "a picture is shown, and it is not whole"
+    return code
+
+
+class Look:
+    """Reads every picture as it comes, and holds it against what the service says of it."""
+
+    def __init__(self) -> None:
+        self.codes: dict[tuple[str, int], barcode.Barcode | None] = {}
+        self.history = History()
+
+    def take(self, batch: FrameBatch) -> FrameBatch:
+        self.read(self.history.take(batch))
+        return batch
+
+    def read(self, batch: FrameBatch) -> Mapping[str, Sequence[Frame]]:
+        for name, frames in batch.frames.items():
+            for frame in frames:
+                code = self.codes[name, frame.seq] = code_of(frame)
+                if code is not None and frame.clock == "rtcp":
+                    assert abs(code.time_us * 1000 - frame.time_ns) < 5 * MS, "another picture than this frame's"
+        return batch.frames
+
+    def counters(self, name: str) -> list[int | None]:
+        return [code.counter if code else None for (stream, _), code in self.codes.items() if stream == name]
+
+
+def test_sets_are_those_of_decoded_streams_and_every_picture_is_its_frames(tmp_path: Path) -> None:
+    cameras = [CameraSpec("north", fps=25, gop=20, **SMALL), CameraSpec("south", fps=20, gop=15, phase_ms=9, **SMALL)]
+    with VirtualCameras(cameras) as farm:
+        both = {
+            f"{name}{suffix}": {"url": url, "pixels": pixels}
+            for name, url in farm.urls.items()
+            for suffix, pixels in (("", "encoded"), ("_raw", "i420"))
+        }
+        groups = {"coded": {"streams": ["north", "south"]}, "raw": {"streams": ["north_raw", "south_raw"]}}
+        look = {name: Look() for name in groups}
+        with Service(tmp_path, both, groups=groups) as service:
+            with service.subscribe(group="coded") as coded, service.subscribe(group="raw") as raw:
+                wait_for(lambda: look["raw"].take(raw.receive(timeout_s=LIMIT_S)).sets, "the first sets")
+                for _ in range(6):
+                    look["coded"].take(coded.receive(timeout_s=LIMIT_S))
+                    look["raw"].take(raw.receive(timeout_s=LIMIT_S))
+            assert service.stop() == 0
+    found = {}
+    for name, one in look.items():
+        one.history.check()
+        found[name] = {
+            tuple(code.counter if (code := one.codes[f.stream, f.seq]) else None for f in s.frames.values())
+            for batch in one.history.batches
+            for s in batch.sets
+        }
+    shown = [s for s in found["coded"] if None not in s]
+    common = range(min(shown)[0] + 25, min(max(shown)[0], max(found["raw"])[0]) - 5)
+    assert len(common) > 50
+    assert {s for s in shown if s[0] in common} == {s for s in found["raw"] if s[0] in common}
+    for name in ("north", "south"):
+        counters = look["coded"].counters(name)
+        whole = [counter for counter in counters if counter is not None]
+        assert counters[len(counters) - len(whole) :] == whole, "once a key frame was there, every picture is shown"
+        assert whole == list(range(whole[0], whole[0] + len(whole)))
+    formats = {n: frames[0].layout for n, frames in look["coded"].history.batches[-1].frames.items()}
+    assert {(one.format, one.width, one.height, one.codec and one.codec.name) for one in formats.values()} == {
+        ("encoded", 320, 180, "h264")
+    }
+
+
+def test_who_joins_between_key_frames_sees_pictures_from_the_next_one_on(tmp_path: Path) -> None:
+    with (
+        VirtualCameras([CameraSpec("north", fps=25, gop=75, **SMALL)]) as farm,
+        Service(tmp_path, {"north": {"url": farm.urls["north"], "pixels": "encoded"}}) as service,
+    ):
+        with service.subscribe() as early:
+            History().read_until(early, lambda batch: batch.complete)
+        look = Look()
+        with service.subscribe() as subscriber:
+            for _ in range(5):
+                look.take(subscriber.receive(timeout_s=LIMIT_S))
+        keys = [frame.keyframe for frame in look.history.frames("north")]
+        assert 0 < keys.index(True) < 76
+        assert [counter is not None for counter in look.counters("north")] == [
+            at >= keys.index(True) for at in range(len(keys))
+        ]
+        assert service.stop() == 0
+
+
+def test_a_camera_that_changes_its_size_goes_on_with_a_ring_and_a_codec_of_its_own(tmp_path: Path) -> None:
+    cameras = [CameraSpec("north", fps=25, gop=20, **SMALL), CameraSpec("south", fps=25, **SMALL)]
+    look = Look()
+    with (
+        VirtualCameras(cameras) as farm,
+        Service(tmp_path, {name: {"url": url, "pixels": "encoded"} for name, url in farm.urls.items()}) as service,
+        service.subscribe() as subscriber,
+    ):
+        wait_for(lambda: look.take(subscriber.receive(timeout_s=LIMIT_S)).frames["north"], "the first frames")
+        farm.set("north", width=480, height=270)
+        wait_for(
+            lambda: [
+                one for one in look.take(subscriber.receive(timeout_s=LIMIT_S)).frames["north"] if one.width == 480
+            ],
+            "the other size",
+        )
+        look.take(subscriber.receive(timeout_s=LIMIT_S))
+        assert service.capture_pid("north")
+        assert service.status()["streams"]["north"]["restarts"] == 0, "it never hung up"
+        assert service.stop() == 0
+    look.history.check()
+    frames = look.history.frames("north")
+    sizes = list(dict.fromkeys((frame.width, frame.height, frame.layout.codec) for frame in frames))
+    assert [size[:2] for size in sizes] == [(320, 180), (480, 270)]
+    assert sizes[0][2] != sizes[1][2]
+    assert set(look.history.dropped("north")) <= {"size_changed"}
+    first = next(at for at, frame in enumerate(frames) if frame.width == 480)
+    assert frames[first].keyframe
+    for frame in frames[first:]:
+        assert look.codes["north", frame.seq] is not None
+        assert frame.to_bgr().shape == (270, 480, 3)
+    assert not look.history.dropped("south")
+
+
+def test_a_killed_capture_shows_no_wrong_picture_and_comes_back(tmp_path: Path) -> None:
+    cameras = [CameraSpec("north", fps=25, gop=40, **SMALL), CameraSpec("south", fps=25, gop=40, **SMALL)]
+    look = Look()
+    with (
+        VirtualCameras(cameras) as farm,
+        Service(tmp_path, {name: {"url": url, "pixels": "encoded"} for name, url in farm.urls.items()}) as service,
+        service.subscribe() as subscriber,
+    ):
+        look.history.read_until(subscriber, lambda batch: batch.complete)
+        for _ in range(2):
+            pid = service.capture_pid("north")
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda pid=pid: service.capture_pid("north") != pid, "the next capture")
+            for _ in range(4):
+                look.take(subscriber.receive(timeout_s=LIMIT_S))
+        last = look.history.batches[-1].frames["north"]
+        assert len(last) >= 24
+        assert all(look.codes["north", frame.seq] is not None for frame in last)
+        assert service.stop() == 0
+    look.history.check()
+    assert set(look.history.dropped("north")) <= {"capture_died", "no_key"}
+
+
+def clip(path: Path, codec: str = "libx264", frames: int = 60, bframes: int = 0) -> Path:
+    """Noise that moves, which no decoder gets right by luck."""
+    rng = np.random.default_rng(1)
+    noise = rng.integers(0, 256, (180, 320), np.uint8)
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        stream.options = {
+            "preset": "ultrafast", "g": "20", "bf": str(bframes), "colorspace": "bt709",
+            "x265-params": f"log-level=none:bframes={bframes}:keyint=20",
+        }  # fmt: skip
+        for number in range(frames):
+            luma = np.full((270, 320), 128, np.uint8)
+            luma[:180] = np.roll(noise, 3 * number, axis=1) // 2 + 60
+            frame = av.VideoFrame.from_ndarray(luma, "yuv420p")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def pictures(tmp_path: Path, path: Path, pixels: str, **more: Any) -> list[tuple[Frame, NDArray[np.uint8]]]:
+    """Every frame of a recording with its picture, all of them asked for when the batch is complete, last first."""
+    found: list[tuple[Frame, NDArray[np.uint8]]] = []
+    with (
+        Service(
+            tmp_path, {"a": {"url": f"file:{path}", "pace": "asap", "pixels": pixels, **more}}, publish={"wait_for": 1}
+        ) as service,
+        service.subscribe() as subscriber,
+    ):
+        for batch in subscriber:
+            found += [(frame, frame.to_bgr()) for frame in reversed(batch.frames["a"])][::-1]
+        assert service.process.wait(30) == 0, service.log
+    return found
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_a_recording_shows_the_same_pictures_coded_and_decoded(tmp_path: Path, codec: str) -> None:
+    if codec not in av.codecs_available:
+        pytest.skip("no encoder of H.265 here")
+    path = clip(tmp_path / "a.mp4", codec)
+    coded, plain = pictures(tmp_path, path, "encoded"), pictures(tmp_path, path, "i420")
+    assert [frame.seq for frame, _ in coded] == [frame.seq for frame, _ in plain] == list(range(60))
+    assert all((one == two).all() for (_, one), (_, two) in zip(coded, plain, strict=True))
+    assert sum(frame.pixels.size for frame, _ in coded) < sum(frame.pixels.size for frame, _ in plain) / 5
+
+
+def psnr(one: NDArray[np.uint8], two: NDArray[np.uint8]) -> float:
+    return float(10 * np.log10(255**2 / np.mean((one.astype(float) - two) ** 2)))
+
+
+def test_jpegs_of_a_recording_are_as_good_as_asked_for(tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.mp4", frames=30)
+    plain = [bgr for _, bgr in pictures(tmp_path, path, "bgr24")]
+    sizes = []
+    for quality, least in ((40, 20), (95, 33)):
+        coded = pictures(tmp_path, path, "jpeg", quality=quality)
+        assert min(psnr(one, two) for (_, one), two in zip(coded, plain, strict=True)) > least
+        sizes.append(sum(frame.pixels.size for frame, _ in coded))
+    assert 2 * sizes[0] < sizes[1]
+
+
+def test_a_recording_with_b_frames_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = clip(tmp_path / "b.mp4", bframes=2)
+    config = {"streams": {"a": {"url": f"file:{path}", "pixels": "encoded"}}, "http": None,
+              "publish": {"live": "tcp://127.0.0.1:0", "control": "tcp://127.0.0.1:0"}}  # fmt: skip
+    (tmp_path / "b.yaml").write_text(json.dumps(config))
+    result = subprocess.run(
+        [sys.executable, "-m", "syncsvc", "run", str(tmp_path / "b.yaml")], capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 78
+    line = result.stderr.splitlines()[-1]
+    assert "streams.a" in line
+    assert "has B-frames" in line
+    assert "-bf 0" in line
+
+
+def live(clip: bytes) -> Any:
+    """A camera that sends a clip at its pace."""
+
+    def serve(handler: BaseHTTPRequestHandler) -> None:
+        answer(handler, "video/mp2t")
+        step = max(1, len(clip) // 60)
+        for at in range(0, len(clip), step):
+            handler.wfile.write(clip[at : at + step])
+            sleep_s(4 / 60)
+
+    return serve
+
+
+def test_b_frames_of_a_camera_are_lost_by_name_and_the_stream_says_so(tmp_path: Path) -> None:
+    now_us = SYSTEM_CLOCK.utc_ns() // 1000
+    coded = video({number: now_us + number * PERIOD_US for number in range(4 * FPS)}, bframes=2)
+    history = History()
+    with (
+        http_camera({"/a": live(coded)}) as url,
+        Service(tmp_path, {"a": {"url": f"{url}/a", "pixels": "encoded"}}) as service,
+        service.subscribe() as subscriber,
+    ):
+        history.read_until(subscriber, lambda batch: batch.counts["a"].dropped.get("b_frame", 0) > 5)
+        assert "B-frames" in service.status()["streams"]["a"]["problem"]
+        assert service.log.count("sends B-frames") == 1
+        service.stop()
+    history.check()
+    times = [frame.time_ns for frame in history.frames("a")]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize("pixels", ["jpeg", "encoded"])
+def test_motion_jpeg_over_http_reaches_the_subscriber_as_the_camera_sent_it(tmp_path: Path, pixels: str) -> None:
+    made = jpegs(50)
+
+    def serve(handler: BaseHTTPRequestHandler) -> None:
+        answer(handler, MULTIPART)
+        for jpeg, at in made:
+            handler.wfile.write(part(jpeg, f"X-Timestamp: {at // 1_000_000}.{at % 1_000_000:06d}"))
+            sleep_s(PERIOD_US / 1e6)
+
+    sent = [jpeg for jpeg, _ in made]
+    seen: list[bytes] = []
+    with (
+        http_camera({"/": serve}) as url,
+        Service(tmp_path, {"a": {"url": url, "pixels": pixels}}) as service,
+        service.subscribe() as subscriber,
+    ):
+        history = History()
+        while len(seen) < 30:
+            for frame in history.take(subscriber.receive(timeout_s=LIMIT_S)).frames["a"]:
+                seen.append(frame.pixels.tobytes())
+                code = code_of(frame)
+                assert code is not None
+                assert made[code.counter][0] == seen[-1]
+                assert frame.format == pixels
+        service.stop()
+    assert Counter(seen) <= Counter(sent * 2)
+
+
+def test_tail_prints_the_header_of_a_coded_stream_as_json(tmp_path: Path) -> None:
+    with (
+        VirtualCameras([CameraSpec("north", fps=25, **SMALL)]) as farm,
+        Service(tmp_path, {"north": {"url": farm.urls["north"], "pixels": "encoded"}}) as service,
+    ):
+        with service.subscribe() as subscriber:
+            History().read_until(subscriber, lambda batch: batch.complete)
+        command = [sys.executable, "-m", "syncsvc", "tail", service.live, "--count", "1", "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        header = json.loads(done.stdout)
+        assert header["streams"]["north"]["codec"]["name"] == "h264"
+        assert header["streams"]["north"]["codec"]["extradata"].startswith("AAAAAWd"), "a parameter set in base 64"
+        assert service.stop() == 0
+
+
+@pytest.mark.parametrize("pixels", ["encoded", "jpeg"])
+def test_real_cameras_give_the_recorders_own_sets(tmp_path: Path, pixels: str) -> None:
+    folder = find_data("four-cameras")
+    cameras = {
+        name: {**options, "pixels": pixels}  # type: ignore[dict-item]
+        for name, options in streams(folder, "asap", folder / "timestamps.csv").items()
+    }
+    history, sets = play(tmp_path, cameras)
+    for name in NAMES:
+        assert [frame.seq for frame in history.frames(name)] == list(range(48))
+    assert sets == {frozenset(one.items()) for one in reference_sets(folder)}
+
+
+def test_a_real_film_shows_the_same_pictures_coded_and_decoded(tmp_path: Path) -> None:
+    path = find_data("street") / "bigbuckbunny.mp4"
+    coded, plain = pictures(tmp_path, path, "encoded"), pictures(tmp_path, path, "i420")
+    assert len(coded) == len(plain) == 132
+    assert all((one == two).all() for (_, one), (_, two) in zip(coded, plain, strict=True))
