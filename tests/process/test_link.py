@@ -177,7 +177,7 @@ def test_a_ring_is_handed_over_once_however_long_the_pipe_is_full(link: Link) ->
 def test_a_ring_brings_the_codec_of_the_frames_in_it(link: Link, codec: Codec) -> None:
     layout = Layout("encoded", 64, 48, codec=codec)
     rings = [RingWriter(ring_id, 1, 100) for ring_id in (1, 2)]
-    assert link.writer.hand_over(1, 1, 100, rings[0].fd, codec)
+    assert link.writer.hand_over(1, 1, 100, rings[0].fd, codec=codec)
     assert link.writer.hand_over(2, 1, 100, rings[1].fd)
     for ring in rings:
         link.reader.receive()
