@@ -11,26 +11,13 @@ Guarantees (each has a property test):
 * the outcome depends on stamps, not on the order of arrival within the lateness: the same events give the same batches.
 """
 
-from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from syncsvc.align.attach import Span, attach
+from syncsvc.align.batches import BatchMaker, GroupRules
 from syncsvc.align.pairing import Match, MinSpread
-from syncsvc.model import Counts, Frame, FrameBatch, FrameSet, MissingReason
-
-
-@dataclass(frozen=True, slots=True)
-class GroupRules:
-    """What a group promises; times in nanoseconds."""
-
-    name: str
-    streams: tuple[str, ...]
-    window_ns: int
-    max_skew_ns: int
-    max_latency_ns: int
-    reference: str | None = None
+from syncsvc.model import Frame, FrameBatch, MissingReason
 
 
 class Buckets(Protocol):
@@ -59,26 +46,16 @@ class Buckets(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Ledger:
-    """What was learnt of one stream since the last batch."""
-
-    late: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-
-
-class Aligner:
+class Aligner(BatchMaker):
     """One group's windows, one after the other."""
 
     def __init__(self, rules: GroupRules, buckets: Mapping[str, Buckets], epoch: int, first_window: int) -> None:
         """Start with the window numbered ``first_window`` as the first open one."""
-        self.rules, self.epoch, self.seq = rules, epoch, 0
+        super().__init__(rules, epoch)
         self._buckets = dict(buckets)
         self._window = first_window
-        self._ledgers: defaultdict[str, _Ledger] = defaultdict(_Ledger)
         self._held: list[dict[str, Frame]] = []
         self._last_used: dict[str, int] = {}
-        self._doubtful: set[str] = set()
 
     @property
     def window(self) -> tuple[int, int]:
@@ -98,22 +75,6 @@ class Aligner:
         """When it leaves at the latest, UTC."""
         return self.window[1] + self.rules.max_latency_ns
 
-    def count_late(self, stream: str) -> None:
-        """A frame came for a window that is closed."""
-        self._ledgers[stream].late += 1
-
-    def count_dropped(self, stream: str, cause: str, count: int) -> None:
-        """Frames were captured and lost."""
-        self._ledgers[stream].dropped[cause] += count
-
-    def doubt(self, stream: str, is_doubtful: bool) -> None:
-        """Note whether a stream's times are to be doubted: then it changes no set of the others, it only joins them.
-
-        It joins sets that this window's closing fixes. Where no other stream has frames in a window, doubtful ones are
-        paired with each other; a stream that is the configured reference drives in any case.
-        """
-        (self._doubtful.add if is_doubtful else self._doubtful.discard)(stream)
-
     def restart(self, epoch: int, first_window: int) -> None:
         """A new epoch: numbers begin again. Windows go on from ``first_window``, which may be an earlier one."""
         self.epoch, self.seq, self._window = epoch, 0, first_window
@@ -127,9 +88,7 @@ class Aligner:
         The caller empties the buckets of streams that left; returned are their frames that were held over the edge.
         """
         self.rules, self._buckets = rules, dict(buckets)
-        self._doubtful &= buckets.keys()
-        for name in self._ledgers.keys() - buckets.keys():
-            del self._ledgers[name]
+        self._keep(buckets)
         return [held.pop(name) for held in self._held for name in held.keys() - buckets.keys()]
 
     def discard(self, stream: str, cause: str, matches: Callable[[Frame], bool]) -> list[Frame]:
@@ -141,7 +100,7 @@ class Aligner:
         return gone
 
     def close(self, reason: Callable[[str, int, bool], MissingReason | None]) -> FrameBatch:
-        """Close the oldest open window and make its batch (``emitted_ns`` is for the publisher to fill).
+        """Close the oldest open window and make its batch.
 
         Args:
             reason: for a stream, the window's end, and whether it has a frame in the window: why it counts as missing;
@@ -157,23 +116,8 @@ class Aligner:
         for chosen in here:
             for name, frame in chosen.items():
                 delivered[name].append(frame)
-        for frames in delivered.values():
-            frames.sort(key=lambda frame: frame.seq)
-        batch = FrameBatch(
-            group=rules.name,
-            seq=self.seq,
-            epoch=self.epoch,
-            window_start_ns=start,
-            window_end_ns=end,
-            emitted_ns=0,
-            missing=missing,
-            frames=delivered,
-            sets=[self._as_set(chosen) for chosen in here if len(chosen) > 1],  # a partner may have left, or be lost
-            counts={name: self._account(name, len(delivered[name])) for name in rules.streams},
-        )
-        self.seq += 1
         self._window += 1
-        return batch
+        return self._make((start, end), missing, delivered, here)
 
     def _missing(self, end: int, reason: Callable[[str, int, bool], MissingReason | None]) -> dict[str, MissingReason]:
         reasons = {name: reason(name, end, self._buckets[name].count(self._window) > 0) for name in self.rules.streams}
@@ -182,7 +126,7 @@ class Aligner:
     def _leading(self) -> tuple[str | None, list[str]]:
         """The stream whose frames are the references of the oldest open window, and those that it is paired with."""
         counts = {name: self._buckets[name].count(self._window) for name in self.rules.streams}
-        trusted = [name for name in counts if name not in self._doubtful or name == self.rules.reference]
+        trusted = self._trusted()
         if self.rules.reference is not None:
             return self.rules.reference, trusted
         leading = trusted if any(counts[name] for name in trusted) else [n for n in counts if n in self._doubtful]
@@ -225,14 +169,3 @@ class Aligner:
         for chosen, time in zip(sets, attach(spans, free, self.rules.max_skew_ns), strict=True):
             if time is not None:
                 chosen[name] = time
-
-    def _as_set(self, chosen: Mapping[str, Frame]) -> FrameSet:
-        ordered = {name: chosen[name] for name in self.rules.streams if name in chosen}
-        times = [frame.time_ns for frame in ordered.values()]
-        missing = tuple(name for name in self.rules.streams if name not in chosen)
-        return FrameSet(max(times) - min(times), ordered, missing)
-
-    def _account(self, name: str, delivered: int) -> Counts:
-        ledger = self._ledgers.pop(name, None) or _Ledger()
-        dropped = {cause: count for cause, count in ledger.dropped.items() if count}
-        return Counts(delivered + ledger.late + sum(dropped.values()), delivered, ledger.late, dropped)

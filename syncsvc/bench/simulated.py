@@ -7,14 +7,15 @@ when it comes, held frames and windows are looked at every 20 ms.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from syncsvc.align.aligner import GroupRules
+from syncsvc.align.batches import GroupRules
 from syncsvc.bench.rules import RuleSet
 from syncsvc.bench.traces import MONO_NS, UTC_NS, Sighting, SimulatedCamera, observe
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.layout import Layout
 from syncsvc.model import Frame, FrameBatch
+from syncsvc.service.decider import Late, Now, Opening
 from syncsvc.service.plan import HOLD_MARGIN_NS
-from syncsvc.service.windows import GroupWindows, Late, Now, Opening
+from syncsvc.service.windows import GroupWindows
 from syncsvc.timing.ladder import Stamp, StreamClock
 from syncsvc.timing.modelled import ModelRung
 from syncsvc.timing.rungs import rungs_for

@@ -79,8 +79,8 @@ def _check(file: Path, group: str | None, changes: Changes) -> None:
     for name in changes.latency_ns:
         if name not in streams:
             raise UsageError(f"--latency-ms {name}: no such stream; {file} has {', '.join(sorted(streams))}")
-    window_ns = min(settings.window_ns for some in chosen.values() for settings in some)
-    if changes.max_skew_ns is not None and changes.max_skew_ns >= window_ns:
+    windows = [settings.window_ns for some in chosen.values() for settings in some if settings.window_ns]
+    if changes.max_skew_ns is not None and windows and changes.max_skew_ns >= (window_ns := min(windows)):
         raise UsageError(f"--max-skew-ms: must be less than the window, which is {window_ns / NS_PER_MS:g} ms")
 
 

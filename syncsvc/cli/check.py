@@ -57,8 +57,9 @@ def _stream_line(stream: StreamKeys) -> str:
 
 def _group_line(group: Group) -> str:
     driver = f"reference {group.reference}" if group.reference else "driven by the slowest stream"
+    batches = "one batch per set" if group.window_ms is None else f"window {group.window_ms} ms"
     return (
-        f"{', '.join(group.streams)}  (window {group.window_ms} ms, skew <= {group.max_skew_ms:g} ms, "
+        f"{', '.join(group.streams)}  ({batches}, skew <= {group.max_skew_ms:g} ms, "
         f"latency <= {group.max_latency_ms:g} ms, {driver})"
     )
 

@@ -76,7 +76,12 @@ def batch_line(batch: FrameBatch, now_ns: int) -> str:
     start = datetime.fromtimestamp(batch.window_start_ns // NS_PER_S, UTC)
     fraction_ms = batch.window_start_ns % NS_PER_S // NS_PER_MS
     frames = " ".join(f"{name}:{len(found)}" for name, found in batch.frames.items())
-    parts = [f"{start:%H:%M:%S}.{fraction_ms:03}", f"{batch.group} #{batch.seq}", f"{len(batch.sets)} sets", frames]
+    parts = [
+        f"{start:%H:%M:%S}.{fraction_ms:03}",
+        f"{batch.group} #{batch.seq}",
+        _number(len(batch.sets), "set"),
+        frames,
+    ]
     if batch.sets:
         spreads = sorted(s.spread_ns for s in batch.sets)
         parts.append(f"spread {_ms(spreads[(len(spreads) - 1) // 2])}/{_ms(spreads[-1])} ms")
@@ -89,6 +94,10 @@ def gap_line(gap: Gap) -> str:
     """One gap for eyes."""
     number = gap.last_seq - gap.first_seq + 1
     return f"gap  {gap.group} #{gap.first_seq}-#{gap.last_seq}  {number} missed  {gap.reason}"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _ms(spread_ns: int) -> str:

@@ -19,7 +19,6 @@ from syncsvc.config.yamltext import MAX_BYTES, Document, decode, parse
 from syncsvc.errors import ConfigError
 
 _SHORTEST_SECRET: Final = 3  # masking every "a" of a message would hide the message, not the secret
-_LATER: Final[frozenset[tuple[str, Any]]] = frozenset({("window_ms", None)})
 
 
 def load(path: str | Path, environ: Mapping[str, str] = os.environ, *, files: bool = True) -> Config:
@@ -201,9 +200,7 @@ def _value_problem(document: Document, path: KeyPath, schema: Schema) -> str:
     value: Any = document.value
     for part in path:
         value = value[part]
-    later = isinstance(value, str | None) and (path[-1], value) in _LATER
-    found = f"{show(value)}, which is not available yet" if later else show(value)
-    return _refusal(document, path, found, _allowed_here(path, schema, value))
+    return _refusal(document, path, show(value), _allowed_here(path, schema, value))
 
 
 def _allowed_here(path: KeyPath, schema: Schema, value: Any) -> str:

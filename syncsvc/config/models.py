@@ -222,8 +222,8 @@ class Group(Model):
 
     streams: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
     """Members, in the order that sets list them."""
-    window_ms: Annotated[int, Field(ge=1, le=60_000)] = 1000
-    """Length of a batch's window; windows are [k*window, (k+1)*window) in UTC."""
+    window_ms: Annotated[int, Field(ge=1, le=60_000)] | None = 1000
+    """Length of a batch's window; windows are [k*window, (k+1)*window) in UTC. Null: one batch per set, at once."""
     max_skew_ms: Annotated[float, Field(ge=0, lt=60_000)] = 40.0
     """Widest spread of one set, smaller than the window."""
     max_latency_ms: Annotated[float, Field(gt=0, le=60_000)] = 500.0
@@ -243,7 +243,7 @@ class Group(Model):
 
     @model_validator(mode="after")
     def _fits(self) -> "Group":
-        if self.max_skew_ms >= self.window_ms:
+        if self.window_ms is not None and self.max_skew_ms >= self.window_ms:
             raise refused(f"{self.max_skew_ms:g}", f"less than window_ms, which is {self.window_ms}", "max_skew_ms")
         if self.reference is not None and self.reference not in self.streams:
             raise refused(f"'{self.reference}'", f"null or a stream of this group: {_some(self.streams)}", "reference")

@@ -71,7 +71,7 @@ def advise(group: GroupSettings, records: Mapping[str, StreamRecord], earlier_ms
             why_not=f"only {len(crew.references)} undisturbed frames of {crew.reference} while all were there",
         )
     skew_ms = rounded_up_ms(crew.sufficient_ns() / NS_PER_MS)
-    if round(skew_ms * NS_PER_MS) >= group.window_ns:
+    if group.window_ns is not None and round(skew_ms * NS_PER_MS) >= group.window_ns:
         return GroupAdvice(
             lateness_ms=lateness,
             any_phase_ms=crew.any_phase_ns / NS_PER_MS,
@@ -89,7 +89,7 @@ def advise(group: GroupSettings, records: Mapping[str, StreamRecord], earlier_ms
         float(p99) / NS_PER_MS,
         crew.share(group.max_skew_ns),
         crew.share(round(skew_ms * NS_PER_MS)),
-        _max_latency_ms(lateness, skew_ms),
+        _max_latency_ms(lateness, 2 * skew_ms if group.window_ns else max(crew.intervals.values()) / NS_PER_MS),
         lateness,
     )
 
@@ -179,9 +179,12 @@ def _lateness_ms(record: StreamRecord) -> float | None:
     return float(np.percentile(late, LATENESS_PERCENTILE)) / NS_PER_MS
 
 
-def _max_latency_ms(lateness: Mapping[str, float], skew_ms: float) -> float | None:
-    """Whoever is latest, two skews that a window waits, and the margin with which held frames are let go."""
+def _max_latency_ms(lateness: Mapping[str, float], wait_ms: float) -> float | None:
+    """Whoever is latest, how long a batch waits, and the margin with which held frames are let go.
+
+    A window waits for two skews, a set for every stream's next frame.
+    """
     if not lateness:
         return None  # pace asap: nothing has a deadline
-    needed = max(lateness.values()) + 2 * skew_ms + HOLD_MARGIN_NS / NS_PER_MS
+    needed = max(lateness.values()) + wait_ms + HOLD_MARGIN_NS / NS_PER_MS
     return float(ceil(needed / 50) * 50)

@@ -30,7 +30,7 @@ DAY_NS: Final = 86_400 * NS_PER_S
 class _Group:
     """Where a group stands: its present, and the latest time that a frame of it reached."""
 
-    window_ns: int
+    window_ns: int | None
     now_ns: int
     clock_epoch: int
     reach_ns: int
@@ -63,7 +63,7 @@ class Course:
                 self._tell(self._groups[record.group], record)
 
     def _open(self, record: GroupOpen) -> None:
-        window_ns, first_ns = record.rules.window_ns, record.first_window * record.rules.window_ns
+        window_ns, first_ns = record.rules.window_ns, record.first_window * (record.rules.window_ns or 1)
         group = _Group(window_ns, first_ns, record.clock_epoch, first_ns, record.is_patient)
         self._groups[record.group] = group
         if record.is_patient:

@@ -46,10 +46,10 @@ class StreamSettings(Struct, frozen=True):
 
 
 class GroupSettings(Struct, frozen=True):
-    """How a group was configured, in the order of ``GroupRules``; times in nanoseconds."""
+    """How a group was configured, in the order of ``GroupRules``; times in nanoseconds, None for no windows."""
 
     streams: tuple[Name, ...]
-    window_ns: WindowLength
+    window_ns: WindowLength | None
     max_skew_ns: Bound
     max_latency_ns: Bound
     reference: Name | None

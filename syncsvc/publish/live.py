@@ -28,6 +28,8 @@ from syncsvc.transport.payload import BufferPool
 
 BATCHES_PER_GROUP = 2
 """High-water mark: how far a subscriber may fall behind; each of these may be a hundred megabytes."""
+SETS_PER_GROUP = 16
+"""The same where a batch is one set: half a second at 25 frames/s, and less memory than two windows of a second."""
 MAX_SUBSCRIPTION_BYTES = 256
 """The longest topic has 70; what peers subscribe to stays in libzmq's memory."""
 MAX_ANSWERS = 64
@@ -129,18 +131,16 @@ class Publisher:
 
     # From the publisher's thread.
 
-    def bind(self, live: str, control: str, groups: int) -> tuple[str, str]:
+    def bind(self, live: str, control: str, backlog: int) -> tuple[str, str]:
         """Bind both sockets; returns the endpoints, with the port that was taken where 0 was asked for.
 
-        A subscriber may fall two batches behind in each of the ``groups``: their windows close at the same instant, and
-        the mark of a socket does not tell topics apart.
+        ``backlog`` is how many batches a subscriber may fall behind in all groups together: their windows close at the
+        same instant, and the mark of a socket does not tell topics apart.
 
         Raises:
             BindError: an endpoint is in use, or not to be had.
         """
-        self._live = bind(
-            self._context, zmq.XPUB, live, send_mark=BATCHES_PER_GROUP * groups, most_bytes=MAX_SUBSCRIPTION_BYTES
-        )
+        self._live = bind(self._context, zmq.XPUB, live, send_mark=backlog, most_bytes=MAX_SUBSCRIPTION_BYTES)
         self._live.set(zmq.XPUB_VERBOSER, 1)  # every subscription is told, also a second one to the same topic
         self._audience = Audience(self._live)
         try:

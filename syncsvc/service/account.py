@@ -121,7 +121,7 @@ def _describe(account: _GroupAccount, now_mono_ns: int) -> dict[str, Any]:
         "full_sets": account.full_sets,
         "last_window_end_ns": account.last_end_ns,
         "last_batch_age_ms": (now_mono_ns - account.last_mono_ns) / NS_PER_MS if account.batches else None,
-        "window_ms": account.plan.window_ns / NS_PER_MS,
+        "window_ms": account.plan.window_ns / NS_PER_MS or None,
         "max_skew_ms": account.plan.max_skew_ns / NS_PER_MS,
         "max_latency_ms": account.plan.max_latency_ns / NS_PER_MS,
         "spread_p50_ms": spreads[len(spreads) // 2] / NS_PER_MS if spreads else None,

@@ -25,6 +25,8 @@ from syncsvc.observe.metrics import exposition
 REQUEST_TIMEOUT_S = 2.0
 MAX_CONNECTIONS = 32
 SLACK_MS = 2000
+SILENCE_MS = 1000
+"""Without windows, a group emits after this time of silence too."""
 
 Status = Callable[[], dict[str, Any]]
 
@@ -34,7 +36,8 @@ def readiness(status: dict[str, Any]) -> str | None:
     if not status["is_ready"]:
         return "the receiver is not up"
     for name, group in status["groups"].items():
-        age_ms, longest_ms = group["last_batch_age_ms"], group["window_ms"] + group["max_latency_ms"] + SLACK_MS
+        age_ms = group["last_batch_age_ms"]
+        longest_ms = (group["window_ms"] or SILENCE_MS) + group["max_latency_ms"] + SLACK_MS
         if age_ms is not None and age_ms > longest_ms:
             return f"group {name} has emitted nothing for {age_ms / 1000:.1f} s"
     return None

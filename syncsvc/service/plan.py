@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from syncsvc.align.aligner import GroupRules
+from syncsvc.align.batches import GroupRules
 from syncsvc.capture.spec import CaptureSpec, RingPlan
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.ingest.rest import Pace
@@ -32,7 +32,7 @@ class StreamPlan(msgspec.Struct, frozen=True):
 
 
 class GroupPlan(msgspec.Struct, frozen=True):
-    """What the receiver must know of a group; ``places`` are the streams' entries in the group's page."""
+    """What the receiver must know of a group: ``GroupRules``, and ``places``, the streams' entries in its page."""
 
     name: str
     streams: tuple[str, ...]
@@ -71,6 +71,8 @@ class ReceiverPlan(msgspec.Struct, frozen=True):
 
 HOLD_MARGIN_NS = 150 * NS_PER_MS
 """Frames held for a better stamp are let go this much before the budget ends, so that they are never late for it."""
+EDGE_MS = 1000
+"""Where a group has no windows, clocks change and recordings begin on the edges of these."""
 
 
 def is_patient(config: "Config") -> bool:
@@ -83,7 +85,7 @@ def group_plan(name: str, group: "Group", places: Mapping[str, int]) -> GroupPla
     return GroupPlan(
         name,
         tuple(group.streams),
-        group.window_ms * NS_PER_MS,
+        (group.window_ms or 0) * NS_PER_MS,
         round(group.max_skew_ms * NS_PER_MS),
         round(group.max_latency_ms * NS_PER_MS),
         group.reference,
@@ -103,7 +105,7 @@ def stream_plan(name: str, stream: "Stream", config: "Config") -> StreamPlan:
         round(stream.latency_ms * NS_PER_MS) or None,
         stream.stall_after_ms * NS_PER_MS,
         max(0, round(budget_ms * NS_PER_MS) - HOLD_MARGIN_NS),
-        max((group.window_ms for group in groups), default=1000) * NS_PER_MS,
+        max((group.window_ms or EDGE_MS for group in groups), default=EDGE_MS) * NS_PER_MS,
         hashlib.sha256(stream.url.encode()).hexdigest()[:16],
     )
 
@@ -139,7 +141,9 @@ def receiver_plan(
 def ring_plan(name: str, config: "Config") -> RingPlan:
     """How long frames of a stream may have to wait in its ring: the longest that a group of it asks for."""
     groups = [group for group in config.groups.values() if name in group.streams]
-    span_ms = max((group.window_ms + group.max_latency_ms + 2 * group.max_skew_ms for group in groups), default=0)
+    span_ms = max(
+        ((group.window_ms or 0) + group.max_latency_ms + 2 * group.max_skew_ms for group in groups), default=0
+    )
     return RingPlan(round((span_ms + 250) * NS_PER_MS))
 
 
@@ -172,6 +176,6 @@ def capture_spec(name: str, stream: "Stream", config: "Config") -> CaptureSpec:
 
 def window_lcm_ns(config: "Config") -> int:
     """A span after which the edges of every group's windows meet; the longest window where that is over a minute."""
-    windows = [group.window_ms * NS_PER_MS for group in config.groups.values()]
+    windows = [(group.window_ms or EDGE_MS) * NS_PER_MS for group in config.groups.values()]
     common = lcm(*windows)
     return common if common <= 60 * NS_PER_S else max(windows)

@@ -24,7 +24,7 @@ from syncsvc.observe import logs
 from syncsvc.observe.journal import Journal
 from syncsvc.publish.control import Control
 from syncsvc.publish.leases import GRACE_NS
-from syncsvc.publish.live import LateFrame, Publisher
+from syncsvc.publish.live import BATCHES_PER_GROUP, SETS_PER_GROUP, LateFrame, Publisher
 from syncsvc.publish.local import stated_lease_ns
 from syncsvc.service.account import Accounts
 from syncsvc.service.group import Group, GroupOutput, first_window
@@ -85,7 +85,8 @@ class Receiver:
     def run(self) -> int:
         """Serve until told to finish; the return value is the exit code."""
         try:
-            self._endpoints = self._publisher.bind(self._plan.live, self._plan.control, len(self._plan.groups))
+            backlog = sum(BATCHES_PER_GROUP if one.window_ns else SETS_PER_GROUP for one in self._plan.groups.values())
+            self._endpoints = self._publisher.bind(self._plan.live, self._plan.control, backlog)
         except BindError as error:
             self._channel.send({"type": "refused", "problem": str(error)})
             return EX_CONFIG
@@ -231,7 +232,7 @@ class Receiver:
         emitted_end_ns = self._accounts.emitted_end_ns(plan.name) if is_first else 0
         number = first_window(ready_ns, emitted_end_ns, plan.window_ns, self._utc.now_utc())
         if not is_first:  # a group that returns never opens a window that it has emitted
-            number = max(number, -(-self._accounts.emitted_end_ns(plan.name) // plan.window_ns))
+            number = max(number, -(-self._accounts.emitted_end_ns(plan.name) // (plan.window_ns or 1)))
         output = GroupOutput(
             emit=self._publisher.put,
             late=lambda frame, seq, window: self._late(plan, frame, seq, window),
@@ -320,7 +321,7 @@ class Receiver:
         groups = {
             name: {
                 "streams": list(group.streams),
-                "window_ms": group.window_ns // 1_000_000,
+                "window_ms": group.window_ns // 1_000_000 or None,
                 "max_skew_ms": group.max_skew_ns / 1_000_000,
                 "max_latency_ms": group.max_latency_ns / 1_000_000,
             }

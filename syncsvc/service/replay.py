@@ -1,6 +1,6 @@
 """Makes the decisions of an observation log again: as they were, bit for bit, or as other settings would have had them.
 
-Both ways the log's events are told to ``GroupWindows``, which decides in the service too: there is no second set of
+Both ways the log's events are told to a ``GroupDecider``, which decides in the service too: there is no second set of
 rules. As they were, each window closes when the log says so, and must close the same; otherwise, windows close by
 themselves at the recorded times.
 """
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from syncsvc.align.aligner import GroupRules
+from syncsvc.align.batches import GroupRules
 from syncsvc.errors import LogError
 from syncsvc.ingest.watermark import StreamState
 from syncsvc.model import Frame, FrameBatch
@@ -42,7 +42,8 @@ from syncsvc.observe.records import (
     UtcRecord,
 )
 from syncsvc.publish.headers import Headers
-from syncsvc.service.windows import GroupWindows, Now, Opening
+from syncsvc.service.decider import Now, Opening
+from syncsvc.service.deciders import Decider, decider_for
 
 
 class Emission(NamedTuple):
@@ -68,7 +69,7 @@ _NO_PIXELS = _NoPixels()
 
 @dataclass(slots=True)
 class _Group:
-    windows: GroupWindows
+    decider: Decider
     made: deque[FrameBatch] = field(default_factory=deque)
     """Batches of a jump or an end whose ``close`` is still to come."""
 
@@ -120,7 +121,7 @@ class Replay:
                 if isinstance(record, GroupClose):
                     self._close(group, record)
                 else:
-                    group.made.extend(tell(group.windows, record))
+                    group.made.extend(tell(group.decider, record))
             case SentRecord():
                 closed = self._closed.pop((record.group, record.epoch, record.seq), None)
                 if closed is None:
@@ -129,9 +130,9 @@ class Replay:
         return None
 
     def _close(self, group: _Group, record: GroupClose) -> None:
-        is_patient = group.windows.deadline_ns is None
+        is_patient = group.decider.deadline_ns is None
         now = Now(record.now_ns, record.clock_epoch)
-        batch = group.made.popleft() if group.made else group.windows.close_due(now)
+        batch = group.made.popleft() if group.made else group.decider.close_due(now)
         if batch is None:
             raise ValueError(f"group {record.group}: nothing is due, yet batch {record.seq} was made")
         found = (batch.window_start_ns, batch.window_end_ns), batch.seq, batch.epoch, dict(batch.missing)
@@ -178,7 +179,7 @@ class WhatIf:
 
     def _begin(self, run_id: str) -> None:
         self._headers = Headers(run_id)
-        self._groups: dict[str, GroupWindows] = {}
+        self._groups: dict[str, Decider] = {}
         self._last_ns: dict[tuple[str, str], int] = {}
 
     def feed(self, record: AnyRecord) -> list[Emission]:
@@ -193,32 +194,32 @@ class WhatIf:
                 self._groups[record.group] = opened(record, self._changes.settings(record.rules))
             case UtcRecord():
                 now = Now(record.utc_ns, record.epoch)
-                return [one for windows in self._groups.values() for one in self._pass_to(windows, now)]
+                return [one for decider in self._groups.values() for one in self._pass_to(decider, now)]
             case GroupRecord() if record.group in self._groups:
                 return list(self._tell(self._groups[record.group], record))
         return []
 
-    def _pass_to(self, windows: GroupWindows, now: Now) -> Iterator[Emission]:
+    def _pass_to(self, decider: Decider, now: Now) -> Iterator[Emission]:
         """The windows whose deadlines lie before now leave at these."""
-        while (deadline_ns := windows.deadline_ns) is not None and deadline_ns < now.utc_ns:
-            batch = windows.close_due(Now(deadline_ns, now.clock_epoch))
+        while (deadline_ns := decider.deadline_ns) is not None and deadline_ns < now.utc_ns:
+            batch = decider.close_due(Now(deadline_ns, now.clock_epoch))
             if batch is None:  # the host's clock jumped
                 return
-            yield self._emit(windows, batch, deadline_ns)
+            yield self._emit(decider, batch, deadline_ns)
 
-    def _tell(self, windows: GroupWindows, record: GroupEvent) -> Iterator[Emission]:
+    def _tell(self, decider: Decider, record: GroupEvent) -> Iterator[Emission]:
         now = Now(record.now_ns, record.clock_epoch)
-        yield from self._pass_to(windows, now)
-        for batch in tell(windows, self._changed(record)):
-            yield self._emit(windows, batch, now.utc_ns)
+        yield from self._pass_to(decider, now)
+        for batch in tell(decider, self._changed(record)):
+            yield self._emit(decider, batch, now.utc_ns)
         if isinstance(record, GroupEnd):
             del self._groups[record.group]
             return
-        while (due := windows.close_due(now)) is not None:
-            yield self._emit(windows, due, now.utc_ns)
+        while (due := decider.close_due(now)) is not None:
+            yield self._emit(decider, due, now.utc_ns)
 
-    def _emit(self, windows: GroupWindows, batch: FrameBatch, closed_ns: int) -> Emission:
-        latency_ns = None if windows.deadline_ns is None else closed_ns - batch.window_end_ns
+    def _emit(self, decider: Decider, batch: FrameBatch, closed_ns: int) -> Emission:
+        latency_ns = None if decider.deadline_ns is None else closed_ns - batch.window_end_ns
         return emission(self._headers, batch, closed_ns, latency_ns)
 
     def _changed(self, record: GroupEvent) -> GroupEvent:
@@ -258,34 +259,34 @@ def survey(path: Path) -> tuple[set[str], dict[str, list[GroupSettings]]]:
     return streams, groups
 
 
-def opened(record: GroupOpen, settings: GroupSettings) -> GroupWindows:
-    """The windows of a group that begins."""
+def opened(record: GroupOpen, settings: GroupSettings) -> Decider:
+    """What decides in a group that begins."""
     opening = Opening(record.epoch, record.first_window, record.first_seq, record.clock_epoch, record.is_patient)
-    return GroupWindows(_rules(record.group, settings), opening)
+    return decider_for(_rules(record.group, settings), opening)
 
 
-def tell(windows: GroupWindows, record: GroupEvent) -> Iterable[FrameBatch]:
+def tell(decider: Decider, record: GroupEvent) -> Iterable[FrameBatch]:
     """Tell a group what the log says that it was told; returns the batches that a jump or the end makes."""
     now = Now(record.now_ns, record.clock_epoch)
     match record:
         case GroupAdd():
-            windows.add(_frame(record), now)
+            decider.add(_frame(record), now)
         case GroupExpect():
-            windows.expect(record.stream, record.floor_ns, now)
+            decider.expect(record.stream, record.floor_ns, now)
         case GroupDrop():
-            windows.drop(record.stream, record.cause, record.count)
+            decider.drop(record.stream, record.cause, record.count)
         case GroupState():
-            windows.set_state(record.stream, StreamState(record.state))
+            decider.set_state(record.stream, StreamState(record.state))
         case GroupDoubt():
-            windows.doubt(record.stream, record.doubtful)
+            decider.doubt(record.stream, record.doubtful)
         case GroupDrain():
-            windows.drain()
+            decider.drain()
         case GroupReconfigure():
-            windows.reconfigure(_rules(record.group, record.rules))
+            decider.reconfigure(_rules(record.group, record.rules))
         case GroupJump():
-            return windows.jump(record.epoch, record.jump_ns, now)[0]
+            return decider.jump(record.epoch, record.jump_ns, now)[0]
         case GroupEnd():
-            return windows.end(now)
+            return decider.end(now)
     return ()
 
 
@@ -297,7 +298,12 @@ def emission(headers: Headers, batch: FrameBatch, emitted_ns: int, latency_ns: i
 
 def _rules(name: str, settings: GroupSettings) -> GroupRules:
     return GroupRules(
-        name, settings.streams, settings.window_ns, settings.max_skew_ns, settings.max_latency_ns, settings.reference
+        name,
+        settings.streams,
+        settings.window_ns or 0,
+        settings.max_skew_ns,
+        settings.max_latency_ns,
+        settings.reference,
     )
 
 

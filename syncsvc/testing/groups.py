@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
-from syncsvc.align.aligner import GroupRules
+from syncsvc.align.batches import GroupRules
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.ingest.watermark import StreamState
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, FrameBatch
 from syncsvc.observe.records import AnyRecord
-from syncsvc.service.group import Group, GroupOutput
+from syncsvc.service.group import Group, GroupOutput, first_window
 from syncsvc.testing.clock import ManualClock
 from syncsvc.timing.utc import UtcMapper
 
@@ -20,7 +20,7 @@ class GroupBench:
         self,
         streams: Sequence[str],
         *,
-        window_ms: int = 1000,
+        window_ms: int | None = 1000,
         max_skew_ms: float = 40,
         max_latency_ms: float = 500,
         reference: str | None = None,
@@ -30,13 +30,13 @@ class GroupBench:
         self.clock = clock or ManualClock()
         self.utc = UtcMapper(self.clock)
         self.rules = GroupRules(
-            "bench", tuple(streams), window_ms * NS_PER_MS, round(max_skew_ms * NS_PER_MS),
+            "bench", tuple(streams), (window_ms or 0) * NS_PER_MS, round(max_skew_ms * NS_PER_MS),
             round(max_latency_ms * NS_PER_MS), reference,
         )  # fmt: skip
         self.batches: list[FrameBatch] = []
         self.late: list[tuple[Frame, int, tuple[int, int]]] = []
         self.left_at_ns: list[int] = []
-        first = self.clock.utc_ns() // self.rules.window_ns
+        first = first_window(self.clock.utc_ns(), 0, self.rules.window_ns, self.clock.utc_ns())
         self.events: list[AnyRecord] = []
         """What an observation log would have of it."""
         output = GroupOutput(

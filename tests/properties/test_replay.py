@@ -39,7 +39,7 @@ class Script(LoggedBench):
 
     def __init__(self, **options: Any) -> None:
         self.seqs, self.times = dict.fromkeys(STREAMS, 0), dict.fromkeys(STREAMS, 0)
-        super().__init__(STREAMS, window_ms=100, max_skew_ms=15, max_latency_ms=60, **options)
+        super().__init__(STREAMS, max_skew_ms=15, max_latency_ms=60, **options)
 
     def take(self, step: tuple[Any, ...]) -> None:
         """One step of a script."""
@@ -73,7 +73,7 @@ class Script(LoggedBench):
             case ("reload", streams, skew_ms, reference):
                 chosen = tuple(name for name in STREAMS if name in streams)
                 other = GroupBench(
-                    chosen, window_ms=100, max_skew_ms=skew_ms, max_latency_ms=60,
+                    chosen, window_ms=self.rules.window_ns // MS, max_skew_ms=skew_ms, max_latency_ms=60,
                     reference=reference if reference in chosen else None,
                 )  # fmt: skip
                 self.group.reconfigure(other.rules)
@@ -100,19 +100,27 @@ def as_read(bench: Script) -> list[AnyRecord]:
     return [decode(line) for line in lines_of(bench.log())]
 
 
-@given(st.lists(steps | jumps | reloads | ends, min_size=10, max_size=40), st.booleans())
-def test_any_script_replays_to_the_same_bytes(script: list[tuple[Any, ...]], is_patient: bool) -> None:
-    bench = play(script, is_patient=is_patient)
+scripts = st.lists(steps | jumps | reloads | ends, min_size=10, max_size=40)
+windows = st.sampled_from([100, None])
+
+
+@given(scripts, st.booleans(), windows)
+def test_any_script_replays_to_the_same_bytes(
+    script: list[tuple[Any, ...]], is_patient: bool, window_ms: int | None
+) -> None:
+    bench = play(script, is_patient=is_patient, window_ms=window_ms)
     replay = Replay("log")
     found = [replay.feed(number, record) for number, record in enumerate(as_read(bench), 1)]
     assert [one.header for one in found if one is not None] == bench.sent
     assert not replay.losses
 
 
-@given(st.lists(steps | jumps | reloads | ends, min_size=10, max_size=40), st.booleans())
-def test_the_settings_of_the_run_give_what_the_run_gave(script: list[tuple[Any, ...]], is_patient: bool) -> None:
-    """Windows that close by themselves, at the recorded times, close as they did."""
-    bench = play(script, is_patient=is_patient)
+@given(scripts, st.booleans(), windows)
+def test_the_settings_of_the_run_give_what_the_run_gave(
+    script: list[tuple[Any, ...]], is_patient: bool, window_ms: int | None
+) -> None:
+    """Batches that leave by themselves, at the recorded times, leave as they did."""
+    bench = play(script, is_patient=is_patient, window_ms=window_ms)
     what_if = WhatIf(Changes())
     found = [one.batch for record in as_read(bench) for one in what_if.feed(record)]
     assert list(map(told, found)) == list(map(told, bench.batches))

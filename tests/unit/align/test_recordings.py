@@ -34,9 +34,9 @@ def wanted(shared_data: Path) -> Sets:
 
 
 def sets_of(
-    times: dict[str, list[int]], kept: dict[str, list[int]], reference: str | None
+    times: dict[str, list[int]], kept: dict[str, list[int]], reference: str | None, window_ms: int | None = 1000
 ) -> list[tuple[dict[str, int], tuple[str, ...]]]:
-    bench = GroupBench(CAMERAS, max_skew_ms=SKEW_MS, reference=reference, is_patient=True)
+    bench = GroupBench(CAMERAS, window_ms=window_ms, max_skew_ms=SKEW_MS, reference=reference, is_patient=True)
     order = sorted((times[name][number], name, number) for name, some in kept.items() for number in some)
     bench.add(*(frame(name, number, time) for time, name, number in order))
     bench.states(StreamState.ENDED)
@@ -45,22 +45,26 @@ def sets_of(
     return [({name: f.seq for name, f in s.frames.items()}, s.missing) for one in batches for s in one.sets]
 
 
-def test_all_frames_give_the_reference_sets_exactly(times: dict[str, list[int]], wanted: Sets) -> None:
+@pytest.mark.parametrize("window_ms", [1000, None])
+def test_all_frames_give_the_reference_sets_exactly(
+    times: dict[str, list[int]], wanted: Sets, window_ms: int | None
+) -> None:
     assert len(wanted) == 48
     kept = {name: list(range(len(some))) for name, some in times.items()}
-    assert sets_of(times, kept, None) == [(one, ()) for one in wanted]
+    assert sets_of(times, kept, None, window_ms) == [(one, ()) for one in wanted]
 
 
 @pytest.mark.parametrize("reference", CAMERAS)
 @pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("window_ms", [1000, None])
 def test_with_frames_removed_each_set_comes_out_whose_reference_exists(
-    times: dict[str, list[int]], wanted: Sets, reference: str, seed: int
+    times: dict[str, list[int]], wanted: Sets, reference: str, seed: int, window_ms: int | None
 ) -> None:
     random = Random(seed)
     kept = {name: sorted(random.sample(range(len(some)), round(len(some) * 0.92))) for name, some in times.items()}
     left: dict[str, set[int]] = defaultdict(set, {name: set(some) for name, some in kept.items()})
     expected = [{name: number for name, number in one.items() if number in left[name]} for one in wanted]
     expected = [one for one in expected if reference in one and len(one) > 1]
-    found = sets_of(times, kept, reference)
+    found = sets_of(times, kept, reference, window_ms)
     assert [one for one, _ in found] == expected
     assert all(set(missing) == set(CAMERAS) - one.keys() for one, missing in found)

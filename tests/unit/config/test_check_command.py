@@ -41,6 +41,12 @@ def test_check_says_what_the_configuration_means(site: str) -> None:
     ]
 
 
+def test_check_says_that_a_group_has_no_windows(tmp_path: Path) -> None:
+    (tmp_path / "sets.yaml").write_text(GOOD + "groups: {g: {streams: [a, b], window_ms: null}}\n")
+    lines = CliRunner().invoke(main, ["check", str(tmp_path / "sets.yaml")]).stdout.splitlines()
+    assert "  g  a, b  (one batch per set, skew <= 40 ms, latency <= 500 ms, driven by the slowest stream)" in lines
+
+
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [

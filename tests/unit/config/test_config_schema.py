@@ -121,7 +121,6 @@ def test_an_example_for_a_person_fits_on_a_page() -> None:
         "streams: {a: {url: 'rtsp://h'}}\ngroups: {}",
         "streams: {a: {url: 'rtsp://h'}}\ngroups: {g: {}}",
         "streams: {a: {url: 'rtsp://h'}}\ngroups: {g: {streams: [a], window_ms: 0}}",
-        "streams: {a: {url: 'rtsp://h'}}\ngroups: {g: {streams: [a], window_ms: null}}",
         "streams: {a: {url: 'rtsp://h'}}\npublish: {history: '8'}",
         "streams: {a: {url: 'rtsp://h'}}\nhttp: {port: 1}",
         "streams: {a: {url: 'rtsp://h'}}\nextra: 1",
@@ -140,6 +139,7 @@ def test_the_schema_refuses_what_the_loader_refuses(text: str) -> None:
         "streams: {a: {url: '${CAMERA:-rtsp://h}', latency_ms: '${L:-5}', size: ['${W:-640}', 360]}}",
         "streams: {a: {url: 'v4l2:/dev/video0', size: null}, b: {url: 'RTSPS://h'}}\nhttp: null",
         "streams: {a: {url: 'file:x', timestamps: t.csv, pace: asap}}\ngroups: {g: {streams: [a], reference: a}}",
+        "streams: {a: {url: 'rtsp://h'}}\ngroups: {g: {streams: [a], window_ms: null, max_skew_ms: 2000}}",
     ],
 )
 def test_the_schema_takes_what_users_write(text: str) -> None:

@@ -4,8 +4,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from syncsvc.clock import NS_PER_MS
+from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.doctor.proposals import advise, rounded_up_ms
+from syncsvc.service.plan import HOLD_MARGIN_NS
 from tests.unit.doctor.logs import GROUP, camera, diagnosis_of, recording_of
 
 
@@ -106,3 +107,19 @@ def test_a_skew_that_the_window_does_not_allow_is_not_proposed() -> None:
     advice = advise(group, recording.streams, {})
     assert advice.max_skew_ms is None
     assert "window of 100 ms" in advice.why_not
+
+
+def test_without_windows_any_skew_fits_and_a_set_waits_for_one_more_frame_of_each() -> None:
+    recording = recording_of(camera("one", fps=10.0), camera("two", fps=10.0, phase_ms=48.0))
+    group = recording.groups[GROUP]
+    advice, narrow, sets = (
+        advise(msgspec.structs.replace(group, window_ns=window), recording.streams, {})
+        for window in (NS_PER_S, 50 * NS_PER_MS, None)
+    )
+    assert narrow.why_not.startswith("55 ms would be needed")
+    assert sets.max_skew_ms == advice.max_skew_ms == 55
+    assert advice.lateness_ms is not None
+    latest_ms = max(advice.lateness_ms.values())
+    for found, wait_ms in ((advice, 2 * 55), (sets, 100)):
+        assert found.max_latency_ms is not None
+        assert 0 <= found.max_latency_ms - (latest_ms + wait_ms + HOLD_MARGIN_NS / NS_PER_MS) < 51

@@ -1,0 +1,100 @@
+"""What every aligner does alike, windows or not: it keeps the accounts and puts batches together."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from syncsvc.model import Counts, Frame, FrameBatch, FrameSet, MissingReason
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRules:
+    """What a group promises; times in nanoseconds. ``window_ns`` 0: no windows, but one batch per set."""
+
+    name: str
+    streams: tuple[str, ...]
+    window_ns: int
+    max_skew_ns: int
+    max_latency_ns: int
+    reference: str | None = None
+
+
+@dataclass(slots=True)
+class _Ledger:
+    """What was learnt of one stream since the last batch."""
+
+    late: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+class BatchMaker:
+    """A group's accounts, and the numbers of its batches."""
+
+    def __init__(self, rules: GroupRules, epoch: int) -> None:
+        self.rules, self.epoch, self.seq = rules, epoch, 0
+        self._ledgers: defaultdict[str, _Ledger] = defaultdict(_Ledger)
+        self._doubtful: set[str] = set()
+
+    def count_late(self, stream: str) -> None:
+        """A frame came for a window that is closed."""
+        self._ledgers[stream].late += 1
+
+    def count_dropped(self, stream: str, cause: str, count: int) -> None:
+        """Frames were captured and lost."""
+        self._ledgers[stream].dropped[cause] += count
+
+    def doubt(self, stream: str, is_doubtful: bool) -> None:
+        """Note whether a stream's times are to be doubted: then it changes no set of the others, it only joins them.
+
+        It joins sets that are fixed. Where no other stream has frames, doubtful ones are paired with each other; a
+        stream that is the configured reference drives in any case.
+        """
+        (self._doubtful.add if is_doubtful else self._doubtful.discard)(stream)
+
+    def _keep(self, streams: Iterable[str]) -> None:
+        """Forget what was learnt of all other streams: they left the group."""
+        kept = set(streams)
+        self._doubtful &= kept
+        for name in self._ledgers.keys() - kept:
+            del self._ledgers[name]
+
+    def _trusted(self) -> list[str]:
+        """The streams that may lead, in the group's order."""
+        return [name for name in self.rules.streams if name not in self._doubtful or name == self.rules.reference]
+
+    def _make(
+        self,
+        window: tuple[int, int],
+        missing: Mapping[str, MissingReason],
+        frames: Mapping[str, list[Frame]],
+        sets: Iterable[Mapping[str, Frame]],
+    ) -> FrameBatch:
+        """The next batch, without ``emitted_ns``; a set whose partner left, or was lost, is none."""
+        for some in frames.values():
+            some.sort(key=lambda frame: frame.seq)
+        batch = FrameBatch(
+            group=self.rules.name,
+            seq=self.seq,
+            epoch=self.epoch,
+            window_start_ns=window[0],
+            window_end_ns=window[1],
+            emitted_ns=0,
+            missing=missing,
+            frames=frames,
+            sets=[as_set(self.rules.streams, chosen) for chosen in sets if len(chosen) > 1],
+            counts={name: self._account(name, len(frames[name])) for name in self.rules.streams},
+        )
+        self.seq += 1
+        return batch
+
+    def _account(self, name: str, delivered: int) -> Counts:
+        ledger = self._ledgers.pop(name, None) or _Ledger()
+        dropped = {cause: count for cause, count in ledger.dropped.items() if count}
+        return Counts(delivered + ledger.late + sum(dropped.values()), delivered, ledger.late, dropped)
+
+
+def as_set(streams: Sequence[str], chosen: Mapping[str, Frame]) -> FrameSet:
+    """The frames as a set of a group of these streams."""
+    ordered = {name: chosen[name] for name in streams if name in chosen}
+    times = [frame.time_ns for frame in ordered.values()]
+    return FrameSet(max(times) - min(times), ordered, tuple(name for name in streams if name not in chosen))
