@@ -7,7 +7,7 @@ played ``asap`` are the exception: there the publisher waits for a full subscrib
 import os
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -26,10 +26,6 @@ from syncsvc.publish.local import LocalServer, stated_lease_ns
 from syncsvc.publish.sockets import LINGER_MS, PATIENCE_MS, bind, endpoint_of
 from syncsvc.transport.payload import BufferPool
 
-BATCHES_PER_GROUP = 2
-"""High-water mark: how far a subscriber may fall behind; each of these may be a hundred megabytes."""
-SETS_PER_GROUP = 16
-"""The same where a batch is one set: half a second at 25 frames/s, and less memory than two windows of a second."""
 MAX_SUBSCRIPTION_BYTES = 256
 """The longest topic has 70; what peers subscribe to stays in libzmq's memory."""
 MAX_ANSWERS = 64
@@ -131,16 +127,17 @@ class Publisher:
 
     # From the publisher's thread.
 
-    def bind(self, live: str, control: str, backlog: int) -> tuple[str, str]:
+    def bind(self, live: str, control: str, backlogs: Mapping[str, int]) -> tuple[str, str]:
         """Bind both sockets; returns the endpoints, with the port that was taken where 0 was asked for.
 
-        ``backlog`` is how many batches a subscriber may fall behind in all groups together: their windows close at the
-        same instant, and the mark of a socket does not tell topics apart.
+        ``backlogs`` is how many batches of a group a subscriber may fall behind. On the socket it may so in all of them
+        together: their windows close at the same instant, and a socket's mark does not tell topics apart.
 
         Raises:
             BindError: an endpoint is in use, or not to be had.
         """
-        self._live = bind(self._context, zmq.XPUB, live, send_mark=backlog, most_bytes=MAX_SUBSCRIPTION_BYTES)
+        mark = sum(backlogs.values())
+        self._live = bind(self._context, zmq.XPUB, live, send_mark=mark, most_bytes=MAX_SUBSCRIPTION_BYTES)
         self._live.set(zmq.XPUB_VERBOSER, 1)  # every subscription is told, also a second one to the same topic
         self._audience = Audience(self._live)
         try:
@@ -152,7 +149,7 @@ class Publisher:
             self._live.close(0)
             raise
         live = endpoint_of(self._live)
-        self.local.bind(live)
+        self.local.bind(live, backlogs)
         return live, endpoint_of(self._router)
 
     def run(self, stop: StopToken) -> None:

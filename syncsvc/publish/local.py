@@ -12,7 +12,7 @@ import select
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from syncsvc import wire
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
@@ -34,7 +34,8 @@ log = logging.getLogger(__name__)
 class LocalSubscriber:
     """One connection: what it asked for, what it was sent, what it holds."""
 
-    def __init__(self, sock: socket.socket, now_ns: int) -> None:
+    def __init__(self, sock: socket.socket, now_ns: int, backlogs: Mapping[str, int]) -> None:
+        self._backlogs = backlogs
         self.link: Handover[FromSubscriber] = Handover(sock, FromSubscriber)
         self.since_ns, self.book = now_ns, LeaseBook()
         self.has_asked = self.has_begun = self.is_gone = self.is_silent = False
@@ -48,7 +49,7 @@ class LocalSubscriber:
 
     def has_room(self, group: str) -> bool:
         """Whether another batch of the group may be sent."""
-        return self._untaken[group] < handover.BATCHES_PER_GROUP
+        return self._untaken[group] < self._backlogs.get(group, 1)
 
     def take_in(self, message: FromSubscriber) -> None:
         """Do what it says."""
@@ -104,6 +105,7 @@ class LocalServer:
         self._subscribers: list[LocalSubscriber] = []
         self._wanted: Callable[[str], bool] = lambda group: False
         self._listener: socket.socket | None = None
+        self._backlogs: Mapping[str, int] = {}
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._reclaimed = self._cut_off = self._missed = 0
 
@@ -132,8 +134,12 @@ class LocalServer:
 
     # From the publisher's thread.
 
-    def bind(self, endpoint: str) -> None:
-        """Listen for subscribers of ``live`` at this endpoint; where that cannot be, there are none, and a log line."""
+    def bind(self, endpoint: str, backlogs: Mapping[str, int]) -> None:
+        """Listen for subscribers of ``live`` at this endpoint; where that cannot be, there are none, and a log line.
+
+        ``backlogs`` is how many batches of a group a subscriber may be sent and has not taken yet.
+        """
+        self._backlogs = backlogs
         try:
             self._listener = handover.listen(endpoint)
         except OSError as error:
@@ -253,7 +259,7 @@ class LocalServer:
         except OSError as error:
             log.warning("a subscriber on this host cannot be heard: %s", error.strerror)
             return False
-        one = LocalSubscriber(sock, self._clock.monotonic_ns())
+        one = LocalSubscriber(sock, self._clock.monotonic_ns(), self._backlogs)
         try:
             if not handover.is_trusted(one.link.peer_uid):
                 self._refuse(one, "mode 'local' shares memory with processes of the service's own user only")

@@ -51,6 +51,20 @@ class GroupPlan(msgspec.Struct, frozen=True):
         )
 
     @property
+    def backlog(self) -> int:
+        """How many batches a subscriber may fall behind."""
+        return BATCHES_PER_GROUP if self.window_ns else SETS_PER_GROUP
+
+    def describe(self) -> dict[str, Any]:
+        """What a client is told of it."""
+        return {
+            "streams": list(self.streams),
+            "window_ms": self.window_ns // NS_PER_MS or None,
+            "max_skew_ms": self.max_skew_ns / NS_PER_MS,
+            "max_latency_ms": self.max_latency_ns / NS_PER_MS,
+        }
+
+    @property
     def pace(self) -> Pace:
         """When the group decides, for the threads of its streams."""
         return Pace(self.window_ns, 2 * self.max_skew_ns, self.max_latency_ns)
@@ -69,6 +83,10 @@ class ReceiverPlan(msgspec.Struct, frozen=True):
     groups: dict[str, GroupPlan]
 
 
+BATCHES_PER_GROUP = 2
+"""High-water mark: how far a subscriber may fall behind; each of these may be a hundred megabytes."""
+SETS_PER_GROUP = 16
+"""The same where a batch is one set: half a second at 25 frames/s, and less memory than two windows of a second."""
 HOLD_MARGIN_NS = 150 * NS_PER_MS
 """Frames held for a better stamp are let go this much before the budget ends, so that they are never late for it."""
 EDGE_MS = 1000

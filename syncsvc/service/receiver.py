@@ -23,11 +23,10 @@ from syncsvc.model import Frame, FrameBatch
 from syncsvc.observe import logs
 from syncsvc.observe.journal import Journal
 from syncsvc.publish.control import Control
-from syncsvc.publish.leases import GRACE_NS
-from syncsvc.publish.live import BATCHES_PER_GROUP, SETS_PER_GROUP, LateFrame, Publisher
-from syncsvc.publish.local import stated_lease_ns
+from syncsvc.publish.live import LateFrame, Publisher
 from syncsvc.service.account import Accounts
 from syncsvc.service.group import Group, GroupOutput, first_window
+from syncsvc.service.lending import Lending
 from syncsvc.service.observations import ObservationLog
 from syncsvc.service.plan import GroupPlan, ReceiverPlan, StreamPlan
 from syncsvc.timing.ladder import StreamClock
@@ -76,17 +75,17 @@ class Receiver:
         self._gone: list[Worker] = []
         self._next_seq: dict[str, int] = {}
         self._publishing: Worker | None = None
-        self._lending = Worker("local", self._publisher.local.run, self._on_failure)
-        self._lent: set[str] = set()
+        self._lending = Lending(self._publisher.local, self._on_failure)
+        self._windows_ns: dict[str, dict[str, int]] = {}
         self._failure: str | None = None
         self._ready_ns = 0
         self._has_begun = False
 
     def run(self) -> int:
         """Serve until told to finish; the return value is the exit code."""
+        backlogs = {name: group.backlog for name, group in self._plan.groups.items()}
         try:
-            backlog = sum(BATCHES_PER_GROUP if one.window_ns else SETS_PER_GROUP for one in self._plan.groups.values())
-            self._endpoints = self._publisher.bind(self._plan.live, self._plan.control, backlog)
+            self._endpoints = self._publisher.bind(self._plan.live, self._plan.control, backlogs)
         except BindError as error:
             self._channel.send({"type": "refused", "problem": str(error)})
             return EX_CONFIG
@@ -106,7 +105,8 @@ class Receiver:
             if not has_told and self._publisher.subscriptions >= self._plan.wait_for:
                 has_told = True
                 self._channel.send({"type": "subscribed"})
-            self._ask_for_room()
+            for stream, span_ns in self._lending.wishes(self._windows_ns):
+                self._channel.send({"type": "lend", "stream": stream, "span_ns": span_ns})
             ticks += 1
             if not self._plan.is_patient and self._publisher.turn_age_ns > STUCK_NS:
                 self._failure = "the publisher is stuck"
@@ -114,16 +114,6 @@ class Receiver:
                 self._channel.send({"type": "report", "report": self._status()})
         log.error("gives up: %s", self._failure)
         return EX_SOFTWARE
-
-    def _ask_for_room(self) -> None:
-        """Subscribers on this host hold frames beyond their batch: the streams that they read need bigger rings."""
-        local = self._publisher.local
-        for name in self._streams.keys() - self._lent:
-            wanted = [self._plan.groups[group].window_ns for group in self._groups_of(name) if local.wants(group)]
-            if wanted:
-                self._lent.add(name)
-                span_ns = stated_lease_ns(max(wanted)) + GRACE_NS
-                self._channel.send({"type": "lend", "stream": name, "span_ns": span_ns})
 
     def _on_failure(self, name: str, error: BaseException) -> None:
         """A thread broke: the process ends, the daemon starts a new one, and says so."""
@@ -183,9 +173,7 @@ class Receiver:
         assert self._publishing is not None
         self._publisher.end("ended" if how == "ended" else "draining")
         self._publishing.join(PATIENT_S if self._plan.is_patient and how == "ended" else 2 * DRAIN_S)
-        self._lending.stop_token.set()
-        self._publisher.local.stop_waiting()
-        self._lending.join(DRAIN_S)
+        self._lending.stop(DRAIN_S)
         if self._log is not None:
             self._log.close()
         self._channel.send({"type": "report", "report": self._status()})
@@ -211,7 +199,9 @@ class Receiver:
             worker.stop_token.set()
             self._gone.append(worker)
         for name, stream_plan in plan.streams.items():
-            self._topics[name] = tuple((group, batch_topic(group)) for group in self._groups_of(name))
+            groups = self._groups_of(name)
+            self._topics[name] = tuple((group, batch_topic(group)) for group in groups)
+            self._windows_ns[name] = {group: plan.groups[group].window_ns for group in groups}
             if name not in self._streams:
                 ingest = self._make_ingest(stream_plan)
                 self._streams[name] = ingest, Worker(f"ingest-{name}", ingest.run, self._on_failure).start()
@@ -318,15 +308,7 @@ class Receiver:
             self._log.segment(self._utc.segment, self._utc.epoch)
 
     def _hello(self) -> dict[str, Any]:
-        groups = {
-            name: {
-                "streams": list(group.streams),
-                "window_ms": group.window_ns // 1_000_000 or None,
-                "max_skew_ms": group.max_skew_ns / 1_000_000,
-                "max_latency_ms": group.max_latency_ns / 1_000_000,
-            }
-            for name, group in self._plan.groups.items()
-        }
+        groups = {name: group.describe() for name, group in self._plan.groups.items()}
         return {"run_id": self._plan.run_id, "epoch": self._epoch, "live": self._endpoints[0], "groups": groups}
 
     def _status(self) -> dict[str, Any]:

@@ -17,8 +17,6 @@ from msgspec import Struct
 from syncsvc.errors import LinkClosed, MemoryShortage, TransportError
 from syncsvc.transport import memory
 
-BATCHES_PER_GROUP = 2
-"""High-water mark: batches of a group that a subscriber may be sent and has not taken yet."""
 _MOST_INLINE_BYTES = 64 * 1024
 _MOST_PARCEL_BYTES = 64 * 2**20
 _MOST_FDS = 4
