@@ -56,7 +56,7 @@ class CaptureProcess:
             source = make_source(self._spec, self._clock, self._pulse, self._stop, self._page)
             source.open()
             self._await_start(source)
-            feed.fps = source.fps
+            feed.rings.fps = source.fps
             for shot in source.shots():
                 if self._stop.is_set:
                     break
@@ -125,7 +125,7 @@ class CaptureProcess:
                 self._start = msgspec.convert(message["start"], Start)
                 self._started.set()
             elif message["type"] == "ring":
-                self._feed.replan(RingPlan(message["span_ns"]))
+                self._feed.rings.replan(RingPlan(message["span_ns"]))
             elif message["type"] == "stop":
                 self._stop.set()
                 self._started.set()

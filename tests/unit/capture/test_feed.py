@@ -1,6 +1,7 @@
 """From shots to slots and descriptors, with a real ring and a real pipe in one process."""
 
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -67,6 +68,15 @@ class Rig:
     def take(self, *numbers: int, **more: Any) -> None:
         for number in numbers:
             self.feed.take(self.shot(number, **more))
+            self.settle()
+
+    def replan(self, plan: RingPlan) -> None:
+        self.feed.rings.replan(plan)
+
+    def settle(self) -> None:
+        """Wait for a ring that is being made beside."""
+        for thread in [thread for thread in threading.enumerate() if thread.name == "ring"]:
+            thread.join()
 
     def read(self, *, gives_back: bool = False) -> list[Message]:
         """Everything that was announced; frames are checked against their slots."""
@@ -207,8 +217,8 @@ def test_compressed_pictures_get_room_to_spare_and_none_is_lost_when_one_does_no
 
 def test_a_new_plan_keeps_the_room_that_compressed_pictures_needed(rig: Rig) -> None:
     rig.take(0, layout=H264, size_bytes=200_000)
-    rig.feed.replan(RingPlan(S))
-    rig.take(1, layout=H264, size_bytes=10)
+    rig.replan(RingPlan(S))
+    rig.take(1, 2, layout=H264, size_bytes=10)
     rings = [message for message in rig.read() if isinstance(message, RingMessage)]
     assert [(ring.slots, ring.slot_bytes) for ring in rings] == [(7, 300_000), (34, 300_000)]
 
@@ -229,12 +239,43 @@ def test_leases_of_an_older_ring_are_no_business_of_the_new_one(rig: Rig) -> Non
     assert drops(rig.read()) == {}
 
 
-def test_a_new_plan_opens_a_ring_with_the_next_frame(rig: Rig) -> None:
+def test_a_new_plan_makes_a_ring_while_frames_go_into_the_one_before(rig: Rig) -> None:
     rig.take(0)
-    rig.feed.replan(RingPlan(S))
+    rig.replan(RingPlan(S))
     rig.take(1, 2)
-    rig.read()
+    messages = rig.read()
     assert rig.slots == {1: 7, 2: 34}
+    assert [one.ring_id for one in messages if isinstance(one, FrameMessage)] == [1, 1, 2]
+    assert [one.span_ns for one in messages if isinstance(one, RingMessage)] == [S // 10, S]
+
+
+def test_a_ring_that_was_made_for_what_no_longer_comes_is_let_go(rig: Rig) -> None:
+    rig.take(0)
+    rig.replan(RingPlan(S))
+    rig.take(1)
+    rig.take(2, layout=BIG)
+    rig.take(3, layout=BIG)
+    assert [one.ring_id for one in rig.read() if isinstance(one, FrameMessage)] == [1, 1, 3, 3]
+
+
+def test_a_ring_stays_as_it_is_where_the_machine_lacks_the_memory_for_a_bigger_one(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.take(0)
+    rig.replan(RingPlan(10**9 * S))
+    rig.take(1, 2, 3)
+    messages = rig.read()
+    assert [one.ring_id for one in messages if isinstance(one, FrameMessage)] == [1, 1, 1, 1]
+    assert drops(messages) == {}
+    assert "the ring stays as it is: stream a: ring of 30000000004 slots" in caplog.text
+
+
+def test_a_ring_that_lost_slots_for_good_is_exchanged(rig: Rig) -> None:
+    rig.take(*range(4))
+    rig.read()
+    rig.reader.retire(1)
+    rig.take(4, 5)
+    assert [one.ring_id for one in rig.read() if isinstance(one, FrameMessage)] == [1, 2]
 
 
 def test_a_ring_grows_for_a_camera_that_is_faster_than_it_says(rig: Rig) -> None:
@@ -246,7 +287,7 @@ def test_a_ring_grows_for_a_camera_that_is_faster_than_it_says(rig: Rig) -> None
     assert rig.slots[1] == 7
     assert rig.slots[2] == 16, "a little over 110/s, for 0.1 s, and four"
     assert len(frames(messages)) + drops(messages)["ring_full"] == 80
-    assert rig.feed.fps == pytest.approx(110)
+    assert rig.feed.rings.fps == pytest.approx(110)
 
 
 def test_asap_waits_for_a_slot_and_drops_nothing() -> None:
