@@ -13,7 +13,7 @@ help:
 	@echo "make test    all tests"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make check   lint and all tests: what CI runs"
-	@echo "make bench   the benchmarks: transport, pipeline, accuracy"
+	@echo "make bench   all benchmarks, beside other libraries: half an hour on a machine that does nothing else"
 	@echo "make clean   remove .venv, caches and build results"
 	@echo "PYTHON=python3.12 picks the interpreter; default: $(PYTHON)"
 
@@ -35,10 +35,8 @@ lint: .venv/.installed-lint
 check: lint .venv/.installed-test
 	@$(PYTEST)
 
-bench: .venv/.installed-core
-	@$(BIN)/syncsvc bench transport
-	@$(BIN)/syncsvc bench pipeline
-	@$(BIN)/syncsvc bench accuracy
+bench: .venv/.installed-bench
+	@for name in transport pipeline capacity latency article accuracy; do $(BIN)/syncsvc bench $$name || exit 1; done
 
 clean:
 	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .grimp_cache

@@ -1,9 +1,12 @@
-"""What the pipeline is compared to: PyAV decoding a file in a process of its own, and nothing else.
+"""What the service is compared to: PyAV decoding a file in a process of its own, and nothing else.
 
-``python -m syncsvc.bench.bare FILE FPS SKIP FRAMES``: the file again and again, one thread, frames due at FPS (0: as
-fast as can be); one JSON line with the CPU time of FRAMES frames after SKIP.
+``python -m syncsvc.bench.bare FILE FPS SKIP FRAMES PIXELS [GO_FD]``: the file again and again, one thread, frames due
+at FPS (0: as fast as can be), converted where PIXELS is ``bgr24``; one JSON line with the CPU time of FRAMES frames
+after SKIP, and how late the latest of them was. With GO_FD it says ``ready`` after SKIP, and goes on when that pipe
+ends; then frames are due from there.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 
@@ -13,18 +16,38 @@ import msgspec
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, cpu_ns, sleep_s
 
 
-def main(path: str, fps: float, skip: int, frames: int) -> dict[str, float]:
+class Decoded(msgspec.Struct, frozen=True):
+    """What it took: CPU and wall time of all frames, and the latest frame's lateness."""
+
+    frames: int
+    cpu_ns: int
+    took_ns: int
+    latest_ns: int
+
+
+def main(path: str, fps: float, skip: int, frames: int, pixels: str, go_fd: int | None) -> Decoded:
     """Decode, and say what it took."""
-    started_ns, begun_ns, begun_cpu_ns = SYSTEM_CLOCK.monotonic_ns(), 0, 0
-    for number, _ in enumerate(_decoded(path)):
+    clock = SYSTEM_CLOCK
+    due_ns = begun_ns = clock.monotonic_ns()
+    latest_ns = begun_cpu_ns = 0
+    for number, frame in enumerate(_decoded(path)):
+        if pixels == "bgr24":
+            frame.reformat(format="bgr24", threads=1)
         if number == skip:
-            begun_ns, begun_cpu_ns = SYSTEM_CLOCK.monotonic_ns(), cpu_ns()
+            if go_fd is not None:
+                sys.stdout.buffer.write(b"ready\n")
+                sys.stdout.buffer.flush()
+                os.read(go_fd, 1)
+                due_ns = clock.monotonic_ns()
+            begun_ns, begun_cpu_ns, latest_ns = clock.monotonic_ns(), cpu_ns(), 0
         if number == skip + frames:
             break
         if fps:
-            sleep_s((started_ns + number / fps * NS_PER_S - SYSTEM_CLOCK.monotonic_ns()) / NS_PER_S)
-    took_ns = SYSTEM_CLOCK.monotonic_ns() - begun_ns
-    return {"frames": frames, "cpu_ns": cpu_ns() - begun_cpu_ns, "took_ns": took_ns}
+            early_ns = due_ns - clock.monotonic_ns()
+            latest_ns = max(latest_ns, -early_ns)
+            sleep_s(early_ns / NS_PER_S)
+            due_ns += round(NS_PER_S / fps)
+    return Decoded(frames, cpu_ns() - begun_cpu_ns, clock.monotonic_ns() - begun_ns, latest_ns)
 
 
 def _decoded(path: str) -> Iterator[av.VideoFrame]:
@@ -36,5 +59,6 @@ def _decoded(path: str) -> Iterator[av.VideoFrame]:
 
 
 if __name__ == "__main__":
-    answer = main(sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
+    path, fps, skip, frames, pixels, *go = sys.argv[1:]
+    answer = main(path, float(fps), int(skip), int(frames), pixels, int(go[0]) if go else None)
     sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")

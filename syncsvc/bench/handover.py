@@ -19,7 +19,7 @@ from syncsvc.layout import Layout, PixelFormat
 from syncsvc.lifecycle import die_with_parent
 
 WIDTH, HEIGHT = 1920, 1080
-_WARM_UP = 2 * ways.RING_SLOTS  # every page was touched
+_WARM_UP = ways.RING_SLOTS + 8  # every page was touched
 _SOURCES = 4
 _ANSWER_S = 60.0
 
@@ -35,18 +35,19 @@ class Outcome(msgspec.Struct, frozen=True):
 def measure(way: str, pixels: PixelFormat, frames: int, rate_hz: float) -> Outcome:
     """Send ``frames`` frames to a child; nobody receives what is only copied."""
     layout = Layout(pixels, WIDTH, HEIGHT)
-    if way == ways.COPY:
-        return Outcome(_send(ways.copier(layout), layout, frames, rate_hz), 0, [])
     context = multiprocessing.get_context("spawn")
-    ends = ways.open_way(way, layout, context)
+    ends = ways.WAYS[way].open(layout, context)
+    if ways.WAYS[way].receiver is None:
+        return Outcome(_send(ends.send, layout, frames, rate_hz), 0, [])
     answer, tell = context.Pipe(duplex=False)
-    child = context.Process(target=_receive, args=(os.getpid(), way, ends.remote, frames, tell), daemon=True)
+    child = context.Process(target=_receive, args=(os.getpid(), way, layout, ends.remote, frames, tell), daemon=True)
     child.start()
     try:
         tell.close()
         _answer_of(answer)  # it is up
         sender_ns = _send(ends.send, layout, frames, rate_hz)
         receiver_ns, latencies_ns = _answer_of(answer)
+        child.join(_ANSWER_S)
     finally:
         child.kill()
         child.join()
@@ -81,10 +82,12 @@ def _send(send: ways.Send, layout: Layout, frames: int, rate_hz: float) -> int:
     return cpu_ns() - begun_ns
 
 
-def _receive(parent: int, way: str, remote: Any, frames: int, tell: Connection) -> None:
+def _receive(parent: int, way: str, layout: Layout, remote: Any, frames: int, tell: Connection) -> None:
     """The other process: CPU time for ``frames`` frames, and the latency of each."""
     die_with_parent(parent)
-    receive = ways.receiver_of(way, remote)
+    make = ways.WAYS[way].receiver
+    assert make is not None, "it was asked before"
+    receiver = make(remote, layout)
     tell.send("up")
     latencies: list[int] = []
     begun_ns = cpu_ns()
@@ -92,9 +95,10 @@ def _receive(parent: int, way: str, remote: Any, frames: int, tell: Connection) 
         if number == _WARM_UP:
             begun_ns = cpu_ns()
             latencies.clear()
-        stamp_ns = receive()
+        stamp_ns = receiver.receive()
         latencies.append(SYSTEM_CLOCK.monotonic_ns() - stamp_ns)
     tell.send((cpu_ns() - begun_ns, latencies))
+    receiver.close()
 
 
 if __name__ == "__main__":

@@ -2,113 +2,133 @@
 
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from syncsvc.bench import clip
+from syncsvc.bench.bare import Decoded
 from syncsvc.bench.figures import median
 from syncsvc.bench.meter import Meter, Usage
 from syncsvc.bench.report import Bars, Report, Table
-from syncsvc.bench.runner import DaemonRunner, leashed
-from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, sleep_s
+from syncsvc.bench.rounds import Progress, Results, alternate, chosen
+from syncsvc.bench.runner import leashed
+from syncsvc.bench.served import NOBODY, START_S, SUBSCRIBERS, Served, serving, wait_until
+from syncsvc.clock import NS_PER_MS, NS_PER_S, sleep_s
 from syncsvc.errors import LinkClosed
 
 CLIP_FRAMES: Final = 10 * clip.FPS
 STREAM, CAPTURE, SUBSCRIBER = "clip", "capture clip", "subscriber"
-BARE, ALONE, SUBSCRIBED = "bare decoding", "nobody subscribed", "one subscriber"
-PARTS = ("daemon", "receiver", CAPTURE)
+PARTS: Final = ("daemon", "receiver", CAPTURE)
 """The processes that count; the subscriber's CPU is its own."""
+PACES: Final = ("asap", "realtime")
+BARE: Final = "bare decoding"
+AIMS: Final = {"i420": 1.10, "bgr24": 1.10, "encoded": 0.10}
+"""At most, with a local subscriber, times bare decoding (``bgr24``: times bare decoding and conversion)."""
 _BARE_SKIP = 25
 _WARM_UP_FRAMES = 120
 """Twice the ring and more: every page of ring, buffers and decoder was touched."""
-_POLL_S = 0.05
-_START_S = 60.0
 
-Progress = Callable[[str], None]
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is asked of the service, or of bare decoding where nobody is named; payloads are ``pixels``."""
+
+    pace: str
+    pixels: str
+    subscriber: str = ""
+
+    @property
+    def label(self) -> str:
+        """How rows are named."""
+        if self.subscriber:
+            return f"{self.pace}, {self.pixels}, {self.subscriber}"
+        return f"{self.pace}, {BARE}{' and conversion' if self.pixels == 'bgr24' else ''}"
+
+    @property
+    def base(self) -> "Load":
+        """The bare decoding that it is compared to."""
+        return Load(self.pace, "bgr24" if self.pixels == "bgr24" else "i420")
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One kind of load in one round: CPU per frame, in total and by process."""
+    """One load in one round: CPU per frame, in total and by process."""
 
     total_ms: float
     parts_ms: Mapping[str, float]
     fps: float
 
 
-def run(command: str, rounds: int, seconds: float, progress: Progress) -> Report:
-    """Alternate bare decoding, the service alone, and the service with a subscriber; at full speed and at 25 fps.
+def loads() -> list[Load]:
+    """Every load of the service: all subscribers with i420, the leanest ones with the other payloads."""
+    subscribers = {"i420": (NOBODY, *SUBSCRIBERS), "bgr24": ("local",), "jpeg": ("local",), "encoded": ("ipc", "local")}
+    return [
+        Load(pace, pixels, subscriber) for pace in PACES for pixels, some in subscribers.items() for subscriber in some
+    ]
+
+
+def run(command: str, rounds: int, seconds: float, progress: Progress, only: str | None = None) -> Report:
+    """Alternate bare decoding and the service under its loads, at full speed and at 25 fps.
 
     Args:
         command: to reproduce the figures with.
         rounds: how often each has its turn.
         seconds: how long each turn is measured, after its warm-up.
         progress: is told what is done now.
+        only: words of the rows that are meant; None means all. What they are compared to is measured in any case.
     """
-    found: dict[tuple[str, str], list[Turn]] = {}
+    wanted = set(chosen((load.label for load in loads()), only))
+    meant = [load for load in loads() if load.label in wanted]
+    bases = dict.fromkeys(load.base for load in meant)
     with tempfile.TemporaryDirectory(prefix="syncsvc-bench-") as folder:
         path = Path(folder, "clip.mp4")
         progress(f"making {CLIP_FRAMES} frames of 1080p")
         clip.make(path, CLIP_FRAMES)
-        for number in range(rounds):
-            for pace in ("asap", "realtime"):
-                for load in (BARE, ALONE, SUBSCRIBED):
-                    progress(f"round {number + 1} of {rounds}: {pace}, {load}")
-                    found.setdefault((pace, load), []).append(measure(path, pace, load, seconds))
-        size_bytes = path.stat().st_size
-    return _report(command, found, size_bytes)
+        turns = {load.label: partial(measure, path, load, seconds) for load in (*bases, *meant)}
+        results = alternate(turns, rounds, progress)
+        return report(command, meant, results, path.stat().st_size)
 
 
-def measure(path: Path, pace: str, load: str, seconds: float) -> Turn:
-    """One turn: ``BARE``, ``ALONE`` or ``SUBSCRIBED``, with pace ``asap`` or ``realtime``, measured for so long.
+def measure(path: Path, load: Load, seconds: float) -> Turn:
+    """One turn, measured for so long.
 
     Raises:
-        LinkClosed: a process of it ended, or did not get going.
+        LinkClosed: a process of it ended, did not get going, or refused what was asked.
     """
-    return _bare(path, pace, seconds) if load == BARE else _service(path, pace, seconds, load)
+    return _service(path, load, seconds) if load.subscriber else _bare(path, load, seconds)
 
 
-def _bare(path: Path, pace: str, seconds: float) -> Turn:
-    rate = clip.FPS if pace == "realtime" else 0
+def _bare(path: Path, load: Load, seconds: float) -> Turn:
+    rate = clip.FPS if load.pace == "realtime" else 0
     frames = max(1, round(seconds * (rate or 4 * clip.FPS)))
-    arguments = ["-m", "syncsvc.bench.bare", str(path), str(rate), str(_BARE_SKIP), str(frames)]
+    arguments = ["-m", "syncsvc.bench.bare", str(path), str(rate), str(_BARE_SKIP), str(frames), load.pixels]
     with leashed(arguments, stdout=subprocess.PIPE) as process:
-        output, _ = process.communicate(timeout=_START_S + 10 * seconds)
+        output, _ = process.communicate(timeout=START_S + 10 * seconds)
     if process.returncode != 0:
         raise LinkClosed(f"bare decoding ended with {process.returncode}")
-    answer = msgspec.json.decode(output, type=dict[str, float])
-    cpu_ms = answer["cpu_ns"] / NS_PER_MS / answer["frames"]
-    return Turn(cpu_ms, {}, answer["frames"] * NS_PER_S / answer["took_ns"])
+    found = msgspec.json.decode(output, type=Decoded)
+    return Turn(found.cpu_ns / NS_PER_MS / found.frames, {}, found.frames * NS_PER_S / found.took_ns)
 
 
-def _service(path: Path, pace: str, seconds: float, load: str) -> Turn:
-    with tempfile.TemporaryDirectory(prefix="syncsvc-") as folder:
-        config = {
-            "streams": {STREAM: {"url": f"file:{path}", "pace": pace, "loop": True}},
-            "publish": {
-                "live": f"ipc://{folder}/live",
-                "control": f"ipc://{folder}/control",
-                "wait_for": int(load == SUBSCRIBED),
-            },
-        }
-        with DaemonRunner(config) as daemon:
-            if load == ALONE:
-                usage = _measure(daemon, {}, seconds)
-            else:
-                with leashed(["-m", "syncsvc.bench.sink", daemon.live]) as sink:
-                    usage = _measure(daemon, {SUBSCRIBER: sink.pid}, seconds)
+def _service(path: Path, load: Load, seconds: float) -> Turn:
+    stream = {"url": f"file:{path}", "pace": load.pace, "loop": True, "pixels": load.pixels}
+    with serving({STREAM: stream}, load.subscriber) as served:
+        usage = usage_of(served, seconds)
     return Turn(sum(usage.cpu_ms[part] for part in PARTS), usage.cpu_ms, usage.fps)
 
 
-def _measure(daemon: DaemonRunner, others: Mapping[str, int], seconds: float) -> Usage:
-    _wait_until(lambda: CAPTURE in daemon.pids())
-    meter = Meter({**daemon.pids(), **others}, STREAM)
+def usage_of(served: Served, seconds: float) -> Usage:
+    """CPU per frame of all processes over so long, after the warm-up; the stream is the one named ``STREAM``."""
+    wait_until(lambda: CAPTURE in served.daemon.pids(), "the capture of the recording")
+    others = {} if served.sink_pid is None else {SUBSCRIBER: served.sink_pid}
+    meter = Meter({**served.daemon.pids(), **others}, STREAM)
     try:
-        _wait_until(lambda: meter.read().frames >= _WARM_UP_FRAMES)
+        wait_until(lambda: meter.read().frames >= _WARM_UP_FRAMES, "the first frames of the recording")
         before = meter.read()
         sleep_s(seconds)
         return Usage.between(before, meter.read())
@@ -116,44 +136,49 @@ def _measure(daemon: DaemonRunner, others: Mapping[str, int], seconds: float) ->
         meter.close()
 
 
-def _wait_until(is_so: Callable[[], bool]) -> None:
-    end_ns = SYSTEM_CLOCK.monotonic_ns() + round(_START_S * NS_PER_S)
-    while not is_so():
-        if SYSTEM_CLOCK.monotonic_ns() > end_ns:
-            raise LinkClosed("the service does not play the recording")
-        sleep_s(_POLL_S)
+def _total(turn: Turn) -> float:
+    return turn.total_ms
 
 
-def _report(command: str, found: Mapping[tuple[str, str], Sequence[Turn]], size_bytes: int) -> Report:
+def report(command: str, meant: list[Load], results: Results[Turn], size_bytes: int) -> Report:
+    """The report of what was measured."""
     rows, ratios, bars, data = [], {}, {}, []
-    for (pace, load), turns in found.items():
-        bare = [turn.total_ms for turn in found[pace, BARE]]
-        each = [turn.total_ms / own for turn, own in zip(turns, bare, strict=True)]
-        ratio = median(each)
+    for load in (*dict.fromkeys(load.base for load in meant), *meant):
+        if load.label not in results.found:
+            continue
+        turns = results.found[load.label]
+        each = results.ratios(load.label, load.base.label, _total)
         parts = {part: median([turn.parts_ms[part] for turn in turns]) for part in turns[0].parts_ms}
         total_ms = median([turn.total_ms for turn in turns])
-        if load != BARE:
-            ratios[f"{pace}: {load} / bare decoding"] = ratio
-        bars[f"{pace}, {load}"] = total_ms
+        ratio = median(each) if each else None
+        if load.subscriber and ratio is not None:
+            aim = f" (aim: {AIMS[load.pixels]:.2f})" if load.subscriber == "local" and load.pixels in AIMS else ""
+            ratios[f"{load.label} / {load.base.label}{aim}"] = ratio
+        bars[load.label] = total_ms
         rows.append(
             (
-                f"{pace}, {load}", f"{median([turn.fps for turn in turns]):.1f}", f"{total_ms:.3f}",
+                load.label, f"{median([turn.fps for turn in turns]):.1f}", f"{total_ms:.3f}",
                 *(f"{parts[part]:.3f}" if part in parts else "" for part in (*PARTS, SUBSCRIBER)),
-                f"{ratio:.3f}", f"{min(each):.3f}..{max(each):.3f}",
+                "" if ratio is None else f"{ratio:.3f}", f"{min(each):.3f}..{max(each):.3f}" if each else "",
             )
         )  # fmt: skip
         rounds = [{"cpu_ms": turn.total_ms, "fps": turn.fps, **turn.parts_ms} for turn in turns]
-        data.append({"pace": pace, "load": load, "cpu_ms": total_ms, "ratio": ratio, "rounds": rounds})
-    colder = median([t.total_ms for t in found["realtime", BARE]]) / median([t.total_ms for t in found["asap", BARE]])
-    ratios["pacing alone: bare at 25 fps / bare at full speed"] = colder
+        data.append({"load": load.label, "cpu_ms": total_ms, "ratio": ratio, "rounds": rounds})
+    colder = results.ratio(Load("realtime", "i420").label, Load("asap", "i420").label, _total)
+    if colder is not None:
+        ratios["pacing alone: bare at 25 fps / bare at full speed"] = colder
     columns = ("load", "fps", "CPU ms", "daemon", "receiver", "capture", "(subscriber)", "/ bare", "rounds")
     mbit = size_bytes * 8 / 1e6 / (CLIP_FRAMES / clip.FPS)
     return Report(
         name="pipeline",
         command=command,
-        tables=(Table("CPU per 1080p frame, i420 (median of the rounds)", columns, tuple(rows)),),
+        tables=(Table("CPU per 1080p frame (median of the rounds)", columns, tuple(rows)),),
         ratios=ratios,
         plot=Bars("The whole service and bare decoding", "CPU ms per 1080p frame", bars),
-        notes=(f"recording: {CLIP_FRAMES} frames, {mbit:.1f} Mbit/s; the subscriber's own CPU is not counted",),
+        notes=(
+            f"recording: {CLIP_FRAMES} frames, {mbit:.1f} Mbit/s; the subscriber's own CPU is not counted",
+            "bgr24 is compared to bare decoding and conversion, the others to bare decoding",
+            *results.notes(),
+        ),
         data={"pipeline": data},
     )

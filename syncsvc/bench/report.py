@@ -33,6 +33,8 @@ class Bars:
     title: str
     unit: str
     values: dict[str, float]
+    is_log: bool = False
+    """A logarithmic axis, where the longest bar would hide the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,16 @@ def as_object(report: Report) -> dict[str, Any]:
         "notes": list(report.notes),
         **report.data,
     }
+
+
+def as_markdown(report: Report) -> str:
+    """The report as a section of a results page."""
+    lines = [f"`{report.command}`", ""]
+    for table in report.tables:
+        rows = [table.columns, ("---",) * len(table.columns), *table.rows]
+        lines += [f"{table.title}:", "", *(f"| {' | '.join(row)} |" for row in rows), ""]
+    facts = [*(f"{name}: {ratio:.2f} x" for name, ratio in report.ratios.items()), *report.notes]
+    return "\n".join([*lines, *(f"- {fact}" for fact in facts)])
 
 
 def show(report: Report) -> None:
@@ -164,6 +176,10 @@ def _draw_bars(axes: Any, bars: Bars) -> None:
     axes.bar_label(drawn, fmt="%.3g", padding=3)
     axes.invert_yaxis()
     axes.set_xlabel(bars.unit)
+    if bars.is_log:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")  # not 10 with an exponent
+        axes.xaxis.set_minor_formatter("")
     axes.margins(x=0.15)
 
 

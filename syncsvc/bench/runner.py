@@ -3,6 +3,7 @@
 Every process ends with the thread that started it, so start them from the main thread.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -18,7 +19,6 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 import msgspec
-import yaml
 
 import syncsvc
 from syncsvc.errors import LinkClosed
@@ -69,6 +69,86 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
+class LeashedProgram:
+    """A leashed program that says on stderr when it is ready; what it says last is kept.
+
+    Args:
+        ready: how the line begins that says so; ``key=value`` words may follow.
+    """
+
+    def __init__(self, ready: str) -> None:
+        self._ready_line = ready
+        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._said_ready_or_ended = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: Worker | None = None
+        self.ready_words: dict[str, str] | None = None
+
+    def start(self, arguments: Sequence[str]) -> Self:
+        """Start ``python ARGUMENTS``; ``close`` is owed from here on."""
+        process = start_leashed(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self._process = process
+        assert process.stderr is not None
+        stderr = process.stderr
+        self._log = Worker("program-log", lambda _: self._read(stderr)).start()
+        return self
+
+    def _read(self, stderr: IO[bytes]) -> None:
+        for raw in stderr:
+            line = raw.decode(errors="replace").rstrip()
+            self._lines.append(line)
+            if line.startswith(self._ready_line) and self.ready_words is None:
+                self.ready_words = dict(word.partition("=")[::2] for word in line.split() if "=" in word)
+                self._said_ready_or_ended.set()
+        self._said_ready_or_ended.set()
+
+    def await_ready(self, timeout_s: float) -> bool:
+        """Wait for the ready line, the end, or the time to be over; whether the ready line came."""
+        self._said_ready_or_ended.wait(timeout_s)
+        return self.ready_words is not None
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        """The process, which has been started."""
+        assert self._process is not None, "not started"
+        return self._process
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def last_words(self) -> str:
+        """The last line that it wrote, without passwords."""
+        return redact(self._lines[-1]) if self._lines else "it said nothing"
+
+    def terminate(self) -> None:
+        """Ask for the end, without waiting for it."""
+        if self.is_running:
+            self.process.terminate()
+
+    def wait(self, grace_s: float) -> int:
+        """Wait for the end, and force it when it does not come in time; the exit code. Its last words are complete."""
+        try:
+            self.process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            kill_group(self.process)
+        code = self.process.wait()
+        if self._log is not None:
+            self._log.join(5.0)
+        return code
+
+    def close(self) -> None:
+        """SIGKILL for whatever of it still runs, and nothing is left."""
+        if self._process is None:
+            return
+        kill_group(self._process)
+        self.wait(0.0)
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+
+
 class DaemonRunner:
     """A real ``syncsvc run`` in a process tree of its own, while the ``with`` block lasts.
 
@@ -85,59 +165,37 @@ class DaemonRunner:
             "http": {"bind": "127.0.0.1:0"},
             **config,
         }
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._log: Worker | None = None
-        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
-        self._ready = threading.Event()
+        self._program = LeashedProgram("syncsvc: ready ")
         self.live = self.control = self.http = ""
 
     @property
     def pid(self) -> int:
         """The daemon's process id."""
-        assert self._process is not None, "not started"
-        return self._process.pid
+        return self._program.process.pid
 
     @property
     def is_running(self) -> bool:
         """Whether the daemon has not ended yet."""
-        return self._process is not None and self._process.poll() is None
+        return self._program.is_running
 
     @property
     def last_words(self) -> str:
         """The last line that the daemon wrote, without passwords."""
-        return redact(self._lines[-1]) if self._lines else "it said nothing"
+        return self._program.last_words
 
     def __enter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory(prefix="syncsvc-")
-        path = Path(self._folder.name, "config.yaml")
-        path.write_text(yaml.safe_dump(self._config, sort_keys=False), encoding="utf-8")
-        try:
-            process = start_leashed(
-                ["-m", "syncsvc", "run", str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-            )
-            self._process = process
-            assert process.stderr is not None
-            stderr = process.stderr
-            self._log = Worker("daemon-log", lambda _: self._read(stderr)).start()
-            if not self._ready.wait(READY_S) or not self.live:
-                raise LinkClosed(f"the daemon did not become ready: {self.last_words}")
-        except BaseException:  # a Ctrl-C too must leave nothing behind
-            self.kill()
-            self._clean_up()
-            raise
-        self._folder.cleanup()  # it was read; so a SIGKILL of ours leaves no file behind either
+        with tempfile.TemporaryDirectory(prefix="syncsvc-") as folder:  # not longer: no SIGKILL leaves a file behind
+            path = Path(folder, "config.yaml")
+            path.write_text(json.dumps(self._config, indent=1), encoding="utf-8")  # JSON is YAML, and has no anchors
+            try:
+                if not self._program.start(["-m", "syncsvc", "run", str(path)]).await_ready(READY_S):
+                    raise LinkClosed(f"the daemon did not become ready: {self.last_words}")
+            except BaseException:  # a Ctrl-C too must leave nothing behind
+                self._program.close()
+                raise
+        words = self._program.ready_words or {}
+        self.live, self.control, self.http = (words.get(key, "") for key in ("live", "control", "http"))
         return self
-
-    def _read(self, stderr: IO[bytes]) -> None:
-        for raw in stderr:
-            line = raw.decode(errors="replace").rstrip()
-            self._lines.append(line)
-            if line.startswith("syncsvc: ready "):
-                words = dict(word.partition("=")[::2] for word in line.split() if "=" in word)
-                self.live, self.control, self.http = (words.get(key, "") for key in ("live", "control", "http"))
-                self._ready.set()
-        self._ready.set()  # the end: whoever waits need not wait longer
 
     def status(self) -> dict[str, Any]:
         """What ``/api/status`` says.
@@ -160,31 +218,16 @@ class DaemonRunner:
 
     def terminate(self) -> None:
         """Ask for the drain; it goes on meanwhile, so keep receiving."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
+        self._program.terminate()
 
     def wait(self, grace_s: float = STOP_S) -> int:
         """Wait for the end, and force it when it does not come in time; the exit code."""
-        assert self._process is not None, "not started"
-        try:
-            return self._process.wait(grace_s)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            return self._process.wait()
+        return self._program.wait(grace_s)
 
     def kill(self) -> None:
         """SIGKILL for the whole tree."""
-        if self._process is not None:
-            kill_group(self._process)
-            self._process.wait()
-
-    def _clean_up(self) -> None:
-        if self._log is not None:
-            self._log.join(5.0)
-        if self._process is not None and self._process.stderr is not None:
-            self._process.stderr.close()
-        if self._folder is not None:
-            self._folder.cleanup()
+        kill_group(self._program.process)
+        self._program.wait(STOP_S)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -193,5 +236,4 @@ class DaemonRunner:
             self.terminate()
             self.wait()
         finally:
-            self.kill()
-            self._clean_up()
+            self._program.close()

@@ -1,25 +1,31 @@
-"""What it costs to hand a 1080p frame to another process, both ends: the shared ring beside the first ideas."""
+"""What it costs to hand a 1080p frame to another process, both ends: the shared ring beside what others use."""
 
 import subprocess
-from collections.abc import Callable, Sequence
+import tempfile
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from syncsvc.bench import handover, ways
+from syncsvc.bench import clip, handover, pipeline, ways
 from syncsvc.bench.figures import Figures, median
+from syncsvc.bench.pipeline import SUBSCRIBER
 from syncsvc.bench.report import Bars, Report, Table
+from syncsvc.bench.rounds import Progress, Results, alternate, chosen
 from syncsvc.bench.runner import leashed
+from syncsvc.bench.served import SUBSCRIBERS, serving
 from syncsvc.clock import NS_PER_MS
 from syncsvc.errors import LinkClosed
 from syncsvc.layout import PixelFormat
 
-PACE_HZ: Final = 25.0
+PACES: Final = {"flat out": 0.0, "25/s": 25.0}
 FORMATS: Final[tuple[PixelFormat, ...]] = ("bgr24", "i420")
+SUBSCRIBERS_LABEL: Final = "subscriber"
+AIM_MS: Final = 0.05
+"""CPU per frame for a hand-over without the copy, and for a local subscriber to hold the pixels: at most."""
 _TURN_S = 120.0
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +42,48 @@ class Handover:
         return self.sender_ms + self.receiver_ms
 
 
-def run(command: str, rounds: int, frames: int, progress: Progress) -> Report:
-    """Measure every way in turn, round after round, flat out and at 25 frames a second, in bgr24 and i420.
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """One way under one load."""
+
+    pixels: PixelFormat
+    pace: str
+    way: str
+
+    @property
+    def label(self) -> str:
+        """How rows are named."""
+        return f"{self.pixels}, {self.pace}, {self.way}"
+
+    def beside(self, way: str) -> "Contestant":
+        """Another way under the same load."""
+        return Contestant(self.pixels, self.pace, way)
+
+
+def contestants() -> list[Contestant]:
+    """Every way that is installed, under every load that it can carry."""
+    return [Contestant(pixels, pace, way) for pixels in FORMATS for pace in PACES for way in ways.available(pixels)]
+
+
+def run(command: str, rounds: int, frames: int, progress: Progress, only: str | None = None) -> Report:
+    """Measure every way in turn, round after round, flat out and at 25 frames a second, and subscribers of the service.
 
     Args:
         command: to reproduce the figures with.
-        rounds: how often each way has its turn.
-        frames: per way and round.
+        rounds: how often each has its turn.
+        frames: per way and round; subscribers get as many at 25 a second.
         progress: is told what is measured now.
+        only: words of the rows that are meant; None means all. Our ring and the plain copy are measured beside each.
     """
-    found: dict[tuple[str, str, str], list[Handover]] = {}
-    for number in range(rounds):
-        for pixels in FORMATS:
-            for pace, rate_hz in (("flat out", 0.0), ("25/s", PACE_HZ)):
-                for way in (*ways.WAYS, ways.COPY):
-                    progress(f"round {number + 1} of {rounds}: {pixels}, {pace}, {way}")
-                    result = measure(way, pixels, frames, rate_hz)
-                    found.setdefault((pixels, pace, way), []).append(result)
-    return _report(command, found)
+    every = contestants()
+    subscribers = {f"{SUBSCRIBERS_LABEL}, {kind}": kind for kind in SUBSCRIBERS}
+    wanted = set(chosen([*(one.label for one in every), *subscribers], only))
+    meant = [one for one in every if one.label in wanted]
+    measured = dict.fromkeys(other for one in meant for other in (one.beside(ways.COPY), one.beside(ways.RING), one))
+    turns = {one.label: partial(measure, one.way, one.pixels, frames, PACES[one.pace]) for one in measured}
+    found = alternate(turns, rounds, progress)
+    served = _subscribers([kind for label, kind in subscribers.items() if label in wanted], rounds, frames, progress)
+    return report(command, list(measured), found, served)
 
 
 def measure(way: str, pixels: PixelFormat, frames: int, rate_hz: float) -> Handover:
@@ -63,52 +93,130 @@ def measure(way: str, pixels: PixelFormat, frames: int, rate_hz: float) -> Hando
         LinkClosed: one of them ended.
     """
     arguments = ["-m", "syncsvc.bench.handover", way, pixels, str(frames), str(rate_hz)]
-    with leashed(arguments, stdout=subprocess.PIPE) as process:
-        output, _ = process.communicate(timeout=_TURN_S + (frames / rate_hz if rate_hz else 0))
+    with leashed(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        output, errors = process.communicate(timeout=_TURN_S + (frames / rate_hz if rate_hz else 0))
     if process.returncode != 0:
-        raise LinkClosed(f"handing over ended with {process.returncode}")
-    found = msgspec.json.decode(output, type=handover.Outcome)
+        last = errors.decode(errors="replace").rstrip().rpartition("\n")[2]
+        raise LinkClosed(f"handing over ended with {process.returncode}: {last}")
+    found = msgspec.json.decode(output.rstrip().rpartition(b"\n")[2], type=handover.Outcome)  # some libraries print
     latency = Figures.of([value / NS_PER_MS for value in found.latencies_ns])
     return Handover(found.sender_ns / frames / NS_PER_MS, found.receiver_ns / frames / NS_PER_MS, latency)
 
 
-def _report(command: str, found: dict[tuple[str, str, str], list[Handover]]) -> Report:
-    rows, ratios, data = [], {}, []
-    for (pixels, pace, way), results in found.items():
-        ring = found[pixels, pace, ways.RING]
-        ratio = median([result.cpu_ms / other.cpu_ms for result, other in zip(results, ring, strict=True)])
-        if way not in (ways.RING, ways.COPY):
-            ratios[f"{pixels}, {pace}: {way} / ring"] = ratio
-        middle = _middle(results)
+def _subscribers(kinds: list[str], rounds: int, frames: int, progress: Progress) -> Results[Handover]:
+    """What it costs a subscriber of the service to hold the pixels of a 1080p25 recording, by how it subscribes."""
+    if not kinds:
+        return Results({}, {})
+    with tempfile.TemporaryDirectory(prefix="syncsvc-bench-") as folder:
+        path = Path(folder, "clip.mp4")
+        progress("making a recording")
+        clip.make(path, 2 * clip.FPS)
+        turns = {kind: partial(subscriber, path, kind, frames / clip.FPS) for kind in kinds}
+        return alternate(turns, rounds, progress)
+
+
+def subscriber(path: Path, kind: str, seconds: float) -> Handover:
+    """One turn of a subscriber: its own CPU as the receiver's, the service's receiver process as the sender's."""
+    streams = {pipeline.STREAM: {"url": f"file:{path}", "loop": True}}
+    with serving(streams, kind) as served:
+        usage = pipeline.usage_of(served, seconds)
+    return Handover(usage.cpu_ms["receiver"], usage.cpu_ms[SUBSCRIBER], Figures())
+
+
+def _both(found: Handover) -> float:
+    return found.cpu_ms
+
+
+def _receivers(found: Handover) -> float:
+    return found.receiver_ms
+
+
+def report(command: str, measured: list[Contestant], found: Results[Handover], served: Results[Handover]) -> Report:
+    """The report of what was measured."""
+    rows, data = [], []
+    ratios: dict[str, float] = {}
+    for one in (one for one in measured if one.label in found.found):
+        results = found.found[one.label]
+        ratio = found.ratio(one.label, one.beside(ways.RING).label, _both)
+        copies = found.ratio(one.label, one.beside(ways.COPY).label, _both)
+        middle = found.middle(one.label, _both)
         latency = (f"{middle.latency_ms.p50:.2f}", f"{middle.latency_ms.p99:.2f}")
-        rows.append(
-            (
-                f"{pixels}, {pace}, {way}", f"{middle.sender_ms:.3f}", f"{middle.receiver_ms:.3f}",
-                f"{middle.cpu_ms:.3f}", f"{ratio:.2f}",
-                *(latency if middle.latency_ms.count else ("", "")),
-            )
-        )  # fmt: skip
-        data.append(
-            {"pixels": pixels, "pace": pace, "way": way, "ratio": ratio, "rounds": [_plain(r) for r in results]}
-        )
-    columns = ("way", "sender ms", "receiver ms", "CPU ms", "/ ring", "latency p50", "p99 ms")
-    bars = {way: _middle(found["bgr24", "25/s", way]).cpu_ms for way in ways.WAYS}
+        shown = ("" if value is None else f"{value:.2f}" for value in (ratio, copies))
+        figures = (f"{value:.3f}" for value in (middle.sender_ms, middle.receiver_ms, middle.cpu_ms))
+        rows.append((one.label, *figures, *shown, *(latency if middle.latency_ms.count else ("", ""))))
+        ratios |= _headlines(one, middle, ratio, copies)
+        data.append({"contestant": one.label, "ratio": ratio, "rounds": [_plain(result) for result in results]})
+    tables = [Table("CPU per 1080p frame (median round), and latency", _COLUMNS, tuple(rows))]
+    if served.found:
+        tables.append(_subscriber_table(served))
+        ratios |= _subscriber_ratios(served)
+        data += [
+            {"contestant": f"{SUBSCRIBERS_LABEL}, {kind}", "rounds": [_plain(result) for result in results]}
+            for kind, results in served.found.items()
+        ]
+    bars = {
+        one.way: found.middle(one.label, _both).cpu_ms
+        for one in measured
+        if (one.pixels, one.pace) == ("bgr24", "flat out") and one.label in found.found
+    }
     return Report(
         name="transport",
         command=command,
-        tables=(Table("CPU per 1080p frame (median round), and latency", columns, tuple(rows)),),
+        tables=tuple(tables),
         ratios=ratios,
-        plot=Bars("Handing a 1080p bgr24 frame to another process, 25/s", "CPU ms per frame, both ends", bars),
-        notes=(
-            "latency flat out includes the wait behind frames that were sent before",
-            "copy alone: the one copy into a ring without any hand-over, which bounds what the ring can cost",
+        plot=Bars(
+            "Handing a 1080p bgr24 frame to another process", "CPU ms per frame, both ends, flat out", bars, True
         ),
+        notes=_NOTES + found.notes() + served.notes() + _absent_peers(),
         data={"transport": data},
     )
 
 
-def _middle(results: Sequence[Handover]) -> Handover:
-    return sorted(results, key=lambda result: result.cpu_ms)[(len(results) - 1) // 2]
+_COLUMNS: Final = ("way", "sender ms", "receiver ms", "CPU ms", "/ ring", "/ copy", "latency p50", "p99 ms")
+_NOTES: Final = (
+    "copy alone: the one copy into a ring without any hand-over, which bounds what the ring can cost",
+    "hand-over alone: the ring without that copy; pacing alone: waking up 25 times a second, and nothing else",
+    "latency flat out includes the wait behind frames that were sent before",
+)
+
+
+def _headlines(one: Contestant, middle: Handover, ratio: float | None, copies: float | None) -> dict[str, float]:
+    """What is printed below the tables of one way."""
+    if one.way in (ways.COPY, ways.PACING):
+        return {}
+    if one.way == ways.RING:
+        return {} if copies is None else {f"{one.label} / copy alone (aim: 1.3)": copies}
+    if one.way == ways.HAND_OVER:
+        return {f"{one.label} / {AIM_MS} ms (aim: 1)": middle.cpu_ms / AIM_MS}
+    return {} if ratio is None else {f"{one.label} / ring": ratio}
+
+
+def _subscriber_table(served: Results[Handover]) -> Table:
+    middles = {kind: served.middle(kind, _receivers) for kind in served.found}
+    rows = [(kind, f"{middle.receiver_ms:.3f}", f"{middle.sender_ms:.3f}") for kind, middle in middles.items()]
+    return Table(
+        "A subscriber of the service that holds the pixels (1080p25, i420)",
+        ("subscriber", "its CPU ms per frame", "the service's receiver ms"),
+        tuple(rows),
+    )
+
+
+def _subscriber_ratios(served: Results[Handover]) -> dict[str, float]:
+    ratios: dict[str, float] = {}
+    if "local" in served.found:
+        own_ms = median([_receivers(found) for found in served.found["local"]])
+        ratios[f"subscriber, local / {AIM_MS} ms (aim: 1)"] = own_ms / AIM_MS
+    dearer = served.ratio("tcp", "local", _receivers)
+    if dearer is not None:
+        ratios["subscriber, tcp / local (aim: 20)"] = dearer
+    return ratios
+
+
+def _absent_peers() -> tuple[str, ...]:
+    packages = sorted({package for way in ways.WAYS.values() if (package := ways.absent(way))})
+    if not packages:
+        return ()
+    return (f"not installed, so not measured: {', '.join(packages)}; pip install 'syncsvc[bench]' brings them",)
 
 
 def _plain(result: Handover) -> dict[str, float]:

@@ -21,38 +21,55 @@ _HELP: Final = """Measure, side by side with what it is compared to, and print r
 
 \b
 NAME is one of
-  transport  hand a 1080p frame to another process: shared ring, pipe, queue
+  transport  hand a 1080p frame to another process: shared ring, pipe, queue, ZeroMQ, other libraries
   pipeline   the whole service beside bare decoding of the same file
+  capacity   how many 1080p25 streams before the first loss, beside bare decoders
+  latency    from the last frame that a window needs to the batch in a subscriber's hands
+  article    two cameras by the Queue and the Pipe program of a much-read article, and by the service
   accuracy   capture times and sets: ours, those of other rules, and the true ones
 """
-_SECONDS: Final = {"transport": 0.0, "pipeline": 8.0, "accuracy": 40.0}
+_SECONDS: Final = {
+    "transport": 0.0,
+    "pipeline": 8.0,
+    "capacity": 20.0,
+    "latency": 20.0,
+    "article": 15.0,
+    "accuracy": 40.0,
+}
 _OPTIONS: Final = {
-    "transport": ("--rounds", "--frames"),
-    "pipeline": ("--rounds", "--seconds"),
+    "transport": ("--rounds", "--frames", "--only"),
+    "pipeline": ("--rounds", "--seconds", "--only"),
+    "capacity": ("--seconds", "--step", "--only"),
+    "latency": ("--rounds", "--seconds", "--only"),
+    "article": ("--seconds", "--only"),
     "accuracy": ("--seconds", "--only", "--case"),
 }
-_EVERY: Final = ("--seconds", "--rounds", "--frames", "--only", "--case")
+_EVERY: Final = ("--seconds", "--rounds", "--frames", "--step", "--only", "--case")
 
 
 @click.command(help=_HELP, epilog="Example: syncsvc bench accuracy --seconds 60 --plot accuracy.png")
 @click.argument("name", type=click.Choice(tuple(_SECONDS)))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print a section of a results page.")
 @click.option("--plot", metavar="FILE.png", type=click.Path(dir_okay=False, path_type=Path), help="Draw it too.")
 @click.option(
     "--seconds",
     type=FiniteRange(min=1),
-    help="accuracy: length of each live run (40); pipeline: length of each turn (8).",
+    help="Length of each turn: pipeline (8), capacity, latency (20), article (15), accuracy's live runs (40).",
 )
-@click.option("--rounds", type=click.IntRange(min=1), help="transport, pipeline: turns of each contestant (3).")
+@click.option("--rounds", type=click.IntRange(min=1), help="transport, pipeline, latency: turns of each (3).")
 @click.option("--frames", type=click.IntRange(min=1), help="transport: frames per turn (100).")
-@click.option("--only", type=click.Choice(("simulated", "live")), help="accuracy: one half of it.")
+@click.option("--step", type=click.IntRange(min=1), help="capacity: streams more at a time (4; 16 with `encoded`).")
+@click.option("--only", metavar="WORDS", help="The rows that have these words; accuracy: `simulated` or `live`.")
 @click.option("--case", metavar="CASE", help="accuracy: one of the simulated cases, such as `four`.")
-def bench(name: str, as_json: bool, plot: Path | None, **given: Any) -> None:
+def bench(name: str, as_json: bool, as_markdown: bool, plot: Path | None, **given: Any) -> None:
     """Measure and print."""
     options = {option: given[option[2:]] for option in _EVERY if given[option[2:]] is not None}
     for option in options:
         if option not in _OPTIONS[name]:
             raise UsageError(f"{option} means nothing to `bench {name}`; it takes {', '.join(_OPTIONS[name])}")
+    if name == "accuracy" and options.get("--only") not in (None, "simulated", "live"):
+        raise UsageError(f"--only {options['--only']} is not known to accuracy; halves are simulated, live")
     if "--case" in options:
         _check_case(options)
     from syncsvc.bench import report
@@ -64,6 +81,8 @@ def bench(name: str, as_json: bool, plot: Path | None, **given: Any) -> None:
         result = _run(name, " ".join(["syncsvc bench", name, *words]), options, progress)
     if as_json:
         click.echo(json.dumps(report.as_object(result)))
+    elif as_markdown:
+        click.echo(report.as_markdown(result))
     else:
         report.show(result)
     if plot is not None:
@@ -86,17 +105,30 @@ def _check_case(options: dict[str, Any]) -> None:
 
 def _run(name: str, command: str, options: dict[str, Any], progress: "Callable[[str], None]") -> "Report":
     seconds, rounds = options.get("--seconds", _SECONDS[name]), options.get("--rounds", 3)
+    only = options.get("--only")
     if name == "transport":
         from syncsvc.bench import transport
 
-        return transport.run(command, rounds, options.get("--frames", 100), progress)
+        return transport.run(command, rounds, options.get("--frames", 100), progress, only)
     if name == "pipeline":
         from syncsvc.bench import pipeline
 
-        return pipeline.run(command, rounds, seconds, progress)
+        return pipeline.run(command, rounds, seconds, progress, only)
+    if name == "capacity":
+        from syncsvc.bench import capacity
+
+        return capacity.run(command, seconds, options.get("--step"), progress, only)
+    if name == "latency":
+        from syncsvc.bench import latency
+
+        return latency.run(command, rounds, seconds, progress, only)
+    if name == "article":
+        from syncsvc.bench import article
+
+        return article.run(command, seconds, progress, only)
     from syncsvc.bench import accuracy
 
-    return accuracy.run(command, seconds, progress, only=options.get("--only"), name=options.get("--case"))
+    return accuracy.run(command, seconds, progress, only=only, name=options.get("--case"))
 
 
 @contextmanager

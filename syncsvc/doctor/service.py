@@ -1,27 +1,21 @@
 """The service under examination, in a process of its own that never outlives the doctor."""
 
 import json
-import subprocess
-import threading
-from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
-from syncsvc.bench.runner import kill_group, start_leashed
+from syncsvc.bench.runner import READY_S, STOP_S, LeashedProgram
 from syncsvc.doctor.child import EX_REFUSED, LIVE, OBSERVATIONS, READY, STATUS
 from syncsvc.doctor.diagnosis import Hearsay
 from syncsvc.doctor.recording import Recording, gather
 from syncsvc.errors import ConfigError, LinkClosed, LogError
-from syncsvc.lifecycle import StopToken, Worker
+from syncsvc.lifecycle import StopToken
 from syncsvc.observe.logs import one_line, redact
 from syncsvc.observe.reading import read
 
-READY_S = 30.0
-STOP_S = 20.0
 _POLL_S = 0.05
-_KEPT_LINES = 20
 
 
 class ExaminedService:
@@ -36,32 +30,17 @@ class ExaminedService:
     def __init__(self, path: Path, folder: Path, wait_for: int) -> None:
         self._arguments = ["-m", "syncsvc.doctor.child", str(path), str(folder), str(wait_for)]
         self._path, self._folder = str(path), folder
-        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
-        self._is_ready = threading.Event()
+        self._program = LeashedProgram(READY)
         self.live = f"ipc://{folder / LIVE}"
 
     def __enter__(self) -> Self:
-        self._process = start_leashed(self._arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        assert self._process.stderr is not None
-        stderr = self._process.stderr
-        self._reader = Worker("service-log", lambda _: self._read(stderr)).start()
+        self._program.start(self._arguments)
         return self
-
-    def _read(self, stderr: IO[bytes]) -> None:
-        for raw in stderr:
-            line = raw.decode(errors="replace").rstrip()
-            self._lines.append(line)
-            if line.startswith(READY):
-                self._is_ready.set()
-
-    @property
-    def _last_words(self) -> str:
-        return redact(self._lines[-1]) if self._lines else "it said nothing"
 
     @property
     def is_running(self) -> bool:
         """Whether it has not ended yet; it ends by itself after the last recording."""
-        return self._process.poll() is None
+        return self._program.is_running
 
     def await_ready(self, stop: StopToken) -> bool:
         """Wait until its sockets are bound; false when the token was set before.
@@ -71,20 +50,20 @@ class ExaminedService:
             ConfigError: it refused its configuration.
         """
         waited_s = 0.0
-        while not self._is_ready.is_set() and waited_s < READY_S and self.is_running:
+        while self._program.ready_words is None and waited_s < READY_S and self.is_running:
             if stop.sleep(_POLL_S):
                 return False
             waited_s += _POLL_S
-        if not self._is_ready.wait(_POLL_S):
+        if not self._program.await_ready(_POLL_S):
             if not self.is_running:
                 self.finish()
-            raise LinkClosed(f"the service did not start: {self._last_words}")
+            raise LinkClosed(f"the service did not start: {self._program.last_words}")
         return True
 
     @property
     def broke(self) -> str:
         """Its last words when it ended otherwise than asked; empty when all is well."""
-        return "" if self._process.poll() in (None, 0) else self._last_words
+        return "" if self._program.process.poll() in (None, 0) else self._program.last_words
 
     def finish(self) -> None:
         """Ask for the drain, wait for it, and end what does not end by itself.
@@ -92,14 +71,9 @@ class ExaminedService:
         Raises:
             ConfigError: it had refused its configuration, for a reason that only running it shows.
         """
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            kill_group(self._process)
-        if self._process.wait() == EX_REFUSED:
-            self._reader.join(5.0)
-            raise ConfigError(self._path, self._last_words.removeprefix(f"{self._path}: "))
+        self._program.terminate()
+        if self._program.wait(STOP_S) == EX_REFUSED:
+            raise ConfigError(self._path, self._program.last_words.removeprefix(f"{self._path}: "))
 
     def recording(self) -> Recording:
         """What it logged."""
@@ -121,8 +95,4 @@ class ExaminedService:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        kill_group(self._process)
-        self._process.wait()
-        self._reader.join(5.0)
-        if self._process.stderr is not None:
-            self._process.stderr.close()
+        self._program.close()

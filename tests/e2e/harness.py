@@ -8,7 +8,8 @@ import sys
 import threading
 import urllib.request
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -67,16 +68,7 @@ class Service:
 
     def survivors(self) -> list[int]:
         """Processes of the daemon's session that still run."""
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-                except OSError:
-                    continue
-                if int(fields[3]) == self.process.pid and fields[0] != "Z":
-                    found.append(int(entry.name))
-        return found
+        return list(processes_of(self.process.pid))
 
     def status(self) -> dict[str, Any]:
         """What the HTTP API says."""
@@ -107,6 +99,35 @@ def wait_for(look: Callable[[], T | None], what: str, limit_s: float = LIMIT_S) 
             return found
         pause.wait(0.02)
     raise AssertionError(f"waited {limit_s} s for {what}")
+
+
+def processes_of(session: int) -> dict[int, str]:
+    """Command lines of what runs in a session, by process id, zombies left out."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        try:
+            state, _, _, its_session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            if int(its_session) == session and state != "Z":
+                found[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
+        except (OSError, ValueError):  # not a process, or gone meanwhile
+            continue
+    return found
+
+
+@contextmanager
+def command(*words: str) -> Iterator["subprocess.Popen[str]"]:
+    """``syncsvc WORDS`` in a session of its own, which is empty at the end, whatever happened."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "syncsvc", *words],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+        wait_for(lambda: not processes_of(process.pid), "the end of every process", 10.0)
 
 
 class History:

@@ -6,10 +6,14 @@ import sys
 from pathlib import Path
 
 import av
+import msgspec
 import pytest
 
-from syncsvc.bench import clip, pipeline, transport, ways
+from syncsvc.bench import article, capacity, clip, latency, pipeline, transport, ways
+from syncsvc.bench.pipeline import Load
+from syncsvc.bench.programs import Delivery
 from syncsvc.bench.runner import DaemonRunner
+from syncsvc.bench.served import NOBODY
 from syncsvc.errors import LinkClosed
 
 
@@ -39,7 +43,7 @@ def test_the_recording_is_what_a_1080p_camera_sends(recording: Path) -> None:
         assert 2e6 < sum(packet.size for packet in packets) * 8 / 2 < 6e6
 
 
-@pytest.mark.parametrize("way", ways.WAYS)
+@pytest.mark.parametrize("way", [way for way in ways.available("bgr24") if ways.WAYS[way].receiver is not None])
 def test_every_way_hands_over_every_frame_and_both_ends_take_time(way: str) -> None:
     found = transport.measure(way, "bgr24", 5, 0)
     assert found.latency_ms.count == 5
@@ -49,24 +53,78 @@ def test_every_way_hands_over_every_frame_and_both_ends_take_time(way: str) -> N
     assert found.cpu_ms == found.sender_ms + found.receiver_ms
 
 
+@pytest.mark.parametrize("way", [ways.COPY, ways.PACING])
+def test_what_bounds_the_ways_has_no_receiver(way: str) -> None:
+    found = transport.measure(way, "i420", 5, 0)
+    assert found.latency_ms.count == 0
+    assert found.sender_ms > 0
+    assert found.receiver_ms == 0
+
+
+def test_a_way_that_breaks_is_told_with_its_last_words() -> None:
+    with pytest.raises(LinkClosed, match="handing over ended with 1: KeyError: 'pigeon'"):
+        transport.measure("pigeon", "i420", 1, 0)
+
+
+def test_a_subscriber_of_the_service_is_measured_by_itself(recording: Path) -> None:
+    found = transport.subscriber(recording, "ipc", 1.0)
+    assert found.receiver_ms > 0
+    assert found.sender_ms > 0
+
+
 def test_a_turn_of_the_pipeline_counts_the_processes_that_it_names(recording: Path) -> None:
-    alone = pipeline.measure(recording, "asap", pipeline.ALONE, 0.5)
+    alone = pipeline.measure(recording, Load("asap", "i420", NOBODY), 0.5)
     assert alone.parts_ms.keys() == set(pipeline.PARTS)
     assert alone.total_ms == sum(alone.parts_ms.values())
     assert alone.parts_ms[pipeline.CAPTURE] > alone.parts_ms["daemon"]
     assert alone.fps > 0
-    subscribed = pipeline.measure(recording, "asap", pipeline.SUBSCRIBED, 0.5)
+    subscribed = pipeline.measure(recording, Load("asap", "bgr24", "ipc"), 0.5)
     assert subscribed.parts_ms.keys() == {*pipeline.PARTS, pipeline.SUBSCRIBER}
     assert subscribed.parts_ms[pipeline.SUBSCRIBER] > 0
     assert subscribed.total_ms == sum(subscribed.parts_ms[part] for part in pipeline.PARTS)
 
 
 def test_bare_decoding_goes_through_the_recording_again_and_again(recording: Path) -> None:
-    bare = pipeline.measure(recording, "asap", pipeline.BARE, 0.75)  # 75 frames after 25: twice the recording
+    bare = pipeline.measure(recording, Load("asap", "i420"), 0.75)  # 75 frames after 25: twice the recording
     assert bare.parts_ms == {}
     assert bare.total_ms > 0.1
     with pytest.raises(LinkClosed):
-        pipeline.measure(recording.with_name("absent.mp4"), "asap", pipeline.BARE, 0.1)
+        pipeline.measure(recording.with_name("absent.mp4"), Load("asap", "i420"), 0.1)
+
+
+def test_a_level_of_the_capacity_is_so_many_streams_or_decoders(recording: Path) -> None:
+    bare = capacity.bare_level(recording, 2, 1.0)
+    assert bare.streams == 2
+    assert bare.is_held == (not bare.why)
+    level = capacity.level_of(recording, 2, "i420", NOBODY, 1.0)
+    assert level.streams == 2
+    assert level.is_held == (not level.why)
+    assert 5 < level.capture_mib < 500
+    assert all(5 < mib < 1000 for mib in level.receiver_mib)
+    with pytest.raises(LinkClosed, match=r"did not become ready: .*pixels"):
+        capacity.level_of(recording, 1, "webp", NOBODY, 1.0)
+
+
+def test_a_turn_of_the_latency_follows_batches_to_the_subscriber(tmp_path: Path) -> None:
+    latency.write_recordings(tmp_path, streams=1, frames=50)
+    found = latency.measure(tmp_path, "ipc", "windows of 1000 ms", 8.0, streams=1)
+    assert found.needed_ms.count == found.emitted_ms.count > 0
+    assert 0 < found.emitted_ms.p50 < found.needed_ms.p50, "it was needed before it was sent"
+
+
+@pytest.mark.parametrize("which", article.PROGRAMS.values())
+def test_the_programs_of_the_article_deliver(recording: Path, which: str) -> None:
+    with article.program(recording, which) as process:
+        assert process.stdout is not None
+        first, second = (msgspec.json.decode(process.stdout.readline(), type=Delivery) for _ in range(2))
+    assert first.at_ns < second.at_ns
+    assert min(first.first_ns, first.second_ns) > 0
+
+
+def test_the_service_beside_the_article_delivers_seconds(recording: Path) -> None:
+    found = article.measure(recording, "syncsvc, tcp", 8.0)
+    assert found.interval_s.count > 0
+    assert found.get_ms.p50 > 0
 
 
 def test_a_live_run_scores_every_rule_on_what_the_service_sent() -> None:
@@ -105,12 +163,14 @@ def test_the_same_seed_gives_the_same_figures() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("nothing",), "'transport', 'pipeline', 'accuracy'"),
+        (("nothing",), "'transport', 'pipeline', 'capacity', 'latency', 'article', 'accuracy'"),
         (("accuracy", "--rounds", "2"), "--rounds means nothing to `bench accuracy`"),
         (("accuracy", "--case", "five"), "--case five is not known; cases are four, four-latency"),
         (("accuracy", "--case", "four", "--only", "live"), "--only live leaves that out"),
-        (("transport", "--only", "live"), "--only means nothing to `bench transport`"),
-        (("transport", "--seconds", "2"), "it takes --rounds, --frames"),
+        (("accuracy", "--only", "dead"), "--only dead is not known to accuracy; halves are simulated, live"),
+        (("transport", "--only", "pigeon"), "--only 'pigeon' names nothing; there are bgr24, flat out, ring;"),
+        (("transport", "--seconds", "2"), "it takes --rounds, --frames, --only"),
+        (("latency", "--step", "2"), "--step means nothing to `bench latency`"),
         (("transport", "--rounds", "0"), "0 is not in the range"),
     ],
 )

@@ -5,54 +5,13 @@ import os
 import select
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, sleep_s
+from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
+from tests.e2e.harness import command, processes_of, wait_for
 
 CAMERAS = {"north", "gate", "yard"}
-
-
-def processes_of(session: int) -> list[str]:
-    """Command lines of what runs in a session, zombies left out."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            state, _, _, its_session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
-            if int(its_session) == session and state != "Z":
-                found.append((folder / "cmdline").read_text().replace("\0", " "))
-        except (OSError, ValueError):  # not a process, or gone meanwhile
-            continue
-    return found
-
-
-def wait_until_empty(session: int) -> list[str]:
-    """What is left of a session after at most ten seconds."""
-    end_ns = SYSTEM_CLOCK.monotonic_ns() + 10 * NS_PER_S
-    while (left := processes_of(session)) and SYSTEM_CLOCK.monotonic_ns() < end_ns:
-        sleep_s(0.05)
-    return left
-
-
-@contextmanager
-def demo(*options: str) -> Iterator[subprocess.Popen[str]]:
-    """The demo in a session of its own, which is empty at the end, whatever happened."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "syncsvc", "demo", *options],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-        left = wait_until_empty(process.pid)
-    assert left == []
 
 
 def first_line(process: subprocess.Popen[str], words: str) -> str:
@@ -68,7 +27,7 @@ def first_line(process: subprocess.Popen[str], words: str) -> str:
 
 
 def test_it_keeps_the_contract_and_says_so_in_one_object() -> None:
-    with demo("--seconds", "6", "--json") as process:
+    with command("demo", "--seconds", "6", "--json") as process:
         output, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, ""), output
     verdict = json.loads(output)
@@ -88,7 +47,7 @@ def test_it_keeps_the_contract_and_says_so_in_one_object() -> None:
 
 
 def test_ctrl_c_ends_it_early_with_lines_and_the_verdict_so_far() -> None:
-    with demo("--seconds", "60") as process:
+    with command("demo", "--seconds", "60") as process:
         # The second whole window: a terminal's Ctrl-C reaches the whole foreground group.
         assert "  #2  " in first_line(process, "  #2  ")
         os.killpg(process.pid, signal.SIGINT)
@@ -98,17 +57,17 @@ def test_ctrl_c_ends_it_early_with_lines_and_the_verdict_so_far() -> None:
 
 
 def test_a_killed_demo_leaves_no_process() -> None:
-    with demo("--seconds", "60") as process:
+    with command("demo", "--seconds", "60") as process:
         assert "  #0  " in first_line(process, "  #0  ")
         assert len(processes_of(process.pid)) >= 7  # demo, cameras, daemon, receiver, three captures
         process.kill()
         process.wait(10)
-        assert wait_until_empty(process.pid) == []
+        wait_for(lambda: not processes_of(process.pid), "the end of every process", 10.0)
 
 
 @pytest.mark.parametrize("options", [("--seconds", "1"), ("--seconds", "x"), ("--nonsense",)])
 def test_a_wrong_word_is_one_line_and_exit_code_2(options: tuple[str, ...]) -> None:
-    with demo(*options) as process:
+    with command("demo", *options) as process:
         output, errors = process.communicate(timeout=30)
     assert (process.returncode, output) == (2, "")
     assert errors.startswith("syncsvc: ")

@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 
 from syncsvc.cameras import CameraSpec, VirtualCameras
 from syncsvc.clock import sleep_s
-from tests.e2e.test_demo import wait_until_empty
+from tests.e2e.harness import command
 from tests.unit.doctor.scene import Scene, View
 
 SECRET = "hunter22secret"
@@ -28,18 +27,8 @@ def doctor(folder: Path, streams: Mapping[str, Any], *options: str, **more: Any)
     """The command in a session of its own, which is empty at the end."""
     path = folder / "cameras.yaml"
     path.write_text(json.dumps({"streams": dict(streams), **more}))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "syncsvc", "doctor", str(path), *options],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-    try:
+    with command("doctor", str(path), *options) as process:
         yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-        left = wait_until_empty(process.pid)
-    assert left == []
 
 
 def small(name: str, **keys: Any) -> CameraSpec:

@@ -69,6 +69,14 @@ def test_a_report_as_json_has_machine_command_ratios_and_data() -> None:
     assert {"cpu", "cores", "kernel", "python", "av", "numpy"} <= found["machine"].keys()
 
 
+def test_a_report_as_markdown_is_a_section_of_a_page() -> None:
+    assert report.as_markdown(REPORT).splitlines() == [
+        "`syncsvc bench transport`", "", "a title:", "",
+        "| way | ms |", "| --- | --- |", "| ring | 0.5 |", "| pipe [x] | 18.4 |", "",
+        "- pipe / ring: 36.80 x", "- a note",
+    ]  # fmt: skip
+
+
 def test_plotting_without_matplotlib_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError, match=r"^--plot needs matplotlib .*install syncsvc\[bench\]$"):
@@ -145,6 +153,7 @@ def test_the_accuracy_report_has_a_line_per_case_and_a_column_per_rule() -> None
 @pytest.mark.usefixtures("plotting")
 def test_a_plot_shows_bars_or_a_grid(tmp_path: Path) -> None:
     grid = report.Grid("title", ("one", "two"), {"first": (1.0, None), "second": (99.5, 100.0)})
-    for name, some in {"bars": REPORT, "grid": replace(REPORT, plot=grid)}.items():
+    wide = report.Bars("title", "ms", {"ring": 0.05, "queue": 35.0}, is_log=True)
+    for name, some in {"bars": REPORT, "log": replace(REPORT, plot=wide), "grid": replace(REPORT, plot=grid)}.items():
         report.save_plot(some, tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,165 @@
+"""Two 1080p cameras by the two programs of a much-read article, and by the service: how regular, and how long to get.
+
+A benchmark of its own and not a row of ``transport``: it measures a whole program's cadence in seconds, not the CPU of
+one hand-over.
+"""
+
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from syncsvc.bench import clip
+from syncsvc.bench.figures import Figures, median
+from syncsvc.bench.programs import Delivery
+from syncsvc.bench.report import Bars, Report, Table
+from syncsvc.bench.rounds import Progress, alternate, chosen
+from syncsvc.bench.runner import leashed
+from syncsvc.bench.served import SUBSCRIBERS, serving
+from syncsvc.bench.sink import Seen
+from syncsvc.clock import NS_PER_MS, NS_PER_S, sleep_s
+from syncsvc.errors import LinkClosed
+
+PROGRAMS: Final = {"queue of 25-frame lists": "queue", "pipe per frame": "pipe"}
+OURS: Final = {f"syncsvc, {kind}": kind for kind in SUBSCRIBERS}
+_CLIP_FRAMES = 10 * clip.FPS
+_LOOK_S = 0.001
+_END_S = 20.0
+_FIRST_SKIPPED = 2
+"""Deliveries: programs and service start up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """Seconds between deliveries of both cameras' frames, and milliseconds until they were got."""
+
+    interval_s: Figures
+    least_interval_s: float
+    get_ms: Figures
+    """The calls that return the frames of both cameras, without the wait for one to be there where that is known."""
+
+
+def run(command: str, seconds: float, progress: Progress, only: str | None = None) -> Report:
+    """Run each for so long.
+
+    Args:
+        command: to reproduce the figures with.
+        seconds: how long each runs; the article's queues may fill memory meanwhile, some 200 MB a second.
+        progress: is told what is done now.
+        only: words of the rows that are meant; None means all.
+    """
+    meant = chosen([*PROGRAMS, *OURS], only)
+    with tempfile.TemporaryDirectory(prefix="syncsvc-bench-") as folder:
+        path = Path(folder, "clip.mp4")
+        progress(f"making {_CLIP_FRAMES} frames of 1080p")
+        clip.make(path, _CLIP_FRAMES)
+        turns = {label: (lambda label=label: measure(path, label, seconds)) for label in meant}
+        results = alternate(turns, 1, progress)
+    return report(command, {label: found for label, (found,) in results.found.items()}, results.notes())
+
+
+def measure(path: Path, label: str, seconds: float) -> Cadence:
+    """One of them.
+
+    Raises:
+        LinkClosed: it did not deliver twice after its start.
+    """
+    return _program(path, PROGRAMS[label], seconds) if label in PROGRAMS else _service(path, OURS[label], seconds)
+
+
+@contextmanager
+def program(path: Path, which: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """One of the article's programs while the block lasts; its standard output has a ``Delivery`` per line."""
+    words = ["-m", "syncsvc.bench.programs", which, str(path)]
+    with leashed(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(_END_S)
+
+
+def _program(path: Path, which: str, seconds: float) -> Cadence:
+    with program(path, which) as process:
+        sleep_s(seconds)
+        process.terminate()
+        output, _ = process.communicate(timeout=_END_S)
+    found = [msgspec.json.decode(line, type=Delivery) for line in output.split(b"\n")[:-1]]
+    return cadence([one.at_ns for one in found], [one.first_ns + one.second_ns for one in found])
+
+
+def _service(path: Path, kind: str, seconds: float) -> Cadence:
+    stream = {"url": f"file:{path}", "loop": True, "pixels": "bgr24"}  # what OpenCV gives the others
+    with serving({"left": stream, "right": stream}, kind, is_watched=True, poll_s=_LOOK_S) as served:
+        sleep_s(seconds)
+        seen = served.seen()
+    return cadence([one.received_ns for one in seen], [_got_ns(one) for one in seen])
+
+
+def _got_ns(seen: Seen) -> int:
+    return seen.call_ns + seen.views_ns
+
+
+def cadence(at_ns: Sequence[int], got_ns: Sequence[int]) -> Cadence:
+    """The figures of deliveries, without the first ones.
+
+    Raises:
+        LinkClosed: there are not two of them.
+    """
+    at_ns, got_ns = at_ns[_FIRST_SKIPPED:], got_ns[_FIRST_SKIPPED:]
+    intervals = [(later - earlier) / NS_PER_S for earlier, later in pairwise(at_ns)]
+    if not intervals:
+        raise LinkClosed(f"only {len(at_ns) + _FIRST_SKIPPED} deliveries came")
+    return Cadence(Figures.of(intervals), min(intervals), Figures.of([got / NS_PER_MS for got in got_ns]))
+
+
+def report(command: str, found: Mapping[str, Cadence], notes: Sequence[str]) -> Report:
+    """The report of what was measured."""
+    rows = [
+        (
+            label, str(one.interval_s.count), f"{one.interval_s.p50:.3f}",
+            f"{one.least_interval_s:.3f}..{one.interval_s.max:.3f}", f"{one.get_ms.p50:.3f}", f"{one.get_ms.max:.3f}",
+        )
+        for label, one in found.items()
+    ]  # fmt: skip
+    ours = [one for label, one in found.items() if label in OURS]
+    ratios = {
+        f"get: {label} / syncsvc": one.get_ms.p50 / median([other.get_ms.p50 for other in ours])
+        for label, one in found.items()
+        if label in PROGRAMS and ours
+    }
+    data = {
+        label: {
+            "interval_s": msgspec.to_builtins(one.interval_s) | {"min": one.least_interval_s},
+            "get_ms": msgspec.to_builtins(one.get_ms),
+        }
+        for label, one in found.items()
+    }
+    return Report(
+        name="article",
+        command=command,
+        tables=(
+            Table(
+                "Two 1080p25 cameras, a second of both at a time",
+                ("program", "intervals", "interval s", "least..most", "get ms", "most"),
+                tuple(rows),
+            ),
+        ),
+        ratios=ratios,
+        plot=Bars(
+            "Getting a second of two 1080p cameras", "ms", {label: one.get_ms.p50 for label, one in found.items()}, True
+        ),
+        notes=(
+            "the pictures are bgr24 arrays in every row; aim: 1.000 s +- 20 ms, less than 1 ms to get",
+            "get: both calls that return the frames. The queue program's first call also waits for the list to be full,"
+            " as in the article; the service's is the call that had a batch to return, and the views of all its pixels",
+            *notes,
+        ),
+        data={"article": data},
+    )

@@ -1,0 +1,241 @@
+"""How many 1080p25 streams before the first loss, beside how many bare decoders keep up with the same file."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from syncsvc.bench import clip
+from syncsvc.bench.bare import Decoded
+from syncsvc.bench.memory import private_bytes_of
+from syncsvc.bench.report import Bars, Report, Table
+from syncsvc.bench.rounds import Progress, chosen
+from syncsvc.bench.runner import leashed
+from syncsvc.bench.search import Found, most_that_holds
+from syncsvc.bench.served import NOBODY, Served, serving, wait_until
+from syncsvc.clock import NS_PER_MS, sleep_s
+from syncsvc.errors import LinkClosed
+
+BARE: Final = "bare decoders"
+STEPS: Final = {BARE: 4, "i420": 4, "encoded": 16}
+"""What is searched, and in which steps: bare decoders and the service with these payloads."""
+LIMIT: Final = 128
+LATE_MS: Final = 500
+"""A bare decoder keeps up when no frame is later: so late a frame of a service with default bounds misses its batch."""
+GROUP: Final = "all"
+AIMS: Final = {"i420": f"0.9 x {BARE}", "encoded": "64"}
+_CLIP_FRAMES = 10 * clip.FPS
+_BARE_SKIP = 25
+_START_S = 120.0
+_WARM_UP_S = 5.0
+_SNAPSHOTS_S = 2.0
+"""What is told of a group is a snapshot, and counts whole windows."""
+_LEAST_SHARE = 0.97
+"""Of the frames that are due: fewer is falling behind, which ends in a loss if it goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """So many streams for one turn."""
+
+    streams: int
+    is_held: bool
+    why: str = ""
+    """What broke."""
+    capture_mib: float = 0.0
+    """Private memory of the biggest capture, rings left out."""
+    receiver_mib: tuple[float, float] = (0.0, 0.0)
+    """The receiver's, at the beginning and at the end of the turn."""
+
+
+def run(command: str, seconds: float, step: int | None, progress: Progress, only: str | None = None) -> Report:
+    """Search upward for each contestant.
+
+    Args:
+        command: to reproduce the figures with.
+        seconds: how long each level is watched, after every stream runs.
+        step: streams more at a time; None is 4, and 16 for ``encoded``.
+        progress: is told what is done now.
+        only: words of the contestants that are meant; None means all.
+    """
+    meant = chosen(STEPS, only)
+    found: dict[str, tuple[Found, list[Level]]] = {}
+    absent: dict[str, str] = {}
+    with tempfile.TemporaryDirectory(prefix="syncsvc-bench-") as folder:
+        path = Path(folder, "clip.mp4")
+        progress(f"making {_CLIP_FRAMES} frames of 1080p")
+        clip.make(path, _CLIP_FRAMES)
+        subscriber = _best_subscriber(path)
+        for name in meant:
+            by = step or STEPS[name]
+            try:
+                found[name] = _search(name, path, subscriber, seconds, by, progress)
+            except LinkClosed as error:
+                absent[name] = str(error)
+    return report(command, seconds, subscriber, found, absent)
+
+
+def _search(
+    name: str, path: Path, subscriber: str, seconds: float, step: int, progress: Progress
+) -> tuple[Found, list[Level]]:
+    levels: list[Level] = []
+
+    def holds(streams: int) -> bool:
+        progress(f"{name}: {streams} streams")
+        level = (
+            bare_level(path, streams, seconds) if name == BARE else level_of(path, streams, name, subscriber, seconds)
+        )
+        levels.append(level)
+        return level.is_held
+
+    return most_that_holds(holds, 2 * step, step, LIMIT), levels
+
+
+def _best_subscriber(path: Path) -> str:
+    """A local subscriber where there is such a thing: one over a socket would be most of the load."""
+    try:
+        with serving({"cam0": {"url": f"file:{path}", "loop": True}}, "local"):
+            return "local"
+    except LinkClosed:
+        return NOBODY
+
+
+def bare_level(path: Path, streams: int, seconds: float) -> Level:
+    """So many processes that decode 25 frames a second, from the same instant on."""
+    reader, writer = os.pipe()
+    frames = round(seconds * clip.FPS)
+    words = [str(path), str(clip.FPS), str(_BARE_SKIP), str(frames), "i420", str(reader)]
+    with ExitStack() as stack:
+        stack.callback(os.close, reader)
+        go = stack.enter_context(os.fdopen(writer, "wb"))
+        some = [
+            stack.enter_context(
+                leashed(["-m", "syncsvc.bench.bare", *words], stdout=subprocess.PIPE, pass_fds=(reader,))
+            )
+            for _ in range(streams)
+        ]
+        for process in some:
+            assert process.stdout is not None
+            process.stdout.readline()  # it is ready
+        go.close()
+        answers = [process.communicate(timeout=_START_S + 10 * seconds)[0] for process in some]
+    if any(process.returncode for process in some):
+        raise LinkClosed("a bare decoder ended early")
+    latest_ms = max(msgspec.json.decode(answer, type=Decoded).latest_ns for answer in answers) / NS_PER_MS
+    is_held = latest_ms <= LATE_MS
+    return Level(streams, is_held, "" if is_held else f"a frame was {latest_ms:.0f} ms late")
+
+
+def level_of(path: Path, streams: int, pixels: str, subscriber: str, seconds: float) -> Level:
+    """The service with so many streams of the recording, watched for so long after each of them runs.
+
+    Raises:
+        LinkClosed: the service refuses the configuration.
+    """
+    names = [f"cam{number}" for number in range(streams)]
+    config = {name: {"url": f"file:{path}", "loop": True, "pixels": pixels} for name in names}
+    with serving(config, subscriber) as served:
+        wait_until(lambda: _run_all(served), "a frame of every stream", _START_S)
+        sleep_s(_WARM_UP_S)
+        pids = served.daemon.pids()
+        before, receiver = served.daemon.status(), private_bytes_of(pids["receiver"])
+        sleep_s(seconds)
+        after = served.daemon.status()
+        captures = [private_bytes_of(pid) for name, pid in pids.items() if name.startswith("capture ")]
+        receivers = (receiver / 2**20, private_bytes_of(pids["receiver"]) / 2**20)
+    why = what_broke(before["groups"][GROUP], after["groups"][GROUP], seconds)
+    return Level(streams, not why, why, max(captures) / 2**20, receivers)
+
+
+def _run_all(served: Served) -> bool:
+    status = served.daemon.status()
+    if not served.daemon.is_running:
+        raise LinkClosed(f"the daemon ended: {served.daemon.last_words}")
+    return all(stream.get("captured") for stream in status["streams"].values())
+
+
+def what_broke(before: Mapping[str, Any], after: Mapping[str, Any], seconds: float) -> str:
+    """What was lost between two looks at a group, in words; empty when nothing was.
+
+    Args:
+        before: the group as ``/api/status`` tells of it.
+        after: the same, later.
+        seconds: how much later.
+    """
+
+    def grown(count: Callable[[Mapping[str, Any]], int]) -> int:
+        return sum(count(one) for one in after["counts"].values()) - sum(
+            count(one) for one in before["counts"].values()
+        )
+
+    dropped = grown(lambda counts: sum(counts["dropped"].values()))
+    late = grown(lambda counts: int(counts["late"]))
+    captured = grown(lambda counts: int(counts["captured"]))
+    batches = after["batches"] - before["batches"]
+    incomplete = batches - (after["complete_batches"] - before["complete_batches"])
+    broken = {"frames dropped": dropped, "frames late": late, f"of {batches} batches incomplete": incomplete}
+    words = [f"{count} {what}" for what, count in broken.items() if count]
+    due = clip.FPS * batches * len(after["counts"])  # windows of a second
+    if captured < _LEAST_SHARE * due:
+        words.append(f"{captured} of {due} frames captured")
+    if batches < seconds - _SNAPSHOTS_S:
+        words.append(f"{batches} batches in {seconds:g} s")
+    return ", ".join(words)
+
+
+def report(
+    command: str,
+    seconds: float,
+    subscriber: str,
+    found: Mapping[str, tuple[Found, Sequence[Level]]],
+    absent: Mapping[str, str],
+) -> Report:
+    """The report of what was found."""
+    rows, ratios = [], {}
+    for name, (result, levels) in found.items():
+        best = next((level for level in reversed(levels) if level.is_held and level.streams == result.most), None)
+        broke = next((level for level in reversed(levels) if level.streams == result.broke), None)
+        rows.append(
+            (
+                name, str(result.most), AIMS.get(name, ""), "" if broke is None else f"{broke.streams}: {broke.why}",
+                *(_memory(best) if best is not None and name != BARE else ("", "")),
+            )
+        )  # fmt: skip
+        if name != BARE and BARE in found and found[BARE][0].most:
+            ratios[f"{name} / {BARE}"] = result.most / found[BARE][0].most
+    columns = ("contestant", "streams", "aim", "first that broke", "capture MiB", "receiver MiB")
+    return Report(
+        name="capacity",
+        command=command,
+        tables=(Table("1080p25 streams without a loss", columns, tuple(rows)),),
+        ratios=ratios,
+        plot=Bars("1080p25 streams without a loss", "streams", {name: one.most for name, (one, _) in found.items()}),
+        notes=(
+            f"each level was watched for {seconds:g} s after all its streams ran; a level that broke was tried again",
+            f"service: {subscriber if subscriber != NOBODY else 'nobody'} subscribed; no frame dropped or late, every"
+            " batch complete",
+            f"bare decoders: no frame more than {LATE_MS} ms late; memory is private, without the rings, at the highest"
+            " level that held: the biggest capture; the receiver at the beginning and at the end",
+            *(f"not measured: {name}: {why}" for name, why in absent.items()),
+        ),
+        data={
+            "capacity": {
+                name: {
+                    "streams": result.most,
+                    "broke_at": result.broke,
+                    "levels": [msgspec.to_builtins(level) for level in levels],
+                }
+                for name, (result, levels) in found.items()
+            }
+        },
+    )
+
+
+def _memory(level: Level) -> tuple[str, str]:
+    return f"{level.capture_mib:.1f}", "{:.1f} .. {:.1f}".format(*level.receiver_mib)

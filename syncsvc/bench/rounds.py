@@ -1,0 +1,80 @@
+"""Gives every contestant its turn in each round, so that what a busy machine does to one it does to all."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from syncsvc.bench.figures import median
+from syncsvc.errors import LinkClosed, UsageError
+
+T = TypeVar("T")
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Results(Generic[T]):
+    """One result per round of each contestant, and who could not take part, with the reason."""
+
+    found: Mapping[str, list[T]]
+    absent: Mapping[str, str]
+
+    def ratio(self, name: str, base: str, cost: Callable[[T], float]) -> float | None:
+        """The median over the rounds of one's cost over another's in the same round; None where one is absent."""
+        each = self.ratios(name, base, cost)
+        return median(each) if each else None
+
+    def ratios(self, name: str, base: str, cost: Callable[[T], float]) -> list[float]:
+        """The same, round by round."""
+        if name not in self.found or base not in self.found:
+            return []
+        return [cost(one) / cost(other) for one, other in zip(self.found[name], self.found[base], strict=True)]
+
+    def middle(self, name: str, cost: Callable[[T], float]) -> T:
+        """The median round of one that took part, by cost."""
+        return sorted(self.found[name], key=cost)[(len(self.found[name]) - 1) // 2]
+
+    def notes(self) -> tuple[str, ...]:
+        """A line for each that is absent."""
+        return tuple(f"not measured: {name}: {why}" for name, why in self.absent.items())
+
+
+def alternate(contestants: Mapping[str, Callable[[], T]], rounds: int, progress: Progress) -> Results[T]:
+    """Let each have its turn, ``rounds`` times.
+
+    Args:
+        contestants: one turn of each, by name; ``LinkClosed`` from one means that it cannot take part, and it is left
+            out from then on.
+        rounds: how often each has its turn.
+        progress: is told whose turn it is.
+    """
+    found: dict[str, list[T]] = {name: [] for name in contestants}
+    absent: dict[str, str] = {}
+    for number in range(rounds):
+        for name, turn in contestants.items():
+            if name in absent:
+                continue
+            progress(f"round {number + 1} of {rounds}: {name}")
+            try:
+                found[name].append(turn())
+            except LinkClosed as error:
+                absent[name] = str(error)
+    return Results({name: results for name, results in found.items() if name not in absent}, absent)
+
+
+def is_meant(label: str, only: str | None) -> bool:
+    """Whether every word of ``only`` is in the label: ``i420 local`` means the rows that have both."""
+    words = (only or "").lower().replace(",", " ").split()
+    return all(word in label.lower() for word in words)
+
+
+def chosen(labels: Iterable[str], only: str | None) -> list[str]:
+    """The labels that are meant.
+
+    Raises:
+        UsageError: none is.
+    """
+    labels = list(labels)
+    found = [label for label in labels if is_meant(label, only)]
+    if not found:
+        raise UsageError(f"--only {only!r} names nothing; there are {'; '.join(labels)}")
+    return found

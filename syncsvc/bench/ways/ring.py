@@ -1,0 +1,120 @@
+"""Our own way, as captures and receiver use it: a ring in shared memory, and a pipe of descriptors."""
+
+import itertools
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from multiprocessing.reduction import DupFd
+from typing import Any, Final
+
+import numpy as np
+
+from syncsvc.bench.ways.way import Ends, Pixels, Receiver, Way, stamp_of
+from syncsvc.errors import LinkClosed
+from syncsvc.layout import Layout
+from syncsvc.model import Observation
+from syncsvc.transport.link import FrameMessage, LinkReader, LinkWriter, RingMessage, open_link
+from syncsvc.transport.ring import RingReader, RingWriter
+
+RING: Final = "ring"
+HAND_OVER: Final = "ring, hand-over alone"
+"""The same without the copy: what is left when the decoder would write into the slot itself."""
+COPY: Final = "copy alone"
+"""No way at all: the one copy into a ring that nobody reads, which bounds what a ring can cost."""
+PACING: Final = "pacing alone"
+"""Not even that: what the benchmark's own loop takes, which every way pays."""
+SLOTS: Final = 16
+_STAMP_BYTES = 8
+_HELD = SLOTS // 2
+"""Leases that the receiver keeps, as it does until a window closes: slots take turns, and none is warm in a cache."""
+_LEASE_S = 5.0
+
+
+def _open_ring(layout: Layout, copied_bytes: int) -> Ends:
+    pipe_reader, pipe_writer, ours, theirs = open_link()
+    writer, ring = LinkWriter(pipe_writer, theirs), RingWriter(1, SLOTS, layout.size_bytes)
+    writer.hand_over(ring.ring_id, ring.slots, ring.slot_bytes, ring.fd)
+    sent = 0
+
+    def reclaim() -> None:
+        for _, slot in writer.returned():
+            ring.give_back(slot)
+
+    def send(frame: Pixels) -> None:
+        nonlocal sent
+        reclaim()
+        while (slot := ring.acquire()) is None:
+            if not writer.wait_for_lease(_LEASE_S):
+                raise LinkClosed("no lease came home")
+            reclaim()
+        np.copyto(ring.pixels(slot)[:copied_bytes], frame[:copied_bytes])
+        seen = Observation(sent, stamp_of(frame))
+        writer.send(FrameMessage(seen, layout, ring.ring_id, slot, ring.commit(slot), layout.size_bytes))
+        sent += 1
+
+    def close() -> None:
+        ring.close()
+        writer.close()
+        ours.close()
+        os.close(pipe_reader)
+
+    return Ends(send, (_Descriptor(pipe_reader), ours), close)
+
+
+class _Descriptor:
+    """A file descriptor that is duplicated into the process that it is sent to while that is spawned."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _detach, (DupFd(self._fd),)
+
+
+def _detach(duplicate: Any) -> int:
+    return int(duplicate.detach())
+
+
+def _ring_receiver(remote: tuple[int, socket.socket], _: Layout) -> Receiver:
+    reader = LinkReader(*remote)
+    ring: RingReader | None = None
+    held: deque[tuple[int, int]] = deque()
+
+    def receive() -> int:
+        nonlocal ring
+        message = reader.receive()
+        if isinstance(message, RingMessage):
+            fd = reader.take_ring(message.ring_id)
+            ring = RingReader(fd)
+            os.close(fd)
+            message = reader.receive()
+        assert isinstance(message, FrameMessage), "the sender sends frames and nothing else"
+        assert ring is not None, "the ring is announced first"
+        stamp = stamp_of(ring.pixels(message.slot, message.size_bytes)[:_STAMP_BYTES])
+        ring.check(message.slot, message.generation)
+        held.append((message.ring_id, message.slot))
+        if len(held) > _HELD:
+            reader.give_back([held.popleft()])
+        return stamp
+
+    return Receiver(receive, reader.close)
+
+
+def _open_copy(layout: Layout, _: Any) -> Ends:
+    ring = RingWriter(1, SLOTS, layout.size_bytes)
+    ring.close()
+    slots = itertools.cycle(range(SLOTS))
+    return Ends(lambda frame: np.copyto(ring.pixels(next(slots)), frame), None)
+
+
+def _opener(copied_bytes: Callable[[Layout], int]) -> Callable[[Layout, Any], Ends]:
+    return lambda layout, _: _open_ring(layout, copied_bytes(layout))
+
+
+WAYS: Final[dict[str, Way]] = {
+    RING: Way(_opener(lambda layout: layout.size_bytes), _ring_receiver),
+    HAND_OVER: Way(_opener(lambda _: _STAMP_BYTES), _ring_receiver),
+    COPY: Way(_open_copy, None),
+    PACING: Way(lambda *_: Ends(lambda _: None, None), None),
+}

@@ -1,0 +1,105 @@
+"""What the standard library offers, used as people use it first: pipes, a queue, and a shared array with a token."""
+
+from multiprocessing.connection import Connection
+from multiprocessing.queues import Queue
+from multiprocessing.shared_memory import SharedMemory
+from typing import Any, Final
+
+import numpy as np
+
+from syncsvc.bench.ways.way import Ends, Pixels, Receiver, Way, image, stamp_of
+from syncsvc.errors import LinkClosed
+from syncsvc.layout import Layout
+
+_QUEUE_LENGTH = 8
+_TOKEN_S = 5.0
+
+
+def _open_queue(layout: Layout, context: Any) -> Ends:
+    queue: Queue[Pixels] = context.Queue(_QUEUE_LENGTH)
+
+    def close() -> None:
+        queue.close()
+        queue.join_thread()
+
+    return Ends(lambda frame: queue.put(image(frame, layout)), queue, close)
+
+
+def _queue_receiver(queue: "Queue[Pixels]", _: Layout) -> Receiver:
+    return Receiver(lambda: stamp_of(queue.get()))
+
+
+def _open_pipe(layout: Layout, context: Any, *, is_pickled: bool) -> Ends:
+    reader, writer = context.Pipe(duplex=False)
+
+    def close() -> None:
+        reader.close()
+        writer.close()
+
+    if is_pickled:
+        return Ends(lambda frame: writer.send(image(frame, layout)), reader, close)
+    return Ends(lambda frame: writer.send_bytes(frame.data), reader, close)
+
+
+def _pickle_receiver(reader: Connection, _: Layout) -> Receiver:
+    return Receiver(lambda: stamp_of(reader.recv()), reader.close)
+
+
+def _bytes_receiver(reader: Connection, _: Layout) -> Receiver:
+    return Receiver(lambda: stamp_of(reader.recv_bytes()), reader.close)
+
+
+def _open_shared_array(layout: Layout, context: Any) -> Ends:
+    """One array in named shared memory, found by its name; a pipe says whose turn it is."""
+    block = SharedMemory(create=True, size=layout.size_bytes)
+    array = np.ndarray((layout.size_bytes,), np.uint8, buffer=block.buf)
+    ours, theirs = context.Pipe()
+    is_first = True
+
+    def send(frame: Pixels) -> None:
+        nonlocal is_first
+        if not is_first:  # the array is the reader's until it says so
+            if not ours.poll(_TOKEN_S):
+                raise LinkClosed("no token came back")
+            ours.recv_bytes()
+        is_first = False
+        np.copyto(array, frame)
+        ours.send_bytes(b"written")
+
+    def close() -> None:
+        nonlocal array
+        del array
+        block.close()
+        block.unlink()
+        ours.close()
+        theirs.close()
+
+    return Ends(send, (block.name, theirs), close)
+
+
+def _shared_array_receiver(remote: tuple[str, Connection], layout: Layout) -> Receiver:
+    name, tokens = remote
+    block = SharedMemory(name)
+    array = np.ndarray((layout.size_bytes,), np.uint8, buffer=block.buf)
+
+    def receive() -> int:
+        tokens.recv_bytes()
+        stamp = stamp_of(array[:8])
+        tokens.send_bytes(b"read")
+        return stamp
+
+    def close() -> None:
+        nonlocal array
+        del array
+        block.close()
+        tokens.close()
+
+    return Receiver(receive, close)
+
+
+WAYS: Final[dict[str, Way]] = {
+    "shared array, token": Way(_open_shared_array, _shared_array_receiver),
+    "pipe, bytes": Way(lambda layout, context: _open_pipe(layout, context, is_pickled=False), _bytes_receiver),
+    "pipe, pickled": Way(lambda layout, context: _open_pipe(layout, context, is_pickled=True), _pickle_receiver),
+    "queue": Way(_open_queue, _queue_receiver),
+}

@@ -1,0 +1,60 @@
+"""Plain ZeroMQ, without a copy in Python at either end, as its guide for arrays shows it."""
+
+import tempfile
+from collections import deque
+from typing import Any, Final
+
+import zmq
+
+from syncsvc.bench.ways.way import Ends, Pixels, Receiver, Way, stamp_of
+from syncsvc.layout import Layout
+
+_MARK = 1
+_IN_FLIGHT = 3
+"""Messages whose memory ZeroMQ may still read; the benchmark writes each frame's memory again after four."""
+
+
+def _open(endpoint: str) -> Ends:
+    context: zmq.Context[Any] = zmq.Context()
+    socket = context.socket(zmq.PUSH)
+    socket.sndhwm, socket.linger = _MARK, 0
+    socket.bind(endpoint)
+    trackers: deque[zmq.MessageTracker] = deque()
+
+    def send(frame: Pixels) -> None:
+        if len(trackers) == _IN_FLIGHT:
+            trackers.popleft().wait()
+        tracker = socket.send(frame, copy=False, track=True)
+        assert tracker is not None, "it was asked for"
+        trackers.append(tracker)
+
+    return Ends(send, str(socket.last_endpoint.decode()), lambda: context.destroy(linger=0))
+
+
+def _open_tcp(_: Layout, __: Any) -> Ends:
+    return _open("tcp://127.0.0.1:*")
+
+
+def _open_ipc(_: Layout, __: Any) -> Ends:
+    folder = tempfile.TemporaryDirectory(prefix="syncsvc-")
+    ends = _open(f"ipc://{folder.name}/frames")
+
+    def close() -> None:
+        ends.close()
+        folder.cleanup()
+
+    return Ends(ends.send, ends.remote, close)
+
+
+def _receiver(endpoint: str, _: Layout) -> Receiver:
+    context: zmq.Context[Any] = zmq.Context()
+    socket = context.socket(zmq.PULL)
+    socket.rcvhwm = _MARK
+    socket.connect(endpoint)
+    return Receiver(lambda: stamp_of(socket.recv(copy=False).buffer), lambda: context.destroy(linger=0))
+
+
+WAYS: Final[dict[str, Way]] = {
+    "ZeroMQ ipc": Way(_open_ipc, _receiver),
+    "ZeroMQ tcp": Way(_open_tcp, _receiver),
+}
