@@ -94,11 +94,12 @@ class Group:
         """Queue a frame; one whose window is closed is late."""
         with self._changed:
             now = self._now()
-            self._tell(
-                records.GroupAdd, now, stream=frame.stream, seq=frame.seq, time_ns=frame.time_ns,
-                uncertainty_ns=frame.uncertainty_ns, clock=frame.clock, arrival_ns=frame.arrival_ns,
-                key=frame.keyframe, layout=frame.layout,
-            )  # fmt: skip
+            if self._note is not None:  # every frame comes this way
+                self._tell(
+                    records.GroupAdd, now, stream=frame.stream, seq=frame.seq, time_ns=frame.time_ns,
+                    uncertainty_ns=frame.uncertainty_ns, clock=frame.clock, arrival_ns=frame.arrival_ns,
+                    key=frame.keyframe, layout=frame.layout,
+                )  # fmt: skip
             late = self._decider.add(frame, now)
             deadline_ns = self._decider.deadline_ns
             if self._decider.is_due(now) or (deadline_ns is not None and deadline_ns < self._sleeps_until_ns):
