@@ -334,7 +334,9 @@ class StreamIngest:
     def _have_a_rest(self, stop: StopToken) -> None:
         """Let frames gather in the pipe while nobody waits for them."""
         messages, self._messages = self._messages, 0
-        if not messages or self._rest is None or self._link is None or self._stream_clock.is_holding:
+        if self._rest is None or self._link is None or self._link.has_more or self._stream_clock.is_holding:
+            return
+        if not messages:  # the wait for them was rest enough
             return
         rest_ns = self._rest.length_ns(self._to_utc(self._looked_ns), messages)
         if rest_ns > 0:
