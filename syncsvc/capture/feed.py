@@ -9,12 +9,13 @@ from syncsvc.capture.rings import Rings
 from syncsvc.capture.source import Loss, Shot
 from syncsvc.capture.spec import CaptureSpec
 from syncsvc.clock import NS_PER_S, Clock
+from syncsvc.layout import RAW_FORMATS
 from syncsvc.lifecycle import StopToken
 from syncsvc.transport.link import EndMessage, FrameMessage, LinkWriter
 from syncsvc.transport.page import Position, StreamPage
 
 WAIT_S = 0.2
-MOST_PAYLOAD_BYTES = 64 << 20
+MOST_COMPRESSED_BYTES = 64 << 20
 
 
 class Feed:
@@ -39,7 +40,7 @@ class Feed:
             return
         self.rings.heard(item.seen.arrival_mono_ns)
         picture, size_bytes = item.picture, item.picture.size_bytes
-        if size_bytes > MOST_PAYLOAD_BYTES:
+        if size_bytes > MOST_COMPRESSED_BYTES and picture.layout.format not in RAW_FORMATS:
             seq = self._page.take_seq()
             self._link.drop(seq, "too_big")
             return

@@ -24,6 +24,7 @@ def stack(
 
     Raises:
         ValueError: a stream is not of the group, a word is not known, or the frames differ in size.
+        FrameUndecodable: a frame of an encoded stream refers to one that is not here, as before the first key frame.
         ImportError: OpenCV cannot be loaded; the message names the system packages that it needs.
     """
     if missing not in ("skip", "zeros"):

@@ -3,7 +3,6 @@
 The JSON Schema, the messages and ``configs/reference.yaml`` all follow from these models; tests hold them together.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
@@ -11,9 +10,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from syncsvc.config.messages import one_line
 from syncsvc.config.urls import RefusedError, endpoint, host_and_port, redact_url, secrets_in
-from syncsvc.errors import ConfigError
 
 NAME_PATTERN: Final = "^[a-z0-9_-]{1,64}$"
 MIN_BARCODE_WIDTH: Final = 160  # five pixels for each of the barcode's 32 columns
@@ -341,27 +338,3 @@ class Config(Model):
 
 def _some(names: tuple[str, ...]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-
-
-def absent_files(config: Config) -> Iterator[tuple[str, str, str]]:
-    """Stream, key and problem of every file that the configuration names and that is not there."""
-    for name, stream in config.streams.items():
-        if not isinstance(stream, FileStream):
-            continue
-        for key, path in (("url", stream.path), ("timestamps", stream.timestamps)):
-            if path is None or (os.path.isfile(path) and os.access(path, os.R_OK)):
-                continue
-            what = (
-                "a directory" if os.path.isdir(path) else "no file" if not os.path.exists(path) else "no readable file"
-            )
-            yield name, key, f"found {what} at '{one_line(str(path))}'; allowed: a file that exists"
-
-
-def check_files(config: Config, source_name: str = "configuration") -> None:
-    """Look for the files that the configuration names.
-
-    Raises:
-        ConfigError: a recording or its timestamps are not there.
-    """
-    for name, key, problem in absent_files(config):
-        raise ConfigError(source_name, problem, key=f"streams.{name}.{key}")

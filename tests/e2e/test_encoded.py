@@ -58,6 +58,12 @@ class Look:
                     assert abs(code.time_us * 1000 - frame.time_ns) < 5 * MS, "another picture than this frame's"
         return batch.frames
 
+    @property
+    def paired(self) -> int:
+        """Sets so far of which every picture was shown."""
+        sets = [one.frames.values() for batch in self.history.batches for one in batch.sets]
+        return sum(all(self.codes[frame.stream, frame.seq] for frame in one) for one in sets)
+
     def counters(self, name: str) -> list[int | None]:
         return [code.counter if code else None for (stream, _), code in self.codes.items() if stream == name]
 
@@ -75,7 +81,7 @@ def test_sets_are_those_of_decoded_streams_and_every_picture_is_its_frames(tmp_p
         with Service(tmp_path, both, groups=groups) as service:
             with service.subscribe(group="coded") as coded, service.subscribe(group="raw") as raw:
                 wait_for(lambda: look["raw"].take(raw.receive(timeout_s=LIMIT_S)).sets, "the first sets")
-                for _ in range(6):
+                while min(one.paired for one in look.values()) < 130:
                     look["coded"].take(coded.receive(timeout_s=LIMIT_S))
                     look["raw"].take(raw.receive(timeout_s=LIMIT_S))
             assert service.stop() == 0

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from syncsvc.capture.feed import MOST_PAYLOAD_BYTES, Feed
+from syncsvc.capture.feed import MOST_COMPRESSED_BYTES, Feed
 from syncsvc.capture.source import Loss, Shot
 from syncsvc.capture.spec import CaptureSpec, RingPlan
-from syncsvc.errors import LinkClosed
+from syncsvc.errors import LinkClosed, MemoryShortage
 from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, Layout
 from syncsvc.model import Observation
 from syncsvc.testing import MS, T0, ManualClock, ManualStop, S
@@ -223,8 +223,13 @@ def test_a_new_plan_keeps_the_room_that_compressed_pictures_needed(rig: Rig) -> 
     assert [(ring.slots, ring.slot_bytes) for ring in rings] == [(7, 300_000), (34, 300_000)]
 
 
+def test_pixels_that_the_machine_cannot_hold_are_refused_with_the_numbers(rig: Rig) -> None:
+    with pytest.raises(MemoryShortage, match="MiB each"):
+        rig.take(0, layout=Layout("bgr24", 60_000, 60_000))
+
+
 def test_a_picture_that_no_camera_sends_is_lost_and_takes_no_memory(rig: Rig) -> None:
-    rig.take(0, layout=H264, size_bytes=MOST_PAYLOAD_BYTES + 1)
+    rig.take(0, layout=H264, size_bytes=MOST_COMPRESSED_BYTES + 1)
     rig.take(1, layout=H264, size_bytes=10)
     messages = rig.read()
     assert drops(messages) == {"too_big": 1}

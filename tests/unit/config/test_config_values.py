@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from syncsvc.config.files import check_files
 from syncsvc.config.loader import load, loads
 from syncsvc.config.models import (
     Config,
@@ -19,7 +20,6 @@ from syncsvc.config.models import (
     SyntheticSpec,
     SyntheticStream,
     V4l2Stream,
-    check_files,
 )
 from syncsvc.errors import ConfigError
 
