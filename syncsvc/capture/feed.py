@@ -11,7 +11,8 @@ from syncsvc.capture.spec import CaptureSpec
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.layout import RAW_FORMATS
 from syncsvc.lifecycle import StopToken
-from syncsvc.transport.link import EndMessage, FrameMessage, LinkWriter
+from syncsvc.transport.link import LinkWriter
+from syncsvc.transport.messages import EndMessage, FrameMessage
 from syncsvc.transport.page import Position, StreamPage
 
 WAIT_S = 0.2

@@ -18,7 +18,8 @@ from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame
 from syncsvc.timing.ladder import Stamp, Standing, StreamClock
 from syncsvc.timing.rungs import Rung
-from syncsvc.transport.link import DropMessage, EndMessage, FrameMessage, LinkReader, Message, RingMessage
+from syncsvc.transport.link import LinkReader
+from syncsvc.transport.messages import DropMessage, EndMessage, FrameMessage, Message, RingMessage
 from syncsvc.transport.payload import Payload
 from syncsvc.transport.ring import RingReader
 

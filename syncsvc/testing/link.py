@@ -4,7 +4,7 @@ import os
 from collections import deque
 
 from syncsvc.errors import LinkClosed, TransportError
-from syncsvc.transport.link import Message, RingMessage
+from syncsvc.transport.messages import Message, RingMessage
 
 
 class MemoryLink:

@@ -9,7 +9,8 @@ import sys
 
 from syncsvc.testing import TINY, observation
 from syncsvc.transport.channel import Channel
-from syncsvc.transport.link import EndMessage, FrameMessage, LinkWriter
+from syncsvc.transport.link import LinkWriter
+from syncsvc.transport.messages import EndMessage, FrameMessage
 from syncsvc.transport.page import StreamPage
 from syncsvc.transport.ring import RingWriter
 

@@ -13,17 +13,8 @@ import pytest
 from syncsvc.errors import LinkClosed, TransportError
 from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, Layout
 from syncsvc.testing import TINY, observation
-from syncsvc.transport.link import (
-    DropMessage,
-    EndMessage,
-    FrameMessage,
-    LinkReader,
-    LinkWriter,
-    Message,
-    RingMessage,
-    encode,
-    open_link,
-)
+from syncsvc.transport.link import LinkReader, LinkWriter, open_link
+from syncsvc.transport.messages import DropMessage, EndMessage, FrameMessage, Message, RingMessage, encode
 from syncsvc.transport.ring import RingReader, RingWriter
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from syncsvc.errors import LinkClosed, SlotReclaimedError
 from syncsvc.transport.channel import Channel
-from syncsvc.transport.link import EndMessage, FrameMessage, LinkReader, RingMessage, open_link
+from syncsvc.transport.link import LinkReader, open_link
+from syncsvc.transport.messages import EndMessage, FrameMessage, RingMessage
 from syncsvc.transport.page import StreamPage
 from syncsvc.transport.ring import RingReader, RingWriter
 from tests.process.capture_twin import FRAMES, SLOT_BYTES, SLOTS

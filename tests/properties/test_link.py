@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from syncsvc.errors import TransportError
 from syncsvc.layout import Layout
 from syncsvc.model import Observation
-from syncsvc.transport.link import (
+from syncsvc.transport.messages import (
     MAX_DESCRIPTOR_BYTES,
     DropMessage,
     EndMessage,

@@ -14,7 +14,8 @@ from syncsvc.bench.ways.way import Ends, Pixels, Receiver, Way, stamp_of
 from syncsvc.errors import LinkClosed
 from syncsvc.layout import Layout
 from syncsvc.model import Observation
-from syncsvc.transport.link import FrameMessage, LinkReader, LinkWriter, RingMessage, open_link
+from syncsvc.transport.link import LinkReader, LinkWriter, open_link
+from syncsvc.transport.messages import FrameMessage, RingMessage
 from syncsvc.transport.ring import RingReader, RingWriter
 
 RING: Final = "ring"

@@ -16,16 +16,8 @@ from syncsvc.errors import LinkClosed, MemoryShortage
 from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, Layout
 from syncsvc.model import Observation
 from syncsvc.testing import MS, T0, ManualClock, ManualStop, S
-from syncsvc.transport.link import (
-    DropMessage,
-    EndMessage,
-    FrameMessage,
-    LinkReader,
-    LinkWriter,
-    Message,
-    RingMessage,
-    open_link,
-)
+from syncsvc.transport.link import LinkReader, LinkWriter, open_link
+from syncsvc.transport.messages import DropMessage, EndMessage, FrameMessage, Message, RingMessage
 from syncsvc.transport.page import StreamPage
 from syncsvc.transport.ring import RingReader
 

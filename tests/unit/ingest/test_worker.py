@@ -17,7 +17,7 @@ from syncsvc.testing import MS, T0, TINY, ManualClock, MemoryLink, S, observatio
 from syncsvc.timing.ladder import Stamp, StreamClock
 from syncsvc.timing.rungs import rungs_for
 from syncsvc.timing.utc import UtcMapper
-from syncsvc.transport.link import DropMessage, EndMessage, FrameMessage, Message
+from syncsvc.transport.messages import DropMessage, EndMessage, FrameMessage, Message
 from syncsvc.transport.ring import RingWriter
 
 
