@@ -23,7 +23,7 @@ from syncsvc.errors import LinkClosed
 
 CLIP_FRAMES: Final = 10 * clip.FPS
 STREAM, CAPTURE, SUBSCRIBER = "clip", "capture clip", "subscriber"
-PARTS: Final = ("daemon", "receiver", CAPTURE)
+PARTS: Final = ("daemon", "receiver", "nursery", CAPTURE)
 """The processes that count; the subscriber's CPU is its own."""
 PACES: Final = ("asap", "realtime")
 BARE: Final = "bare decoding"
@@ -167,7 +167,7 @@ def report(command: str, meant: list[Load], results: Results[Turn], size_bytes: 
     colder = results.ratio(Load("realtime", "i420").label, Load("asap", "i420").label, _total)
     if colder is not None:
         ratios["pacing alone: bare at 25 fps / bare at full speed"] = colder
-    columns = ("load", "fps", "CPU ms", "daemon", "receiver", "capture", "(subscriber)", "/ bare", "rounds")
+    columns = ("load", "fps", "CPU ms", "daemon", "receiver", "nursery", "capture", "(subscriber)", "/ bare", "rounds")
     mbit = size_bytes * 8 / 1e6 / (CLIP_FRAMES / clip.FPS)
     return Report(
         name="pipeline",

@@ -28,6 +28,7 @@ from syncsvc.observe.logs import redact
 READY_S = 30.0
 STOP_S = 20.0
 _KEPT_LINES = 20
+_NURSERY = b"syncsvc.capture.nursery"
 
 
 def start_leashed(arguments: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
@@ -210,11 +211,19 @@ class DaemonRunner:
             raise LinkClosed(f"the daemon does not answer: {error}") from error
 
     def pids(self) -> dict[str, int]:
-        """Process ids: ``daemon``, ``receiver``, and ``capture NAME`` per stream, of those that run now."""
+        """Process ids: ``daemon``, ``receiver``, ``nursery``, ``capture NAME`` per stream, of those that run now."""
         status = self.status()
-        found = {"daemon": self.pid, "receiver": status["receiver"]["pid"]}
+        found = {"daemon": self.pid, "receiver": status["receiver"]["pid"], "nursery": self._nursery_pid()}
         found |= {f"capture {name}": stream["pid"] for name, stream in status["streams"].items()}
         return {name: pid for name, pid in found.items() if pid is not None}
+
+    def _nursery_pid(self) -> int | None:
+        """The child of the daemon that captures are forked from, which no status tells of."""
+        for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
+            with suppress(OSError):  # gone meanwhile
+                if _NURSERY in Path(f"/proc/{child}/cmdline").read_bytes():
+                    return int(child)
+        return None
 
     def terminate(self) -> None:
         """Ask for the drain; it goes on meanwhile, so keep receiving."""

@@ -61,7 +61,7 @@ def test_pipeline_compares_each_load_with_the_bare_process_that_does_as_much() -
     assert Load("asap", "bgr24", "local").base == Load("asap", "bgr24")
     assert Load("asap", "bgr24").label == "asap, bare decoding and conversion"
     assert Load("realtime", "encoded", "local").base.label == "realtime, bare decoding"
-    service = {"daemon": 0.1, "receiver": 0.2, "capture clip": 5.2}
+    service = {"daemon": 0.1, "receiver": 0.2, "nursery": 0.0, "capture clip": 5.2}
     bare, ours, colours = Load("asap", "i420"), Load("asap", "i420", "local"), Load("asap", "bgr24", "local")
     found = Results(
         {
