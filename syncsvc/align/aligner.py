@@ -12,7 +12,7 @@ Guarantees (each has a property test):
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from syncsvc.align.attach import Span, attach
 from syncsvc.align.batches import BatchMaker, GroupRules
@@ -46,6 +46,15 @@ class Buckets(Protocol):
         ...
 
 
+class _Question(NamedTuple):
+    """What the policy is asked: see ``MinSpread.match``."""
+
+    driver: str
+    times: dict[str, list[int]]
+    references: list[int]
+    after: dict[str, int]
+
+
 class Aligner(BatchMaker):
     """One group's windows, one after the other."""
 
@@ -56,6 +65,7 @@ class Aligner(BatchMaker):
         self._window = first_window
         self._held: list[dict[str, Frame]] = []
         self._last_used: dict[str, int] = {}
+        self._foreseen: tuple[_Question, Sequence[Match]] | None = None
 
     @property
     def window(self) -> tuple[int, int]:
@@ -135,21 +145,16 @@ class Aligner(BatchMaker):
 
     def _form_sets(self, end: int) -> list[tuple[int, dict[str, Frame]]]:
         """The sets that are fixed now, each with its reference's time; their frames leave the queues for good."""
-        driver, leading = self._leading()
-        if driver is None:
+        queued = self._queued()
+        question = self._question(queued)
+        if question is None:
             return []
-        skew = self.rules.max_skew_ns
-        queued = {
-            name: {frame.time_ns: frame for frame in self._buckets[name].before(end + 2 * skew)}
-            for name in self.rules.streams
-        }
-        times = {name: list(queued[name]) for name in leading}
-        references = [time for time in times[driver] if self._last_used.get(driver, time - 1) < time < end + skew]
-        paired = {match.reference_ns: dict(match.times) for match in self._pair(driver, times, references)}
-        sets = [(time, paired.get(time, {driver: time})) for time in references]
+        driver = question.driver
+        paired = {match.reference_ns: dict(match.times) for match in self._answer(question)}
+        sets = [(time, paired.get(time, {driver: time})) for time in question.references]
         fixed = [(time, chosen) for time, chosen in sets if min(chosen.values()) < end]
         for name in self.rules.streams:
-            if name in self._doubtful and name not in leading:
+            if name in self._doubtful and name not in question.times:
                 self._attach(name, list(queued[name]), [chosen for _, chosen in fixed], driver)
         fixed = [(time, chosen) for time, chosen in fixed if len(chosen) > 1]
         for name, frames in queued.items():
@@ -159,8 +164,35 @@ class Aligner(BatchMaker):
                 self._buckets[name].take({frames[time].seq for time in taken})
         return [(time, {name: queued[name][one] for name, one in chosen.items()}) for time, chosen in fixed]
 
-    def _pair(self, driver: str, times: Mapping[str, list[int]], references: Sequence[int]) -> Sequence[Match]:
-        return MinSpread(self.rules.max_skew_ns).match(driver, times, references, self._last_used)
+    def _queued(self) -> dict[str, dict[int, Frame]]:
+        """Of each stream, the frames that may join a set now, by time."""
+        horizon = self.horizon_ns
+        return {name: {one.time_ns: one for one in self._buckets[name].before(horizon)} for name in self.rules.streams}
+
+    def _question(self, queued: Mapping[str, Mapping[int, Frame]]) -> _Question | None:
+        """What decides the sets of the oldest open window, of the frames before its horizon."""
+        driver, leading = self._leading()
+        if driver is None:
+            return None
+        times, last = {name: list(queued[name]) for name in leading}, self._last_used
+        until = self.window[1] + self.rules.max_skew_ns
+        references = [time for time in times[driver] if last.get(driver, time - 1) < time < until]
+        return _Question(driver, times, references, dict(last))
+
+    def _answer(self, question: _Question) -> Sequence[Match]:
+        if self._foreseen is not None and self._foreseen[0] == question:
+            return self._foreseen[1]
+        return MinSpread(self.rules.max_skew_ns).match(*question)
+
+    def foresee(self) -> None:
+        """Pair what is queued as if the oldest open window closed now.
+
+        The frame that closes it is none of those that are paired: if all of these are here before it, the batch need
+        not wait for the work. Whatever comes in between makes it void, and the outcome is the same.
+        """
+        question = self._question(self._queued())
+        if question is not None:
+            self._foreseen = question, self._answer(question)
 
     def _attach(self, name: str, times: list[int], sets: Sequence[dict[str, int]], driver: str) -> None:
         """Let frames of a doubtful stream join the sets."""

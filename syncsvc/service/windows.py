@@ -2,11 +2,15 @@
 
 from syncsvc.align.aligner import Aligner
 from syncsvc.align.batches import GroupRules
+from syncsvc.clock import NS_PER_MS
 from syncsvc.ingest.buckets import WindowBuckets
 from syncsvc.ingest.watermark import StreamState, StreamWatermark, group_passed
 from syncsvc.layout import Layout
 from syncsvc.model import Frame, FrameBatch
 from syncsvc.service.decider import GroupDecider, Now, Opening
+
+LOOK_AHEAD_NS = 100 * NS_PER_MS
+"""How long before a window can close its pairing may be done."""
 
 
 class GroupWindows(GroupDecider[Aligner]):
@@ -18,7 +22,8 @@ class GroupWindows(GroupDecider[Aligner]):
         self._buckets = {name: WindowBuckets(rules.window_ns, first_ns) for name in rules.streams}
         aligner = Aligner(rules, self._buckets, opening.epoch, opening.first_window)
         super().__init__(aligner, {name: StreamWatermark() for name in rules.streams}, opening)
-        self._newest_ns = 0
+        self._newest_ns = self._foreseen_ns = 0
+        self._latest: dict[str, tuple[int, int]] = {}
         self._layouts: dict[str, Layout] = {}
 
     @property
@@ -31,7 +36,21 @@ class GroupWindows(GroupDecider[Aligner]):
         is_taken = self._buckets[frame.stream].put(frame)
         if is_taken:
             self._newest_ns = max(self._newest_ns, frame.time_ns)
+            self._look_ahead(frame)
         return is_taken
+
+    def _look_ahead(self, frame: Frame) -> None:
+        """Let the pairing be done before the frame comes that closes the window, if all that is paired seems here."""
+        before_ns, _ = self._latest.get(frame.stream, (frame.time_ns, 0))
+        self._latest[frame.stream] = frame.time_ns, frame.time_ns - before_ns
+        horizon_ns = self._aligner.horizon_ns
+        if frame.time_ns < horizon_ns:
+            self._foreseen_ns = 0
+        if frame.time_ns + LOOK_AHEAD_NS < horizon_ns or self._foreseen_ns == horizon_ns:
+            return
+        if all(time_ns + period_ns + period_ns // 8 >= horizon_ns for time_ns, period_ns in self._latest.values()):
+            self._foreseen_ns = horizon_ns
+            self._aligner.foresee()
 
     def _missed(self, time_ns: int) -> tuple[int, int]:
         start = time_ns // self.rules.window_ns * self.rules.window_ns
@@ -64,11 +83,13 @@ class GroupWindows(GroupDecider[Aligner]):
             first = max(first, self._aligner.window[0] // self.rules.window_ns)
         self._aligner.restart(epoch, first)
         self._newest_ns = 0
+        self._latest.clear()
 
     def _take_rules(self, rules: GroupRules, gone: list[str]) -> list[Frame]:
         left = [frame for name in gone for frame in self._buckets.pop(name).discard()]
         for name in gone:
             self._layouts.pop(name, None)
+            self._latest.pop(name, None)
         for name in rules.streams:
             if name not in self._buckets:
                 self._buckets[name] = WindowBuckets(rules.window_ns, self._aligner.window[0])

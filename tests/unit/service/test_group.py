@@ -1,11 +1,17 @@
 """When a group's windows close, what their batches say is missing, what a jump, a reload or the end does to them."""
 
+from random import Random
+
 import pytest
 
+from syncsvc.align.aligner import Aligner
+from syncsvc.align.batches import GroupRules
 from syncsvc.ingest.watermark import StreamState
 from syncsvc.layout import Layout
 from syncsvc.model import Frame, FrameBatch
+from syncsvc.service.decider import Now, Opening
 from syncsvc.service.group import first_window
+from syncsvc.service.windows import GroupWindows
 from syncsvc.testing import MS, T0, TINY, GroupBench, S, frame
 
 LIVE, STALLED, ABSENT, ENDED = StreamState.LIVE, StreamState.STALLED, StreamState.ABSENT, StreamState.ENDED
@@ -332,3 +338,36 @@ def test_the_first_window_is_the_one_that_became_ready() -> None:
     assert first_window(T0 + 10, 0, S, T0 + 20) == T0 // S
     assert first_window(T0 + 10, T0 + 5 * S, S, T0 + 4 * S) == T0 // S + 5, "never one that was emitted before"
     assert first_window(T0, T0 + S, S, T0 + 100 * S) == T0 // S + 90, "not more than ten seconds are made up for"
+
+
+def test_pairing_ahead_of_the_close_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight cameras that jitter about different phases want each other's frames: much to solve, the same sets."""
+    random = Random(7)
+    names = tuple(f"c{number}" for number in range(8))
+    frames = sorted(
+        (T0 + (5 * stream + 40 * number) * MS + random.randrange(-MS, MS), name, number)
+        for stream, name in enumerate(names)
+        for number in range(75)
+        if random.random() > 0.02
+    )
+
+    def sets() -> list[list[tuple[int, dict[str, int]]]]:
+        decider = GroupWindows(GroupRules("g", names, S, 40 * MS, 500 * MS), Opening(1, T0 // S, 0, 0, False))
+        found = []
+        for time_ns, name, seq in frames:
+            decider.add(frame(name, seq, time_ns, arrival_ns=time_ns), Now(time_ns, 0))
+            while (batch := decider.close_due(Now(time_ns, 0))) is not None:
+                found.append([(one.spread_ns, {n: f.seq for n, f in one.frames.items()}) for one in batch.sets])
+        return found
+
+    ahead = sets()
+    assert len(ahead) == 2
+    foreseen = 0
+
+    def foresee(self: Aligner) -> None:
+        nonlocal foreseen
+        foreseen += 1
+
+    monkeypatch.setattr(Aligner, "foresee", foresee)
+    assert sets() == ahead
+    assert foreseen >= 2
