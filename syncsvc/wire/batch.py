@@ -6,14 +6,14 @@ inside a message decides how much memory is taken.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from syncsvc.errors import WireError
-from syncsvc.layout import RAW_FORMATS, Codec, Layout, payload_bytes
-from syncsvc.model import Borrowed, Counts, Frame, FrameBatch, FrameSet
+from syncsvc.layout import RAW_FORMATS, Codec, Layout
+from syncsvc.model import Borrowed, ClockClass, Counts, Frame, FrameBatch, FrameSet
 from syncsvc.wire.schema import CodecMap, CountsMap, FrameRow, Header, Look, StreamMap, unpack
 
 BATCH_PREFIX = b"batch/"
@@ -238,15 +238,29 @@ def _check_header(header: Header) -> None:
             raise WireError(f"header: stream {name!r} has a codec exactly where it is encoded, or should")
 
 
-def _looks(name: str, stream: StreamMap) -> dict[int, Look]:
+class _Shown(NamedTuple):
+    """What frames of a stream are from some row on; ``size_bytes`` is None where payloads are of any size."""
+
+    clock: ClockClass
+    layout: Layout
+    size_bytes: int | None
+
+
+def _shown(look: Look) -> _Shown:
+    codec = None if look.codec is UNSET else Codec(look.codec.name, look.codec.extradata)
+    layout = Layout(look.format, look.width, look.height, look.range, look.matrix, codec)
+    return _Shown(look.clock, layout, layout.size_bytes if look.format in RAW_FORMATS else None)
+
+
+def _looks(name: str, stream: StreamMap) -> dict[int, _Shown]:
     """From which row on the stream looks how; row -1 stands for the start."""
     rows = [] if stream.changes is UNSET else stream.changes
-    changes = dict(rows)
+    changes = {row: _shown(look) for row, look in rows}
     if len(changes) != len(rows):
         raise WireError(f"header: stream {name!r} changes twice at one row")
     if stream.format is not None and stream.clock is not None:
         start = {key: getattr(stream, key) for key in Look.__struct_fields__}
-        changes[-1] = Look(**start)
+        changes[-1] = _shown(Look(**start))
     return changes
 
 
@@ -255,45 +269,36 @@ def _frames(header: Header, payloads: Sequence[Any]) -> list[Frame]:
         raise WireError(f"message: {len(payloads)} payload parts for {len(header.frames)} frames")
     looks = {name: _looks(name, stream) for name, stream in header.streams.items()}
     now = {name: changes.pop(-1, None) for name, changes in looks.items()}
-    last: dict[str, Frame] = {}
+    last: dict[str, tuple[int, int]] = {}
     unused = set(range(len(payloads)))
     frames: list[Frame] = []
     for row, (name, seq, time_ns, uncertainty_ns, arrival_ns, flags, part) in enumerate(header.frames):
-        if name not in looks:
+        changes = looks.get(name)
+        if changes is None:
             raise WireError(f"frames[{row}]: stream {name!r:.80} is not among the streams")
-        look = now[name] = looks[name].pop(row, now[name])
-        if look is None:
+        if row in changes:
+            now[name] = changes.pop(row)
+        shown = now[name]
+        if shown is None:
             raise WireError(f"frames[{row}]: stream {name!r} has no layout or no clock")
         if part not in unused:
             raise WireError(f"frames[{row}]: part {part} is not there, or another frame's")
         unused.remove(part)
-        if name in last and (seq <= last[name].seq or time_ns < last[name].time_ns):
+        if name in last and (seq <= last[name][0] or time_ns < last[name][1]):
             raise WireError(f"frames[{row}]: stream {name!r} goes back in seq or in time")
-        payload = _payload(payloads[part], look, row)
-        layout = _layout(look)
-        frame = Frame(
-            name, seq, time_ns, uncertainty_ns, look.clock, arrival_ns, bool(flags & KEY_FRAME), layout, payload
-        )
-        last[name] = frame
-        frames.append(frame)
+        last[name] = seq, time_ns
+        clock, layout, size_bytes = shown
+        payload = payloads[part]
+        if not isinstance(payload, Borrowed):
+            payload = memoryview(payload).toreadonly()
+        if size_bytes is not None and payload.nbytes != size_bytes:
+            raise WireError(f"frames[{row}]: {payload.nbytes} payload bytes, its layout has {size_bytes}")
+        is_key = bool(flags & KEY_FRAME)
+        frames.append(Frame(name, seq, time_ns, uncertainty_ns, clock, arrival_ns, is_key, layout, payload))
     for name, left in looks.items():
         if left:
             raise WireError(f"header: stream {name!r} changes at a row that is not its frame's")
     return frames
-
-
-def _layout(look: Look) -> Layout:
-    codec = None if look.codec is UNSET else Codec(look.codec.name, look.codec.extradata)
-    return Layout(look.format, look.width, look.height, look.range, look.matrix, codec)
-
-
-def _payload(part: Any, look: Look, row: int) -> memoryview | Borrowed:
-    payload = part if isinstance(part, Borrowed) else memoryview(part).toreadonly()
-    if look.format in RAW_FORMATS:
-        expected = payload_bytes(look.format, look.width, look.height)
-        if payload.nbytes != expected:
-            raise WireError(f"frames[{row}]: {payload.nbytes} payload bytes, its layout has {expected}")
-    return payload
 
 
 def _sets(header: Header, frames: Sequence[Frame]) -> list[FrameSet]:
