@@ -13,9 +13,9 @@ from syncsvc.clock import NS_PER_MS
 
 LONGEST_NS = 200 * NS_PER_MS
 """What is told of a stream may be so old, and its thread may take so long to hear that its capture ended."""
-PATIENT_NS = 20 * NS_PER_MS
+PATIENT_NS = 50 * NS_PER_MS
 """Where nothing has a deadline (pace ``asap``) nobody waits for a frame but a reader whose ring is full."""
-FEW_MESSAGES = 8
+FEW_MESSAGES = 16
 """More than so many at once: frames come so fast that resting saves nothing, and a ring might fill up."""
 MARGIN_NS = 20 * NS_PER_MS
 """Awake so long before something may be decided: room for reading and copying what came meanwhile."""

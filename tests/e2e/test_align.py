@@ -149,7 +149,9 @@ def test_the_log_outlives_its_receiver_and_its_daemon(tmp_path: Path) -> None:
 def epochs(printed: Path) -> list[int]:
     """How many batches of each epoch were printed."""
     found: dict[int, int] = {}
-    for line in printed.read_text().splitlines():
+    for line in printed.read_text().splitlines(keepends=True):
+        if not line.endswith("\n"):  # it is being written
+            break
         epoch = json.loads(line)["epoch"]
         found[epoch] = found.get(epoch, 0) + 1
     return [found[epoch] for epoch in sorted(found)]

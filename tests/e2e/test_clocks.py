@@ -87,12 +87,12 @@ def test_cameras_that_lie_are_caught_and_change_no_set_of_the_others() -> None:
 
 
 def test_a_clock_that_steps_keeps_its_times_and_reports_of_sending_show_in_the_uncertainty() -> None:
-    step = Event(6, {"clock_offset_ms": 10_000})
+    step = Event(8, {"clock_offset_ms": 10_000})
     cameras = (
         CameraSpec("steps", fps=25, latency_ms=50, jitter_ms=5, sr_interval_s=1, events=(step,)),
         CameraSpec("sends", fps=20, latency_ms=80, jitter_ms=5, sr_interval_s=1, sr_mode="sendtime", phase_ms=7),
     )
-    history = watch(Scenario(cameras), 12)
+    history = watch(Scenario(cameras), 14)
     seen = frames(history, "steps")
     assert list(dict.fromkeys(frame.clock for frame in seen))[-2:] == ["rtcp", "model"]
     assert sum(error < 10 for error in errors_ms(seen)) > 0.98 * len(seen)

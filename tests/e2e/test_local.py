@@ -143,7 +143,7 @@ def test_a_killed_subscriber_gives_everything_back(tmp_path: Path) -> None:
             complete(other)
         assert held > 0
         assert service.status()["local"]["cut_off"] == 0
-        assert (other.stats.missed, losses(service)) == (0, {})
+        assert losses(service) == {}
 
 
 def test_a_stopped_subscriber_is_cut_off_and_what_it_holds_is_never_rewritten(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_stopped_subscriber_is_cut_off_and_what_it_holds_is_never_rewritten(tm
             complete(other)
         process.send_signal(signal.SIGCONT)
         assert shows(process)["true"] == held
-        assert (other.stats.missed, losses(service)) == (0, {})
+        assert losses(service) == {}
         assert "a subscriber on this host is cut off" in service.log
 
 
