@@ -99,12 +99,13 @@ def as_object(report: Report) -> dict[str, Any]:
 
 
 def as_markdown(report: Report) -> str:
-    """The report as a section of a results page."""
-    lines = [f"`{report.command}`", ""]
+    """The report as a section of a results page; where ratios have aims only those, the tables have the others."""
+    aimed = {name: ratio for name, ratio in report.ratios.items() if "(aim: " in name}
+    lines = ["```sh", report.command, "```", ""]
     for table in report.tables:
         rows = [table.columns, ("---",) * len(table.columns), *table.rows]
         lines += [f"{table.title}:", "", *(f"| {' | '.join(row)} |" for row in rows), ""]
-    facts = [*(f"{name}: {ratio:.2f} x" for name, ratio in report.ratios.items()), *report.notes]
+    facts = [*(f"{name}: {ratio:.2f} x" for name, ratio in (aimed or report.ratios).items()), *report.notes]
     return "\n".join([*lines, *(f"- {fact}" for fact in facts)])
 
 

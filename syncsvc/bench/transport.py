@@ -157,7 +157,7 @@ def report(command: str, measured: list[Contestant], found: Results[Handover], s
     bars = {
         one.way: found.middle(one.label, _both).cpu_ms
         for one in measured
-        if (one.pixels, one.pace) == ("bgr24", "flat out") and one.label in found.found
+        if (one.pixels, one.pace) == ("bgr24", "flat out") and one.way != ways.PACING and one.label in found.found
     }
     return Report(
         name="transport",

@@ -1,6 +1,7 @@
 """``syncsvc bench``: the figures of the documentation, measured again on the machine at hand."""
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,7 +91,7 @@ def bench(name: str, as_json: bool, as_markdown: bool, plot: Path | None, **give
 
 
 def _as_word(value: float | str) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else shlex.quote(str(value))
 
 
 def _check_case(options: dict[str, Any]) -> None:

@@ -71,10 +71,17 @@ def test_a_report_as_json_has_machine_command_ratios_and_data() -> None:
 
 def test_a_report_as_markdown_is_a_section_of_a_page() -> None:
     assert report.as_markdown(REPORT).splitlines() == [
-        "`syncsvc bench transport`", "", "a title:", "",
+        "```sh", "syncsvc bench transport", "```", "", "a title:", "",
         "| way | ms |", "| --- | --- |", "| ring | 0.5 |", "| pipe [x] | 18.4 |", "",
         "- pipe / ring: 36.80 x", "- a note",
     ]  # fmt: skip
+
+
+def test_markdown_leaves_ratios_without_an_aim_to_the_tables_where_others_have_one() -> None:
+    aimed = replace(REPORT, ratios={"pipe / ring": 36.8, "ring / copy (aim: 1.3)": 1.1})
+    text = report.as_markdown(aimed)
+    assert "- ring / copy (aim: 1.3): 1.10 x" in text
+    assert "36.80" not in text
 
 
 def test_plotting_without_matplotlib_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
