@@ -83,6 +83,37 @@ def captured(recording: Recording) -> Counter[tuple[str, int]]:
     return Counter((f.stream, f.seq) for some in recording.values() for f in some)
 
 
+def play_late(one: GroupBench, recording: Recording, random: Random, losses: Sequence[str]) -> None:
+    """Frames come in order, some later than the group waits; two more of each stream in ``losses`` are lost."""
+    arrivals = []
+    for some in recording.values():
+        earliest = 0
+        for f in some:  # a delay that may be longer than the group waits
+            earliest = max(earliest, f.time_ns + random.choice([0, 5, 30, 150]) * MS)
+            arrivals.append((earliest, f))
+    for arrival_ns, f in sorted(arrivals, key=lambda entry: entry[0]):
+        one.pass_to(arrival_ns, step_ns=5 * MS)
+        one.add(f)
+    for name in losses:
+        one.group.drop(name, "ring_full", 2)
+
+
+def check_account(one: GroupBench, recording: Recording, losses: Sequence[str]) -> None:
+    """Everything is delivered once, or late, or dropped; each batch says so, and the right one of each late frame."""
+    batches = one.finish()
+    late = Counter((f.stream, f.seq) for f, _, _ in one.late)
+    assert delivered(batches) + late == captured(recording)
+    total = Counter[str]()
+    for batch in batches:
+        for name, counts in batch.counts.items():
+            assert counts.captured == counts.delivered + counts.late + sum(counts.dropped.values())
+            assert counts.delivered == len(batch.frames[name])
+            total[name] += counts.captured
+    assert total == Counter({name: len(some) for name, some in recording.items()}) + Counter(losses) + Counter(losses)
+    in_batch = {batch.seq: sum(counts.late for counts in batch.counts.values()) for batch in batches}
+    assert {seq: count for seq, count in in_batch.items() if count} == Counter(seq for _, seq, _ in one.late)
+
+
 @given(recordings(), randoms, st.sampled_from([None, *STREAMS]))
 def test_arrival_order_within_the_lateness_is_irrelevant(recording: Recording, random: Random, ref: str | None) -> None:
     first, second = mixed(recording, random), mixed(recording, random)
@@ -101,31 +132,9 @@ def test_with_delays_every_frame_is_delivered_or_late_and_counted(
     recording: Recording, random: Random, losses: list[str]
 ) -> None:
     one = bench()
-    arrivals = []
-    for some in recording.values():
-        earliest = 0
-        for f in some:  # a delay that may be longer than the group waits
-            earliest = max(earliest, f.time_ns + random.choice([0, 5, 30, 150]) * MS)
-            arrivals.append((earliest, f))
-    for arrival_ns, f in sorted(arrivals, key=lambda entry: entry[0]):
-        one.pass_to(arrival_ns, step_ns=5 * MS)
-        one.add(f)
-    for name in losses:
-        one.group.drop(name, "ring_full", 2)
+    play_late(one, recording, random, losses)
     one.pass_to(T0 + 600 * MS)
-    batches = one.finish()
-    late = Counter((f.stream, f.seq) for f, _, _ in one.late)
-    assert delivered(batches) + late == captured(recording)
-    total = Counter[str]()
-    for batch in batches:
-        for name, counts in batch.counts.items():
-            assert counts.captured == counts.delivered + counts.late + sum(counts.dropped.values())
-            assert counts.delivered == len(batch.frames[name])
-            total[name] += counts.captured
-    assert total == Counter({name: len(some) for name, some in recording.items()}) + Counter(losses) + Counter(losses)
-    in_batch = {batch.seq: sum(counts.late for counts in batch.counts.values()) for batch in batches}
-    said = Counter(seq for _, seq, _ in one.late)
-    assert {seq: count for seq, count in in_batch.items() if count} == said
+    check_account(one, recording, losses)
 
 
 @given(recordings(), randoms)

@@ -1,6 +1,5 @@
 """The guarantees of a group without windows: one batch per set, as a group composes them, on a clock with hands."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -20,10 +19,12 @@ from tests.properties.test_aligner import (
     STREAMS,
     Recording,
     captured,
+    check_account,
     delivered,
     good_and_doubtful,
     mixed,
     play,
+    play_late,
     randoms,
     recordings,
     told,
@@ -148,31 +149,10 @@ def test_with_delays_every_frame_is_delivered_or_late_and_counted(
     recording: Recording, random: Random, losses: list[str], ref: str | None
 ) -> None:
     one = bench(reference=ref)
-    arrivals = []
-    for some in recording.values():
-        earliest = 0
-        for f in some:  # a delay that may be longer than the group waits
-            earliest = max(earliest, f.time_ns + random.choice([0, 5, 30, 150]) * MS)
-            arrivals.append((earliest, f))
-    for arrival_ns, f in sorted(arrivals, key=lambda entry: entry[0]):
-        one.pass_to(arrival_ns, step_ns=5 * MS)
-        one.add(f)
-    for name in losses:
-        one.group.drop(name, "ring_full", 2)
+    play_late(one, recording, random, losses)
     one.group.drain()
     one.pass_to(T0 + 600 * MS)
-    batches = one.finish()
-    late = Counter((f.stream, f.seq) for f, _, _ in one.late)
-    assert delivered(batches) + late == captured(recording)
-    total = Counter[str]()
-    for batch in batches:
-        for name, counts in batch.counts.items():
-            assert counts.captured == counts.delivered + counts.late + sum(counts.dropped.values())
-            assert counts.delivered == len(batch.frames[name])
-            total[name] += counts.captured
-    assert total == Counter({name: len(some) for name, some in recording.items()}) + Counter(losses) + Counter(losses)
-    in_batch = {batch.seq: sum(counts.late for counts in batch.counts.values()) for batch in batches}
-    assert {seq: count for seq, count in in_batch.items() if count} == Counter(seq for _, seq, _ in one.late)
+    check_account(one, recording, losses)
     assert all(start <= f.time_ns < end for f, _, (start, end) in one.late)
 
 
