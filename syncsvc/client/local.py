@@ -39,12 +39,13 @@ class Bell:
             os.eventfd_write(self.fd, 1)
 
     def answer(self) -> None:
-        """Note that we woke; what is rung from now on wakes us again."""
-        self._is_ringing = False
-        try:
+        """Note that we woke; what is rung from now on wakes us again, what was rung before is to be looked at now.
+
+        Read first: were the bell rung between the two, it would count as ringing with nothing to be heard, for ever.
+        """
+        with suppress(BlockingIOError):
             os.eventfd_read(self.fd)
-        except BlockingIOError:
-            return
+        self._is_ringing = False
 
     def __del__(self) -> None:
         os.close(self.fd)
