@@ -193,13 +193,13 @@ class Handover(Generic[Message]):
         try:
             message = self._decoder.decode(data)
             if isinstance(message, _Parcel):
-                if not fds or message.size_bytes > _MOST_PARCEL_BYTES:
+                if not fds or not 0 <= message.size_bytes <= _MOST_PARCEL_BYTES:
                     raise TransportError("a message has no content, or too much of it")
                 message = self._decoder.decode(os.pread(fds[0], message.size_bytes, 0))
                 if isinstance(message, _Parcel):
                     raise TransportError("a message is wrapped twice")
                 return message, None
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:  # OSError: what came cannot be read from
             raise TransportError(f"a message cannot be read: {error}") from error
         if not fds:
             return message, None

@@ -101,13 +101,23 @@ def test_garbage_is_an_error_of_ours(raw: tuple[socket.socket, socket.socket], d
         service.receive()
 
 
-@pytest.mark.parametrize("size_bytes", [10, 2**50])
+@pytest.mark.parametrize("size_bytes", [10, 2**50, 2**63, -1])
 def test_a_parcel_decides_nothing_of_our_memory(raw: tuple[socket.socket, socket.socket], size_bytes: int) -> None:
     service: Handover[FromSubscriber] = Handover(raw[0], FromSubscriber)
     fd = os.memfd_create("parcel")
     os.write(fd, msgspec.msgpack.encode({"type": "parcel", "size_bytes": 10}))
     socket.send_fds(raw[1], [msgspec.msgpack.encode({"type": "parcel", "size_bytes": size_bytes})], [fd])
     os.close(fd)
+    with pytest.raises(TransportError):
+        service.receive()
+
+
+def test_a_parcel_that_cannot_be_read_from_is_an_error_of_ours(raw: tuple[socket.socket, socket.socket]) -> None:
+    service: Handover[FromSubscriber] = Handover(raw[0], FromSubscriber)
+    reader, writer = os.pipe()
+    socket.send_fds(raw[1], [msgspec.msgpack.encode({"type": "parcel", "size_bytes": 5})], [reader])
+    os.close(reader)
+    os.close(writer)
     with pytest.raises(TransportError):
         service.receive()
 
