@@ -13,6 +13,7 @@ from syncsvc.errors import FrameReclaimedError, MemoryShortage, TransportError
 from syncsvc.model import Borrowed
 from syncsvc.transport import handover
 from syncsvc.transport.handover import Lent, Ring
+from syncsvc.transport.memory import Pages
 from syncsvc.transport.ring import RingSlots
 
 _RECLAIMED = (
@@ -78,7 +79,7 @@ class Loans:
         self._rings: dict[str, dict[int, RingSlots]] = {}
         self._by_number: dict[int, RingSlots] = {}
         self._payloads: dict[int, weakref.ref[OnLoan]] = {}
-        self._views: dict[int, tuple[weakref.ref[NDArray[np.uint8]], RingSlots, int]] = {}
+        self._views: dict[int, tuple[weakref.ref[NDArray[np.uint8]], RingSlots, int, Pages]] = {}
         self._ended: SimpleQueue[int] = SimpleQueue()
 
     def add_ring(self, ring: Ring, fd: int) -> None:
@@ -114,7 +115,8 @@ class Loans:
         payload = self._payloads[number]()
         assert payload is not None, "only a payload that lives is looked at"
         weakref.finalize(array, self.end, number).atexit = False
-        self._views[number] = weakref.ref(array), payload.ring, payload.slot
+        ring, slot = payload.ring, payload.slot
+        self._views[number] = weakref.ref(array), ring, slot, ring.pages(slot)
 
     def end(self, number: int) -> None:
         """Nobody has the payload any more. No lock: the garbage collector may say so at any point of any thread."""
@@ -168,8 +170,9 @@ class Loans:
     def _is_out_of_the_way(self, number: int) -> bool:
         view = self._views.get(number)
         if view is not None and view[0]() is not None:
+            _, ring, slot, pages = view
             try:
-                view[1].keep(view[2])
+                ring.keep(slot, pages)
             except MemoryShortage:
                 return False
         return True

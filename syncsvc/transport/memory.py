@@ -89,13 +89,13 @@ class Pages:
             MemoryShortage: the kernel has no room in its tables.
         """
         self._place = _map(size_bytes, mmap.PROT_READ, mmap.MAP_SHARED, fd, offset)
-        self._size_bytes = size_bytes
+        self._size_bytes, self._is_private = size_bytes, False
         pages = (ctypes.c_ubyte * size_bytes).from_address(self._place)
         weakref.finalize(pages, _libc.munmap, self._place, size_bytes).atexit = False
         self.buffer = memoryview(pages).cast("B").toreadonly()
 
     def privatize(self) -> None:
-        """Exchange the shared memory for a copy of it, under all views, at once.
+        """Exchange the shared memory for a copy of it, under all views, at once; what is exchanged already stays.
 
         The copy is made elsewhere, and ``mremap`` puts it in the place of the shared pages in one step under the lock
         of the address space: a thread that reads meanwhile finds the same bytes, whatever is done to the file later.
@@ -103,6 +103,8 @@ class Pages:
         Raises:
             MemoryShortage: there is no memory for the copy; nothing has changed.
         """
+        if self._is_private:
+            return
         size_bytes = self._size_bytes
         copy = _map(size_bytes, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
         ctypes.memmove(copy, self._place, size_bytes)
@@ -111,6 +113,7 @@ class Pages:
             problem = os.strerror(ctypes.get_errno())
             _libc.munmap(copy, size_bytes)
             raise MemoryShortage(f"{size_bytes} bytes cannot be exchanged: {problem}")
+        self._is_private = True
 
 
 def _map(size_bytes: int, protection: int, kind: int, fd: int, offset: int) -> int:

@@ -191,6 +191,18 @@ class RingSlots:
             self._slots[slot] = memory.Pages(self._fd, start, self._header.stride)
         return np.frombuffer(self._slots[slot].buffer[:size_bytes], np.uint8)
 
-    def keep(self, slot: int) -> None:
-        """Put a copy of the slot's bytes, ours alone, where its views look; the slot itself may be rewritten then."""
-        self._slots.pop(slot).privatize()
+    def pages(self, slot: int) -> memory.Pages:
+        """Where the views of a slot look that were made last."""
+        return self._slots[slot]
+
+    def keep(self, slot: int, pages: memory.Pages) -> None:
+        """Put a copy of the slot's bytes, ours alone, where views look; the slot itself may be rewritten then.
+
+        Two batches may bring the same slot: what was kept for the one is kept for the other, and stays as it is.
+
+        Raises:
+            MemoryShortage: there is no memory for the copy; nothing has changed.
+        """
+        pages.privatize()
+        if self._slots.get(slot) is pages:
+            del self._slots[slot]

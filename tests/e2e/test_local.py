@@ -37,9 +37,9 @@ def complete(subscriber: Subscriber[Any]) -> FrameBatch:
     return batch
 
 
-def losses(service: Service) -> dict[str, dict[str, int]]:
+def losses(service: Service, group: str = "all") -> dict[str, dict[str, int]]:
     """Frames that were dropped or late, by stream."""
-    counts = service.status()["groups"]["all"]["counts"]
+    counts = service.status()["groups"][group]["counts"]
     return {name: some for name, some in counts.items() if some["late"] or some["dropped"]}
 
 
@@ -111,6 +111,18 @@ def test_a_frame_that_is_held_too_long_is_reclaimed_and_a_view_of_it_is_not_torn
         assert local.stats.reclaimed == len(seen) + len(unseen)
         assert service.status()["local"]["leases_revoked"] >= len(frames_of(first))
         assert losses(service) == {}
+
+
+def test_frames_that_two_groups_bring_are_called_back_from_who_takes_both(tmp_path: Path) -> None:
+    groups = {name: {"streams": ["a", "b"]} for name in ("one", "two")}
+    with Service(tmp_path, CAMERAS, groups=groups) as service, Subscriber(service.live, mode="local") as local:
+        held = [frame for _ in range(4) for frame in frames_of(complete(local))]
+        views = [frame.pixels for frame in held[len(held) // 2 :]]
+        wait_for(lambda: local.receive(30) and local.stats.reclaimed >= len(held), "the leases' end")
+        batches = [complete(local) for _ in range(4)]
+        assert {batch.group for batch in batches} == set(groups)
+        assert all(is_true(frame, view) for frame, view in zip(held[len(held) // 2 :], views, strict=True))
+        assert (service.status()["local"]["cut_off"], losses(service, "one")) == (0, {})
 
 
 def test_batches_that_nobody_takes_become_a_gap_and_cost_nobody_a_frame(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from syncsvc.client.loans import Loans, OnLoan
-from syncsvc.errors import FrameReclaimedError, TransportError
+from syncsvc.errors import FrameReclaimedError, MemoryShortage, TransportError
+from syncsvc.transport import memory
 from syncsvc.transport.handover import RINGS_KEPT, Lent, Ring
 from syncsvc.transport.ring import RingWriter
 
@@ -92,6 +93,33 @@ def test_a_view_survives_the_slot(desk: Desk) -> None:
     # The slot serves on, where the service now has it.
     (again,) = desk.loans.take(Lent(b"batch/a", b"", 1, [(1, desk.places[0][1], 4, SIZE)]))
     assert np.all(again.view() == 99)
+    assert np.all(view == 7)
+
+
+def test_a_slot_that_two_batches_bring_is_called_back_twice_and_no_view_is_torn(desk: Desk) -> None:
+    (one,) = desk.lend(7)
+    (other, third) = desk.loans.take(Lent(b"batch/b", b"", 1, [desk.places[0]] * 2))
+    views = one.view(), other.view()
+    assert desk.loans.give_back([0], keeps=False)[0] == [0]
+    assert np.all(third.view() == 7), "its lease stands, and the slot with it"
+    assert desk.loans.give_back([1, 2], keeps=False)[0] == [1, 2]
+    desk.overwrite([0])
+    (again,) = desk.loans.take(Lent(b"batch/a", b"", 3, [(1, desk.places[0][1], 4, SIZE)]))
+    assert np.all(again.view() == 99)
+    assert all(np.all(view == 7) for view in views)
+
+
+def test_without_memory_for_a_copy_the_lease_stays_until_there_is_some(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (payload,) = desk.lend(7)
+    view = payload.view()
+    with monkeypatch.context() as scarce:
+        scarce.setattr(memory, "_map", lambda *_: (_ for _ in ()).throw(MemoryShortage("no room")))
+        assert desk.loans.give_back([0], keeps=False)[0] == []
+        assert not desk.loans.give_all_back()
+    assert desk.loans.give_all_back()
+    desk.overwrite([0])
     assert np.all(view == 7)
 
 
