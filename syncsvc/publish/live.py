@@ -221,7 +221,7 @@ class Publisher:
         frames = [frame for some in batch.frames.values() for frame in some]
         self._epoch = batch.epoch
         is_lent, is_copied = self.local.wants(batch.group), self.wants(topic)
-        payloads = [frame.payload.copy_out(self.pool, keeps_slot=is_lent) for frame in frames] if is_copied else ()
+        payloads = [self._copy(frame) for frame in frames] if is_copied else ()
         emitted_ns = self._now_utc()
         self._before_send(batch, emitted_ns)
         self._headers.learn(batch)
@@ -231,6 +231,10 @@ class Publisher:
             self.local.send(batch, header, frames, lease_ns, self._waits)
         if is_copied:
             self._send([topic, header, *payloads])
+
+    def _copy(self, frame: Frame) -> Any:
+        """Its pixels in a shared buffer; they stay in their slot too where another group may yet lend it."""
+        return frame.payload.copy_out(self.pool, keeps_slot=self.local.subscriptions > 0)
 
     def _waits(self) -> bool:
         """Whether a subscriber that is full is waited for; asked again and again while one is."""
@@ -249,7 +253,7 @@ class Publisher:
                 window=late.window,
                 emitted_ns=self._now_utc(),
             )
-            self._send_soon([topic, header, late.frame.payload.copy_out(self.pool)])
+            self._send_soon([topic, header, self._copy(late.frame)])
 
     def _send_soon(self, parts: Sequence[Any]) -> None:
         """Send a late frame. They come in bursts that a high-water mark of two would cut: readers are given a moment.
