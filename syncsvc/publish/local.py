@@ -105,7 +105,7 @@ class LocalServer:
         self._subscribers: list[LocalSubscriber] = []
         self._wanted: Callable[[str], bool] = lambda group: False
         self._listener: socket.socket | None = None
-        self._backlogs: Mapping[str, int] = {}
+        self._backlogs: dict[str, int] = {}
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._reclaimed = self._cut_off = self._missed = 0
 
@@ -132,14 +132,19 @@ class LocalServer:
             "batches_missed": self._missed,
         }
 
+    def allow(self, backlogs: Mapping[str, int]) -> None:
+        """How many batches of each group a subscriber may be sent and has not taken yet; whoever is here learns too."""
+        with self._changed:
+            self._backlogs.update(backlogs)
+
     # From the publisher's thread.
 
     def bind(self, endpoint: str, backlogs: Mapping[str, int]) -> None:
         """Listen for subscribers of ``live`` at this endpoint; where that cannot be, there are none, and a log line.
 
-        ``backlogs`` is how many batches of a group a subscriber may be sent and has not taken yet.
+        ``backlogs`` as for ``allow``.
         """
-        self._backlogs = backlogs
+        self.allow(backlogs)
         try:
             self._listener = handover.listen(endpoint)
         except OSError as error:

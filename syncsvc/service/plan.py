@@ -82,6 +82,11 @@ class ReceiverPlan(msgspec.Struct, frozen=True):
     streams: dict[str, StreamPlan]
     groups: dict[str, GroupPlan]
 
+    @property
+    def backlogs(self) -> dict[str, int]:
+        """How many batches of each group a subscriber may fall behind."""
+        return {name: group.backlog for name, group in self.groups.items()}
+
 
 BATCHES_PER_GROUP = 2
 """High-water mark: how far a subscriber may fall behind; each of these may be a hundred megabytes."""

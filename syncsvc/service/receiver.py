@@ -83,9 +83,9 @@ class Receiver:
 
     def run(self) -> int:
         """Serve until told to finish; the return value is the exit code."""
-        backlogs = {name: group.backlog for name, group in self._plan.groups.items()}
+        plan = self._plan
         try:
-            self._endpoints = self._publisher.bind(self._plan.live, self._plan.control, backlogs)
+            self._endpoints = self._publisher.bind(plan.live, plan.control, plan.backlogs)
         except BindError as error:
             self._channel.send({"type": "refused", "problem": str(error)})
             return EX_CONFIG
@@ -185,6 +185,7 @@ class Receiver:
         Streams leave a group before it is flushed, so that no frame goes into one that is closed.
         """
         old, self._plan = (self._plan.groups if self._groups else {}), plan
+        self._publisher.local.allow(plan.backlogs)
         leaving = [self._groups.pop(name) for name in tuple(self._groups) if name not in plan.groups]
         for name, group_plan in plan.groups.items():
             self._accounts.plan(group_plan)

@@ -15,9 +15,11 @@ import pytest
 
 from syncsvc import AsyncSubscriber, FrameBatch, FrameReclaimedError, Gap, Subscriber
 from syncsvc.errors import SubscriberClosed, UsageError
+from syncsvc.service.plan import SETS_PER_GROUP
 from tests.e2e.harness import History, Service, find_data, wait_for
 from tests.e2e.local_reader import is_gone, is_true
 from tests.e2e.test_recordings import NAMES, reference_sets, streams
+from tests.e2e.test_reload import reload
 
 ROOT = Path(__file__).parents[2]
 CAMERAS = {
@@ -277,3 +279,26 @@ def test_asyncio_takes_them_too(tmp_path: Path) -> None:
 def test_local_is_refused_for_what_is_elsewhere() -> None:
     with pytest.raises(UsageError, match="mode 'local' is for a service on this host"):
         Subscriber("tcp://192.0.2.1:5555", mode="local")
+
+
+def test_a_group_that_a_reload_brings_leaves_as_much_room_as_any(tmp_path: Path) -> None:
+    first, sets = {"one": {"streams": ["a", "b"]}}, {"sets": {"streams": ["a", "b"], "window_ms": None}}
+    with Service(tmp_path, CAMERAS, groups=first) as service, Subscriber(service.live, mode="local") as whole:
+        complete(whole)
+        reload(service, groups=first | sets)
+        with Subscriber(service.live, group="sets", mode="local") as local, service.subscribe(group="sets") as clock:
+            seq, count = complete(local).seq, SETS_PER_GROUP // 2  # for less than their lease
+            wait_for(lambda: clock.receive(30).seq >= seq + count, "sets that wait")
+            assert [local.receive(30).seq - seq for _ in range(count)] == [*range(1, count + 1)]
+
+
+def test_a_live_subscriber_to_another_group_takes_nothing_from_a_local_one(tmp_path: Path) -> None:
+    groups = {"short": {"streams": ["a", "b"], "window_ms": 500}, "long": {"streams": ["a", "b"]}}
+    with Service(tmp_path, CAMERAS, groups=groups) as service, Subscriber(service.live, "long", mode="local") as local:
+        complete(local)
+        for _ in range(3):  # it comes in the middle of a window: its first batch was not copied yet
+            with service.subscribe(group="short") as live:
+                live.receive(30)
+            complete(local)
+        complete(local)
+        assert local.stats.missed == 0
