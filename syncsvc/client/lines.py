@@ -37,6 +37,10 @@ class Line(Protocol):
         """Ask for the service's state too."""
         ...
 
+    def leave(self) -> None:
+        """Leave the service without a wait, since nobody has the subscriber any more; from any thread."""
+        ...
+
     def close(self) -> None:
         """Leave the service; what was handed out stays valid."""
         ...
@@ -90,6 +94,12 @@ class AutoLine:
         """Ask for the service's state too."""
         if self._line is not None:
             self._line.hear_status()
+
+    def leave(self) -> None:
+        """Leave the service without a wait."""
+        self._is_closed = True
+        if self._line is not None:
+            self._line.leave()
 
     def close(self) -> None:
         """Leave the service."""

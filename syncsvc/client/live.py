@@ -93,6 +93,9 @@ class LiveLine:
         """Subscribe to the service's state too."""
         self._socket.subscribe(STATUS_TOPIC)
 
+    def leave(self) -> None:
+        """Nothing is to be done: a socket that nobody has closes itself."""
+
     def close(self) -> None:
         """Leave the service; payloads already handed out stay valid."""
         self._context.destroy(linger=0)

@@ -118,11 +118,15 @@ class LocalLine:
     def hear_status(self) -> None:
         """Nothing is to be asked for: the status comes here anyway."""
 
-    def close(self) -> None:
+    def leave(self) -> None:
         """Give everything back; frames that are still held get memory of their own, and stay valid."""
         self._is_closing = True
         self._wake.ring()
         self._news.ring()
+
+    def close(self) -> None:
+        """Leave, and wait until that is done."""
+        self.leave()
         self._thread.join(JOIN_S)
 
     # The line's own thread.

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import weakref
 from types import TracebackType
 from typing import Generic, Literal, Self, TypeVar, cast, overload
 
@@ -28,6 +29,7 @@ class _Subscription(Generic[Item]):
         self._inbox = Inbox(group, yields_gaps=gaps == "yield")
         self._hears_status = False
         self._line = open_line(endpoint, group, self._inbox.topic, mode, self._inbox.stats, is_async=self._is_async)
+        weakref.finalize(self, self._line.leave).atexit = False  # its thread would go on for ever without us
 
     def close(self) -> None:
         """Leave the service; payloads already handed out stay valid."""

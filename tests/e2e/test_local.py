@@ -302,3 +302,14 @@ def test_a_live_subscriber_to_another_group_takes_nothing_from_a_local_one(tmp_p
             complete(local)
         complete(local)
         assert local.stats.missed == 0
+
+
+@pytest.mark.parametrize("mode", ["local", "auto"])
+def test_a_subscriber_that_nobody_has_any_more_leaves(tmp_path: Path, mode: Any) -> None:
+    with Service(tmp_path, CAMERAS) as service:
+        subscriber = Subscriber(service.live, mode=mode)
+        frame = frames_of(complete(subscriber))[0]
+        assert service.status()["local"]["subscribers"] == 1
+        del subscriber
+        wait_for(lambda: service.status()["local"]["subscribers"] == 0, "nobody")
+        assert is_true(frame, frame.pixels)
