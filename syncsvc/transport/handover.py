@@ -9,6 +9,7 @@ import hashlib
 import os
 import socket
 import struct
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -57,7 +58,8 @@ class Refused(Struct, tag="refused", frozen=True):
 class Ring(Struct, tag="ring", frozen=True):
     """A ring that slots of the next batch lie in; its descriptor rides on this message.
 
-    ``number`` is the service's own. A reader may forget a stream's rings but for the latest ``RINGS_KEPT``.
+    ``number`` is the service's own. With each batch a reader forgets a stream's rings but for the ``RINGS_KEPT`` that
+    were announced last; one that is needed again is announced again.
     """
 
     stream: str
@@ -207,7 +209,9 @@ class Handover(Generic[Message]):
         return message, fds.pop()
 
     def close(self) -> None:
-        """Hang up."""
+        """Hang up, also where a process that was forked from this one still has the socket."""
+        with suppress(OSError):  # the other end did so before
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
 
 

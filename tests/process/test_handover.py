@@ -1,6 +1,7 @@
 """The Unix socket between a service and subscribers on its host: whole messages, descriptors, and no trust in bytes."""
 
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,6 +148,23 @@ def test_a_service_is_found_by_its_endpoint_and_only_there(tmp_path: Path) -> No
             assert sock is not None
             sock.close()
             assert handover.connect("tcp://127.0.0.1:5998") is None
+
+
+def test_who_hangs_up_is_gone_also_where_a_fork_has_the_socket(raw: tuple[socket.socket, socket.socket]) -> None:
+    service: Handover[FromSubscriber] = Handover(raw[0], FromSubscriber)
+    subscriber: Handover[FromService] = Handover(raw[1], FromService)
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+    try:
+        assert subscriber.send(Hello(None))
+        subscriber.close()
+        assert service.receive() == (Hello(None), None), "its last words are heard"
+        with pytest.raises(LinkClosed):
+            service.receive()
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def test_other_hosts_are_none_of_ours() -> None:
