@@ -88,14 +88,10 @@ class Loans:
         Raises:
             TransportError: it is no ring.
         """
-        known = self._rings.setdefault(ring.stream, {})
-        known[ring.number] = RingSlots(fd)
-        for old in sorted(known)[: -handover.RINGS_KEPT]:
-            del known[old]
-        self._by_number = {number: one for rings in self._rings.values() for number, one in rings.items()}
+        self._rings.setdefault(ring.stream, {})[ring.number] = self._by_number[ring.number] = RingSlots(fd)
 
     def take(self, lent: Lent) -> list[OnLoan]:
-        """The payloads of a batch.
+        """The payloads of a batch; afterwards rings that were announced long before it are forgotten.
 
         Raises:
             TransportError: the service speaks of a ring that it never handed over.
@@ -108,7 +104,13 @@ class Loans:
             payload = OnLoan(self, number, ring, (place[0], place[1], place[2]))
             self._payloads[number] = weakref.ref(payload)
             payloads.append(payload)
+        self._forget_old_rings()
         return payloads
+
+    def _forget_old_rings(self) -> None:
+        for known in self._rings.values():
+            for old in list(known)[: -handover.RINGS_KEPT]:
+                del known[old], self._by_number[old]
 
     def note_view(self, number: int, array: NDArray[np.uint8]) -> None:
         """A payload is looked at: now the array's end is the end of its lease. Under the lock."""

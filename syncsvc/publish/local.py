@@ -73,6 +73,8 @@ class LocalSubscriber:
         places = [(one.ring.number, one.slot, one.generation, one.size_bytes) for _, one in loans]
         if not self.link.send(handover.Lent(wire.batch_topic(batch.group), header, self.book.next_number, places)):
             return False
+        for known in self._rings.values():
+            del known[: -handover.RINGS_KEPT]
         self.book.lend([frame.payload for frame, _ in loans], due_ns)
         self._untaken[batch.group] += 1
         self.has_begun = True
@@ -84,7 +86,6 @@ class LocalSubscriber:
             if not self.link.send(handover.Ring(stream, loan.ring.number), loan.ring.fd):
                 return False
             known.append(loan.ring.number)
-            del known[: -handover.RINGS_KEPT]
         return True
 
 

@@ -16,6 +16,7 @@ import pytest
 from syncsvc import AsyncSubscriber, FrameBatch, FrameReclaimedError, Gap, Subscriber
 from syncsvc.errors import SubscriberClosed, UsageError
 from syncsvc.service.plan import SETS_PER_GROUP
+from syncsvc.transport.handover import RINGS_KEPT
 from tests.e2e.harness import History, Service, find_data, wait_for
 from tests.e2e.local_reader import is_gone, is_true
 from tests.e2e.test_recordings import NAMES, reference_sets, streams
@@ -302,6 +303,19 @@ def test_a_live_subscriber_to_another_group_takes_nothing_from_a_local_one(tmp_p
             complete(local)
         complete(local)
         assert local.stats.missed == 0
+
+
+def test_a_batch_may_come_from_more_rings_than_are_remembered(tmp_path: Path) -> None:
+    groups = {"slow": {"streams": ["a", "b"], "window_ms": 10_000}}
+    with Service(tmp_path, CAMERAS, groups=groups) as service, Subscriber(service.live, mode="local") as local:
+        local.receive(30)
+        for _ in range(RINGS_KEPT):
+            pid, before = service.capture_pid("b"), service.status()["streams"]["b"]["captured"]
+            os.kill(pid, signal.SIGKILL)
+            wait_for(lambda before=before: service.status()["streams"]["b"]["captured"] > before + 5, "frames again")
+        batch = local.receive(30)
+        assert all(is_true(frame, frame.pixels) for frame in frames_of(batch))
+        assert local.receive(30).seq == batch.seq + 1
 
 
 @pytest.mark.parametrize("mode", ["local", "auto"])
