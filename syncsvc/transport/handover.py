@@ -5,6 +5,7 @@ endpoint of ``live``. Messages are MessagePack; a ring's descriptor rides on the
 arrives whole or not at all, and none ever waits: who does not read loses batches, and sees the hole in ``seq``.
 """
 
+import errno
 import hashlib
 import os
 import socket
@@ -21,6 +22,9 @@ from syncsvc.transport import memory
 _MOST_INLINE_BYTES = 64 * 1024
 _MOST_PARCEL_BYTES = 64 * 2**20
 _MOST_FDS = 4
+_NO_ROOM = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS})
+"""Not sent, and nobody is gone: what is lent to the other end stays lent. The last: too many descriptors are on their
+way to processes that do not read."""
 _CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
 
 
@@ -161,9 +165,9 @@ class Handover(Generic[Message]):
     def _send(self, data: bytes, fd: int | None) -> bool:
         try:
             socket.send_fds(self._socket, [data], [] if fd is None else [fd])
-        except BlockingIOError:
-            return False
         except OSError as error:
+            if error.errno in _NO_ROOM:
+                return False
             raise LinkClosed(f"the other end is gone: {error}") from error
         return True
 

@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,6 +167,27 @@ def test_who_hangs_up_is_gone_also_where_a_fork_has_the_socket(raw: tuple[socket
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+def test_more_descriptors_under_way_than_the_kernel_allows_are_no_end_of_the_connection() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody whose descriptors under way are few")
+    code = (
+        "import os, resource, socket\n"
+        "from syncsvc.transport.handover import FromSubscriber, FromService, Handover, Ring\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))\n"
+        "ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
+        "service, subscriber = Handover(ends[0], FromSubscriber), Handover(ends[1], FromService)\n"
+        "sent = 0\n"
+        "while service.send(Ring('north', sent), 0):\n"
+        "    sent += 1\n"
+        "assert 30 <= sent < 100, sent\n"
+        "os.close(subscriber.receive()[1])\n"
+        "assert service.send(Ring('north', sent), 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_other_hosts_are_none_of_ours() -> None:
