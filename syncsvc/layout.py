@@ -150,8 +150,10 @@ def jpeg_header(data: bytes | memoryview) -> JpegHeader | None:
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if marker != 0xDA:
             continue
+        if not frame_at or frame_at + _JPEG_FRAME.size > len(data):
+            break
         depth, height, width, planes = _JPEG_FRAME.unpack_from(data, frame_at)
-        if not frame_at or not width or not height:
+        if not width or not height:
             break
         return JpegHeader(width, height, has_tables and depth == 8 and planes in (1, 3))
     return None

@@ -171,6 +171,10 @@ def test_hostile_jpeg_headers_are_read_or_not_and_end() -> None:
         assert found is None or 0 < found.width < 65_536 > found.height > 0
 
 
+def test_a_jpeg_that_ends_within_its_frame_header_says_nothing() -> None:
+    assert jpeg_header(bytes.fromhex("ffd8 ffc00002 ffda0000")) is None
+
+
 def test_what_only_some_readers_read_is_told_from_plain_files() -> None:
     whole = jpeg(16, 8)
     assert jpeg_header(whole) == (16, 8, True)
