@@ -17,7 +17,9 @@ MAX_PIXELS = 8192 * 4352
 _AV_FORMAT = {"i420": "yuv420p", "bgr24": "bgr24", "gray8": "gray"}
 _PLANAR_420 = ("yuv420p", "yuvj420p")
 _MATRIX: dict[int, ColorMatrix] = {1: "bt709", 9: "bt2020", 10: "bt2020"}  # AVCOL_SPC_*; unspecified decodes as bt601
+_CODE: dict[ColorMatrix, int] = {"bt709": 1, "bt2020": 9}
 FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+_UNKNOWN_RANGE, _UNKNOWN_MATRIX = 0, 2
 
 
 def packet_of(packet: Callable[[int], Any], data: bytes) -> Any:
@@ -43,6 +45,13 @@ def matrix_of(code: int) -> ColorMatrix:
 def range_of(frame: Any) -> ColorRange:
     """The range of a ``VideoFrame``'s samples."""
     return "full" if frame.color_range == FULL_RANGE or frame.format.name.startswith("yuvj") else "limited"
+
+
+def tell(context: Any, layout: Layout) -> None:
+    """Let a decoder know what the container said of the pictures; what the codec says itself goes before it."""
+    context.width, context.height = layout.width, layout.height
+    context.color_range = FULL_RANGE if layout.range == "full" else _UNKNOWN_RANGE
+    context.colorspace = _CODE.get(layout.matrix, _UNKNOWN_MATRIX)
 
 
 def layout_of(frame: Any, pixels: str, size: tuple[int, int] | None) -> Layout:

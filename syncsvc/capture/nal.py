@@ -18,16 +18,22 @@ PARAMETER_SETS = {"h264": (7, 8), "hevc": (32, 33, 34)}
 _SPS = {"h264": 7, "hevc": 33}
 _SEI = {"h264": 6, "hevc": 39}
 _USER_DATA_UNREGISTERED = 5
+_SLICE_HEAD_BYTES = 24
 _HIGH_PROFILES = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
 
 
 class Shape(NamedTuple):
-    """What a sequence parameter set says of the pictures; range and matrix are None where it does not tell."""
+    """What a sequence parameter set says of the pictures; range and matrix are None where it does not tell.
+
+    ``number_bits``: how long the numbers are that H.264 gives the frames that others refer to; 0 where they may have
+    gaps, or there are none.
+    """
 
     width: int
     height: int
     range: ColorRange | None = None
     matrix: ColorMatrix | None = None
+    number_bits: int = 0
 
 
 def head_units(data: bytes, codec: str) -> Iterator[tuple[int, bytes]]:
@@ -58,6 +64,53 @@ def user_data(data: bytes, codec: str) -> Iterator[bytes]:
     for kind, unit in head_units(data, codec):
         if kind == _SEI[codec]:
             yield from _messages(_unescaped(unit[header:]))
+
+
+class FrameNumbers:
+    """Tells where frames of an H.264 stream were lost on the way: libavcodec shows a wrong picture, and tells nobody.
+
+    Source: ITU-T H.264, 7.4.3, frame_num.
+    """
+
+    def __init__(self) -> None:
+        self._last = -1
+
+    def forget(self) -> None:
+        """Begin anew with the next frame."""
+        self._last = -1
+
+    def follows(self, data: bytes, bits: int) -> bool:
+        """Whether the frame that this one goes on from is the last one that others refer to; true where nobody knows.
+
+        Args:
+            data: a coded picture.
+            bits: ``Shape.number_bits``.
+        """
+        head = _first_slice(data)
+        if not head or not bits:
+            self.forget()
+            return True
+        is_start, is_reference = head[0] & 0x1F == 5, head[0] & 0x60
+        try:
+            header = _Bits(_unescaped(head[1:]))
+            header.skip_golomb(3)  # first macroblock, slice type, picture parameter set
+            number = header.take(bits)
+        except ValueError:
+            self.forget()
+            return True
+        last, before = self._last, (number - 1) % (1 << bits)
+        self._last = number if is_reference else before
+        return is_start or last in (-1, before, number)  # the fields of a frame share its number
+
+
+def _first_slice(data: bytes) -> bytes:
+    """The beginning of the first slice's NAL unit."""
+    at = data.find(_CODE)
+    while 0 <= at < len(data) - 3:
+        if 1 <= data[at + 3] & 0x1F <= 5:
+            return data[at + 3 : at + 3 + _SLICE_HEAD_BYTES]
+        at = data.find(_CODE, at + 3)
+    return b""
 
 
 def _messages(sei: bytes) -> Iterator[bytes]:
@@ -133,18 +186,18 @@ def _h264(bits: _Bits) -> Shape:
     profile = bits.take(8)
     bits.take(16)
     bits.golomb()
-    chroma = 1
+    chroma, has_planes = 1, 0
     if profile in _HIGH_PROFILES:
         chroma = bits.golomb()
         if chroma == 3:
-            bits.take(1)
+            has_planes = bits.take(1)
         bits.skip_golomb(2)
         bits.take(1)
         if bits.take(1):
             for number in range(12 if chroma == 3 else 8):
                 if bits.take(1):
                     _skip_scaling_list(bits, 16 if number < 6 else 64)
-    bits.golomb()
+    number_bits = bits.golomb() + 4
     order = bits.golomb()
     if order == 0:
         bits.golomb()
@@ -153,14 +206,15 @@ def _h264(bits: _Bits) -> Shape:
         bits.skip_golomb(2)
         bits.skip_golomb(bits.golomb())
     bits.golomb()
-    bits.take(1)
+    if bits.take(1) or has_planes:
+        number_bits = 0
     columns, rows = bits.golomb() + 1, bits.golomb() + 1
     fields = 2 - bits.take(1)
     bits.take(2 if fields == 2 else 1)
     step_x = 2 if chroma in (1, 2) else 1
     step_y = (2 if chroma == 1 else 1) * fields
     width, height = _crop(bits, 16 * columns, 16 * rows * fields, step_x, step_y)
-    return Shape(width, height, *_h264_colours(bits))
+    return Shape(width, height, *_h264_colours(bits), number_bits)
 
 
 def _skip_scaling_list(bits: _Bits, size: int) -> None:

@@ -73,6 +73,7 @@ class PassThrough(Demuxer):
             self._sets, extradata = nal.parameter_sets(extradata, self._codec), b""
         self._layout: Layout | None = None
         self._head = b""
+        self._numbers, self._number_bits = nal.FrameNumbers(), 0
         if self._sets:
             self._learn({})
         elif not self._is_nal:
@@ -86,14 +87,14 @@ class PassThrough(Demuxer):
             return  # the end
         pts, is_key = packet.pts, packet.is_keyframe
         if packet.is_corrupt:
-            yield Loss("decode_error")
+            yield self._lose("decode_error")
             return
         is_cut, self._has_begun = not (self._has_begun or is_key), True
         if is_cut:  # the hole in the numbers says that what follows does not refer to an earlier session's frames
-            yield Loss("no_key")
+            yield self._lose("no_key")
             return
         if self._is_out_of_order(pts):
-            yield Loss("b_frame", B_FRAMES)
+            yield self._lose("b_frame", B_FRAMES)
             return
         seen = self._see(packet, arrival_mono_ns, self._ns(pts))
         if self._filter is not None:
@@ -102,7 +103,7 @@ class PassThrough(Demuxer):
             except FFmpegError:
                 packet = None
             if packet is None:
-                yield Loss("decode_error")
+                yield self._lose("decode_error")
                 return
         head = b""
         data: Any = packet
@@ -113,6 +114,8 @@ class PassThrough(Demuxer):
                 head = self._head
             if self._reads_stamps:
                 seen = self._stamped(seen, data)
+                if self._codec == "h264" and not self._numbers.follows(data, self._number_bits):
+                    yield Loss("network")  # one for all that are missing here: how many is not known
         elif self._codec == "mjpeg":
             data = bytes(packet)
             self._measure(data)
@@ -131,6 +134,11 @@ class PassThrough(Demuxer):
         self._last_pts = pts
         return False
 
+    def _lose(self, cause: str, problem: str = "") -> Loss:
+        """A hole in the numbers is made already."""
+        self._numbers.forget()
+        return Loss(cause, problem)
+
     def _stamped(self, seen: Observation, data: bytes) -> Observation:
         for message in nal.user_data(data, self._codec):
             stamp = stamps.of_sei(message)
@@ -147,7 +155,9 @@ class PassThrough(Demuxer):
         self._head = b"" if is_whole else extradata
         if self._layout is None or sets != self._sets:
             self._sets = sets
-            self._describe(extradata, nal.shape_of(sets, self._codec))
+            shape = nal.shape_of(sets, self._codec)
+            self._number_bits = shape.number_bits if shape else 0
+            self._describe(extradata, shape)
 
     def _describe(self, extradata: bytes, shape: nal.Shape | None) -> None:
         """Make the layout anew; what the bitstream does not tell, the container may."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from syncsvc import decoded
 from syncsvc.errors import FrameUndecodable, SyncsvcError
-from syncsvc.layout import Codec, Layout, to_bgr
+from syncsvc.layout import Layout, to_bgr
 from syncsvc.model import Frame, FrameBatch
 
 LATE_FRAMES = 64
@@ -71,7 +71,7 @@ class StreamDecoder:
         self._held: dict[int, CodedFrame] = {}
         self._newest = self._newest_key = -1
         self._context: Any = None
-        self._codec: Codec | None = None
+        self._layout: Layout | None = None
         self._at: CodedFrame | None = None
         self._pictures: OrderedDict[CodedFrame, Any] = OrderedDict()
 
@@ -114,7 +114,7 @@ class StreamDecoder:
     def _decode(self, coded: CodedFrame) -> Any:
         steps = self._steps(coded)
         if steps and steps[-1].is_key:
-            self._begin(coded.layout)
+            self._begin(coded)
         for step in reversed(steps):
             try:
                 self._feed(step, is_wanted=step is coded)
@@ -142,26 +142,28 @@ class StreamDecoder:
             at = at.previous
         return steps
 
-    def _begin(self, layout: Layout) -> None:
-        """Make the decoder ready for a key frame."""
-        if self._context is not None and self._codec == layout.codec:
+    def _begin(self, coded: CodedFrame) -> None:
+        """Make the decoder ready for the key frame from which this one is decoded."""
+        layout = coded.layout
+        if self._context is not None and self._layout == layout:
             self._context.flush_buffers()
             return
         av = load_av()
         assert layout.codec is not None, "an encoded stream has a codec"
-        self._context = self._codec = None
+        self._context = self._layout = None
         try:
             context = av.CodecContext.create(layout.codec.name, "r")
             if context.type != "video":
                 raise ValueError("no video")
             context.thread_type, context.thread_count = "NONE", 1
             context.options = {"max_pixels": str(decoded.MAX_PIXELS), "flags": "+low_delay"}
+            decoded.tell(context, layout)
             if layout.codec.extradata:
                 context.extradata = layout.codec.extradata
             context.open(strict=False)
         except (av.error.FFmpegError, ValueError) as error:
-            raise FrameUndecodable(self._stream, -1, f"PyAV has no decoder for {layout.codec.name!r:.40}") from error
-        self._context, self._codec = context, layout.codec
+            raise self._undecodable(coded, f"PyAV has no decoder for {layout.codec.name!r:.40}") from error
+        self._context, self._layout = context, layout
 
     def _feed(self, step: CodedFrame, *, is_wanted: bool) -> None:
         """Decode one frame more, and keep its picture."""

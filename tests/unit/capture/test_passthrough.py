@@ -163,6 +163,18 @@ def test_a_session_that_begins_between_key_frames_says_so_by_a_hole() -> None:
     assert len([item for item in found if not isinstance(item, Loss)]) == FRAMES - 6
 
 
+@pytest.mark.parametrize("threads", ["1", "4"])
+@pytest.mark.parametrize("lost", [(3,), (10, 11), (8,), (14, 15, 16, 17)])
+def test_frames_that_never_came_make_a_hole_before_what_refers_to_them(lost: tuple[int, ...], threads: str) -> None:
+    """A whole packet that is lost leaves no damage, and libavcodec shows the next picture on a wrong ground."""
+    slices = {"x264-params": f"slices={threads}"}
+    line = Line(clip("mpegts", **slices), [number for number in range(FRAMES) if number not in lost])
+    found = list(reader(line).frames())
+    assert [at for at, item in enumerate(found) if isinstance(item, Loss)] == [lost[0]]
+    assert found[lost[0]] == Loss("network")
+    assert [item for item in items(clip("mpegts", **slices)) if isinstance(item, Loss)] == []
+
+
 def test_a_new_timeline_is_no_disorder() -> None:
     line = Line(clip("mpegts"), range(FRAMES), dict.fromkeys(range(10, FRAMES), -3600 * 90000))
     found = list(reader(line).frames())

@@ -294,3 +294,23 @@ def test_without_pyav_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     with pytest.raises(ImportError, match="pip install av"):
         some[0].to_bgr()
+
+
+@pytest.mark.parametrize("matrix", ["bt601", "bt709", "bt2020"])
+@pytest.mark.parametrize("color_range", ["limited", "full"])
+def test_colours_are_those_that_the_layout_tells_where_the_codec_tells_none(matrix: Any, color_range: Any) -> None:
+    """A container may know of them what the coded pictures do not say; the service's own pictures follow it."""
+    some = [replace(one, layout=replace(one.layout, range=color_range, matrix=matrix)) for one in frames()]
+    learnt(some[:GOP])
+    grey = 40 + 8 * 3
+    expected = grey if color_range == "full" else (grey - 16) * 255 / 219
+    assert bright(some[3].to_bgr()) == pytest.approx(expected, abs=2)
+    assert cast(Any, some[3].decoder)._owner._context.colorspace == {"bt601": 2, "bt709": 1, "bt2020": 9}[matrix]
+
+
+def test_a_codec_that_nobody_has_is_named_with_the_frame() -> None:
+    layout = replace(coded()[0], codec=Codec("nothing"))
+    some = [replace(one, layout=layout) for one in frames()[:3]]
+    learnt(some)
+    with pytest.raises(FrameUndecodable, match=r"frame 2 of stream 'cam' cannot be decoded: PyAV has no decoder"):
+        some[2].to_bgr()
