@@ -97,7 +97,7 @@ class Aligner(BatchMaker):
 
         The caller empties the buckets of streams that left; returned are their frames that were held over the edge.
         """
-        self.rules, self._buckets = rules, dict(buckets)
+        self.rules, self._buckets, self._foreseen = rules, dict(buckets), None
         self._keep(buckets)
         return [held.pop(name) for held in self._held for name in held.keys() - buckets.keys()]
 

@@ -371,3 +371,13 @@ def test_pairing_ahead_of_the_close_changes_nothing(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Aligner, "foresee", foresee)
     assert sets() == ahead
     assert foreseen >= 2
+
+
+def test_what_was_foreseen_is_void_when_the_skew_changes() -> None:
+    bench = GroupBench("ab", max_skew_ms=40)
+    bench.states(LIVE)
+    every(bench, "a", 480, 1000, 500)
+    every(bench, "b", 500, 1001, 500)
+    bench.group.reconfigure(GroupBench("ab", max_skew_ms=10).rules)
+    bench.add(at("a", 2, 1480), at("b", 2, 1500))
+    assert [len(batch.sets) for batch in bench.batches] == [0], "20 ms apart, and 10 ms are allowed"
