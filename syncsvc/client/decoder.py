@@ -96,7 +96,7 @@ class StreamDecoder:
         if coded.is_key:
             self._newest_key = max(self._newest_key, seq)
         floor = max(min(self._newest_key, self._newest - LATE_FRAMES), self._newest - MAX_CHAIN_FRAMES)
-        while (first := next(iter(self._held))) < floor:
+        while self._held and (first := next(iter(self._held))) < floor:
             del self._held[first]
 
     def to_bgr(self, coded: CodedFrame) -> NDArray[np.uint8]:

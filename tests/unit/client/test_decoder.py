@@ -314,3 +314,15 @@ def test_a_codec_that_nobody_has_is_named_with_the_frame() -> None:
     learnt(some)
     with pytest.raises(FrameUndecodable, match=r"frame 2 of stream 'cam' cannot be decoded: PyAV has no decoder"):
         some[2].to_bgr()
+
+
+def test_a_late_frame_that_makes_a_chain_too_long_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder, "MAX_CHAIN_FRAMES", 4)
+    monkeypatch.setattr(decoder, "LATE_FRAMES", 2)
+    layout, packets = coded()
+    some = [replace(frame_of("cam", n, layout=layout, payload=packets[n][0]), keyframe=n == 0) for n in range(13)]
+    held = [some[:4], some[5:], some[4:5]]
+    learnt(*held)
+    assert shown(some[3]) == 3
+    with pytest.raises(FrameUndecodable, match="too long ago"):
+        some[4].to_bgr()
