@@ -23,8 +23,10 @@ class Lending:
         """Streams whose frames are held beyond their batch, each once, and for how long (ns).
 
         Args:
-            windows_ns: by stream, its groups and the length of their windows.
+            windows_ns: by stream, its groups and the length of their windows. A stream that is not there any more is
+                asked for anew when it returns, since its captures know nothing of before.
         """
+        self._asked = {stream: span_ns for stream, span_ns in self._asked.items() if stream in windows_ns}
         for stream, groups in windows_ns.items():
             wanted = [window_ns for group, window_ns in groups.items() if self._server.wants(group)]
             span_ns = stated_lease_ns(max(wanted)) + GRACE_NS if wanted else 0

@@ -196,6 +196,7 @@ class Receiver:
         rewired = []
         for name in [name for name in self._streams if name not in plan.streams]:
             ingest, worker = self._streams.pop(name)
+            self._windows_ns.pop(name, None)
             rewired.append(ingest.rewire((), lambda *_: None))
             worker.stop_token.set()
             self._gone.append(worker)

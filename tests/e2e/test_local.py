@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -327,3 +328,16 @@ def test_a_subscriber_that_nobody_has_any_more_leaves(tmp_path: Path, mode: Any)
         del subscriber
         wait_for(lambda: service.status()["local"]["subscribers"] == 0, "nobody")
         assert is_true(frame, frame.pixels)
+
+
+def test_a_stream_that_returns_has_room_for_leases_again(tmp_path: Path) -> None:
+    with Service(tmp_path, CAMERAS) as service, Subscriber(service.live, mode="local") as local:
+        wait_for(lambda: service.log.count("stream b: 320x180 i420, ring of") == 2, "a ring with room for leases")
+        reload(service, streams={"a": CAMERAS["a"]})
+        wait_for(lambda: "b" not in service.status()["streams"], "its end")
+        reload(service, streams=CAMERAS)
+        wait_for(lambda: service.log.count("stream b: 320x180 i420, ring of") >= 3, "its return")
+        rings = r"stream b: .* ring of (\d+) slots"
+        most = max(int(slots) for slots in re.findall(rings, service.log))
+        wait_for(lambda: int(re.findall(rings, service.log)[-1]) == most, "room for leases again")
+        assert not any(is_gone(frame) for frame in frames_of(complete(local)))
