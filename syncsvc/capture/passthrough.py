@@ -62,7 +62,7 @@ class PassThrough(Demuxer):
         reads_stamps: bool = False,
     ) -> None:
         super().__init__(source_id, container, pulse, clock, arrived_at)
-        self._codec = self.stream.codec_context.name
+        self._codec = self.stream.codec_context.codec.canonical_name  # `av1`, whichever library decodes it here
         self._is_nal, self._reads_stamps = self._codec in nal.CODECS, reads_stamps
         extradata = self.stream.codec_context.extradata or b""
         self._filter: BitStreamFilterContext | None = None
@@ -115,7 +115,7 @@ class PassThrough(Demuxer):
             if self._reads_stamps:
                 seen = self._stamped(seen, data)
                 if self._codec == "h264" and not self._numbers.follows(data, self._number_bits):
-                    yield Loss("network")  # one for all that are missing here: how many is not known
+                    yield Loss("network_loss")  # one for all that are missing here: how many is not known
         elif self._codec == "mjpeg":
             data = bytes(packet)
             self._measure(data)

@@ -24,6 +24,8 @@ MAX_CHAIN_FRAMES = 4096
 MAX_CHAIN_BYTES = 128 << 20
 """What frames may refer back over; no camera sends a key frame as seldom as that."""
 KEPT_PICTURES = 4
+_DECODERS = {"av1": "libdav1d"}
+"""Codecs whose namesake among libavcodec's decoders wants special hardware."""
 
 
 class CodedFrame:
@@ -152,7 +154,7 @@ class StreamDecoder:
         assert layout.codec is not None, "an encoded stream has a codec"
         self._context = self._layout = None
         try:
-            context = av.CodecContext.create(layout.codec.name, "r")
+            context = av.CodecContext.create(_DECODERS.get(layout.codec.name, layout.codec.name), "r")
             if context.type != "video":
                 raise ValueError("no video")
             context.thread_type, context.thread_count = "NONE", 1
