@@ -127,6 +127,21 @@ def test_who_joins_between_key_frames_sees_pictures_from_the_next_one_on(tmp_pat
         assert service.stop() == 0
 
 
+def test_what_the_network_loses_shows_no_wrong_picture(tmp_path: Path) -> None:
+    camera = CameraSpec("north", fps=25, gop=25, loss_pct=2.0, noise=0.3, **SMALL)
+    look = Look()
+    with (
+        VirtualCameras([camera]) as farm,
+        Service(tmp_path, {"north": {"url": farm.urls["north"], "pixels": "encoded", "transport": "udp"}}) as service,
+        service.subscribe() as subscriber,
+    ):
+        while look.history.dropped("north")["network_loss"] < 3 or len(look.history.batches) < 5:
+            look.take(subscriber.receive(timeout_s=LIMIT_S))
+        assert service.stop() == 0
+    look.history.check()
+    assert any(look.counters("north"))
+
+
 def test_a_camera_that_changes_its_size_goes_on_with_a_ring_and_a_codec_of_its_own(tmp_path: Path) -> None:
     cameras = [CameraSpec("north", fps=25, gop=20, **SMALL), CameraSpec("south", fps=25, **SMALL)]
     look = Look()
