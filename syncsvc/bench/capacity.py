@@ -140,8 +140,11 @@ def level_of(path: Path, streams: int, pixels: str, subscriber: str, seconds: fl
     """
     names = [f"cam{number}" for number in range(streams)]
     config = {name: {"url": f"file:{path}", "loop": True, "pixels": pixels} for name in names}
-    with serving(config, subscriber) as served:
-        wait_until(lambda: _run_all(served), "a frame of every stream", _START_S)
+    with serving(config, subscriber, is_awaited=False) as served:
+        try:
+            wait_until(lambda: _run_all(served), "a frame of every stream", _START_S)
+        except LinkClosed as error:  # too many to start, or more than the memory takes
+            return Level(streams, False, str(error))
         sleep_s(_WARM_UP_S)
         pids = served.daemon.pids()
         before, receiver = served.daemon.status(), private_bytes_of(pids["receiver"])

@@ -22,7 +22,7 @@ _POLL_S = 0.05
 
 @dataclass(frozen=True)
 class Served:
-    """A daemon that is ready, and its subscriber if there is one, which has had its first batch."""
+    """A daemon that is ready, and its subscriber if there is one."""
 
     daemon: DaemonRunner
     sink: LeashedProgram | None
@@ -45,6 +45,7 @@ def serving(
     subscriber: str,
     groups: Mapping[str, Any] | None = None,
     *,
+    is_awaited: bool = True,
     is_watched: bool = False,
     poll_s: float = 0.0,
 ) -> Iterator[Served]:
@@ -54,6 +55,7 @@ def serving(
         streams: as in a configuration.
         subscriber: ``nobody``, ``tcp``, ``ipc`` or ``local``.
         groups: as in a configuration; None leaves them out.
+        is_awaited: the block begins when the subscriber has had its first frames.
         is_watched: the subscriber reports each batch.
         poll_s: how often it looks; 0 lets it wait.
 
@@ -73,7 +75,8 @@ def serving(
             words = [daemon.live, mode, str(report) if is_watched else "", str(poll_s)]
             sink = LeashedProgram(HEARS)
             try:
-                if not sink.start(["-m", "syncsvc.bench.sink", *words]).await_ready(START_S):
+                sink.start(["-m", "syncsvc.bench.sink", *words])
+                if is_awaited and not sink.await_ready(START_S):
                     raise LinkClosed(f"no batch reached the subscriber: {sink.last_words}")
                 yield Served(daemon, sink, report)
             finally:
