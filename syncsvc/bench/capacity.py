@@ -142,16 +142,20 @@ def level_of(path: Path, streams: int, pixels: str, subscriber: str, seconds: fl
     config = {name: {"url": f"file:{path}", "loop": True, "pixels": pixels} for name in names}
     with serving(config, subscriber, is_awaited=False) as served:
         try:
-            wait_until(lambda: _run_all(served), "a frame of every stream", _START_S)
-        except LinkClosed as error:  # too many to start, or more than the memory takes
+            return _watch(served, streams, seconds)
+        except LinkClosed as error:  # too many to start, more than the memory takes, or a capture that was given up
             return Level(streams, False, str(error))
-        sleep_s(_WARM_UP_S)
-        pids = served.daemon.pids()
-        before, receiver = served.daemon.status(), private_bytes_of(pids["receiver"])
-        sleep_s(seconds)
-        after = served.daemon.status()
-        captures = [private_bytes_of(pid) for name, pid in pids.items() if name.startswith("capture ")]
-        receivers = (receiver / 2**20, private_bytes_of(pids["receiver"]) / 2**20)
+
+
+def _watch(served: Served, streams: int, seconds: float) -> Level:
+    wait_until(lambda: _run_all(served), "a frame of every stream", _START_S)
+    sleep_s(_WARM_UP_S)
+    pids = served.daemon.pids()
+    before, receiver = served.daemon.status(), private_bytes_of(pids["receiver"])
+    sleep_s(seconds)
+    after = served.daemon.status()
+    captures = [private_bytes_of(pid) for name, pid in pids.items() if name.startswith("capture ")]
+    receivers = (receiver / 2**20, private_bytes_of(pids["receiver"]) / 2**20)
     why = what_broke(before["groups"][GROUP], after["groups"][GROUP], seconds)
     return Level(streams, not why, why, max(captures) / 2**20, receivers)
 
