@@ -25,14 +25,14 @@ from syncsvc.errors import LinkClosed
 BARE: Final = "bare decoders"
 STEPS: Final = {BARE: 4, "i420": 4, "encoded": 16}
 """What is searched, and in which steps: bare decoders and the service with these payloads."""
-LIMIT: Final = 128
+LIMIT: Final = 96
 LATE_MS: Final = 500
 """A bare decoder keeps up when no frame is later: so late a frame of a service with default bounds misses its batch."""
 GROUP: Final = "all"
 AIMS: Final = {"i420": f"0.9 x {BARE}", "encoded": "64"}
 _CLIP_FRAMES = 10 * clip.FPS
 _BARE_SKIP = 25
-_START_S = 120.0
+_START_S = 45.0
 _WARM_UP_S = 5.0
 _SNAPSHOTS_S = 2.0
 """What is told of a group is a snapshot, and counts whole windows."""

@@ -1,4 +1,7 @@
-"""Finds the most that holds: upward in steps, then between the last that held and the first that did not."""
+"""Finds the most that holds: upward in steps, then between the last that held and the first that did not.
+
+The last steps are a quarter of the first ones: a level takes half a minute, and the machine's noise is coarser.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +33,7 @@ def most_that_holds(holds: Callable[[int], bool], start: int, step: int, limit: 
             most, level = level, min(level + step, limit)
         else:
             broke = level
-    while broke is not None and broke - most > 1:
+    while broke is not None and broke - most > max(1, step // 4):
         level = (most + broke) // 2
         if _holds(holds, level):
             most = level
