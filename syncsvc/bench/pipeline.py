@@ -30,8 +30,8 @@ BARE: Final = "bare decoding"
 AIMS: Final = {"i420": 1.10, "bgr24": 1.10, "encoded": 0.10}
 """At most, with a local subscriber, times bare decoding (``bgr24``: times bare decoding and conversion)."""
 _BARE_SKIP = 25
-_WARM_UP_FRAMES = 120
-"""Twice the ring and more: every page of ring, buffers and decoder was touched."""
+_WARM_UP_FRAMES = 400
+"""Every page of the ring, of the longer one that a local subscriber gets, of buffers and decoder was touched."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,9 @@ class Rings:
 
         def make() -> None:
             try:
-                self._made = layout, plan, self._make(ring_id, slot_bytes, layout, plan)
+                ring = self._make(ring_id, slot_bytes, layout, plan)
+                ring.populate()
+                self._made = layout, plan, ring
             except MemoryShortage as error:
                 log.warning("the ring stays as it is: %s", str(error))
 

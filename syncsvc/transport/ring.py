@@ -53,6 +53,11 @@ class RingWriter:
         self._pixels = np.frombuffer(self._map, np.uint8)
         self._free = list(range(slots - 1, -1, -1))
 
+    def populate(self) -> None:
+        """Get every slot ready to be written, before the first one is: for a thread that nobody waits for."""
+        for slot in range(self.slots):
+            memory.populate(self._map, self._offset + slot * self._stride, self._stride)
+
     @property
     def free(self) -> int:
         """Slots that nobody reads."""
