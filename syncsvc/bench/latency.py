@@ -29,7 +29,7 @@ WINDOWS: Final[Mapping[str, int | None]] = {"windows of 1000 ms": 1000, "window_
 AIMS_MS: Final = (2.0, 10.0)
 """Median and 99th percentile with a local subscriber."""
 _CLIP_FRAMES = 10 * clip.FPS
-_WARM_UP_S = 4.0
+_WARM_UP_S = 12.0
 
 
 @dataclass(frozen=True, slots=True)
