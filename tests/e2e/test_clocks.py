@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 
+import pytest
+
 from syncsvc.bench.comparison import true_sets
 from syncsvc.bench.history import History, SeenFrame
 from syncsvc.bench.trial import Scenario, Trial
@@ -11,6 +13,8 @@ from syncsvc.cameras import CameraSpec
 from syncsvc.cameras.spec import Event
 from syncsvc.clock import NS_PER_MS as MS
 from syncsvc.lifecycle import StopToken
+
+pytestmark = pytest.mark.alone
 
 TIE_NS = 200_000
 """Of two partners that are equally far but for this much, either will do: stamps are not exact to the nanosecond."""

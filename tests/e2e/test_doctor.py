@@ -19,6 +19,8 @@ from syncsvc.clock import sleep_s
 from tests.e2e.harness import command
 from tests.unit.doctor.scene import Scene, View
 
+pytestmark = pytest.mark.alone
+
 SECRET = "hunter22secret"
 
 
