@@ -1,9 +1,10 @@
 """How long from the last frame that a batch waited for until a subscriber has the batch in hand.
 
-Recordings at their own pace make this exact: a frame is decoded before its time and handed over when its time comes,
-which is its ``arrival_ns``. So the clock starts at the latest arrival among the frames that the batch waited for: of
-each stream the first one that its window needs to be closed. From there on everything counts: waking up, the copy into
-the ring, both pipes, pairing, publishing, and the subscriber's own work. Both ends read clocks of the same host.
+Recordings at their own pace make this exact: a frame is decoded before its time and handed over when its time comes or,
+where decoding fell behind, when it is decoded: that is its ``arrival_ns``. So the clock starts at the latest arrival
+among the frames that the batch waited for: of each stream the first one that its window needs to be closed. From there
+on everything counts until ``receive`` returns: waking up, the copy into the ring, both pipes, pairing, publishing, and
+the subscriber's own work. Both ends read clocks of the same host.
 """
 
 import tempfile
@@ -40,6 +41,8 @@ class Turn:
     """From the last frame that a batch waited for."""
     emitted_ms: Figures
     """From ``emitted_ns``, which is read just before the batch is sent."""
+    views_ms: Figures
+    """What it takes then to have an array of each frame's pixels."""
 
 
 def run(command: str, rounds: int, seconds: float, progress: Progress, only: str | None = None) -> Report:
@@ -107,13 +110,14 @@ def turn_of(seen: Sequence[Seen], first_ns: int, margin_ns: int) -> Turn:
         margin_ns: how far past a window's end each stream must be heard before the batch leaves.
     """
     arrivals = arrivals_of(seen)
-    needed, emitted = [], []
+    needed, emitted, views = [], [], []
     for batch in seen:
         last_ns = last_needed_ns(arrivals, batch.window[1] + margin_ns)
         if batch.is_complete and batch.received_ns >= first_ns and last_ns is not None:
             needed.append((batch.received_ns - last_ns) / NS_PER_MS)
             emitted.append((batch.received_ns - batch.emitted_ns) / NS_PER_MS)
-    return Turn(Figures.of(needed), Figures.of(emitted))
+            views.append(batch.views_ns / NS_PER_MS)
+    return Turn(Figures.of(needed), Figures.of(emitted), Figures.of(views))
 
 
 Arrivals = Mapping[str, Sequence[tuple[int, int]]]
@@ -154,14 +158,14 @@ def report(command: str, results: Results[Turn]) -> Report:
             (
                 label, str(sum(figures.count for figures in needed)), f"{p50:.2f}", f"{p99:.2f}",
                 f"{max(figures.max for figures in needed):.2f}",
-                f"{middle.emitted_ms.p50:.2f}", f"{middle.emitted_ms.p99:.2f}",
+                f"{middle.emitted_ms.p50:.2f}", f"{middle.emitted_ms.p99:.2f}", f"{middle.views_ms.p50:.2f}",
             )
         )  # fmt: skip
         if label.startswith("local"):
             ratios[f"{label}: p50 / {AIMS_MS[0]:g} ms (aim: 1)"] = p50 / AIMS_MS[0]
             ratios[f"{label}: p99 / {AIMS_MS[1]:g} ms (aim: 1)"] = p99 / AIMS_MS[1]
         data[label] = [{"batches": f.count, "p50_ms": f.p50, "p99_ms": f.p99, "max_ms": f.max} for f in needed]
-    columns = ("subscriber", "batches", "p50 ms", "p99 ms", "max ms", "sent: p50", "p99 ms")
+    columns = ("subscriber", "batches", "p50 ms", "p99 ms", "max ms", "sent: p50", "p99 ms", "views: p50")
     bars = {row[0]: float(row[2]) for row in rows}
     return Report(
         name="latency",
@@ -172,7 +176,8 @@ def report(command: str, results: Results[Turn]) -> Report:
         notes=(
             f"{STREAMS} streams of 1080p25, i420, whose frames are due {1000 / clip.FPS / STREAMS:g} ms apart;"
             " median of the rounds, the worst of all; batches that somebody is missing in are left out",
-            "sent: from emitted_ns, which is read just before the batch is sent",
+            "sent: from emitted_ns, which is read just before the batch is sent; views: what it takes then to have an"
+            " array of the pixels of every frame",
             *results.notes(),
         ),
         data={"latency": data},

@@ -21,7 +21,7 @@ HEARS = "sink: hears"
 
 
 class Seen(msgspec.Struct, frozen=True, array_like=True):
-    """One batch: when it was in hand (UTC), how long the call and then the views of all pixels took, what it holds."""
+    """One batch: when the call returned it (UTC), how long that and then views of all pixels took, what is in it."""
 
     received_ns: int
     call_ns: int
@@ -40,10 +40,9 @@ def main(endpoint: str, mode: Any, report: str | None, poll_s: float) -> None:
         lines = stack.enter_context(open(report, "wb", buffering=0)) if report else None
         clock, held, is_first = SYSTEM_CLOCK, [], True
         for batch, call_ns in _taken(batches, poll_s):
-            begun_ns = clock.monotonic_ns()
+            received_ns, begun_ns = clock.utc_ns(), clock.monotonic_ns()
             held = [frame.pixels for some in batch.frames.values() for frame in some]
             views_ns = clock.monotonic_ns() - begun_ns
-            received_ns = clock.utc_ns()
             if is_first and held:
                 is_first = False
                 sys.stderr.write(f"{HEARS}\n")

@@ -41,9 +41,14 @@ def test_latencies_leave_out_the_warm_up_what_is_incomplete_and_what_was_not_see
 
 
 def test_the_report_has_the_worst_of_all_rounds_and_the_median_of_the_others() -> None:
-    turns = [latency.Turn(Figures(10, p50, 2 * p50, 3 * p50), Figures(10, 0.5, 1.0, 1.0)) for p50 in (1.0, 9.0, 3.0)]
+    turns = [
+        latency.Turn(Figures(10, p50, 2 * p50, 3 * p50), Figures(10, 0.5, 1.0, 1.0), Figures(10, 0.1, 0.2, 0.3))
+        for p50 in (1.0, 9.0, 3.0)
+    ]
     found = latency.report("syncsvc bench latency", Results({"local, windows of 1000 ms": turns}, {"tcp, x": "why"}))
-    assert found.tables[0].rows == (("local, windows of 1000 ms", "30", "3.00", "6.00", "27.00", "0.50", "1.00"),)
+    assert found.tables[0].rows == (
+        ("local, windows of 1000 ms", "30", "3.00", "6.00", "27.00", "0.50", "1.00", "0.10"),
+    )
     assert found.ratios == {
         "local, windows of 1000 ms: p50 / 2 ms (aim: 1)": 1.5,
         "local, windows of 1000 ms: p99 / 10 ms (aim: 1)": 0.6,
