@@ -20,7 +20,7 @@ from syncsvc.capture.source import Loss, Pulse, Source
 from syncsvc.capture.spec import EX_CONFIG, EX_UNAVAILABLE, CaptureSpec, RingPlan, Start
 from syncsvc.clock import SYSTEM_CLOCK, Clock
 from syncsvc.errors import ConfigError, LinkClosed, MemoryShortage, SourceEnded, SourceUnavailable
-from syncsvc.lifecycle import StopToken, die_with_parent, name_process
+from syncsvc.lifecycle import LongTurns, StopToken, die_with_parent, name_process
 from syncsvc.observe import logs
 from syncsvc.transport.channel import Channel
 from syncsvc.transport.link import LinkWriter
@@ -40,7 +40,7 @@ class CaptureProcess:
     def __init__(self, channel: Channel, spec: CaptureSpec, page: StreamPage, link: LinkWriter) -> None:
         self._channel, self._spec, self._page, self._link = channel, spec, page, link
         self._clock = SYSTEM_CLOCK
-        self._stop = StopToken()
+        self._stop = LongTurns()
         self._start: Start | None = None
         self._started = threading.Event()
         self._warned: set[str] = set()
@@ -50,6 +50,7 @@ class CaptureProcess:
         """Capture until the end; the return value is the exit code."""
         self._pulse(Position.STARTING)
         threading.Thread(target=self._listen, name="channel", daemon=True).start()
+        self._stop.begin()
         feed = self._feed
         source: Source | None = None
         try:

@@ -1,10 +1,13 @@
 """How threads start, end and fail."""
 
+import re
 import threading
+from pathlib import Path
 
 import pytest
 
-from syncsvc.lifecycle import StopToken, Worker
+from syncsvc.lifecycle import LongTurns, StopToken, Worker
+from tests.e2e.harness import wait_for
 
 
 def test_a_stop_token_ends_a_wait() -> None:
@@ -65,3 +68,31 @@ def test_a_worker_that_does_not_end_in_time_is_told_of() -> None:
 def assert_set(is_set: bool) -> None:
     if not is_set:
         pytest.fail("nobody released it")
+
+
+def _slice_ns(thread: Path = Path("/proc/thread-self/sched")) -> int:
+    """A thread's slice, as the kernel has it; 0 where it does not tell."""
+    found = re.search(r"se\.slice\s*:\s*(\d+)", thread.read_text())
+    return int(found[1]) if found else 0
+
+
+@pytest.mark.skipif(_slice_ns() == 0, reason="the kernel does not tell slices")
+def test_long_turns_are_longer_than_the_usual_ones_and_end_with_each_sleep() -> None:
+    told: list[int] = []
+    token = LongTurns()
+
+    def body() -> None:
+        told.append(_slice_ns())
+        token.begin()
+        told.append(_slice_ns())
+        token.sleep(3600)
+        told.append(_slice_ns())
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    asleep = Path(f"/proc/self/task/{thread.native_id}/sched")
+    wait_for(lambda: len(told) == 2 and _slice_ns(asleep) == told[0], "the thread sleeps")
+    token.set()
+    thread.join()
+    usual, long, again = told
+    assert usual < long == again
