@@ -166,7 +166,7 @@ class Decoder(Demuxer):
         self._is_damaged = False
 
     def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[tuple[Unit, Observation] | Loss]:
-        sighted = self._see(packet, arrival_mono_ns)
+        sighted = self._see(packet, arrival_mono_ns, self._ns(packet.pts))
         if packet.pts is not None:
             self._seen[packet.pts] = sighted
             if len(self._seen) > _KEPT_PACKETS:
@@ -178,10 +178,9 @@ class Decoder(Demuxer):
             yield Loss("decode_error")
             return
         for frame in decoded:
-            if frame.pts is not None:
-                own = replace(self._seen.pop(frame.pts, sighted), pts_ns=pts_ns(frame))
-            else:  # the decoder may have held it back while other packets came
-                own = replace(sighted, is_key=bool(frame.key_frame))
+            own = None if frame.pts is None else self._seen.pop(frame.pts, None)
+            if own is None:  # the decoder may have held it back while other packets came
+                own = replace(sighted, pts_ns=self._ns(frame.pts), is_key=bool(frame.key_frame))
             if frame.key_frame and not frame.is_corrupt:
                 self._is_damaged = False
             elif frame.is_corrupt:
@@ -215,13 +214,6 @@ def _stamp_beside(frame: VideoFrame) -> stamps.MediaStamp | None:
     except ValueError:  # side data of a kind that PyAV has no name for
         return None
     return next((stamp for message in found if (stamp := stamps.of_sei(message)) is not None), None)
-
-
-def pts_ns(frame: VideoFrame) -> int | None:
-    """The frame's pts in nanoseconds of the stream's own time."""
-    if frame.pts is None or frame.time_base is None:
-        return None
-    return frame.pts * frame.time_base.numerator * NS_PER_S // frame.time_base.denominator
 
 
 def _ntp_of(packet: Any) -> tuple[int | None, tuple[int, int] | None]:

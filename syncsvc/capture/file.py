@@ -205,8 +205,8 @@ class FileSource:
             self._rewind()
 
     def _rewind(self) -> None:
-        """Back to the first frame. Opening costs eight frames' decoding, which is nothing where frames are decoded."""
-        if self._spec.pixels == "encoded" and self._index():
+        """Back to the first frame. Opening anew costs as much as eight frames: only where no table leads back."""
+        if self._index():
             assert self._container is not None
             assert self._decoder is not None
             stream = self._decoder.stream
@@ -276,7 +276,9 @@ class FileSource:
 
     def _shot(self, unit: Unit, is_key: bool, media_ns: int) -> Shot:
         assert self.start is not None
-        arrival_ns = self.start.mono_ns + media_ns if self._is_realtime else self._clock.monotonic_ns()
+        arrival_ns = self._clock.monotonic_ns()
+        if self._is_realtime:  # it comes when it is due or, where decoding falls behind, when it is there
+            arrival_ns = max(arrival_ns, self.start.mono_ns + media_ns)
         stamp_ns, doubt_ns = self.start.utc_ns + media_ns, self.start.doubt_ns
         seen = Observation(-1, arrival_ns, media_ns, stamp_ns, "pts", is_key, doubt_ns=doubt_ns)
         return Shot(picture_of(unit, self._spec), seen, media_ns)
