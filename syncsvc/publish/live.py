@@ -105,6 +105,10 @@ class Publisher:
         """How long ago its thread last went round."""
         return self._clock.monotonic_ns() - self._turned_ns
 
+    def has_room(self) -> bool:
+        """Whether ``put`` would return at once, however slow a subscriber is."""
+        return not self._is_patient and not self._queue.full()
+
     def put(self, item: Outgoing) -> None:
         """Queue a batch or a late frame; waits while the publisher is ``QUEUE_LENGTH`` items behind."""
         self._queue.put(item)

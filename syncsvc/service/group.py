@@ -23,11 +23,13 @@ Note = Callable[[records.GroupEvent], None]
 
 @dataclass(frozen=True, slots=True)
 class GroupOutput:
-    """Where a group's results go; all are called from its threads, the first two outside its lock."""
+    """Where a group's results go; called from its own thread and its streams', the first two outside its lock."""
 
     emit: Callable[[FrameBatch], None]
     late: Callable[[Frame, int, tuple[int, int]], None]
     """A late frame, the ``seq`` of the batch that will count it, and the bounds of the window it missed."""
+    is_free: Callable[[], bool] = lambda: False
+    """Whether ``emit`` would return at once: then a stream's thread calls it too."""
     note: Note | None = None
     """Everything that the group was told and decided, in order, for the observation log; called under its lock."""
 
@@ -101,11 +103,25 @@ class Group:
                     key=frame.keyframe, layout=frame.layout,
                 )  # fmt: skip
             late = self._decider.add(frame, now)
-            deadline_ns = self._decider.deadline_ns
-            if self._decider.is_due(now) or (deadline_ns is not None and deadline_ns < self._sleeps_until_ns):
+            deadline_ns, is_due = self._decider.deadline_ns, self._decider.is_due(now)
+            if deadline_ns is not None and deadline_ns < self._sleeps_until_ns:
                 self._changed.notify()
         if late is not None:
             self._output.late(*late)
+        if is_due:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Close what is due here and now, which saves a change of threads, unless something would hold us up."""
+        if self._output.is_free() and self._leaving.acquire(blocking=False):
+            try:
+                while self._output.is_free() and self._close_next():
+                    pass
+            finally:
+                self._leaving.release()
+        with self._changed:
+            if self._decider.is_due(self._now()):
+                self._changed.notify()
 
     def expect(self, stream: str, floor_ns: int) -> None:
         """Frames wait for a better stamp: the group waits for them too, until its deadline."""
@@ -194,13 +210,16 @@ class Group:
     def close_due(self) -> bool:
         """Close the oldest window and emit its batch if it is due; false when none is."""
         with self._leaving:
-            with self._changed:
-                now = self._now()
-                batch = None if self._is_finishing else self._decider.close_due(now)
-                if batch is None:
-                    return False
-                self._note_closed([batch], now)
-            self._output.emit(batch)
+            return self._close_next()
+
+    def _close_next(self) -> bool:
+        with self._changed:
+            now = self._now()
+            batch = None if self._is_finishing else self._decider.close_due(now)
+            if batch is None:
+                return False
+            self._note_closed([batch], now)
+        self._output.emit(batch)
         return True
 
     def _wait_ns(self, now: Now) -> int:

@@ -227,6 +227,7 @@ class Receiver:
             number = max(number, -(-self._accounts.emitted_end_ns(plan.name) // (plan.window_ns or 1)))
         output = GroupOutput(
             emit=self._publisher.put,
+            is_free=self._publisher.has_room,
             late=lambda frame, seq, window: self._late(plan, frame, seq, window),
             **({"note": self._log.note} if self._log is not None else {}),
         )

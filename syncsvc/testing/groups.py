@@ -40,7 +40,7 @@ class GroupBench:
         self.events: list[AnyRecord] = []
         """What an observation log would have of it."""
         output = GroupOutput(
-            self._emit, lambda frame, seq, window: self.late.append((frame, seq, window)), self.events.append
+            self._emit, lambda frame, seq, window: self.late.append((frame, seq, window)), note=self.events.append
         )
         self.group = Group(self.rules, self.utc, output, epoch=1, first_window=first, is_patient=is_patient)
 
