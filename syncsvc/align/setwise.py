@@ -89,6 +89,8 @@ class SetAligner(BatchMaker):
         self.end_ns = self._decided_ns = start_ns
         """Where the last batch's window ended: what was captured before is late."""
         self._lines = {name: Line() for name in rules.streams}
+        self._first_ns: int | None = None
+        """The oldest waiting frame's time: it is asked for with every frame that comes."""
         self._driver: str | None = None
         self._leaving: _Leaving | None = None
 
@@ -108,9 +110,10 @@ class SetAligner(BatchMaker):
         first_ns, silent_ns = self._first_ns, self.end_ns + SILENCE_NS
         return (silent_ns if first_ns is None else min(first_ns, silent_ns)) + self.rules.max_latency_ns
 
-    @property
-    def _first_ns(self) -> int | None:
-        return min((line.first_ns for line in self._lines.values() if line.first_ns is not None), default=None)
+    def _find_first(self) -> None:
+        self._first_ns = min(
+            (line.first_ns for line in self._lines.values() if line.first_ns is not None), default=None
+        )
 
     @property
     def _last_ns(self) -> int | None:
@@ -121,6 +124,8 @@ class SetAligner(BatchMaker):
         if frame.time_ns < self.end_ns:
             return False
         self._lines[frame.stream].put(frame)
+        if self._first_ns is None or frame.time_ns < self._first_ns:
+            self._first_ns = frame.time_ns
         return True
 
     def pause(self, stream: str) -> None:
@@ -132,7 +137,7 @@ class SetAligner(BatchMaker):
         self.epoch, self.seq = epoch, 0
         self.end_ns = self._decided_ns = start_ns
         self._lines = {name: Line() for name in self.rules.streams}
-        self._driver = self._leaving = None
+        self._first_ns = self._driver = self._leaving = None
 
     def reconfigure(self, rules: GroupRules) -> list[Frame]:
         """Other streams or bounds from the next batch on; returns what streams that left had queued."""
@@ -142,6 +147,7 @@ class SetAligner(BatchMaker):
         if self._driver not in rules.streams:
             self._driver = None
         self._keep(rules.streams)
+        self._find_first()
         return [frame for line in gone for frame in line.discard()]
 
     def decide(self) -> None:
@@ -224,6 +230,7 @@ class SetAligner(BatchMaker):
         reasons = {name: reason(name, self.end_ns - 1, bool(some)) for name, some in frames.items()}
         missing = {name: why for name, why in reasons.items() if why is not None}
         self._leaving = None
+        self._find_first()
         self._advance(self.end_ns)
         return self._make((start_ns, self.end_ns), missing, frames, [chosen]), lost
 
@@ -236,20 +243,24 @@ class SetAligner(BatchMaker):
         """
         if self.rules.reference is not None:
             return self.rules.reference
+        driver = self._driver
+        if driver is not None and driver not in self._doubtful and self._may_drive(driver, is_forced=is_forced):
+            return driver
         candidates = self._candidates(is_forced=is_forced)
-        if candidates and self._driver not in candidates:
+        if candidates and driver not in candidates:
             self._driver = self._choose(None, candidates, is_forced=is_forced)
         return self._driver if is_forced or self._driver in candidates else None
 
     def _candidates(self, *, is_forced: bool = False) -> list[str]:
-        """Those that have a reference to give or, unless it is urgent, may soon have one."""
+        """Those that may drive: of the trusted streams if there are any."""
+        able = [name for name in self.rules.streams if self._may_drive(name, is_forced=is_forced)]
+        return [name for name in self._trusted() if name in able] or able
 
-        def may_drive(name: str) -> bool:
-            is_coming = self._standing.is_live(name) and self._standing.passed(name, self.end_ns - 1)
-            return self._reference_of(name) is not None or (is_coming and not is_forced)
-
-        trusted = [name for name in self._trusted() if may_drive(name)]
-        return trusted or [name for name in self.rules.streams if name in self._doubtful and may_drive(name)]
+    def _may_drive(self, name: str, *, is_forced: bool) -> bool:
+        """Whether it has a reference to give or, unless it is urgent, may soon have one."""
+        if self._reference_of(name) is not None:
+            return True
+        return not is_forced and self._standing.is_live(name) and self._standing.passed(name, self.end_ns - 1)
 
     def _choose(self, current: str | None, candidates: list[str], *, is_forced: bool = False) -> str | None:
         """The stream with the fewest frames in the last second that is decided, if that is clear; ties by the order."""
