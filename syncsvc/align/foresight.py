@@ -44,8 +44,7 @@ def claims(
         for name, some in times.items()
         if name != driver
     }
-    matches = pairing.match(driver, foreseen, references, {})
-    later = [match.times for match in matches if match.reference_ns > reference]
+    later = pairing.partners(foreseen, references)[1:]
     return {(name, time) for some in later for name, time in some.items() if time > reference and time in times[name]}
 
 

@@ -53,11 +53,23 @@ class MinSpread:
             Sets in the order of their references; a reference without a partner has none.
         """
         later = {name: _later(some, after.get(name, NEVER)) for name, some in times.items() if name != reference}
-        names = sorted(name for name, some in later.items() if some)
         wanted = [time for time in references if time > after.get(reference, NEVER)]
-        near = self._near(wanted, [later[name] for name in names])
-        chosen = self._solve(wanted, near, len(names))
-        return [_as_match(reference, time, names, some) for time, some in zip(wanted, chosen, strict=True) if some]
+        paired = zip(wanted, self.partners(later, wanted), strict=True)
+        return [_as_match(reference, time, some) for time, some in paired if some]
+
+    def partners(self, others: Mapping[str, Sequence[int]], references: Sequence[int]) -> list[dict[str, int]]:
+        """Of each reference, the other streams' frames in its set; none where it has no set. As ``match``."""
+        names = sorted(name for name, some in others.items() if some)
+        near = self._near(references, [others[name] for name in names])
+        chosen = self._solve(references, near, len(names))
+        return [{names[stream]: time for stream, time in sorted(some.items())} for some in chosen]
+
+    def best(self, others: Mapping[str, Sequence[int]], reference: int) -> dict[str, int]:
+        """The partners of a reference that nobody contests, by stream; none where it has no set."""
+        names = sorted(others)
+        [near] = self._near([reference], [others[name] for name in names])
+        found = members(min(windows(reference, near, self.max_skew_ns), default=NOTHING), near)
+        return {names[stream]: time for stream, time in found.items()}
 
     def _near(self, wanted: Sequence[int], others: Sequence[Sequence[int]]) -> list[Near]:
         """Per reference, the frames of the other streams that it may be paired with: (time, stream), by time."""
@@ -85,8 +97,8 @@ def _later(some: Sequence[int], used: int) -> Sequence[int]:
     return some[bisect_right(some, used) :]
 
 
-def _as_match(reference: str, time: int, names: Sequence[str], partners: Mapping[int, int]) -> Match:
-    times = {reference: time} | {names[stream]: other for stream, other in sorted(partners.items())}
+def _as_match(reference: str, time: int, partners: Mapping[str, int]) -> Match:
+    times = {reference: time, **partners}
     return Match(time, times, max(times.values()) - min(times.values()))
 
 

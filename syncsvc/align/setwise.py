@@ -323,11 +323,14 @@ class SetAligner(BatchMaker):
         trusted = self._trusted()
         leading = trusted if driver in trusted else [name for name in waiting if name in self._doubtful]
         pairing, times = MinSpread(self.rules.max_skew_ns), {name: list(waiting[name]) for name in leading}
-        chosen = _best(pairing, driver, reference, times)
-        if max(chosen.values()) > reference:  # frames before it are nobody else's
+        others = {name: some for name, some in times.items() if name != driver}
+        partners = pairing.best(others, reference)
+        if max(partners.values(), default=reference) > reference:  # frames before it are nobody else's
             claimed = claims(self._lines, pairing, driver, reference, times)
-            left = {name: [time for time in some if (name, time) not in claimed] for name, some in times.items()}
-            chosen = _best(pairing, driver, reference, left)
+            if not claimed.isdisjoint(partners.items()):
+                left = {name: [time for time in some if (name, time) not in claimed] for name, some in others.items()}
+                partners = pairing.best(left, reference)
+        chosen = {driver: reference, **partners}
         for name in self.rules.streams:
             if name not in leading:
                 span = Span(reference, min(chosen.values()), max(chosen.values()))
@@ -341,9 +344,3 @@ def _of_one_layout(taken: list[Frame], chosen: Frame | None) -> tuple[list[Frame
     """A batch has one layout per stream, that of its set or the newest: the frames that have it, and the others."""
     layout = (chosen or taken[-1]).layout if taken else None
     return [one for one in taken if one.layout == layout], [one for one in taken if one.layout != layout]
-
-
-def _best(pairing: MinSpread, driver: str, reference: int, times: Mapping[str, list[int]]) -> dict[str, int]:
-    """The best set of a reference by itself."""
-    matches = pairing.match(driver, times, [reference], {})
-    return dict(matches[0].times) if matches else {driver: reference}
