@@ -3,8 +3,11 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from syncsvc.model import Counts, Frame, FrameBatch, FrameSet, MissingReason
+
+_BY_SEQ = attrgetter("seq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class BatchMaker:
     ) -> FrameBatch:
         """The next batch, without ``emitted_ns``; a set whose partner left, or was lost, is none."""
         for some in frames.values():
-            some.sort(key=lambda frame: frame.seq)
+            some.sort(key=_BY_SEQ)
         batch = FrameBatch(
             group=self.rules.name,
             seq=self.seq,
@@ -88,7 +91,9 @@ class BatchMaker:
         return batch
 
     def _account(self, name: str, delivered: int) -> Counts:
-        ledger = self._ledgers.pop(name, None) or _Ledger()
+        ledger = self._ledgers.pop(name, None)
+        if ledger is None:
+            return Counts(delivered, delivered)
         dropped = {cause: count for cause, count in ledger.dropped.items() if count}
         return Counts(delivered + ledger.late + sum(dropped.values()), delivered, ledger.late, dropped)
 

@@ -225,8 +225,9 @@ class SetAligner(BatchMaker):
             taken = line.take(self.end_ns, chosen.get(name))
             line.forget(self.end_ns - SILENCE_NS, self.end_ns)
             frames[name], others = _of_one_layout(taken, chosen.get(name))
-            self.count_dropped(name, "size_changed", len(others))
-            lost += others
+            if others:
+                self.count_dropped(name, "size_changed", len(others))
+                lost += others
         reasons = {name: reason(name, self.end_ns - 1, bool(some)) for name, some in frames.items()}
         missing = {name: why for name, why in reasons.items() if why is not None}
         self._leaving = None
@@ -342,5 +343,7 @@ class SetAligner(BatchMaker):
 
 def _of_one_layout(taken: list[Frame], chosen: Frame | None) -> tuple[list[Frame], list[Frame]]:
     """A batch has one layout per stream, that of its set or the newest: the frames that have it, and the others."""
-    layout = (chosen or taken[-1]).layout if taken else None
+    if len(taken) < 2:
+        return taken, []
+    layout = (chosen or taken[-1]).layout
     return [one for one in taken if one.layout == layout], [one for one in taken if one.layout != layout]
