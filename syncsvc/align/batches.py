@@ -102,4 +102,5 @@ def as_set(streams: Sequence[str], chosen: Mapping[str, Frame]) -> FrameSet:
     """The frames as a set of a group of these streams."""
     ordered = {name: chosen[name] for name in streams if name in chosen}
     times = [frame.time_ns for frame in ordered.values()]
-    return FrameSet(max(times) - min(times), ordered, tuple(name for name in streams if name not in chosen))
+    missing = () if len(ordered) == len(streams) else tuple(name for name in streams if name not in chosen)
+    return FrameSet(max(times) - min(times), ordered, missing)
