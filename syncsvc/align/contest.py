@@ -14,7 +14,7 @@ ways that look most promising is taken, in the end that in which the later refer
 the policy guarantees holds whatever the search does.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import combinations
@@ -162,7 +162,7 @@ class Contest:
             others = followed[way.to_go]
             if len(others) < (WIDE if self._work > 0 else 1):
                 used = self._used_by(way)
-                if not any(all(map(le, other, used)) for other in others):
+                if used not in others and not any(all(map(le, other, used)) for other in others):
                     others.append(used)
                     self._work -= 1
                     heappush(heap, self._step(way, way.to_go, bound))
@@ -204,9 +204,11 @@ class Contest:
         """What the way leaves used of the frames that the next reference or a later one may want."""
         floor = self._wanted[self._end - way.to_go] - self._skew
         used = [time if time >= floor else NEVER for time in way.used]
-        for stream, time in way.chosen.items():
-            if time >= floor:
-                used[stream] = time
+        frames, _, _, left, end, spared = way.options[way.choice][1]
+        if frames and end >= floor:
+            for time, stream in reversed(way.near[left : bisect_left(way.near, (end + 1,), left)]):
+                if stream not in spared:
+                    used[stream] = time if time >= floor else NEVER
         return tuple(used)
 
 
