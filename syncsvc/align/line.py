@@ -20,12 +20,16 @@ class Line:
         self._frames: list[Frame] = []
         self._times: list[int] = []
         """Of the last frames, whether or not they still wait."""
+        self._paces: list[int | None] = []
+        """The pace as of each of these: found when the frame comes, not when a set waits for it."""
         self._since_ns: int | None = None
 
     def put(self, frame: Frame) -> None:
         """Queue a frame."""
         self._frames.append(frame)
         self._times.append(frame.time_ns)
+        gaps = [after - before for before, after in pairwise(self._times[-INTERVALS - 1 :])]
+        self._paces.append(median_low(gaps) if gaps else None)
         if self._since_ns is None:
             self._since_ns = frame.time_ns
 
@@ -81,10 +85,10 @@ class Line:
     def interval_ns(self, until_ns: int) -> int | None:
         """Median time from a frame to the next, of the last ones up to ``until_ns``; None before there were two."""
         end = bisect_right(self._times, until_ns)
-        gaps = [after - before for before, after in pairwise(self._times[max(0, end - INTERVALS - 1) : end])]
-        return median_low(gaps) if gaps else None
+        return self._paces[end - 1] if end else None
 
     def forget(self, start_ns: int, end_ns: int) -> None:
         """Nobody asks any more how many frames there were before ``start_ns``, nor for the pace before ``end_ns``."""
         needed = bisect_left(self._times, end_ns) - INTERVALS - 1
-        del self._times[: max(0, min(bisect_left(self._times, start_ns), needed))]
+        gone = max(0, min(bisect_left(self._times, start_ns), needed))
+        del self._times[:gone], self._paces[:gone]
