@@ -264,6 +264,16 @@ def test_a_reload_gives_back_the_frames_of_streams_that_left_and_loses_no_others
     assert list(bench.batches[1].frames) == ["b", "a"]
 
 
+def test_no_batch_is_made_for_a_frame_whose_stream_left() -> None:
+    bench = bench_of("abc")
+    bench.add(at("c", 0, 10), at("a", 0, 200))
+    bench.group.reconfigure(replace(bench.rules, streams=("a", "b")))
+    bench.pass_to(T0 + 690 * MS)
+    assert bench.batches == [], "a's frame is the oldest now"
+    bench.pass_to(T0 + 700 * MS)
+    assert [seqs(batch, "a") for batch in bench.batches] == [[0]]
+
+
 def test_the_first_batch_begins_with_the_second_of_ready_and_never_before_what_was_emitted() -> None:
     assert first_window(T0 + 10, 0, 0, T0 + 20) == T0
     assert first_window(T0 + 10, T0 + 5, 0, T0 + 20) == T0 + 5
