@@ -6,6 +6,8 @@ inside a message decides how much memory is taken.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from operator import attrgetter, le, lt
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,6 +24,7 @@ KEY_FRAME = 1  # bit 0 of a row's flags
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Header)
+_look_of = attrgetter(*Look.__struct_fields__)
 
 
 def batch_topic(group: str) -> bytes:
@@ -50,10 +53,12 @@ def encode_batch(
     """
     rows: list[FrameRow] = []
     streams: dict[str, StreamMap] = {}
+    index: dict[str, dict[int, int]] = {}
     for name, frames in batch.frames.items():
-        streams[name] = _stream_map(frames, len(rows), batch.counts.get(name), layouts.get(name), clocks.get(name))
-        rows += [_frame_row(frame, len(rows) + i) for i, frame in enumerate(frames)]
-    index = {(row[0], row[1]): row[6] for row in rows}
+        first = len(rows)
+        streams[name] = _stream_map(frames, first, batch.counts.get(name), layouts.get(name), clocks.get(name))
+        rows += _rows(frames, first)
+        index[name] = {frame.seq: row for row, frame in enumerate(frames, first)}
     header = Header(
         v=1,
         group=batch.group,
@@ -68,8 +73,8 @@ def encode_batch(
         counts=_total(streams),
         frames=rows,
         sets=[
-            (s.spread_ns, [index[name, s.frames[name].seq] if name in s.frames else -1 for name in streams])
-            for s in batch.sets
+            (one.spread_ns, [at[one.frames[name].seq] if name in one.frames else -1 for name, at in index.items()])
+            for one in batch.sets
         ],
     )
     return _encoder.encode(header)
@@ -102,22 +107,21 @@ def encode_late(
         missing={},
         streams=streams,
         counts=_total(streams),
-        frames=[_frame_row(frame, 0)],
+        frames=_rows([frame], 0),
         sets=[],
     )
     return _encoder.encode(header)
 
 
-def _frame_row(frame: Frame, part: int) -> FrameRow:
-    flags = KEY_FRAME if frame.keyframe else 0
-    return (frame.stream, frame.seq, frame.time_ns, frame.uncertainty_ns, frame.arrival_ns, flags, part)
-
-
-def _look(frame: Frame) -> Look:
-    shown = frame.layout
-    return Look(
-        shown.format, shown.width, shown.height, shown.range, shown.matrix, frame.clock, _codec_map(shown.codec)
-    )
+def _rows(frames: Sequence[Frame], first_row: int) -> list[FrameRow]:
+    """A stream's rows; their parts are numbered as they are."""
+    return [
+        (
+            frame.stream, frame.seq, frame.time_ns, frame.uncertainty_ns, frame.arrival_ns,
+            KEY_FRAME if frame.keyframe else 0, row,
+        )
+        for row, frame in enumerate(frames, first_row)
+    ]  # fmt: skip
 
 
 def _codec_map(codec: Codec | None) -> CodecMap | UnsetType:
@@ -129,21 +133,31 @@ def _stream_map(
 ) -> StreamMap:
     counts = counts or Counts()
     account = CountsMap(counts.captured, counts.delivered, counts.late, dict(counts.dropped))
-    if not frames:
-        if layout is None:
-            return StreamMap(None, None, None, None, None, clock, account)
-        return StreamMap(
-            layout.format, layout.width, layout.height, layout.range, layout.matrix, clock, account,
-            _codec_map(layout.codec),
-        )  # fmt: skip
-    look = first = _look(frames[0])
+    if frames:
+        layout, clock = frames[0].layout, frames[0].clock
+    if layout is None:
+        return StreamMap(None, None, None, None, None, clock, account)
+    return StreamMap(
+        layout.format, layout.width, layout.height, layout.range, layout.matrix, clock, account,
+        _codec_map(layout.codec), _changes(frames, first_row) or UNSET,
+    )  # fmt: skip
+
+
+def _changes(frames: Sequence[Frame], first_row: int) -> list[tuple[int, Look]]:
+    """The rows of frames that do not look like the one before them."""
     changes: list[tuple[int, Look]] = []
+    before = frames[0] if frames else None
     for row, frame in enumerate(frames, first_row):
-        if (now := _look(frame)) != look:
-            changes.append((row, now))
-            look = now
-    shape = (first.format, first.width, first.height, first.range, first.matrix, first.clock)
-    return StreamMap(*shape, account, first.codec, changes or UNSET)
+        if before is None or (frame.layout is before.layout and frame.clock == before.clock):
+            continue
+        if (frame.layout, frame.clock) != (before.layout, before.clock):
+            look = frame.layout
+            codec = _codec_map(look.codec)
+            changes.append(
+                (row, Look(look.format, look.width, look.height, look.range, look.matrix, frame.clock, codec))
+            )
+        before = frame
+    return changes
 
 
 def _total(streams: Mapping[str, StreamMap]) -> CountsMap:
@@ -196,10 +210,8 @@ def _decode(parts: Sequence[Any], prefix: bytes) -> FrameBatch:
     if memoryview(parts[0]) != prefix + header.group.encode():
         raise WireError(f"message: its topic is not that of group {header.group!r}")
     _check_header(header)
-    rows = _frames(header, parts[2:])
-    frames: dict[str, list[Frame]] = {name: [] for name in header.streams}
-    for frame in rows:
-        frames[frame.stream].append(frame)
+    courses = {name: _Course(name, stream) for name, stream in header.streams.items()}
+    rows = _frames(header, courses, parts[2:])
     return FrameBatch(
         group=header.group,
         seq=header.seq,
@@ -208,7 +220,7 @@ def _decode(parts: Sequence[Any], prefix: bytes) -> FrameBatch:
         window_end_ns=header.window[1],
         emitted_ns=header.emitted_ns,
         missing=header.missing,
-        frames=frames,
+        frames={name: course.close() for name, course in courses.items()},
         sets=_sets(header, rows),
         counts={name: _counts(stream.counts) for name, stream in header.streams.items()},
         run_id=header.run_id,
@@ -228,14 +240,13 @@ def _check_header(header: Header) -> None:
         if name not in header.streams:
             raise WireError(f"header: missing names {name!r}, which is not among the streams")
     for name, stream in header.streams.items():
-        known = [
-            value is not None for value in (stream.format, stream.width, stream.height, stream.range, stream.matrix)
-        ]
-        if any(known) != all(known):
+        unknown = (stream.format, stream.width, stream.height, stream.range, stream.matrix).count(None)
+        if unknown not in (0, 5):
             raise WireError(f"header: stream {name!r} has half a layout")
         looks = [stream, *(() if stream.changes is UNSET else (look for _, look in stream.changes))]
-        if any((look.format == "encoded") != (look.codec is not UNSET) for look in looks):
-            raise WireError(f"header: stream {name!r} has a codec exactly where it is encoded, or should")
+        for look in looks:
+            if (look.format == "encoded") != (look.codec is not UNSET):
+                raise WireError(f"header: stream {name!r} has a codec exactly where it is encoded, or should")
 
 
 class _Shown(NamedTuple):
@@ -246,78 +257,91 @@ class _Shown(NamedTuple):
     size_bytes: int | None
 
 
+@lru_cache(maxsize=64)  # batch after batch looks the same
 def _shown(look: Look) -> _Shown:
     codec = None if look.codec is UNSET else Codec(look.codec.name, look.codec.extradata)
     layout = Layout(look.format, look.width, look.height, look.range, look.matrix, codec)
     return _Shown(look.clock, layout, layout.size_bytes if look.format in RAW_FORMATS else None)
 
 
-def _looks(name: str, stream: StreamMap) -> dict[int, _Shown]:
-    """From which row on the stream looks how; row -1 stands for the start."""
-    rows = [] if stream.changes is UNSET else stream.changes
-    changes = {row: _shown(look) for row, look in rows}
-    if len(changes) != len(rows):
-        raise WireError(f"header: stream {name!r} changes twice at one row")
-    if stream.format is not None and stream.clock is not None:
-        start = {key: getattr(stream, key) for key in Look.__struct_fields__}
-        changes[-1] = _shown(Look(**start))
-    return changes
+class _Course:
+    """One stream's frames while they are read, and how they look."""
+
+    __slots__ = ("changes", "frames", "name", "shown")
+
+    def __init__(self, name: str, stream: StreamMap) -> None:
+        self.name, self.frames = name, list[Frame]()
+        self.shown: _Shown | None = None
+        if stream.format is not None and stream.clock is not None:
+            self.shown = _shown(Look(*_look_of(stream)))
+        rows = () if stream.changes is UNSET else stream.changes
+        self.changes = {row: _shown(look) for row, look in rows}
+        if len(self.changes) != len(rows):
+            raise WireError(f"header: stream {name!r} changes twice at one row")
+
+    def close(self) -> list[Frame]:
+        """All of them, which is the time to look at them together."""
+        if self.changes:
+            raise WireError(f"header: stream {self.name!r} changes at a row that is not its frame's")
+        seqs, times = [frame.seq for frame in self.frames], [frame.time_ns for frame in self.frames]
+        if not all(map(lt, seqs, seqs[1:])) or not all(map(le, times, times[1:])):
+            raise WireError(f"frames: stream {self.name!r} goes back in seq or in time")
+        return self.frames
 
 
-def _frames(header: Header, payloads: Sequence[Any]) -> list[Frame]:
+def _frames(header: Header, courses: Mapping[str, _Course], payloads: Sequence[Any]) -> list[Frame]:
+    """The frames of all rows, in their order, each noted in its stream's course too."""
     if len(payloads) != len(header.frames):
         raise WireError(f"message: {len(payloads)} payload parts for {len(header.frames)} frames")
-    looks = {name: _looks(name, stream) for name, stream in header.streams.items()}
-    now = {name: changes.pop(-1, None) for name, changes in looks.items()}
-    last: dict[str, tuple[int, int]] = {}
-    unused = set(range(len(payloads)))
+    if sorted([row[6] for row in header.frames]) != list(range(len(payloads))):
+        raise WireError("frames: a part is not there, or named twice")
     frames: list[Frame] = []
+    course: _Course | None = None
     for row, (name, seq, time_ns, uncertainty_ns, arrival_ns, flags, part) in enumerate(header.frames):
-        changes = looks.get(name)
-        if changes is None:
-            raise WireError(f"frames[{row}]: stream {name!r:.80} is not among the streams")
-        if row in changes:
-            now[name] = changes.pop(row)
-        shown = now[name]
-        if shown is None:
+        if course is None or name != course.name:
+            course = courses.get(name)
+            if course is None:
+                raise WireError(f"frames[{row}]: stream {name!r:.80} is not among the streams")
+        if row in course.changes:
+            course.shown = course.changes.pop(row)
+        if course.shown is None:
             raise WireError(f"frames[{row}]: stream {name!r} has no layout or no clock")
-        if part not in unused:
-            raise WireError(f"frames[{row}]: part {part} is not there, or another frame's")
-        unused.remove(part)
-        if name in last and (seq <= last[name][0] or time_ns < last[name][1]):
-            raise WireError(f"frames[{row}]: stream {name!r} goes back in seq or in time")
-        last[name] = seq, time_ns
-        clock, layout, size_bytes = shown
+        clock, layout, size_bytes = course.shown
         payload = payloads[part]
         if not isinstance(payload, Borrowed):
             payload = memoryview(payload).toreadonly()
         if size_bytes is not None and payload.nbytes != size_bytes:
             raise WireError(f"frames[{row}]: {payload.nbytes} payload bytes, its layout has {size_bytes}")
-        is_key = bool(flags & KEY_FRAME)
-        frames.append(Frame(name, seq, time_ns, uncertainty_ns, clock, arrival_ns, is_key, layout, payload))
-    for name, left in looks.items():
-        if left:
-            raise WireError(f"header: stream {name!r} changes at a row that is not its frame's")
+        is_key = flags & KEY_FRAME != 0
+        frame = Frame(course.name, seq, time_ns, uncertainty_ns, clock, arrival_ns, is_key, layout, payload)
+        frames.append(frame)
+        course.frames.append(frame)
     return frames
 
 
 def _sets(header: Header, frames: Sequence[Frame]) -> list[FrameSet]:
-    names = list(header.streams)
+    streams = list(header.streams)
     used: set[int] = set()
     sets: list[FrameSet] = []
     for number, (spread_ns, members) in enumerate(header.sets):
-        if len(members) != len(names):
-            raise WireError(f"sets[{number}]: {len(members)} entries for {len(names)} streams")
-        chosen = {name: index for name, index in zip(names, members, strict=True) if index >= 0}
-        for name, index in chosen.items():
-            if index >= len(frames) or frames[index].stream != name:
-                raise WireError(f"sets[{number}]: {index} is not a frame of stream {name!r}")
-        if len(chosen) < 2 or not used.isdisjoint(chosen.values()):
+        if len(members) != len(streams):
+            raise WireError(f"sets[{number}]: {len(members)} entries for {len(streams)} streams")
+        names, chosen = streams, members
+        missing: tuple[str, ...] = ()
+        if -1 in members:
+            names = [name for name, index in zip(streams, members, strict=True) if index >= 0]
+            chosen = [index for index in members if index >= 0]
+            missing = tuple(name for name, index in zip(streams, members, strict=True) if index < 0)
+        if len(chosen) < 2 or not used.isdisjoint(chosen):
             raise WireError(f"sets[{number}]: fewer than two frames, or one that is in a set already")
-        used.update(chosen.values())
-        together = {name: frames[index] for name, index in chosen.items()}
-        times = [frame.time_ns for frame in together.values()]
+        used.update(chosen)
+        if max(chosen) >= len(frames):
+            raise WireError(f"sets[{number}]: {max(chosen)} is not among the frames")
+        together = [frames[index] for index in chosen]
+        if [frame.stream for frame in together] != names:
+            raise WireError(f"sets[{number}]: its frames are not of the streams in whose places they are")
+        times = [frame.time_ns for frame in together]
         if max(times) - min(times) != spread_ns:
             raise WireError(f"sets[{number}]: its spread is {max(times) - min(times)} ns, not {spread_ns}")
-        sets.append(FrameSet(spread_ns, together, tuple(name for name in names if name not in together)))
+        sets.append(FrameSet(spread_ns, dict(zip(names, together, strict=True)), missing))
     return sets
