@@ -1,12 +1,15 @@
 """Frames that this process has on loan: who still looks at them, what goes back, what is moved out of the way."""
 
 import threading
-import weakref
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from functools import partial
+from itertools import count
+from weakref import ref
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from syncsvc.errors import FrameReclaimedError, MemoryShortage, TransportError
@@ -22,19 +25,18 @@ _RECLAIMED = (
 )
 
 
-class OnLoan(Borrowed):
+class OnLoan(Borrowed, Struct, eq=False, weakref=True):
     """One frame's payload in a slot of the service's ring, ours until its lease is over."""
 
-    def __init__(self, loans: "Loans", number: int, ring: RingSlots, place: tuple[int, int, int]) -> None:
-        self.nbytes = place[2]
-        self._loans, self.number, self.ring, self._place = loans, number, ring, place
-        self._array: NDArray[np.uint8] | None = None
-        self.is_lost = False
-
-    @property
-    def slot(self) -> int:
-        """Which one it is in."""
-        return self._place[0]
+    nbytes: int
+    number: int
+    ring: RingSlots
+    slot: int
+    generation: int
+    loans: "Loans"
+    array: NDArray[np.uint8] | None = None
+    """What was handed out, and is again: there is one view of it."""
+    is_lost: bool = False
 
     def view(self) -> NDArray[np.uint8]:
         """The pixels, ``(nbytes,)`` uint8, read-only, no copy; what was once handed out stays as it is.
@@ -42,24 +44,16 @@ class OnLoan(Borrowed):
         Raises:
             FrameReclaimedError: the frame was held for longer than its lease.
         """
-        with self._loans.lock:
-            if self.is_lost:
-                raise FrameReclaimedError(_RECLAIMED)
-            if self._array is None:
-                try:
-                    self._array = self.ring.view(*self._place)
-                except TransportError as error:
-                    raise FrameReclaimedError(_RECLAIMED) from error
-                self._loans.note_view(self.number, self._array)
-            return self._array
+        array = self.array  # looked at once: another thread may lose it now, and a view that is held is kept
+        return self.loans.show(self) if array is None else array
 
     def lose(self) -> None:
         """Let go of the pixels; views that were handed out live on."""
-        self.is_lost, self._array = True, None
+        self.is_lost, self.array = True, None
 
     def __del__(self) -> None:
-        if self._array is None and not self.is_lost:
-            self._loans.end(self.number)
+        if self.array is None and not self.is_lost:
+            self.loans.end(self.number)
 
 
 class Loans:
@@ -74,13 +68,13 @@ class Loans:
         Args:
             on_end: called from any thread, also by the garbage collector, when a lease has ended by itself.
         """
-        self.lock = threading.Lock()
+        self._lock = threading.Lock()
         self._on_end = on_end
         self._rings: dict[str, dict[int, RingSlots]] = {}
         self._by_number: dict[int, RingSlots] = {}
-        self._payloads: dict[int, weakref.ref[OnLoan]] = {}
-        self._views: dict[int, tuple[weakref.ref[NDArray[np.uint8]], RingSlots, int, Pages]] = {}
-        self._ended: SimpleQueue[int] = SimpleQueue()
+        self._payloads: dict[int, ref[OnLoan]] = {}
+        self._views: dict[int, tuple[ref[NDArray[np.uint8]], RingSlots, int, Pages]] = {}
+        self._ended: deque[int] = deque()
 
     def add_ring(self, ring: Ring, fd: int) -> None:
         """Take over the descriptor of a ring that the service announces.
@@ -96,14 +90,15 @@ class Loans:
         Raises:
             TransportError: the service speaks of a ring that it never handed over.
         """
-        payloads = []
-        for number, (ring_number, *place) in enumerate(lent.places, lent.first_lease):
-            ring = self._by_number.get(ring_number)
-            if ring is None:
-                raise TransportError(f"a frame lies in ring {ring_number}, which was never handed over")
-            payload = OnLoan(self, number, ring, (place[0], place[1], place[2]))
-            self._payloads[number] = weakref.ref(payload)
-            payloads.append(payload)
+        rings = self._by_number
+        try:
+            payloads = [
+                OnLoan(size_bytes, number, rings[ring], slot, generation, self)
+                for number, (ring, slot, generation, size_bytes) in enumerate(lent.places, lent.first_lease)
+            ]
+        except KeyError as error:
+            raise TransportError(f"a frame lies in ring {error}, which was never handed over") from None
+        self._payloads.update(zip(count(lent.first_lease), map(ref, payloads), strict=False))
         self._forget_old_rings()
         return payloads
 
@@ -112,31 +107,40 @@ class Loans:
             for old in list(known)[: -handover.RINGS_KEPT]:
                 del known[old], self._by_number[old]
 
-    def note_view(self, number: int, array: NDArray[np.uint8]) -> None:
-        """A payload is looked at: now the array's end is the end of its lease. Under the lock."""
-        payload = self._payloads[number]()
-        assert payload is not None, "only a payload that lives is looked at"
-        weakref.finalize(array, self.end, number).atexit = False
-        ring, slot = payload.ring, payload.slot
-        self._views[number] = weakref.ref(array), ring, slot, ring.pages(slot)
+    def show(self, payload: OnLoan) -> NDArray[np.uint8]:
+        """Make the view of a payload: from now on the view's end is the end of the lease.
 
-    def end(self, number: int) -> None:
+        Raises:
+            FrameReclaimedError: the frame was held for longer than its lease.
+        """
+        number, ring, slot = payload.number, payload.ring, payload.slot
+        with self._lock:
+            if payload.is_lost:
+                raise FrameReclaimedError(_RECLAIMED)
+            if payload.array is None:
+                try:
+                    array = ring.view(slot, payload.generation, payload.nbytes)
+                except TransportError as error:
+                    raise FrameReclaimedError(_RECLAIMED) from error
+                self._views[number] = ref(array, partial(self.end, number)), ring, slot, ring.pages(slot)
+                payload.array = array
+            return payload.array
+
+    def end(self, number: int, _: object = None) -> None:
         """Nobody has the payload any more. No lock: the garbage collector may say so at any point of any thread."""
-        self._ended.put(number)
+        self._ended.append(number)
         self._on_end()
 
     def ended(self) -> list[int]:
         """The leases that have ended since the last call."""
         found: list[int] = []
-        while True:
-            try:
-                number = self._ended.get_nowait()
-            except Empty:
-                return found
-            with self.lock:
+        with self._lock:
+            while self._ended:
+                number = self._ended.popleft()
                 self._views.pop(number, None)
                 if self._payloads.pop(number, None) is not None:
                     found.append(number)
+        return found
 
     def give_back(self, numbers: Iterable[int], *, keeps: bool) -> tuple[list[int], list[OnLoan]]:
         """End these leases: views that are in use get memory of their own.
@@ -152,14 +156,14 @@ class Loans:
         free: list[int] = []
         lost: list[OnLoan] = []
         for number in numbers:
-            ref = self._payloads.get(number)
-            if ref is None:
+            held = self._payloads.get(number)
+            if held is None:
                 continue
-            payload = ref()
+            payload = held()
             if payload is not None and keeps:
                 with suppress(FrameReclaimedError):  # it is lost already
                     payload.view()
-            with self.lock:
+            with self._lock:
                 if payload is not None and not keeps:
                     payload.lose()
                     lost.append(payload)

@@ -8,9 +8,9 @@ this host read the slot itself, and hold it until they give it back.
 import threading
 import weakref
 from collections import defaultdict, deque
-from typing import NamedTuple
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from syncsvc.transport.link import LinkReader
@@ -50,7 +50,7 @@ def _room(size_bytes: int) -> int:
     return max(4096, -(-size_bytes // step) * step)
 
 
-class Loan(NamedTuple):
+class Loan(Struct, frozen=True):
     """Where a payload lies, for a reader on this host; the slot is its until ``Payload.release``."""
 
     ring: RingReader
@@ -109,10 +109,12 @@ class Payload:
     def lend(self) -> Loan | None:
         """The slot, for one more reader that ends with ``release``; None when it went home already."""
         with self._lock:
-            if self._ring is None:
+            ring = self._ring
+            if ring is None:
                 return None
-            self._users, self._is_lent = self._users + 1, True
-            return Loan(self._ring, self._place[1], self._generation, self.size_bytes)
+            self._users += 1
+            self._is_lent = True
+        return Loan(ring, self._place[1], self._generation, self.size_bytes)
 
     def release(self) -> None:
         """One group or reader is done with it; the last one gives the slot back."""

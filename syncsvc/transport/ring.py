@@ -176,7 +176,8 @@ class RingSlots:
         weakref.finalize(self, os.close, fd).atexit = False
         self._header = _Header(fd)
         first = memory.Pages(fd, 0, self._header.offset)
-        self._generations = np.frombuffer(first.buffer, np.uint64, self._header.slots, 8 * _HEADER_WORDS)
+        words = first.buffer[: 8 * (_HEADER_WORDS + self._header.slots)].cast("Q")
+        self._generations = words[_HEADER_WORDS:]
         self._slots: dict[int, memory.Pages] = {}
 
     def view(self, slot: int, generation: int, size_bytes: int) -> NDArray[np.uint8]:
@@ -189,12 +190,13 @@ class RingSlots:
             SlotReclaimedError: the slot holds something else.
         """
         self._header.check(slot, size_bytes)
-        if int(self._generations[slot]) != generation:
+        if self._generations[slot] != generation:
             raise SlotReclaimedError(f"slot {slot} was rewritten before it was read")
-        if slot not in self._slots:
+        pages = self._slots.get(slot)
+        if pages is None:
             start = self._header.offset + slot * self._header.stride
-            self._slots[slot] = memory.Pages(self._fd, start, self._header.stride)
-        return np.frombuffer(self._slots[slot].buffer[:size_bytes], np.uint8)
+            pages = self._slots[slot] = memory.Pages(self._fd, start, self._header.stride)
+        return np.frombuffer(pages.buffer, np.uint8, size_bytes)
 
     def pages(self, slot: int) -> memory.Pages:
         """Where the views of a slot look that were made last."""

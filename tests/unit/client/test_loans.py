@@ -1,7 +1,12 @@
 """Frames on loan: a lease ends with the last view of its frame, and what is called back is never torn."""
 
+import gc
 import os
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +15,7 @@ from syncsvc.client.loans import Loans, OnLoan
 from syncsvc.errors import FrameReclaimedError, MemoryShortage, TransportError
 from syncsvc.transport import memory
 from syncsvc.transport.handover import RINGS_KEPT, Lent, Ring
-from syncsvc.transport.ring import RingWriter
+from syncsvc.transport.ring import RingSlots, RingWriter
 
 SIZE = 10_000
 
@@ -70,6 +75,51 @@ def test_a_lease_ends_with_its_frame_or_with_the_last_view_of_it(desk: Desk) -> 
     del part
     assert desk.loans.ended() == [1]
     assert desk.loans.ended() == []
+
+
+def test_a_view_is_made_once(desk: Desk) -> None:
+    (payload,) = desk.lend(7)
+    assert payload.view() is payload.view()
+
+
+def test_the_garbage_collector_ends_a_lease_also_while_the_books_are_open(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unseen, seen, other = desk.lend(7, 8, 9)
+    rings: list[object] = [[unseen], [seen.view()[1:]]]
+    for ring in rings:
+        ring.append(ring)  # type: ignore[attr-defined]
+    view = RingSlots.view
+
+    def view_while_garbage_is_collected(*place: Any) -> Any:
+        gc.collect()
+        return view(*place)
+
+    monkeypatch.setattr(RingSlots, "view", view_while_garbage_is_collected)
+    del unseen, seen, rings, ring
+    assert np.all(other.view() == 9)
+    assert sorted(desk.loans.ended()) == [0, 1]
+
+
+def test_each_lease_ends_once_whoever_ends_it(desk: Desk) -> None:
+    """Threads look, hold parts of views and drop them, while what is called back is taken from under them."""
+    place, leases, ended = desk.write(7), 3000, list[int]()
+    waiting = deque(desk.loans.take(Lent(b"batch/a", b"", 0, [place] * leases)))
+
+    def use() -> None:
+        held = deque[Any](maxlen=20)
+        while waiting:
+            with suppress(IndexError, FrameReclaimedError):
+                payload = waiting.popleft()
+                held.append(payload.view()[5:10] if payload.number % 3 else payload)
+
+    with ThreadPoolExecutor(4) as pool:
+        users = [pool.submit(use) for _ in range(4)]
+        for number in range(0, leases, 7):
+            ended += desk.loans.give_back([number], keeps=False)[0] + desk.loans.ended()
+        for user in users:
+            user.result()
+    assert sorted(ended + desk.loans.ended()) == list(range(leases))
 
 
 def test_what_is_called_back_unseen_is_lost_and_told(desk: Desk) -> None:
