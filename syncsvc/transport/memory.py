@@ -5,10 +5,13 @@ import fcntl
 import mmap
 import os
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from syncsvc.clock import sleep_s
 from syncsvc.errors import MemoryShortage
 
 # <linux/fcntl.h>; Python 3.11 has no constant for FUTURE_WRITE.
@@ -31,12 +34,16 @@ _libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 RESERVE_BYTES = 128 * 2**20
 """Left to the rest of the machine when a ring is sized: libav, the receiver and the kernel live there too."""
+UNCHECKED_BYTES = RESERVE_BYTES // 8
+"""What is so small is taken from the reserve, without a look or a wait."""
+MOST_TRIES, TRY_S = 100, 0.01
+_MEMINFO = Path("/proc/meminfo")
 
 
 def available_bytes() -> int:
     """Memory that can still be had: the smaller of what the machine and our control group have left."""
     available = 0
-    for line in Path("/proc/meminfo").read_text().splitlines():
+    for line in _MEMINFO.read_text().splitlines():
         if line.startswith("MemAvailable:"):
             available = int(line.split()[1]) * 1024
     group = Path("/sys/fs/cgroup")
@@ -49,25 +56,70 @@ def available_bytes() -> int:
     return available
 
 
-def create(name: str, size_bytes: int) -> int:
+def create(name: str, size_bytes: int, room_bytes: int = 0) -> int:
     """Make an anonymous file whose pages are all there, so that no later write can raise SIGBUS.
+
+    Args:
+        name: for whoever looks at the process.
+        size_bytes: how many bytes are there.
+        room_bytes: the size of the file, where it is more: the rest is there after ``allocate``.
 
     Raises:
         MemoryShortage: the machine lacks the memory; nothing was left behind.
     """
-    available = available_bytes()
-    if size_bytes > available - RESERVE_BYTES and size_bytes > RESERVE_BYTES // 8:
-        raise MemoryShortage(
-            f"{size_bytes / 2**20:.0f} MiB wanted, {available / 2**20:.0f} MiB available of which "
-            f"{RESERVE_BYTES / 2**20:.0f} MiB stay free"
-        )
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        os.posix_fallocate(fd, 0, size_bytes)
-    except OSError as error:
+        allocate(fd, 0, size_bytes)
+        if room_bytes > size_bytes:
+            os.ftruncate(fd, room_bytes)
+    except MemoryShortage:
         os.close(fd)
-        raise MemoryShortage(f"{size_bytes / 2**20:.0f} MiB wanted: {error.strerror}") from error
+        raise
     return fd
+
+
+def allocate(fd: int, offset: int, size_bytes: int) -> None:
+    """Get the pages of a part of a file. Who wants much waits for its turn, so that no two count on the same memory.
+
+    Raises:
+        MemoryShortage: the machine lacks the memory; the file is as it was.
+    """
+    if size_bytes <= UNCHECKED_BYTES:
+        _allocate(fd, offset, size_bytes)
+        return
+    with _turn():
+        available = available_bytes()
+        if size_bytes > available - RESERVE_BYTES:
+            raise MemoryShortage(
+                f"{size_bytes / 2**20:.0f} MiB wanted, {available / 2**20:.0f} MiB available of which "
+                f"{RESERVE_BYTES / 2**20:.0f} MiB stay free"
+            )
+        _allocate(fd, offset, size_bytes)
+
+
+def _allocate(fd: int, offset: int, size_bytes: int) -> None:
+    try:
+        os.posix_fallocate(fd, offset, size_bytes)
+    except OSError as error:
+        raise MemoryShortage(f"{size_bytes / 2**20:.0f} MiB wanted: {error.strerror}") from error
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """Keep other processes and threads of ours from taking memory; the kernel ends it with the process.
+
+    The lock is on a file that every process can open and none can remove. Anybody may hold it, so the wait for it ends
+    before a watchdog would end us: then the figures may be out of date, as they would be without it.
+    """
+    with _MEMINFO.open("rb") as figures:
+        for _ in range(MOST_TRIES):
+            try:
+                fcntl.flock(figures, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                sleep_s(TRY_S)
+            else:
+                break
+        yield
 
 
 def map_writable(fd: int) -> mmap.mmap:
