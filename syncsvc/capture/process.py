@@ -126,7 +126,7 @@ class CaptureProcess:
                 self._start = msgspec.convert(message["start"], Start)
                 self._started.set()
             elif message["type"] == "ring":
-                self._feed.rings.replan(RingPlan(message["span_ns"]))
+                self._feed.rings.replan(msgspec.convert(message["plan"], RingPlan))
             elif message["type"] == "stop":
                 self._stop.set()
                 self._started.set()

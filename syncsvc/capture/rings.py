@@ -1,12 +1,18 @@
-"""The ring that a capture writes into, and its exchange for another when layout, size, rate or wait outgrow it.
+"""The ring that a capture writes into: how it grows, and its exchange for another where it cannot.
 
-A bigger ring for frames that fit the present one is made by a thread of its own, since a quarter of a gigabyte takes a
-tenth of a second to get: the camera goes on meanwhile. Where the machine lacks the memory the present one stays.
+Where frames must wait longer it grows in place, into the room that was left for that. Beyond it, or when layout or
+size of the pictures change, or when slots are lost for good, another ring takes its place. Whatever the present ring
+can be written without is got by a thread of its own, which also waits for its turn: the camera goes on meanwhile.
+Where the machine lacks the memory the present ring stays as it is.
 """
 
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 
 from syncsvc.capture.spec import RingPlan
 from syncsvc.clock import NS_PER_S
@@ -14,6 +20,7 @@ from syncsvc.errors import MemoryShortage
 from syncsvc.layout import RAW_FORMATS, Layout
 from syncsvc.lifecycle import StopToken
 from syncsvc.transport.link import RETIRED, LinkWriter
+from syncsvc.transport.messages import GrowthMessage
 from syncsvc.transport.ring import RingWriter, ring_bytes
 
 log = logging.getLogger(__name__)
@@ -25,17 +32,38 @@ LEAST_ROOM_BYTES = 1 << 16
 SPARE = 1.5
 
 
+@dataclass(frozen=True, slots=True)
+class _Need:
+    """What a ring is to be there for."""
+
+    layout: Layout
+    slot_bytes: int
+    plan: RingPlan
+    fps: float
+
+    @property
+    def slots(self) -> int:
+        return self.plan.slots(self.fps)
+
+    def __str__(self) -> str:
+        return (
+            f"ring of {self.slots} slots = ceil({self.fps:.2f}/s * {self.plan.span_ns / NS_PER_S:.3f} s) + 4, "
+            f"{self.slot_bytes / 2**20:.2f} MiB each, {ring_bytes(self.slots, self.slot_bytes) / 2**20:.0f} MiB"
+        )
+
+
 class Rings:
     """One capture's rings, one after the other; ``current`` is the one that is written."""
 
     def __init__(self, stream: str, plan: RingPlan, link: LinkWriter, stop: StopToken) -> None:
         self._stream, self._plan, self._link, self._stop = stream, plan, link, stop
-        self._is_outgrown = False
+        self._is_outgrown = self._is_spent = False
         self.current: RingWriter | None = None
         self._layout: Layout | None = None
         self._ring_id = 0
-        self._making: threading.Thread | None = None
-        self._made: tuple[Layout, RingPlan, RingWriter] | None = None
+        self._helper: threading.Thread | None = None
+        self._got: Callable[[], None] | None = None
+        self._untold: GrowthMessage | None = None
         self.fps = 30.0
         """The rate that it is made for: what the source declares, or more where it delivers more."""
         self._recent: deque[int] = deque(maxlen=RATE_FRAMES)
@@ -55,18 +83,19 @@ class Rings:
             LinkClosed: the receiver is gone.
             MemoryShortage: the machine lacks the memory for the ring, and no other will do.
         """
-        self._exchange()
-        if self.current is None or layout != self._layout or size_bytes > self.current.slot_bytes:
+        self._take_what_was_got()
+        ring = self.current
+        if ring is None or layout != self._layout or size_bytes > ring.slot_bytes:
             is_raw = layout.format in RAW_FORMATS
             room = size_bytes if is_raw else max(LEAST_ROOM_BYTES, round(size_bytes * SPARE))
-            self._is_outgrown = False
-            self._ring_id += 1
-            self._hand_over(layout, self._plan, self._make(self._ring_id, room, layout, self._plan))
-        elif self._is_outgrown and self._making is None:
-            self._is_outgrown = False
-            self._make_beside(self.current.slot_bytes, layout)
-        assert self.current is not None
-        return self.current
+            self._is_outgrown = self._is_spent = False
+            need = _Need(layout, room, self._plan, self.fps)
+            ring = self._hand_over(need, self._make(self._next_id(), need))
+        elif (self._is_outgrown or self._is_spent) and self._helper is None:
+            self._outgrow(ring, layout)
+        if self._untold is not None and self._link.send(self._untold):
+            self._untold = None
+        return ring
 
     def reclaim(self) -> None:
         """Take leases home, once half of the slots are out: asking costs more than a small frame does."""
@@ -77,7 +106,7 @@ class Rings:
             if ring_id != ring.ring_id:
                 continue
             if slot == RETIRED:
-                self._is_outgrown = True
+                self._is_spent = True
             else:
                 ring.give_back(slot)
 
@@ -87,60 +116,80 @@ class Rings:
         if ring is None or len(recent) < RATE_FRAMES or recent[-1] <= recent[0]:
             return
         measured = (len(recent) - 1) * NS_PER_S / (recent[-1] - recent[0])
-        if self._plan.slots(measured) > ring.slots * 1.1 and measured < 4 * self.fps:
+        if self._plan.slots(measured) > self._plan.slots(self.fps) * 1.1 and measured < 4 * self.fps:
             self.fps, self._is_outgrown = measured * 1.1, True
             recent.clear()
 
-    def _make(self, ring_id: int, slot_bytes: int, layout: Layout, plan: RingPlan) -> RingWriter:
-        slots = plan.slots(self.fps)
-        arithmetic = (
-            f"ring of {slots} slots = ceil({self.fps:.2f}/s * {plan.span_ns / NS_PER_S:.3f} s) + 4, "
-            f"{slot_bytes / 2**20:.2f} MiB each, {ring_bytes(slots, slot_bytes) / 2**20:.0f} MiB"
-        )
-        try:
-            ring = RingWriter(ring_id, slots, slot_bytes)
-        except MemoryShortage as error:
-            raise MemoryShortage(f"stream {self._stream}: {arithmetic}: {error}") from error
-        log.info("stream %s: %s, %s", self._stream, _describe(layout), arithmetic)
-        return ring
-
-    def _make_beside(self, slot_bytes: int, layout: Layout) -> None:
-        """Make a ring for frames of this layout in a thread; ``_exchange`` takes it."""
+    def _next_id(self) -> int:
         self._ring_id += 1
-        ring_id, plan = self._ring_id, self._plan
+        return self._ring_id
 
-        def make() -> None:
-            try:
-                ring = self._make(ring_id, slot_bytes, layout, plan)
-                ring.populate()
-                self._made = layout, plan, ring
-            except MemoryShortage as error:
-                log.warning("the ring stays as it is: %s", str(error))
+    @contextmanager
+    def _accounting(self, need: _Need) -> Iterator[None]:
+        """Get memory for a ring: the arithmetic is logged, or told with what the machine lacks."""
+        try:
+            yield
+        except MemoryShortage as error:
+            raise MemoryShortage(f"stream {self._stream}: {need}: {error}") from error
+        log.info("stream %s: %s, %s", self._stream, _describe(need.layout), need)
 
-        self._making = threading.Thread(target=make, name="ring", daemon=True)
-        self._making.start()
+    def _make(self, ring_id: int, need: _Need) -> RingWriter:
+        with self._accounting(need):
+            return RingWriter(ring_id, need.slots, need.slot_bytes, need.plan.most_slots(need.fps))
 
-    def _exchange(self) -> None:
-        """Take the ring that was made meanwhile, if frames still look as they did."""
-        if self._making is None or self._making.is_alive():
-            return
-        made, self._making, self._made = self._made, None, None
-        if made is None:
-            return
-        layout, plan, ring = made
-        if layout == self._layout and self.current is not None and self.current.ring_id < ring.ring_id:
-            self._hand_over(layout, plan, ring)
+    def _outgrow(self, ring: RingWriter, layout: Layout) -> None:
+        """Get in a thread what frames of this layout need now; ``_take_what_was_got`` puts it to use."""
+        is_spent, self._is_outgrown, self._is_spent = self._is_spent, False, False
+        need = _Need(layout, ring.slot_bytes, self._plan, self.fps)
+        if ring.slots <= need.slots <= ring.most_slots and not is_spent:
+            get = partial(self._get_slots, ring, need)
         else:
-            ring.close()
+            get = partial(self._get_ring, self._next_id(), need)
+        self._helper = threading.Thread(target=self._help, args=(get,), name="ring", daemon=True)
+        self._helper.start()
 
-    def _hand_over(self, layout: Layout, plan: RingPlan, ring: RingWriter) -> None:
-        told = ring.ring_id, ring.slots, ring.slot_bytes, ring.fd, plan.span_ns, layout.codec
+    def _help(self, get: Callable[[], Callable[[], None]]) -> None:
+        try:
+            self._got = get()
+        except MemoryShortage as error:
+            log.warning("the ring stays as it is: %s", str(error))
+
+    def _get_slots(self, ring: RingWriter, need: _Need) -> Callable[[], None]:
+        with self._accounting(need):
+            ring.allocate(need.slots)
+        return partial(self._grow, ring, need)
+
+    def _get_ring(self, ring_id: int, need: _Need) -> Callable[[], None]:
+        ring = self._make(ring_id, need)
+        ring.populate()
+        return partial(self._exchange, ring, need)
+
+    def _take_what_was_got(self) -> None:
+        if self._helper is None or self._helper.is_alive():
+            return
+        got, self._helper, self._got = self._got, None, None
+        if got is not None:
+            got()
+
+    def _grow(self, ring: RingWriter, need: _Need) -> None:
+        ring.grow(need.slots)
+        if ring is self.current:
+            self._untold = GrowthMessage(ring.ring_id, ring.slots, need.plan.span_ns)
+
+    def _exchange(self, ring: RingWriter, need: _Need) -> None:
+        """Use another ring, if frames still look as they did."""
+        if need.layout == self._layout and self.current is not None and self.current.ring_id < ring.ring_id:
+            self._hand_over(need, ring)
+
+    def _hand_over(self, need: _Need, ring: RingWriter) -> RingWriter:
+        """Use this ring from now on, once the receiver has it."""
+        told = ring.ring_id, ring.slots, ring.slot_bytes, ring.fd, need.plan.span_ns, need.layout.codec
         while not self._link.hand_over(*told):
             if self._stop.is_set:
                 break
             self._link.wait_for_room(WAIT_S)
-        ring.close()
-        self.current, self._layout = ring, layout
+        self.current, self._layout, self._untold = ring, need.layout, None
+        return ring
 
 
 def _describe(layout: Layout) -> str:

@@ -19,13 +19,25 @@ EX_CONFIG = 78
 
 
 class RingPlan(msgspec.Struct, frozen=True):
-    """How long a frame may have to wait for its batch: window, latency budget, two skews and a quarter second."""
+    """How long a frame may have to wait for its batch: window, latency budget, two skews and a quarter second.
+
+    ``longest_ns`` is what that may become while the capture runs, once subscribers on this host keep frames longer.
+    """
 
     span_ns: int
+    longest_ns: int = 0
 
     def slots(self, fps: float) -> int:
         """Slots that a stream of this rate needs, and four to work with."""
-        return ceil(fps * self.span_ns / NS_PER_S) + 4
+        return _slots(fps, self.span_ns)
+
+    def most_slots(self, fps: float) -> int:
+        """Slots that it may come to need."""
+        return _slots(fps, max(self.span_ns, self.longest_ns))
+
+
+def _slots(fps: float, span_ns: int) -> int:
+    return ceil(fps * span_ns / NS_PER_S) + 4
 
 
 class CaptureSpec(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from syncsvc.model import Frame
 from syncsvc.timing.ladder import Stamp, Standing, StreamClock
 from syncsvc.timing.rungs import Rung
 from syncsvc.transport.link import LinkReader
-from syncsvc.transport.messages import DropMessage, EndMessage, FrameMessage, Message, RingMessage
+from syncsvc.transport.messages import DropMessage, EndMessage, FrameMessage, GrowthMessage, Message, RingMessage
 from syncsvc.transport.payload import Payload
 from syncsvc.transport.ring import RingReader
 
@@ -232,13 +232,18 @@ class StreamIngest:
                     if old < ring_id - 1:
                         del self._rings[old]
                 self.stats.slots = slots
+            case GrowthMessage(ring_id, slots, span_ns):
+                self._ring(ring_id).span_ns, self.stats.slots = span_ns, slots
             case EndMessage():
                 self._set_state(StreamState.ENDED)
 
+    def _ring(self, ring_id: int) -> RingReader:
+        if ring_id not in self._rings:
+            raise TransportError(f"it speaks of ring {ring_id}, which was never handed over")
+        return self._rings[ring_id]
+
     def _on_frame(self, link: LinkReader, message: FrameMessage) -> None:
-        seen, ring = message.observation, self._rings.get(message.ring_id)
-        if ring is None:
-            raise TransportError(f"frame {seen.seq} lies in ring {message.ring_id}, which was never handed over")
+        seen, ring = message.observation, self._ring(message.ring_id)
         self._next_seq = seen.seq + 1
         self._silent_ns = 0
         sinks = self.sinks  # a reload may change them while this frame waits for its stamp

@@ -10,6 +10,16 @@ GRACE_NS = 500 * NS_PER_MS
 """How long a subscriber may take to give back what was revoked, before it counts as gone."""
 
 
+def stated_lease_ns(window_ns: int) -> int:
+    """How long a subscriber may keep the frames of a batch: until the next one is here, and half a second more."""
+    return window_ns + 500 * NS_PER_MS
+
+
+def lent_ns(window_ns: int) -> int:
+    """How much longer frames stay in their slots for subscribers on this host: the lease, and the grace after it."""
+    return stated_lease_ns(window_ns) + GRACE_NS
+
+
 class Lendable(Protocol):
     """A payload in a slot that was lent."""
 

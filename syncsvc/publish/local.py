@@ -331,8 +331,3 @@ class LocalServer:
         if self._listener is not None:
             self._listener.close()
         os.close(self._wake)
-
-
-def stated_lease_ns(window_ns: int) -> int:
-    """How long a subscriber may keep the frames of a batch: until the next one is here, and half a second more."""
-    return window_ns + NS_PER_S // 2

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from syncsvc.lifecycle import Worker
-from syncsvc.publish.leases import GRACE_NS
-from syncsvc.publish.local import LocalServer, stated_lease_ns
+from syncsvc.publish.leases import lent_ns
+from syncsvc.publish.local import LocalServer
 
 
 class Lending:
@@ -29,7 +29,7 @@ class Lending:
         self._asked = {stream: span_ns for stream, span_ns in self._asked.items() if stream in windows_ns}
         for stream, groups in windows_ns.items():
             wanted = [window_ns for group, window_ns in groups.items() if self._server.wants(group)]
-            span_ns = stated_lease_ns(max(wanted)) + GRACE_NS if wanted else 0
+            span_ns = lent_ns(max(wanted)) if wanted else 0
             if span_ns > self._asked.get(stream, 0):
                 self._asked[stream] = span_ns
                 yield stream, span_ns

@@ -11,6 +11,7 @@ from syncsvc.align.batches import GroupRules
 from syncsvc.capture.spec import CaptureSpec, RingPlan
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.ingest.rest import Pace
+from syncsvc.publish.leases import lent_ns
 
 if TYPE_CHECKING:  # the receiver reads this file too, and has no use for pydantic, which costs it 9 MB and 0.15 s
     from syncsvc.config.models import Config, Group, Stream
@@ -162,12 +163,17 @@ def receiver_plan(
 
 
 def ring_plan(name: str, config: "Config") -> RingPlan:
-    """How long frames of a stream may have to wait in its ring: the longest that a group of it asks for."""
+    """How long frames of a stream may have to wait in its ring: the longest that a group of it asks for.
+
+    Subscribers on this host may ask for as much more as the longest window brings with it.
+    """
     groups = [group for group in config.groups.values() if name in group.streams]
     span_ms = max(
         ((group.window_ms or 0) + group.max_latency_ms + 2 * group.max_skew_ms for group in groups), default=0
     )
-    return RingPlan(round((span_ms + 250) * NS_PER_MS))
+    span_ns = round((span_ms + 250) * NS_PER_MS)
+    window_ms = max((group.window_ms or 0 for group in groups), default=0)
+    return RingPlan(span_ns, span_ns + lent_ns(window_ms * NS_PER_MS))
 
 
 def capture_spec(name: str, stream: "Stream", config: "Config") -> CaptureSpec:

@@ -95,7 +95,7 @@ class SupervisedStream:
         self.child = child
         reader, writer, ours, theirs = open_link()
         try:
-            spec = msgspec.structs.replace(self.spec, ring=RingPlan(self.spec.ring.span_ns + self._lent_ns))
+            spec = msgspec.structs.replace(self.spec, ring=self._ring_plan)
             message = {"spec": msgspec.to_builtins(spec), "secrets": sorted(self._private.secrets)}
             child.channel.send(message, (self.page.fd, writer, theirs.fileno()))
             receiver.send(
@@ -220,8 +220,12 @@ class SupervisedStream:
             self._lent_ns = span_ns
             self._plan_ring()
 
+    @property
+    def _ring_plan(self) -> RingPlan:
+        return RingPlan(self.spec.ring.span_ns + self._lent_ns, self.spec.ring.longest_ns)
+
     def _plan_ring(self) -> None:
-        self._send({"type": "ring", "span_ns": self.spec.ring.span_ns + self._lent_ns})
+        self._send({"type": "ring", "plan": msgspec.to_builtins(self._ring_plan)})
 
     def describe(self) -> dict[str, Any]:
         """What the daemon knows of the stream, as a plain map."""

@@ -20,6 +20,7 @@ _NONE = -(2**63)
 _FRAME = struct.Struct("<cBBBBBxxIIIIQQQqqqqqqQI")
 _DROP = struct.Struct("<cxxxQQ32s")
 _RING = struct.Struct("<cxxxIIQq")
+_GROWTH = struct.Struct("<cxxxIIq")
 _END = struct.Struct("<cxxx")
 
 
@@ -55,11 +56,20 @@ class RingMessage:
 
 
 @dataclass(frozen=True, slots=True)
+class GrowthMessage:
+    """A ring has more slots from here on, in the memory that was handed over; ``span_ns`` as for the ring."""
+
+    ring_id: int
+    slots: int
+    span_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class EndMessage:
     """The stream ended cleanly: nothing will follow, ever."""
 
 
-Message = FrameMessage | DropMessage | RingMessage | EndMessage
+Message = FrameMessage | DropMessage | RingMessage | GrowthMessage | EndMessage
 
 
 def encode(message: Message) -> bytes:
@@ -79,6 +89,8 @@ def encode(message: Message) -> bytes:
             return _DROP.pack(b"D", first_seq, count, cause.encode())
         case RingMessage(ring_id, slots, slot_bytes, span_ns):
             return _RING.pack(b"R", ring_id, slots, slot_bytes, span_ns)
+        case GrowthMessage(ring_id, slots, span_ns):
+            return _GROWTH.pack(b"G", ring_id, slots, span_ns)
         case EndMessage():
             return _END.pack(b"E")
 
@@ -106,6 +118,8 @@ def decode(data: bytes) -> Message:
                 return DropMessage(first_seq, count, cause.rstrip(b"\0").decode())
             case b"R":
                 return RingMessage(*_RING.unpack(data)[1:])
+            case b"G":
+                return GrowthMessage(*_GROWTH.unpack(data)[1:])
             case b"E" if len(data) == _END.size:
                 return EndMessage()
     except (struct.error, IndexError, UnicodeDecodeError) as error:

@@ -1,5 +1,8 @@
 """Pixels move between processes without a copy through a pipe: one sealed memfd of slots per capture.
 
+A ring is made with room for more slots than it begins with, and grows into it in place. The slots that came last are
+written only when no other is free, so what is never needed costs a reservation and no time.
+
 A slot is *leased* to the reader when its descriptor is announced, and is written again only after the lease came
 back; the lease is the guarantee. A generation counter per slot (odd while it is written) is the second net: a reader
 that was robbed notices. Measured: 0 torn frames accepted of 7 805 with a free-running writer.
@@ -40,18 +43,48 @@ def ring_bytes(slots: int, slot_bytes: int) -> int:
 class RingWriter:
     """The capture's end: takes free slots, fills them, gets them back."""
 
-    def __init__(self, ring_id: int, slots: int, slot_bytes: int) -> None:
+    def __init__(self, ring_id: int, slots: int, slot_bytes: int, most_slots: int = 0) -> None:
+        """Make a ring.
+
+        Args:
+            ring_id: its number.
+            slots: how many it begins with.
+            slot_bytes: room in each.
+            most_slots: how many it may grow to; those behind ``slots`` take no memory until then.
+
+        Raises:
+            MemoryShortage: the machine lacks the memory.
+        """
         self.ring_id, self.slots, self.slot_bytes = ring_id, slots, slot_bytes
+        self.most_slots = most = max(slots, most_slots)
         self._stride = _round_up(slot_bytes, _PAGE)
-        self._offset = _data_offset(slots)
-        self.fd = memory.create(f"syncsvc-ring-{ring_id}", ring_bytes(slots, slot_bytes))
+        self._offset = _data_offset(most)
+        size_bytes = self._offset + slots * self._stride
+        self.fd = memory.create(f"syncsvc-ring-{ring_id}", size_bytes, ring_bytes(most, slot_bytes))
+        self._closing = weakref.finalize(self, os.close, self.fd)
+        self._closing.atexit = False
         self._map = memory.map_writable(self.fd)
         memory.seal(self.fd)
-        words = (ctypes.c_uint64 * (_HEADER_WORDS + slots)).from_buffer(self._map)
-        words[0], words[1], words[2], words[3] = _MAGIC, slots, slot_bytes, self._offset
+        words = (ctypes.c_uint64 * (_HEADER_WORDS + most)).from_buffer(self._map)
+        words[0], words[1], words[2], words[3] = _MAGIC, most, slot_bytes, self._offset
         self._words = words
         self._pixels = np.frombuffer(self._map, np.uint8)
         self._free = list(range(slots - 1, -1, -1))
+
+    def allocate(self, slots: int) -> None:
+        """Get the memory for so many slots, ``most_slots`` at most; from any thread, since it may take a while.
+
+        Raises:
+            MemoryShortage: the machine lacks it; the ring is as it was.
+        """
+        if slots > self.slots:
+            begin = self._offset + self.slots * self._stride
+            memory.allocate(self.fd, begin, (slots - self.slots) * self._stride)
+
+    def grow(self, slots: int) -> None:
+        """Use so many slots, which were allocated: the new ones when no other is free."""
+        self._free[:0] = range(slots - 1, self.slots - 1, -1)
+        self.slots = slots
 
     def populate(self) -> None:
         """Get every slot ready to be written, before the first one is: for a thread that nobody waits for."""
@@ -90,10 +123,8 @@ class RingWriter:
         self._free.append(slot)
 
     def close(self) -> None:
-        """Let go of our descriptor; the mapping goes with the last view of it."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        """Let go of our descriptor now, not with the last reference; the mapping goes with the last view of it."""
+        self._closing()
 
 
 class _Header:

@@ -96,6 +96,30 @@ def test_the_same_batches_without_a_copy(tmp_path: Path) -> None:
             local.receive(1)
 
 
+def rings_of(pid: int) -> set[str]:
+    """The rings that a capture has mapped."""
+    return set(re.findall(r"syncsvc-ring-\d+", Path(f"/proc/{pid}/maps").read_text()))
+
+
+def test_the_first_subscriber_lets_rings_grow_in_place_and_costs_no_frame(tmp_path: Path) -> None:
+    cameras = {name: {"url": f"synthetic:?fps=25&size=1280x720&seed={seed}"} for seed, name in enumerate("ab", 1)}
+    with Service(tmp_path, cameras) as service, service.subscribe() as live:
+        complete(live)
+        before = {name: stream["ring_slots"] for name, stream in service.status()["streams"].items()}
+        with Subscriber(service.live, mode="local") as local:
+            held = frames_of(complete(local))
+            wait_for(
+                lambda: all(one["ring_slots"] > before[name] for name, one in service.status()["streams"].items()),
+                "rings that have grown",
+            )
+            held += frames_of(complete(local))
+            assert all(is_true(frame, frame.pixels) for frame in held)
+            for _ in range(3):
+                complete(local)
+        assert [rings_of(service.capture_pid(name)) for name in cameras] == [{"syncsvc-ring-1"}] * 2
+        assert losses(service) == {}
+
+
 def test_a_frame_that_is_held_too_long_is_reclaimed_and_a_view_of_it_is_not_torn(tmp_path: Path) -> None:
     with Service(tmp_path, CAMERAS) as service, Subscriber(service.live, mode="local") as local:
         complete(local)

@@ -14,6 +14,7 @@ from syncsvc.transport.messages import (
     DropMessage,
     EndMessage,
     FrameMessage,
+    GrowthMessage,
     Message,
     RingMessage,
     decode,
@@ -53,7 +54,11 @@ frames = st.builds(
 )
 causes = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=32)
 messages = st.one_of(
-    frames, st.builds(DropMessage, U64, U64, causes), st.builds(RingMessage, U32, U32, U64), st.just(EndMessage())
+    frames,
+    st.builds(DropMessage, U64, U64, causes),
+    st.builds(RingMessage, U32, U32, U64),
+    st.builds(GrowthMessage, U32, U32, I64),
+    st.just(EndMessage()),
 )
 
 

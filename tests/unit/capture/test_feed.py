@@ -16,8 +16,9 @@ from syncsvc.errors import LinkClosed, MemoryShortage
 from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, Layout
 from syncsvc.model import Observation
 from syncsvc.testing import MS, T0, ManualClock, ManualStop, S
+from syncsvc.transport import memory
 from syncsvc.transport.link import LinkReader, LinkWriter, open_link
-from syncsvc.transport.messages import DropMessage, EndMessage, FrameMessage, Message, RingMessage
+from syncsvc.transport.messages import DropMessage, EndMessage, FrameMessage, GrowthMessage, Message, RingMessage
 from syncsvc.transport.page import StreamPage
 from syncsvc.transport.ring import RingReader
 
@@ -40,12 +41,13 @@ SMALL, BIG = Layout("gray8", 16, 8), Layout("gray8", 64, 32)
 class Rig:
     """A feed, and the receiver's end of its link."""
 
-    def __init__(self, span_ms: int = 100, **options: Any) -> None:
+    def __init__(self, span_ms: int = 100, longest_ms: int = 0, **options: Any) -> None:
         reader, writer, ours, theirs = open_link()
         self.clock, self.page = ManualClock(), StreamPage.create("a")
         self.stop = ManualStop(self.clock)
         self.writer = LinkWriter(writer, theirs)
-        spec = CaptureSpec("a", "synthetic", "", "gray8", None, RingPlan(span_ms * MS), options)
+        plan = RingPlan(span_ms * MS, longest_ms * MS)
+        spec = CaptureSpec("a", "synthetic", "", "gray8", None, plan, options)
         self.feed = Feed(spec, self.writer, self.page, self.clock, self.stop)
         self.reader = LinkReader(reader, ours)
         self.rings: dict[int, RingReader] = {}
@@ -265,6 +267,90 @@ def test_a_ring_stays_as_it_is_where_the_machine_lacks_the_memory_for_a_bigger_o
     assert [one.ring_id for one in messages if isinstance(one, FrameMessage)] == [1, 1, 1, 1]
     assert drops(messages) == {}
     assert "the ring stays as it is: stream a: ring of 30000000004 slots" in caplog.text
+
+
+def growths(messages: list[Message]) -> list[GrowthMessage]:
+    return [message for message in messages if isinstance(message, GrowthMessage)]
+
+
+def rings_of(messages: list[Message]) -> set[int]:
+    return {message.ring_id for message in messages if isinstance(message, FrameMessage)}
+
+
+def test_a_ring_with_room_for_a_longer_plan_grows_in_place() -> None:
+    rig = Rig(longest_ms=1000)
+    rig.take(0)
+    rig.replan(RingPlan(S, S))
+    rig.take(*range(1, 34))
+    messages = rig.read()
+    assert rig.slots == {1: 7}
+    assert growths(messages) == [GrowthMessage(1, 34, S)]
+    assert (frames(messages), rings_of(messages), drops(messages)) == ([*range(34)], {1}, {})
+    rig.take(34)
+    assert drops(rig.read(gives_back=True)) == {"ring_full": 1}
+    rig.close()
+
+
+def test_that_a_ring_has_grown_is_told_as_soon_as_the_pipe_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(longest_ms=1000)
+    rig.take(0)
+    rig.replan(RingPlan(S // 2, S))
+    with monkeypatch.context() as full:
+        full.setattr(rig.writer, "send", lambda message: isinstance(message, FrameMessage))
+        rig.take(1, 2)
+    rig.take(3, 4)
+    assert growths(rig.read()) == [GrowthMessage(1, 19, S // 2)]
+    rig.close()
+
+
+def test_beyond_its_room_and_back_from_it_a_ring_is_exchanged() -> None:
+    rig = Rig(longest_ms=1000)
+    rig.take(0)
+    for number, span_ns in enumerate((2 * S, S, 3 * S // 2), 1):
+        rig.replan(RingPlan(span_ns, 2 * S))
+        rig.take(2 * number, 2 * number + 1)
+    messages = rig.read()
+    assert rig.slots == {1: 7, 2: 64, 3: 34}
+    assert growths(messages) == [GrowthMessage(3, 49, 3 * S // 2)]
+    rig.close()
+
+
+def test_a_ring_that_grew_for_what_no_longer_comes_is_not_spoken_of() -> None:
+    rig = Rig(longest_ms=1000)
+    rig.take(0)
+    rig.replan(RingPlan(S, S))
+    rig.take(1)
+    rig.take(2, layout=BIG)
+    messages = rig.read()
+    assert (rig.slots, growths(messages)) == ({1: 7, 2: 34}, [])
+    assert frames(messages) == [0, 1, 2]
+    rig.close()
+
+
+def test_a_ring_does_not_grow_where_the_machine_lacks_the_memory(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig, layout = Rig(longest_ms=1000), Layout("gray8", 1024, 1024)
+    rig.take(0, layout=layout)
+    monkeypatch.setattr(memory, "available_bytes", lambda: memory.RESERVE_BYTES)
+    rig.replan(RingPlan(S, S))
+    rig.take(*range(1, 8), layout=layout)
+    messages = rig.read()
+    assert (growths(messages), rings_of(messages), drops(messages)) == ([], {1}, {"ring_full": 1})
+    assert "the ring stays as it is: stream a: ring of 34 slots = ceil(30.00/s * 1.000 s) + 4" in caplog.text
+    rig.close()
+
+
+def test_a_ring_grows_in_place_for_a_faster_camera_too_where_it_has_the_room() -> None:
+    rig = Rig(longest_ms=1000)
+    messages: list[Message] = []
+    for number in range(80):
+        rig.take(number, period_ms=10)
+        if number % 20 == 19:
+            messages += rig.read(gives_back=True)
+    assert growths(messages) == [GrowthMessage(1, 16, S // 10)]
+    assert rig.slots == {1: 7}
+    rig.close()
 
 
 def test_a_ring_that_lost_slots_for_good_is_exchanged(rig: Rig) -> None:

@@ -17,7 +17,7 @@ from syncsvc.testing import MS, T0, TINY, ManualClock, MemoryLink, S, observatio
 from syncsvc.timing.ladder import Stamp, StreamClock
 from syncsvc.timing.rungs import rungs_for
 from syncsvc.timing.utc import UtcMapper
-from syncsvc.transport.messages import DropMessage, EndMessage, FrameMessage, Message
+from syncsvc.transport.messages import DropMessage, EndMessage, FrameMessage, GrowthMessage, Message
 from syncsvc.transport.ring import RingWriter
 
 
@@ -146,6 +146,22 @@ def test_what_was_written_before_the_end_is_read_stamped_and_handed_on(rig: Rig)
     assert rig.sink.drops == {}
     assert rig.joined == [0]
     assert link.is_closed
+
+
+def test_a_ring_that_has_grown_has_its_new_span_for_every_frame_in_it(rig: Rig) -> None:
+    link = rig.link()
+    link.send(frame_message(0), GrowthMessage(1, 8, 5 * S), frame_message(1))
+    rig.read(link, 0, 2)
+    loans = [frame.payload.lend() for frame in rig.sink.frames]
+    assert [loan.ring.span_ns for loan in loans if loan is not None] == [5 * S, 5 * S]
+    assert rig.ingest.describe()["ring_slots"] == 8
+
+
+def test_a_ring_that_nobody_handed_over_cannot_grow(rig: Rig) -> None:
+    link = rig.link()
+    link.send(frame_message(0), GrowthMessage(2, 8, S), frame_message(1))
+    rig.read(link, 0, 2)
+    assert (len(rig.sink.frames), rig.sink.drops) == (1, {"capture_died": 1})
 
 
 def test_frames_taken_and_never_announced_are_counted_as_lost_with_their_capture(rig: Rig) -> None:

@@ -7,6 +7,7 @@ import pytest
 from syncsvc.config.loader import loads
 from syncsvc.config.models import Config
 from syncsvc.errors import ConfigError
+from syncsvc.publish.leases import GRACE_NS
 from syncsvc.service.http import readiness
 from syncsvc.service.plan import group_plan, ring_plan, stream_plan, window_lcm_ns
 from syncsvc.service.reload import refuse_unreloadable
@@ -24,6 +25,13 @@ SETS, WINDOWS = "window_ms: null, max_skew_ms: 2000, max_latency_ms: 300", "wind
 def test_a_group_without_windows_waits_for_no_window_in_the_ring() -> None:
     assert ring_plan("a", config(SETS)).span_ns == (300 + 2 * 2000 + 250) * MS
     assert ring_plan("a", config(WINDOWS)).span_ns == (1500 + 400 + 2 * 40 + 250) * MS
+
+
+def test_the_ring_may_grow_by_the_lease_of_the_longest_window_and_the_grace_after_it() -> None:
+    for groups, window_ms in (((SETS,), 0), ((SETS, WINDOWS), 1500)):
+        plan = ring_plan("a", config(*groups))
+        assert plan.longest_ns == plan.span_ns + (window_ms + 500) * MS + GRACE_NS
+        assert plan.most_slots(25) > plan.slots(25)
 
 
 def test_its_rules_have_no_window_and_its_clocks_change_on_seconds() -> None:

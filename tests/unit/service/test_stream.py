@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from syncsvc.capture.spec import CaptureSpec, RingPlan
@@ -20,6 +21,7 @@ class Talker:
 
     def __init__(self, stream: SupervisedStream) -> None:
         self.channel, self._stream, self._words = self, stream, list[dict[str, Any]]()
+        self.heard: list[dict[str, Any]] = []
         stream.child = cast(Child, self)
         stream.page.at(Position.DEMUX, 0)
 
@@ -29,6 +31,9 @@ class Talker:
 
     def receive(self, timeout_s: float) -> tuple[dict[str, Any], tuple[int, ...]]:
         return self._words.pop(), ()
+
+    def send(self, message: dict[str, Any]) -> None:
+        self.heard.append(message)
 
     def kill(self) -> None:
         pass
@@ -71,3 +76,13 @@ def test_a_capture_that_died_without_a_word_is_said_to_have(stream: SupervisedSt
     Talker(stream)
     stream.ended(-9, again=True)
     assert stream.problem == "its capture was killed by signal 9"
+
+
+def test_a_capture_is_told_of_longer_leases_once_and_of_the_most_that_they_may_become(
+    stream: SupervisedStream,
+) -> None:
+    stream.spec = msgspec.structs.replace(stream.spec, ring=RingPlan(2 * S, 5 * S))
+    capture = Talker(stream)
+    for span_ns in (S, S // 2, S):
+        stream.lend(span_ns)
+    assert capture.heard == [{"type": "ring", "plan": {"span_ns": 3 * S, "longest_ns": 5 * S}}]

@@ -1,6 +1,7 @@
 """The ring in one process: leases, generations, seals, and what a hostile descriptor does."""
 
 import errno
+import fcntl
 import mmap
 import os
 import struct
@@ -11,7 +12,7 @@ import pytest
 
 from syncsvc.errors import MemoryShortage, SlotReclaimedError, TransportError
 from syncsvc.transport import memory
-from syncsvc.transport.ring import RingReader, RingWriter, ring_bytes
+from syncsvc.transport.ring import RingReader, RingSlots, RingWriter, ring_bytes
 
 
 @pytest.fixture
@@ -41,6 +42,77 @@ def test_a_leased_slot_is_never_given_out(writer: RingWriter) -> None:
     writer.give_back(1)
     assert writer.acquire() == 1
     assert writer.acquire() is None
+
+
+MIB = 2**20
+
+
+def taken_bytes(ring: RingWriter) -> int:
+    return 512 * os.fstat(ring.fd).st_blocks
+
+
+@pytest.fixture
+def growing() -> Iterator[RingWriter]:
+    ring = RingWriter(1, 3, MIB, most_slots=40)
+    yield ring
+    ring.close()
+
+
+def test_room_to_grow_takes_no_memory_until_it_is_asked_for(growing: RingWriter) -> None:
+    assert 3 * MIB < taken_bytes(growing) < 4 * MIB
+    growing.allocate(8)
+    assert 8 * MIB < taken_bytes(growing) < 9 * MIB
+    assert (growing.slots, growing.free) == (3, 3), "they are there, and not yet in use"
+    growing.grow(8)
+    assert (growing.slots, growing.free, growing.most_slots) == (8, 8, 40)
+
+
+def test_new_slots_are_written_only_when_no_other_is_free(growing: RingWriter) -> None:
+    first = growing.acquire()
+    assert first is not None
+    growing.allocate(5)
+    growing.grow(5)
+    assert [growing.acquire(), growing.acquire()] == [1, 2]
+    growing.give_back(first)
+    assert growing.acquire() == first
+    assert {growing.acquire(), growing.acquire()} == {3, 4}
+    assert growing.acquire() is None
+
+
+def test_who_had_the_ring_before_reads_what_came_after_it_grew(growing: RingWriter) -> None:
+    reader, slots = RingReader(growing.fd), RingSlots(os.dup(growing.fd))
+    growing.allocate(40)
+    growing.grow(40)
+    *_, last = [growing.acquire() for _ in range(40)]
+    assert last == 39
+    growing.pixels(last)[:] = 7
+    generation = growing.commit(last)
+    reader.check(last, generation)
+    assert (reader.pixels(last, MIB) == 7).all()
+    assert (slots.view(last, generation, MIB) == 7).all()
+    growing.give_back(last)
+
+
+def test_a_ring_that_the_machine_lacks_the_memory_to_grow_stays_as_it_was(
+    growing: RingWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = taken_bytes(growing)
+    monkeypatch.setattr(memory, "available_bytes", lambda: memory.RESERVE_BYTES + 36 * MIB)
+    with pytest.raises(MemoryShortage, match="37 MiB wanted, 164 MiB available of which 128 MiB stay free"):
+        growing.allocate(40)
+    assert taken_bytes(growing) == before
+    growing.allocate(39)
+    growing.allocate(3)
+    assert taken_bytes(growing) > 39 * MIB
+
+
+def test_memory_is_not_waited_for_longer_than_a_watchdog_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "TRY_S", 0)
+    with open("/proc/meminfo") as figures:
+        fcntl.flock(figures, fcntl.LOCK_EX)
+        RingWriter(1, 17, MIB).close()
+        with pytest.raises(MemoryShortage):
+            RingWriter(1, 1000, memory.available_bytes() // 500)
 
 
 @pytest.mark.parametrize("slot", [-1, 3, 99])
