@@ -1,9 +1,9 @@
 """The ring that a capture writes into: how it grows, and its exchange for another where it cannot.
 
 Where frames must wait longer it grows in place, into the room that was left for that. Beyond it, or when layout or
-size of the pictures change, or when slots are lost for good, another ring takes its place. Whatever the present ring
-can be written without is got by a thread of its own, which also waits for its turn: the camera goes on meanwhile.
-Where the machine lacks the memory the present ring stays as it is.
+size of the pictures change, or when slots are lost for good, another ring takes its place. While frames fit the
+present one, a thread of its own gets the memory, and waits for its turn to: the camera goes on meanwhile. Where the
+machine lacks it the present ring stays as it is.
 """
 
 import logging
