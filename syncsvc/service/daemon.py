@@ -24,12 +24,13 @@ from syncsvc.service.listening import Listening
 from syncsvc.service.notify import notify
 from syncsvc.service.nursery import SupervisedNursery
 from syncsvc.service.places import Pages
-from syncsvc.service.plan import capture_spec, is_patient, receiver_plan, window_lcm_ns
+from syncsvc.service.plan import is_patient, receiver_plan, window_lcm_ns
 from syncsvc.service.reception import SupervisedReceiver
 from syncsvc.service.reload import refuse_unreloadable
+from syncsvc.service.roster import Roster
 from syncsvc.service.signals import SignalPipe
 from syncsvc.service.start import decide_starts
-from syncsvc.service.stream import Private, SupervisedStream
+from syncsvc.service.stream import SupervisedStream
 
 TICK_S, IDLE_TICK_S = 0.1, 0.5  # between two looks at the clock: while something is to be started or ended, and else
 
@@ -67,10 +68,9 @@ class Daemon:
         self._run_id = secrets.token_hex(16)
         self._random = Random()
         self._listening = Listening()
-        self._streams: dict[str, SupervisedStream] = {}
-        self._leaving: list[SupervisedStream] = []
         self._untried: set[str] = set(self._config.streams)
         self._pages = Pages()
+        self._roster = Roster(self._pages, clock, self._random)
         self._receiver = SupervisedReceiver(clock, self._random)
         self._nursery = SupervisedNursery(clock, self._random, self._listening)
         self._is_subscribed = self._has_announced = False
@@ -93,7 +93,7 @@ class Daemon:
             if self._config.http is not None:
                 self._http = HttpServer(self._config.http.bind, self.describe)
                 self._http.start()
-            self._streams = {name: self._new_stream(name) for name in self._config.streams}
+            self._roster.configure(self._config)
             while self._exit is None:
                 self._turn()
         finally:
@@ -116,7 +116,7 @@ class Daemon:
             "is_ready": self._has_announced and self._receiver.is_ready,
             "live": self._endpoints[0],
             "control": self._endpoints[1],
-            **self._receiver.describe({name: stream.describe() for name, stream in tuple(self._streams.items())}),
+            **self._receiver.describe(self._roster.describe()),
         }
 
     # One turn of the loop.
@@ -126,13 +126,13 @@ class Daemon:
         if self._receiver.is_due:
             self._start_receiver()
         if self._nursery.is_due:
-            kinds = {stream.spec.kind for stream in self._streams.values()}
+            kinds = {stream.spec.kind for stream in self._roster.streams.values()}
             self._nursery.spawn(kinds, self._config.variables, self._children)
         if self._receiver.is_ready and self._nursery.is_ready and not self._drain.has_begun:
-            for stream in [stream for stream in self._streams.values() if stream.is_due]:
+            for stream in self._roster.due:
                 self._spawn(stream)
             self._start_recordings()
-        for stream in (*self._streams.values(), *self._leaving):
+        for stream in self._roster.everyone:
             stream.watch()
         self._receiver.watch()
         self._nursery.watch()
@@ -142,12 +142,14 @@ class Daemon:
 
     @property
     def _is_busy(self) -> bool:
-        due = (self._receiver.due_ns, self._nursery.due_ns, *(stream.due_ns for stream in self._streams.values()))
+        due = (
+            self._receiver.due_ns,
+            self._nursery.due_ns,
+            *(stream.due_ns for stream in self._roster.streams.values()),
+        )
         return self._drain.has_begun or any(some is not None for some in due)
 
     def _spawn(self, stream: SupervisedStream) -> None:
-        if any(old.spec.name == stream.spec.name for old in self._leaving):
-            return  # one page, one writer: it waits for the capture that leaves
         try:
             assert self._receiver.child is not None
             stream.spawn(self._nursery.bear, self._receiver.child.channel)
@@ -166,10 +168,10 @@ class Daemon:
     def _capture_ended(self, stream: SupervisedStream, child: Child) -> None:
         while stream.child is child and stream.hear():
             pass  # its last words
-        is_wanted = not self._drain.has_begun and stream not in self._leaving
+        is_wanted = not self._drain.has_begun and stream not in self._roster.leaving
         stream.ended(self._listening.reap(child) or 0, again=is_wanted)
-        if stream in self._leaving:
-            self._leaving.remove(stream)
+        if stream in self._roster.leaving:
+            self._roster.leaving.remove(stream)
             return
         self._receiver.tell({"type": "gone", "stream": stream.spec.name, "next_seq": stream.page.next_seq})
         if stream.refusal is None:
@@ -188,12 +190,12 @@ class Daemon:
         stream.ended(78, again=True)
 
     def _children(self) -> list[Child]:
-        captures = [stream.child for stream in (*self._streams.values(), *self._leaving)]
+        captures = [stream.child for stream in self._roster.everyone]
         return [child for child in (self._nursery.child, *captures, self._receiver.child) if child is not None]
 
     def _start_recordings(self) -> None:
         """Once every recording is ready and the subscribers that were asked for are there: one start for all."""
-        waiting = [stream for stream in self._streams.values() if stream.is_recording and stream.start is None]
+        waiting = [stream for stream in self._roster.streams.values() if stream.is_recording and stream.start is None]
         if not waiting or not self._is_subscribed or not all(stream.is_ready for stream in waiting):
             return
         starts = decide_starts(
@@ -242,8 +244,8 @@ class Daemon:
                 log.error("the receiver cannot bind again, and tries on: %s", message["problem"])
             case "subscribed":
                 self._is_subscribed = True
-            case "lend" if message["stream"] in self._streams:
-                self._streams[message["stream"]].lend(message["span_ns"])
+            case "lend" if message["stream"] in self._roster.streams:
+                self._roster.streams[message["stream"]].lend(message["span_ns"])
             case "done":
                 self._exit = 0
 
@@ -271,15 +273,15 @@ class Daemon:
         log.error("the receiver ended with %s%s", code, "" if was_finishing else ": everything behind it starts again")
         if was_finishing:
             self._exit = 1
-        for stream in self._streams.values():
+        for stream in self._roster.streams.values():
             stream.excuse()
 
     # The end.
 
     def _go_on_ending(self) -> None:
         """Recordings that are all over, and the steps of a drain."""
-        running = [stream for stream in (*self._streams.values(), *self._leaving) if stream.child is not None]
-        are_over = not running and all(stream.is_ended for stream in self._streams.values())
+        running = [stream for stream in self._roster.everyone if stream.child is not None]
+        are_over = not running and all(stream.is_ended for stream in self._roster.streams.values())
         if are_over and not self._drain.has_begun and not self._receiver.is_finishing:
             self._receiver.finish("ended")
         for step in self._drain.steps(has_captures=bool(running)):
@@ -300,7 +302,7 @@ class Daemon:
         notify("STOPPING=1")
         self._drain.begin()
         self._receiver.tell({"type": "draining"})
-        for stream in (*self._streams.values(), *self._leaving):
+        for stream in self._roster.everyone:
             stream.stop()
 
     # Signals and reload.
@@ -323,30 +325,12 @@ class Daemon:
             notify("READY=1")
             return
         logs.configure("daemon", config.secrets)
-        before, self._config = self._config.streams, config
+        self._config = config
         self._nursery.hide(config.variables)
         self._untried.clear()  # from now on a stream that is refused is tried again, for the others' sake
-        for name in [name for name in self._streams if name not in config.streams]:
-            stream = self._streams.pop(name)
-            self._leaving.append(stream)
-            stream.stop()
+        self._roster.configure(config)
         for name in config.groups:
             self._receiver.tell({"type": "page", "group": name}, (self._pages.fd(name),))
         self._receiver.tell({"type": "reload", "plan": self._plan()})
-        for name in config.streams:
-            if name not in self._streams:
-                self._streams[name] = self._new_stream(name)
-            else:
-                spec = capture_spec(name, config.streams[name], config)
-                is_other = config.streams[name] != before.get(name)
-                self._streams[name].respecify(spec, self._private, is_other=is_other)
         log.info("reloaded: %d streams, %d groups", len(config.streams), len(config.groups))
         notify("READY=1")
-
-    @property
-    def _private(self) -> Private:
-        return Private(self._config.secrets, self._config.variables)
-
-    def _new_stream(self, name: str) -> SupervisedStream:
-        spec = capture_spec(name, self._config.streams[name], self._config)
-        return SupervisedStream(spec, self._pages.of_stream(name), self._private, self._clock, self._random)
