@@ -169,7 +169,7 @@ class VirtualCameras:
         )
         try:
             ready = self._ask(self._orders)
-        except BaseException:
+        except BaseException:  # a Ctrl-C too must leave no child behind
             self.close()
             raise
         self.port, self.urls = ready["port"], ready["urls"]

@@ -6,6 +6,7 @@ catches a camera that keeps the session alive without video.
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Protocol
 
 from syncsvc.capture.decode import Unit, open_container, with_side_data
@@ -107,26 +108,28 @@ class NetworkSource:
         return LibavReader(self._spec, options, self._pulse, self._clock, body)
 
     def _http(self) -> Reader:
-        """What answers decides who reads it: a file, which libav must be able to search, is libav's to ask for."""
         self._pulse(Position.OPENING)
-        name, clock = self._spec.name, self._clock
-        answer = get(name, self._spec.url, clock)
-        try:
-            if is_multipart(answer):
-                return MjpegReader(self._spec, answer, self._pulse, clock)
-            if is_playlist(answer):
-                reader = HlsReader(self._spec, answer, self._pulse, clock, self._stop)
-                if reader.is_encrypted:
-                    return self._libav(_HTTP_OPTIONS)
-                reader.open()
-                return reader
-            if answer.headers["Content-Length"] is None:
-                return self._libav(_HTTP_OPTIONS, answer)
-            answer.close()
-            return self._libav(_HTTP_OPTIONS)
-        except BaseException:
-            answer.close()
-            raise
+        answer = get(self._spec.name, self._spec.url, self._clock)
+        with ExitStack() as unless_read:
+            unless_read.callback(answer.close)
+            reader = self._reader_for(answer)
+            unless_read.pop_all()
+        return reader
+
+    def _reader_for(self, answer: Answer) -> Reader:
+        """What answers decides who reads it: a file, which libav must be able to search, is libav's to ask for."""
+        if is_multipart(answer):
+            return MjpegReader(self._spec, answer, self._pulse, self._clock)
+        if is_playlist(answer):
+            reader = HlsReader(self._spec, answer, self._pulse, self._clock, self._stop)
+            if reader.is_encrypted:
+                return self._libav(_HTTP_OPTIONS)
+            reader.open()
+            return reader
+        if answer.headers["Content-Length"] is None:
+            return self._libav(_HTTP_OPTIONS, answer)
+        answer.close()
+        return self._libav(_HTTP_OPTIONS)
 
     @property
     def fps(self) -> float:
