@@ -4,7 +4,7 @@ import struct
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -56,30 +56,34 @@ Unit = VideoFrame | Picture
 """A picture to be written in whatever form is wanted, or one that is a payload as it is."""
 
 
+@dataclass(frozen=True, slots=True)
+class OpenInput:
+    """A container that is open, and what its reader needs beside it."""
+
+    source_id: str
+    """For messages."""
+    container: InputContainer
+    pulse: Pulse
+    """Says where the loop stands."""
+    clock: Clock
+    """For the arrivals."""
+    arrived_at: Callable[[int], int | None] | None = None
+    """When the input's byte at an offset came, where somebody knows: else it follows from the packets."""
+
+
 class Demuxer(ABC):
     """A container's first video stream, packet by packet, each with when it came.
 
-    Args:
-        source_id: for messages.
-        container: an input that is open.
-        pulse: says where the loop stands.
-        clock: for the arrivals.
-        arrived_at: when the input's byte at an offset came, where somebody knows: else it follows from the packets.
+    Raises:
+        SourceUnavailable: it has no video.
     """
 
-    def __init__(
-        self,
-        source_id: str,
-        container: InputContainer,
-        pulse: Pulse,
-        clock: Clock,
-        arrived_at: Callable[[int], int | None] | None = None,
-    ) -> None:
-        self._source_id, self._container, self._pulse, self._clock = source_id, container, pulse, clock
-        self._arrived_at = arrived_at
-        if not container.streams.video:
-            raise SourceUnavailable(source_id, "has no video")
-        self.stream = container.streams.video[0]
+    def __init__(self, opened: OpenInput) -> None:
+        self._source_id, self._container = opened.source_id, opened.container
+        self._pulse, self._clock, self._arrived_at = opened.pulse, opened.clock, opened.arrived_at
+        if not self._container.streams.video:
+            raise SourceUnavailable(self._source_id, "has no video")
+        self.stream = self._container.streams.video[0]
         context = self.stream.codec_context
         context.thread_type, context.thread_count = "NONE", 1  # FRAME threads hold n-1 frames back
         context.options = {"max_pixels": str(MAX_PIXELS)}
@@ -153,15 +157,8 @@ class Demuxer(ABC):
 class Decoder(Demuxer):
     """Frames of a container's first video stream, each with what was seen of its own packet."""
 
-    def __init__(
-        self,
-        source_id: str,
-        container: InputContainer,
-        pulse: Pulse,
-        clock: Clock,
-        arrived_at: Callable[[int], int | None] | None = None,
-    ) -> None:
-        super().__init__(source_id, container, pulse, clock, arrived_at)
+    def __init__(self, opened: OpenInput) -> None:
+        super().__init__(opened)
         self._seen: OrderedDict[int, Observation] = OrderedDict()
         self._is_damaged = False
 

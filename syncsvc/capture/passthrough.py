@@ -13,7 +13,7 @@ from av.error import FFmpegError
 
 from syncsvc import decoded
 from syncsvc.capture import nal, stamps
-from syncsvc.capture.decode import Decoder, Demuxer, Unit, with_stamp
+from syncsvc.capture.decode import Decoder, Demuxer, OpenInput, Unit, with_stamp
 from syncsvc.capture.jpeg import CodedPicture, plain_jpeg
 from syncsvc.capture.picture import jpeg_of
 from syncsvc.capture.source import Loss, Pulse
@@ -38,11 +38,12 @@ def reader_of(
     """What reads a container for a stream: a decoder, or what hands its packets on as they are."""
     videos = container.streams.video
     is_jpeg = bool(videos) and videos[0].codec_context.name == "mjpeg"
+    opened = OpenInput(spec.name, container, pulse, clock, arrived_at)
     if spec.pixels == "encoded":
-        return PassThrough(spec.name, container, pulse, clock, arrived_at, reads_stamps=spec.kind != "file")
+        return PassThrough(opened, reads_stamps=spec.kind != "file")
     if spec.pixels == "jpeg" and spec.size is None and is_jpeg:
-        return JpegPassThrough(spec.name, container, pulse, clock, arrived_at, quality=spec.quality)
-    return Decoder(spec.name, container, pulse, clock, arrived_at)
+        return JpegPassThrough(opened, quality=spec.quality)
+    return Decoder(opened)
 
 
 class PassThrough(Demuxer):
@@ -51,17 +52,8 @@ class PassThrough(Demuxer):
     ``reads_stamps``: look into H.264 and H.265 for the time stamps that cameras put beside the picture.
     """
 
-    def __init__(
-        self,
-        source_id: str,
-        container: InputContainer,
-        pulse: Pulse,
-        clock: Clock,
-        arrived_at: Callable[[int], int | None] | None = None,
-        *,
-        reads_stamps: bool = False,
-    ) -> None:
-        super().__init__(source_id, container, pulse, clock, arrived_at)
+    def __init__(self, opened: OpenInput, *, reads_stamps: bool = False) -> None:
+        super().__init__(opened)
         self._codec = self.stream.codec_context.codec.canonical_name  # `av1`, whichever library decodes it here
         self._is_nal, self._reads_stamps = self._codec in nal.CODECS, reads_stamps
         extradata = self.stream.codec_context.extradata or b""
@@ -181,17 +173,8 @@ class PassThrough(Demuxer):
 class JpegPassThrough(Demuxer):
     """Motion JPEG as JPEG files: as they come where any reader can read them, else decoded and compressed again."""
 
-    def __init__(
-        self,
-        source_id: str,
-        container: InputContainer,
-        pulse: Pulse,
-        clock: Clock,
-        arrived_at: Callable[[int], int | None] | None = None,
-        *,
-        quality: int,
-    ) -> None:
-        super().__init__(source_id, container, pulse, clock, arrived_at)
+    def __init__(self, opened: OpenInput, *, quality: int) -> None:
+        super().__init__(opened)
         self._quality = quality
 
     def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[tuple[Unit, Observation] | Loss]:

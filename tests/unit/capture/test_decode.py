@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from av import VideoFrame
 
-from syncsvc.capture.decode import Decoder, with_side_data
+from syncsvc.capture.decode import Decoder, OpenInput, with_side_data
 from syncsvc.capture.source import Loss
 from syncsvc.model import Observation
 from syncsvc.testing import MS, ManualClock, S
@@ -63,7 +63,7 @@ def watch(
     line = Line(data, clock, arrivals_ns, broken)
     seen: dict[int, Observation] = {}
     losses = 0
-    for item in Decoder("a", line, lambda position: None, clock).frames():  # type: ignore[arg-type]  # a stand-in
+    for item in Decoder(OpenInput("a", line, lambda position: None, clock)).frames():  # type: ignore[arg-type]  # a stand-in
         if isinstance(item, Loss):
             losses += 1
         else:
@@ -109,7 +109,7 @@ def test_where_the_bytes_are_timed_the_first_byte_counts() -> None:
     assert places == sorted(set(places))
     clock = ManualClock()
     with av.open(BytesIO(data), "r") as container:
-        decoder = Decoder("a", container, lambda position: None, clock, lambda offset: 7 * S + offset)
+        decoder = Decoder(OpenInput("a", container, lambda position: None, clock, lambda offset: 7 * S + offset))
         found = [item[1].start_mono_ns for item in decoder.frames() if not isinstance(item, Loss)]
     assert found == [7 * S + place for place in places]
 

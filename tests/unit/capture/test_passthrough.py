@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from syncsvc.capture import nal
-from syncsvc.capture.decode import Demuxer
+from syncsvc.capture.decode import Demuxer, OpenInput
 from syncsvc.capture.jpeg import CodedPicture, JpegPicture
 from syncsvc.capture.passthrough import PassThrough, reader_of
 from syncsvc.capture.picture import AvPicture, jpeg_of
@@ -188,7 +188,7 @@ def test_a_new_timeline_is_no_disorder() -> None:
 
 def test_before_the_size_is_known_nothing_can_be_sent() -> None:
     line = Line(clip("mpegts"), range(FRAMES))
-    one = PassThrough("a", cast(Any, line), lambda position: None, ManualClock())
+    one = PassThrough(OpenInput("a", cast(Any, line), lambda position: None, ManualClock()))
     one._layout = None
     one._learn = lambda found: None  # type: ignore[method-assign]
     assert {item for item in one.frames() if isinstance(item, Loss)} == {Loss("no_parameters")}
