@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from syncsvc.ingest.watermark import StreamState
 from syncsvc.model import FrameBatch
-from syncsvc.testing import MS, T0, TINY, GroupBench, HeldPixels, S, frame
+from syncsvc.testing import MS, T0, TINY, GroupBench, S, frame
+from tests.properties import test_aligner
 from tests.properties.test_aligner import (
     LATENCY,
     OTHER,
@@ -20,6 +21,7 @@ from tests.properties.test_aligner import (
     Recording,
     captured,
     check_account,
+    check_reload,
     delivered,
     good_and_doubtful,
     mixed,
@@ -35,11 +37,7 @@ references = st.sampled_from([None, *STREAMS])
 
 def bench(**more: Any) -> GroupBench:
     """A group that has heard of every stream already, so that each holds the group back."""
-    options = {"max_skew_ms": SKEW, "max_latency_ms": LATENCY} | more
-    one = GroupBench(options.pop("streams", STREAMS), window_ms=None, **options)
-    for name in one.rules.streams:
-        one.group.expect(name, T0 - 1)
-    return one
+    return test_aligner.bench(window_ms=None, **more)
 
 
 @st.composite
@@ -208,16 +206,4 @@ def test_a_change_of_size_costs_only_the_stream_that_changed(others: Recording, 
 def test_a_reload_loses_nothing_of_the_streams_that_stay(
     recording: Recording, random: Random, place: int, streams: set[str]
 ) -> None:
-    one, order, names = bench(), mixed(recording, random), tuple(sorted(streams))
-    one.add(*order[:place])
-    one.group.reconfigure(replace(one.rules, streams=names))
-    for name in names:
-        one.group.expect(name, T0 - 1)
-    batches = play(one, order[place:])
-    found, was_late = delivered(batches), {(f.stream, f.seq) for f, _, _ in one.late}
-    for f in order:
-        times_found = found[f.stream, f.seq] + ((f.stream, f.seq) in was_late)
-        assert isinstance(f.payload, HeldPixels)
-        assert times_found + f.payload.releases == 1, "delivered, late, or given back with the stream that left"
-        assert times_found == 1 or f.stream not in streams
-    assert [batch.seq for batch in batches] == list(range(len(batches)))
+    check_reload(bench(), mixed(recording, random), place, streams)
