@@ -20,6 +20,11 @@ class Bad(NamedTuple):
     found: str
     allowed: str
 
+    def written_to(self, folder: Path) -> Path:
+        file = folder / "site.yaml"
+        file.write_bytes(self.text if isinstance(self.text, bytes) else self.text.encode())
+        return file
+
 
 OK = "streams:\n  a:\n    url: rtsp://h/1\n"
 
@@ -33,14 +38,19 @@ def url(name: str, text: str, found: str, allowed: str) -> Bad:
     return Bad(name, f"streams:\n  a:\n    url: {text}\n", ":3: streams.a.url:", found, allowed)
 
 
-def group(name: str, lines: str, place: str, found: str, allowed: str) -> Bad:
-    """A group with its members on line 6 and further keys from line 7 on."""
-    return Bad(name, f"{OK}groups:\n  g:\n    streams: [a]\n{lines}", place, found, allowed)
-
-
 def section(name: str, lines: str, place: str, found: str, allowed: str) -> Bad:
     """A further section from line 4 on."""
     return Bad(name, OK + lines, place, found, allowed)
+
+
+def group(name: str, line: str, found: str, allowed: str) -> Bad:
+    """A group with one bad key, on line 7."""
+    place = f":7: groups.g.{line.partition(':')[0]}:"
+    return section(name, f"groups:\n  g:\n    streams: [a]\n    {line}\n", place, found, allowed)
+
+
+def live(name: str, endpoint: str, found: str, allowed: str) -> Bad:
+    return section(name, f"publish: {{live: {endpoint}}}\n", ":4: publish.live:", found, allowed)
 
 
 LANGUAGE = [
@@ -252,56 +262,46 @@ GROUPS = [
     section("stream unknown", "groups: {g: {streams: [a, b]}}\n", ":4: groups.g.streams[1]:", "'b'", "`streams`: a"),
     section("stream twice", "groups: {g: {streams: [a, a]}}\n", ":4: groups.g.streams[1]:", "'a' twice", "each stream"),
     section("stream a number", "groups: {g: {streams: [1]}}\n", ":4: groups.g.streams[0]:", "found 1", "text"),
-    group("unknown key", "    max_skew: 40\n", ":7: groups.g.max_skew:", "did you mean `max_skew_ms`?", "window_ms"),
-    group("window zero", "    window_ms: 0\n", ":7: groups.g.window_ms:", "found 0", "from 1 to 60000 or null"),
-    group("window long", "    window_ms: 60001\n", ":7: groups.g.window_ms:", "found 60001", "to 60000"),
-    group("window float", "    window_ms: 1000.5\n", ":7: groups.g.window_ms:", "1000.5", "a whole number"),
-    group("window huge", "    window_ms: 99999999999999999999\n", ":7: groups.g.window_ms:", "999", "a whole number"),
-    group("window bool", "    window_ms: true\n", ":7: groups.g.window_ms:", "found true", "a whole number"),
-    group("skew negative", "    max_skew_ms: -1\n", ":7: groups.g.max_skew_ms:", "found -1", "from 0 below 60000"),
-    group("skew of a window", "    max_skew_ms: 1000\n", ":7: groups.g.max_skew_ms:", "1000", "less than window_ms"),
-    group(
-        "window below skew", "    window_ms: 20\n", ":5: groups.g.max_skew_ms:", "found 40", "window_ms, which is 20"
+    group("unknown key", "max_skew: 40", "did you mean `max_skew_ms`?", "window_ms"),
+    group("window zero", "window_ms: 0", "found 0", "from 1 to 60000 or null"),
+    group("window long", "window_ms: 60001", "found 60001", "to 60000"),
+    group("window float", "window_ms: 1000.5", "1000.5", "a whole number"),
+    group("window huge", "window_ms: 99999999999999999999", "999", "a whole number"),
+    group("window bool", "window_ms: true", "found true", "a whole number"),
+    group("skew negative", "max_skew_ms: -1", "found -1", "from 0 below 60000"),
+    group("skew of a window", "max_skew_ms: 1000", "1000", "less than window_ms"),
+    section(
+        "window below skew",
+        "groups:\n  g:\n    streams: [a]\n    window_ms: 20\n",
+        ":5: groups.g.max_skew_ms:",
+        "found 40",
+        "window_ms, which is 20",
     ),
-    group("latency zero", "    max_latency_ms: 0\n", ":7: groups.g.max_latency_ms:", "found 0", "above 0 to 60000"),
-    group("reference", "    reference: b\n", ":7: groups.g.reference:", "'b'", "null or a stream of this group: a"),
-    group("reference a list", "    reference: [a]\n", ":7: groups.g.reference:", "a list of 1", "or null"),
-    group("late", "    late: keep\n", ":7: groups.g.late:", "'keep'", "topic | drop"),
+    group("latency zero", "max_latency_ms: 0", "found 0", "above 0 to 60000"),
+    group("reference", "reference: b", "'b'", "null or a stream of this group: a"),
+    group("reference a list", "reference: [a]", "a list of 1", "or null"),
+    group("late", "late: keep", "'keep'", "topic | drop"),
 ]
 ENDPOINTS = [
-    section(
-        "IPv4 in brackets", "publish: {live: 'tcp://[127.0.0.1]:5'}\n", ":4: publish.live:", "off loopback", "[::1]"
-    ),
-    section("mapped IPv4", "publish: {live: 'tcp://[::ffff:127.0.0.1]:5'}\n", ":4: publish.live:", "off", "[::1]"),
+    live("IPv4 in brackets", "'tcp://[127.0.0.1]:5'", "off loopback", "[::1]"),
+    live("mapped IPv4", "'tcp://[::ffff:127.0.0.1]:5'", "off", "[::1]"),
     section("publish null", "publish:\n", ":4: publish:", "found null", "live, control, history, wait_for"),
     section("publish unknown", "publish: {port: 1}\n", ":4: publish.port:", "an unknown key", "live, control"),
     section("history text", 'publish: {history: "8"}\n', ":4: publish.history:", "'8'", "a whole number from 0"),
     section("history negative", "publish: {history: -1}\n", ":4: publish.history:", "found -1", "from 0 to 10000"),
     section("wait_for bool", "publish: {wait_for: false}\n", ":4: publish.wait_for:", "false", "a whole number"),
-    section("live everywhere", "publish: {live: 'tcp://*:5555'}\n", ":4: publish.live:", "off loopback", "`security`"),
-    section("live any", "publish: {live: tcp://0.0.0.0:5555}\n", ":4: publish.live:", "off loopback", "127.0.0.0/8"),
-    section(
-        "live lan", "publish: {live: tcp://10.0.0.5:5555}\n", ":4: publish.live:", "tcp://10.0.0.5", "not available"
-    ),
-    section("live name", "publish: {live: tcp://host:5555}\n", ":4: publish.live:", "off loopback", "localhost"),
-    section("live IPv6", "publish: {live: 'tcp://::1:5555'}\n", ":4: publish.live:", "tcp://::1", "in brackets"),
-    section(
-        "live no port", "publish: {live: tcp://127.0.0.1}\n", ":4: publish.live:", "without a host or a port", "ipc"
-    ),
-    section(
-        "live port",
-        "publish: {live: tcp://127.0.0.1:70000}\n",
-        ":4: publish.live:",
-        "a port from 0 to 65535",
-        "tcp://HOST:PORT",
-    ),
-    section("live inproc", "publish: {live: inproc://a}\n", ":4: publish.live:", "'inproc://a'", "tcp://HOST:PORT"),
-    section("live number", "publish: {live: 5555}\n", ":4: publish.live:", "found 5555", "text"),
-    section("ipc relative", "publish: {live: ipc://run/a}\n", ":4: publish.live:", "'ipc://run/a'", "ipc:///PATH"),
-    section("ipc abstract", "publish: {live: 'ipc://@a'}\n", ":4: publish.live:", "'ipc://***@a'", "ipc:///PATH"),
-    section(
-        "ipc long", f"publish: {{live: ipc:///{'a' * 107}}}\n", ":4: publish.live:", "108 bytes", "at most 107 bytes"
-    ),
+    live("live everywhere", "'tcp://*:5555'", "off loopback", "`security`"),
+    live("live any", "tcp://0.0.0.0:5555", "off loopback", "127.0.0.0/8"),
+    live("live lan", "tcp://10.0.0.5:5555", "tcp://10.0.0.5", "not available"),
+    live("live name", "tcp://host:5555", "off loopback", "localhost"),
+    live("live IPv6", "'tcp://::1:5555'", "tcp://::1", "in brackets"),
+    live("live no port", "tcp://127.0.0.1", "without a host or a port", "ipc"),
+    live("live port", "tcp://127.0.0.1:70000", "a port from 0 to 65535", "tcp://HOST:PORT"),
+    live("live inproc", "inproc://a", "'inproc://a'", "tcp://HOST:PORT"),
+    live("live number", "5555", "found 5555", "text"),
+    live("ipc relative", "ipc://run/a", "'ipc://run/a'", "ipc:///PATH"),
+    live("ipc abstract", "'ipc://@a'", "'ipc://***@a'", "ipc:///PATH"),
+    live("ipc long", f"ipc:///{'a' * 107}", "108 bytes", "at most 107 bytes"),
     section(
         "one endpoint twice",
         "publish:\n  live: tcp://127.0.0.1:5556\n",
@@ -357,8 +357,7 @@ def test_the_table_is_as_long_as_promised() -> None:
 
 @pytest.mark.parametrize("bad", ALL, ids=lambda bad: bad.name)
 def test_refused_with_one_line_that_says_where_and_what(bad: Bad, tmp_path: Path) -> None:
-    file = tmp_path / "site.yaml"
-    file.write_bytes(bad.text if isinstance(bad.text, bytes) else bad.text.encode())
+    file = bad.written_to(tmp_path)
     result = CliRunner(env={"UNSET": None}).invoke(main, ["check", str(file)])
     assert (result.exit_code, result.stdout) == (78, "")
     assert result.stderr.endswith("\n")
@@ -378,8 +377,7 @@ def test_refused_with_one_line_that_says_where_and_what(bad: Bad, tmp_path: Path
     "bad", [bad for bad in ALL if bad.name in ("alias", "clock", "live any")], ids=lambda bad: bad.name
 )
 def test_the_real_command_says_the_same(bad: Bad, tmp_path: Path) -> None:
-    file = tmp_path / "site.yaml"
-    file.write_bytes(bad.text if isinstance(bad.text, bytes) else bad.text.encode())
+    file = bad.written_to(tmp_path)
     done = subprocess.run(
         [sys.executable, "-m", "syncsvc", "check", str(file)], capture_output=True, text=True, timeout=60, check=False
     )
