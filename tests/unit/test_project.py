@@ -123,33 +123,31 @@ def test_the_makefile_has_a_recipe_for_every_task_that_the_readme_names() -> Non
         assert done.returncode == 0, done.stderr
 
 
-def test_an_interpreter_that_is_too_old_is_refused_by_name(tmp_path: Path) -> None:
-    old = tmp_path / "python-old"
-    pretend = "import sys; sys.version_info = (3, 10, 9); exec(sys.argv[1])"
-    asked = "[ \"$1\" = --version ] && echo 'Python 3.10.9' && exit 0"
-    old.write_text(f"#!/bin/sh\n{asked}\nexec {sys.executable} -c '{pretend}' \"$2\"\n")
-    old.chmod(0o755)
-    (tmp_path / "pyproject.toml").touch()
+def refusal_of_make(folder: Path, task: str, interpreter: str) -> str:
+    """What is printed in a new clone where that shell script is the interpreter."""
+    python = folder / "python"
+    python.write_text(f"#!/bin/sh\n{interpreter}")
+    python.chmod(0o755)
+    (folder / "pyproject.toml").touch()
     done = subprocess.run(
-        ["make", "-f", str(ROOT / "Makefile"), "demo", f"PYTHON={old}"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False,
+        ["make", "-f", str(ROOT / "Makefile"), task, f"PYTHON={python}"],
+        cwd=folder, capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert done.returncode != 0
-    assert "Python 3.10.9 is too old: syncsvc needs 3.11 or newer" in done.stderr
+    return done.stderr
+
+
+def test_an_interpreter_that_is_too_old_is_refused_by_name(tmp_path: Path) -> None:
+    pretend = "import sys; sys.version_info = (3, 10, 9); exec(sys.argv[1])"
+    asked = "[ \"$1\" = --version ] && echo 'Python 3.10.9' && exit 0"
+    told = refusal_of_make(tmp_path, "demo", f"{asked}\nexec {sys.executable} -c '{pretend}' \"$2\"\n")
+    assert "Python 3.10.9 is too old: syncsvc needs 3.11 or newer" in told
     assert not (tmp_path / ".venv").exists()
 
 
 def test_an_interpreter_without_venv_names_the_package(tmp_path: Path) -> None:
-    bare = tmp_path / "python-bare"
-    bare.write_text('#!/bin/sh\ncase "$2" in *version_info*) exit 0;; esac\nexit 1\n')
-    bare.chmod(0o755)
-    (tmp_path / "pyproject.toml").touch()
-    done = subprocess.run(
-        ["make", "-f", str(ROOT / "Makefile"), "test", f"PYTHON={bare}"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
-    assert done.returncode != 0
-    assert "apt-get install python3-venv" in done.stderr
+    told = refusal_of_make(tmp_path, "test", 'case "$2" in *version_info*) exit 0;; esac\nexit 1\n')
+    assert "apt-get install python3-venv" in told
 
 
 def test_ci_runs_make_check_and_can_be_started() -> None:

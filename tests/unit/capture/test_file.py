@@ -22,19 +22,29 @@ from syncsvc.transport.page import StreamPage
 FRAMES, PERIOD = 30, 40 * MS
 
 
+def record(
+    path: Path, codec: str = "libx264", frames: int = FRAMES, first_pts: int = 0, said: str = "", **options: str
+) -> Path:
+    """Frames at 25 fps, in thirty greys by turns; ``said`` is when the file says that it was made."""
+    with av.open(str(path), "w") as container:
+        if said:
+            container.metadata["creation_time"] = said
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(frames):
+            grey = 16 + 7 * (number % FRAMES)
+            frame = av.VideoFrame.from_ndarray(np.full((72, 64), grey, np.uint8), "yuv420p")
+            frame.pts = first_pts + number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Thirty frames at 25 fps, a key frame every ten, each of its own grey; it begins at half a second."""
     path = tmp_path_factory.mktemp("recordings") / "grey.mkv"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"g": "10", "bf": "0", "preset": "ultrafast"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number in range(FRAMES):
-            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 16 + 7 * number, np.uint8), "yuv420p")
-            frame.pts = number + 12
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
+    return record(path, first_pts=12, g="10", bf="0", preset="ultrafast")
 
 
 @pytest.fixture
@@ -117,16 +127,7 @@ def test_frames_are_due_on_the_timeline_from_the_common_start(recording: Path, p
 def test_a_recording_says_when_it_was_made(
     page: StreamPage, tmp_path: Path, name: str, said: str, doubt_ns: int
 ) -> None:
-    with av.open(str(tmp_path / name), "w") as container:
-        container.metadata["creation_time"] = said
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number in range(50):
-            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 16 + number, np.uint8), "yuv420p")
-            frame.pts = number
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    playing = Playing(tmp_path / name, page)
+    playing = Playing(record(tmp_path / name, "mpeg4", frames=50, said=said), page)
     ten = 1_795_255_200 * S
     created_ns = ten + 250 * MS if doubt_ns < S else ten
     assert playing.source.recorded == Recorded(created_ns=created_ns, doubt_ns=doubt_ns, length_ns=2 * S)
@@ -206,16 +207,7 @@ def test_a_file_that_is_gone_or_no_video_is_refused(page: StreamPage, tmp_path: 
 def elementary(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same thirty frames as bare H.264: no container, no time of any frame."""
     path = tmp_path_factory.mktemp("recordings") / "grey.h264"
-    with av.open(str(path), "w", format="h264") as container:
-        options = {"g": "10", "bf": request.param, "preset": "ultrafast"}
-        stream = container.add_stream("libx264", rate=25, options=options)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number in range(FRAMES):
-            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 16 + 7 * number, np.uint8), "yuv420p")
-            frame.pts = number
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
+    return record(path, g="10", bf=request.param, preset="ultrafast")
 
 
 def test_a_recording_without_times_is_refused_at_its_first_frame(elementary: Path, page: StreamPage) -> None:
@@ -407,13 +399,6 @@ def test_coded_pictures_that_refer_to_skipped_ones_are_told_apart(recording: Pat
 
 @pytest.mark.parametrize("name", ["b.mkv", "b.mp4", "b.ts", "b.h264"])
 def test_a_recording_with_b_frames_is_refused_with_the_remedy(page: StreamPage, tmp_path: Path, name: str) -> None:
-    with av.open(str(tmp_path / name), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"bf": "2", "preset": "veryfast"})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number in range(FRAMES):
-            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 16 + 7 * number, np.uint8), "yuv420p")
-            frame.pts = number
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+    record(tmp_path / name, bf="2", preset="veryfast")
     with pytest.raises(ConfigError, match=r"has B-frames.*`pixels: encoded`.*-bf 0"):
         PlayingCoded(tmp_path / name, page)
