@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 
 from syncsvc import AsyncSubscriber, FrameBatch, FrameReclaimedError, Gap, Subscriber
 from syncsvc.errors import SubscriberClosed, UsageError
+from syncsvc.lifecycle import StopToken, Worker
 from syncsvc.service.plan import SETS_PER_GROUP
 from syncsvc.transport.handover import RINGS_KEPT
 from tests.e2e.harness import History, Service, find_data, wait_for
@@ -39,6 +40,25 @@ def complete(subscriber: Subscriber[Any]) -> FrameBatch:
     while not isinstance(batch := subscriber.receive(30), FrameBatch) or not batch.complete:
         pass
     return batch
+
+
+@contextmanager
+def taking(subscriber: Subscriber[Any]) -> Iterator[Callable[[int], None]]:
+    """A subscriber that lets no batch wait, whatever the test is busy with; the value waits for so many whole ones."""
+    taken: list[int] = []
+
+    def take(stop: StopToken) -> None:
+        while not stop.is_set:
+            taken.append(complete(subscriber).seq)
+
+    def more(count: int) -> None:
+        goal = len(taken) + count
+        wait_for(lambda: len(taken) >= goal, "whole batches")
+
+    with Worker("takes", take) as worker:
+        more(1)
+        yield more
+    assert worker.error is None
 
 
 def losses(service: Service, group: str = "all") -> dict[str, dict[str, int]]:
@@ -173,33 +193,33 @@ def test_a_killed_subscriber_gives_everything_back(tmp_path: Path) -> None:
     with (
         Service(tmp_path, CAMERAS) as service,
         Subscriber(service.live, mode="local") as other,
+        taking(other) as more,
     ):
         with reader(service.live) as process:
             held = wait_for(lambda: service.status()["local"]["leases"], "its leases")
             assert shows(process)["true"] > 0
             process.send_signal(signal.SIGKILL)
         wait_for(lambda: service.status()["local"]["subscribers"] == 1, "its end")
-        for _ in range(3):
-            complete(other)
+        more(3)
         assert held > 0
         assert service.status()["local"]["cut_off"] == 0
-        assert losses(service) == {}
+        assert (other.stats.missed, losses(service)) == (0, {})
 
 
 def test_a_stopped_subscriber_is_cut_off_and_what_it_holds_is_never_rewritten(tmp_path: Path) -> None:
     with (
         Service(tmp_path, CAMERAS) as service,
         Subscriber(service.live, mode="local") as other,
+        taking(other) as more,
         reader(service.live) as process,
     ):
         held = shows(process)["true"]
         process.send_signal(signal.SIGSTOP)
-        wait_for(lambda: other.receive(30) and service.status()["local"]["cut_off"], "the cut")
-        for _ in range(5):  # all slots of the old rings would have been used again
-            complete(other)
+        wait_for(lambda: service.status()["local"]["cut_off"], "the cut")
+        more(5)  # all slots of the old rings would have been used again
         process.send_signal(signal.SIGCONT)
         assert shows(process)["true"] == held
-        assert losses(service) == {}
+        assert (other.stats.missed, losses(service)) == (0, {})
         assert "a subscriber on this host is cut off" in service.log
 
 
