@@ -32,7 +32,7 @@ class Scenario:
 
 
 class Trial:
-    """A scenario that runs while the ``with`` block lasts.
+    """A scenario that runs while the ``with`` block lasts, where ``cameras`` may be told to change.
 
     Raises:
         LinkClosed: from ``with``: the daemon or the cameras did not start.
@@ -46,7 +46,7 @@ class Trial:
 
     def __enter__(self) -> Self:
         with ExitStack() as starting:
-            self._cameras = starting.enter_context(VirtualCameras(self.scenario.cameras))
+            self.cameras = starting.enter_context(VirtualCameras(self.scenario.cameras))
             self._daemon = starting.enter_context(DaemonRunner(self._config()))
             self._subscriber: Subscriber[FrameBatch | Gap] = starting.enter_context(
                 Subscriber(self._daemon.live, GROUP, gaps="yield")
@@ -61,7 +61,7 @@ class Trial:
             "max_skew_ms": self.scenario.max_skew_ms,
             "max_latency_ms": self.scenario.max_latency_ms,
         }
-        streams: dict[str, dict[str, object]] = {name: {"url": self._cameras.urls[name]} for name in names}
+        streams: dict[str, dict[str, object]] = {name: {"url": self.cameras.urls[name]} for name in names}
         for name, latency_ms in self.scenario.latency_ms.items():
             streams[name] |= {"latency_ms": latency_ms}
         return {"streams": streams, "groups": {GROUP: group}}
@@ -103,7 +103,7 @@ class Trial:
         return History(
             max_skew_ns=round(self.scenario.max_skew_ms * NS_PER_MS),
             max_latency_ns=round(self.scenario.max_latency_ms * NS_PER_MS),
-            cameras={name: CameraAccount.of(self._cameras.stats(name)) for name in names},
+            cameras={name: CameraAccount.of(self.cameras.stats(name)) for name in names},
             batches=tuple(self._batches),
             gaps=tuple(self._gaps),
         )

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 
@@ -10,7 +11,6 @@ from syncsvc.bench.comparison import true_sets
 from syncsvc.bench.history import History, SeenFrame
 from syncsvc.bench.trial import Scenario, Trial
 from syncsvc.cameras import CameraSpec
-from syncsvc.cameras.spec import Event
 from syncsvc.clock import NS_PER_MS as MS
 from syncsvc.lifecycle import StopToken
 
@@ -22,11 +22,11 @@ SKIPPED = 4
 """Windows until every camera that lies was caught and has passed an edge."""
 
 
-def watch(scenario: Scenario, seconds: float) -> History:
-    with Trial(scenario) as trial:
-        deque(trial.watch(seconds, StopToken()), maxlen=0)
-        deque(trial.finish(), maxlen=0)
-        return trial.history()
+def watch(trial: Trial, seconds: float) -> History:
+    """The whole run, which ends after so long."""
+    deque(trial.watch(seconds, StopToken()), maxlen=0)
+    deque(trial.finish(), maxlen=0)
+    return trial.history()
 
 
 def only(history: History, names: Iterable[str]) -> History:
@@ -76,7 +76,8 @@ def test_cameras_that_lie_are_caught_and_change_no_set_of_the_others() -> None:
         CameraSpec("boot", fps=25, sr_mode="uptime", **small),  # type: ignore[arg-type]
         CameraSpec("zero", fps=30, sr_mode="zero", **small),  # type: ignore[arg-type]
     )
-    history = watch(Scenario((*honest, *liars)), 12)
+    with Trial(Scenario((*honest, *liars))) as trial:
+        history = watch(trial, 12)
     for liar in liars:
         later = frames(history, liar.name, SKIPPED)
         assert {frame.clock for frame in later} == {"model"}, liar.name
@@ -91,12 +92,16 @@ def test_cameras_that_lie_are_caught_and_change_no_set_of_the_others() -> None:
 
 
 def test_a_clock_that_steps_keeps_its_times_and_reports_of_sending_show_in_the_uncertainty() -> None:
-    step = Event(8, {"clock_offset_ms": 10_000})
     cameras = (
-        CameraSpec("steps", fps=25, latency_ms=50, jitter_ms=5, sr_interval_s=1, events=(step,)),
+        CameraSpec("steps", fps=25, latency_ms=50, jitter_ms=5, sr_interval_s=1),
         CameraSpec("sends", fps=20, latency_ms=80, jitter_ms=5, sr_interval_s=1, sr_mode="sendtime", phase_ms=7),
     )
-    history = watch(Scenario(cameras), 14)
+    with Trial(Scenario(cameras)) as trial:
+        watched = trial.watch(60, StopToken())
+        believed = (batch for batch in watched if {frame.clock for frame in batch.frames["steps"]} == {"rtcp"})
+        deque(islice(believed, 5), maxlen=0)
+        trial.cameras.set("steps", clock_offset_ms=10_000)
+        history = watch(trial, 7)
     seen = frames(history, "steps")
     assert list(dict.fromkeys(frame.clock for frame in seen))[-2:] == ["rtcp", "model"]
     assert sum(error < 10 for error in errors_ms(seen)) > 0.98 * len(seen)
