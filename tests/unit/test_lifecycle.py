@@ -59,7 +59,7 @@ def test_even_an_exit_is_kept() -> None:
 def test_a_worker_that_does_not_end_in_time_is_told_of() -> None:
     release = threading.Event()
     worker = Worker("stubborn", lambda stop: assert_set(release.wait(10))).start()
-    assert not worker.stop(0.01)
+    assert not worker.stop(0)
     release.set()
     assert worker.join(10)
     assert worker.error is None
