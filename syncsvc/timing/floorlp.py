@@ -95,7 +95,7 @@ class ClockModel:
         """CLOCK_MONOTONIC nanoseconds at which a frame of this pts would have arrived with the least delay.
 
         Raises:
-            LookupError: no frame of this session was fed yet.
+            LookupError: no frame was fed since the camera was opened.
         """
         if not self._is_fed:
             raise LookupError("no frame was fed yet")

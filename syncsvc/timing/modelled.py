@@ -30,7 +30,7 @@ class ModelRung:
         self._refusal = ""
 
     def refuse(self, why: str) -> None:
-        """Another clock proves that the pts of this session are wrong."""
+        """Another clock proves that the pts are wrong, until the camera is opened anew."""
         self._refusal = why
 
     def take_over(self, before: "ModelRung") -> None:
