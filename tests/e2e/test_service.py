@@ -4,10 +4,10 @@ import http.client
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import zmq
 from syncsvc import Frame, barcode
 from syncsvc.cameras import CameraSpec, VirtualCameras
 from tests.e2e.harness import LIMIT_S, History, Service, wait_for
+from tests.e2e.httpcamera import answer, http_camera
 
 SMALL = "size=320x180"
 
@@ -195,38 +196,22 @@ def test_health_metrics_and_status_over_http(tmp_path: Path) -> None:
 
 
 @contextmanager
-def http_camera(kind: str) -> Iterator[str]:
-    """An HTTP server that sends video without end, at its pace, as MPEG-TS or as MJPEG parts."""
+def video(kind: str, pieces: Callable[[], Iterator[bytes]]) -> Iterator[str]:
+    """Where a camera sends video of that type without end, at its pace."""
     over = threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            boundary = "multipart/x-mixed-replace; boundary=frame"
-            self.send_header("Content-Type", "video/mp2t" if kind == "ts" else boundary)
-            self.end_headers()
-            try:
-                for piece in ts_pieces() if kind == "ts" else mjpeg_pieces():
-                    if over.wait(0.05):
-                        return
-                    self.wfile.write(piece)
-            except OSError:
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        answer(handler, kind)
+        for piece in pieces():
+            if over.wait(0.05):
                 return
+            handler.wfile.write(piece)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/video.{'ts' if kind == 'ts' else 'mjpg'}"
-    finally:
-        over.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with http_camera({"/video": respond}) as address:
+        try:
+            yield f"{address}/video"
+        finally:
+            over.set()
 
 
 def picture(number: int) -> av.VideoFrame:
@@ -259,10 +244,16 @@ def mjpeg_pieces() -> Iterator[bytes]:
             yield b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(data), data)
 
 
-@pytest.mark.parametrize(("kind", "clock"), [("ts", "model"), ("mjpeg", "arrival")])
-def test_cameras_over_http_are_stamped_by_their_pts_if_they_have_any(tmp_path: Path, kind: str, clock: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "pieces", "clock"),
+    [("video/mp2t", ts_pieces, "model"), ("multipart/x-mixed-replace; boundary=frame", mjpeg_pieces, "arrival")],
+    ids=["ts", "mjpeg"],
+)
+def test_cameras_over_http_are_stamped_by_their_pts_if_they_have_any(
+    tmp_path: Path, kind: str, pieces: Callable[[], Iterator[bytes]], clock: str
+) -> None:
     with (
-        http_camera(kind) as url,
+        video(kind, pieces) as url,
         Service(tmp_path, {"a": {"url": url}}) as service,
         service.subscribe() as subscriber,
     ):
