@@ -100,6 +100,10 @@ def late(found: list[Any], stream: str) -> int:
     return sum(one["streams"][stream]["counts"]["late"] for one in found if stream in one["streams"])
 
 
+def awaited_in_vain(found: list[Any], stream: str) -> int:
+    return sum(one["missing"].get(stream) == "deadline" for one in found)
+
+
 def shows_what_other_settings_give(log: Path, replayed: list[str]) -> None:
     narrow = batches(lines_of(align(log, "--json", "--max-skew-ms", "5")), "all")
     before = batches(replayed, "all")
@@ -109,6 +113,7 @@ def shows_what_other_settings_give(log: Path, replayed: list[str]) -> None:
     patience = ("--group", "all", "--max-latency-ms", "10000", "--latency-ms", "east=3")
     patient = batches(lines_of(align(log, "--json", *patience)), "all")
     assert late(before, "south") > late(patient, "south") == 0, "it stalls, and runs all the while"
+    assert awaited_in_vain(before, "south") > awaited_in_vain(patient, "south") == 0
     table = lines_of(align(log, *patience))
     rows = {line[:28].strip(): line[28:].split() for line in table}
     assert rows["all"] == ["recorded", "now"]
