@@ -1,5 +1,7 @@
 """The publisher: one thread that owns the sockets, and hands every batch to every subscriber without waiting for any.
 
+A batch that only subscribers on this host want needs no socket of ours: whoever brings it sends it at once.
+
 A subscriber that does not keep up loses batches at its own high-water mark, and sees the hole in ``seq``. Recordings
 played ``asap`` are the exception: there the publisher waits for a full subscriber, and nothing is lost.
 """
@@ -81,6 +83,7 @@ class Publisher:
         self.local = LocalServer(run_id, clock, now_utc, is_patient=is_patient)
         self._context = zmq.Context()
         self._queue: queue.Queue[Outgoing] = queue.Queue(QUEUE_LENGTH)
+        self._sending = threading.Lock()  # from taking an item until it is sent: they leave in order
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoch = 0
         self._status_due_ns = self._hurried_until_ns = 0
@@ -111,9 +114,24 @@ class Publisher:
         return not self._is_patient and not self._queue.full()
 
     def put(self, item: Outgoing) -> None:
-        """Queue a batch or a late frame; waits while the publisher is ``QUEUE_LENGTH`` items behind."""
+        """Send a batch or a late frame, or queue it; waits while the publisher is ``QUEUE_LENGTH`` items behind."""
+        if isinstance(item, FrameBatch) and self._send_now(item):
+            return
         self._queue.put(item)
         os.eventfd_write(self._wake, 1)
+
+    def _send_now(self, batch: FrameBatch) -> bool:
+        """Send a batch from the calling thread, where it has no other before it and needs no socket."""
+        waits = self._is_patient or self._is_waiting
+        if waits or not self.local.wants(batch.group) or not self._sending.acquire(blocking=False):
+            return False
+        try:
+            if not self._queue.empty() or self.wants(wire.batch_topic(batch.group)):
+                return False
+            self._send_batch(batch, is_copied=False)
+        finally:
+            self._sending.release()
+        return True
 
     def drain(self) -> None:
         """The service stops: from now on subscribers are waited for, for three seconds in all."""
@@ -208,24 +226,28 @@ class Publisher:
     def _send_queued(self) -> None:
         """Send what waits; whatever was taken from the queue is sent before anything else is considered."""
         while True:
-            try:
-                item = self._queue.get_nowait()
-            except queue.Empty:
-                return
-            self._turned_ns = self._clock.monotonic_ns()
-            try:
+            with self._sending:
+                try:
+                    item = self._queue.get_nowait()
+                except queue.Empty:
+                    return
+                self._turned_ns = self._clock.monotonic_ns()
                 if isinstance(item, FrameBatch):
-                    self._send_batch(item)
+                    self._send_batch(item, is_copied=self.wants(wire.batch_topic(item.group)))
                 else:
                     self._send_late(item)
-            finally:
-                _release(item)
 
-    def _send_batch(self, batch: FrameBatch) -> None:
-        topic = wire.batch_topic(batch.group)
+    def _send_batch(self, batch: FrameBatch, *, is_copied: bool) -> None:
+        """Send a batch to those on this host and, where somebody wants copies, over the socket, then let go of it."""
+        try:
+            self._lend_and_copy(batch, is_copied=is_copied)
+        finally:
+            _release(batch)
+
+    def _lend_and_copy(self, batch: FrameBatch, *, is_copied: bool) -> None:
+        topic, is_lent = wire.batch_topic(batch.group), self.local.wants(batch.group)
         frames = [frame for some in batch.frames.values() for frame in some]
         self._epoch = batch.epoch
-        is_lent, is_copied = self.local.wants(batch.group), self.wants(topic)
         payloads = [self._copy(frame) for frame in frames] if is_copied else ()
         emitted_ns = self._now_utc()
         self._before_send(batch, emitted_ns)
@@ -248,17 +270,20 @@ class Publisher:
 
     def _send_late(self, late: LateFrame) -> None:
         topic = wire.late_topic(late.group)
-        if self.wants(topic):
-            header = wire.encode_late(
-                late.frame,
-                group=late.group,
-                run_id=self._run_id,
-                epoch=late.epoch,
-                seq=late.seq,
-                window=late.window,
-                emitted_ns=self._now_utc(),
-            )
-            self._send_soon([topic, header, self._copy(late.frame)])
+        try:
+            if self.wants(topic):
+                header = wire.encode_late(
+                    late.frame,
+                    group=late.group,
+                    run_id=self._run_id,
+                    epoch=late.epoch,
+                    seq=late.seq,
+                    window=late.window,
+                    emitted_ns=self._now_utc(),
+                )
+                self._send_soon([topic, header, self._copy(late.frame)])
+        finally:
+            _release(late)
 
     def _send_soon(self, parts: Sequence[Any]) -> None:
         """Send a late frame. They come in bursts that a high-water mark of two would cut: readers are given a moment.
