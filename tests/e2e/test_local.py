@@ -116,27 +116,28 @@ def test_the_same_batches_without_a_copy(tmp_path: Path) -> None:
             local.receive(1)
 
 
+def slots_of(service: Service) -> list[int]:
+    """How many slots the streams' rings have; nothing until all are known."""
+    slots = [stream["ring_slots"] for stream in service.status()["streams"].values()]
+    return slots if all(slots) else []
+
+
 def rings_of(pid: int) -> set[str]:
     """The rings that a capture has mapped."""
     return set(re.findall(r"syncsvc-ring-\d+", Path(f"/proc/{pid}/maps").read_text()))
 
 
 def test_the_first_subscriber_lets_rings_grow_in_place_and_costs_no_frame(tmp_path: Path) -> None:
-    cameras = {name: {"url": f"synthetic:?fps=25&size=1280x720&seed={seed}"} for seed, name in enumerate("ab", 1)}
-    with Service(tmp_path, cameras) as service, service.subscribe() as live:
+    with Service(tmp_path, CAMERAS) as service, service.subscribe() as live:
         complete(live)
-        before = {name: stream["ring_slots"] for name, stream in service.status()["streams"].items()}
+        before = wait_for(lambda: slots_of(service), "the rings")
         with Subscriber(service.live, mode="local") as local:
-            held = frames_of(complete(local))
-            wait_for(
-                lambda: all(one["ring_slots"] > before[name] for name, one in service.status()["streams"].items()),
-                "rings that have grown",
-            )
-            held += frames_of(complete(local))
-            assert all(is_true(frame, frame.pixels) for frame in held)
+            held = [(frame, frame.pixels) for frame in frames_of(complete(local))]
+            wait_for(lambda: min(slots_of(service)) > max(before), "rings that have grown")
             for _ in range(3):
                 complete(local)
-        assert [rings_of(service.capture_pid(name)) for name in cameras] == [{"syncsvc-ring-1"}] * 2
+            assert all(is_true(frame, view) for frame, view in held)
+        assert [rings_of(service.capture_pid(name)) for name in CAMERAS] == [{"syncsvc-ring-1"}] * 2
         assert losses(service) == {}
 
 
