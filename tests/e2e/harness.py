@@ -1,5 +1,6 @@
 """Runs the real daemon for a test: a configuration, free ports, its processes, and what must hold when it is gone."""
 
+import itertools
 import json
 import os
 import signal
@@ -178,9 +179,15 @@ class History:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every later epoch was seen from its first batch on, since what a missed batch told is not known."""
-        firsts = {batch.epoch: batch.seq for batch in reversed(self.batches)}
-        return all(firsts[epoch] == 0 for epoch in firsts if epoch != self.batches[0].epoch)
+        """Whether epochs follow each other without a batch between them that was missed: what it told is not known.
+
+        The last batches of a receiver that was killed may never leave it.
+        """
+        return all(
+            batch.seq == 0 and batch.window_start_ns == before.window_end_ns
+            for before, batch in itertools.pairwise(self.batches)
+            if batch.epoch != before.epoch
+        )
 
     def check(self) -> None:
         """Numbers without holes, windows in order, no frame twice, times rising, every lost number accounted for."""
