@@ -135,6 +135,17 @@ def test_parts_may_come_in_any_order() -> None:
         assert bytes(got.payload) == bytes(sent.payload)
 
 
+def test_rows_of_streams_may_be_mixed() -> None:
+    parts = pair()
+    header = header_of(parts)
+    header["frames"] = [header["frames"][index] for index in (0, 2, 1, 3)]
+    header["sets"] = [[1 * MS, [0, 1]], [3 * MS, [2, 3]]]
+    got, sent = wire.decode_batch([parts[0], msgspec.msgpack.encode(header), *parts[2:]]), wire.decode_batch(parts)
+    assert [(one.stream, one.seq) for one in _frames(got)] == [(one.stream, one.seq) for one in _frames(sent)]
+    assert [bytes(one.payload) for one in _frames(got)] == [bytes(one.payload) for one in _frames(sent)]
+    assert got.sets[1].frames == {"north": got.frames["north"][1], "south": got.frames["south"][1]}
+
+
 def _frames(one: Any) -> list[Frame]:
     return [each for found in one.frames.values() for each in found]
 

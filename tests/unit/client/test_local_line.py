@@ -1,0 +1,157 @@
+"""A local subscriber's line: at any timing nothing is slept through, and what is called back goes home."""
+
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+
+import pytest
+
+from syncsvc.client.local import LocalLine
+from syncsvc.client.sequence import Stats
+from syncsvc.transport import handover
+from syncsvc.transport.handover import Freed, FromSubscriber, Handover, Hello, Lent, Revoked, Ring, Taken
+from syncsvc.transport.ring import RingWriter
+
+SIZE = 64
+PATIENCE_S = 60
+"""Only a line that sleeps takes so long."""
+pytestmark = pytest.mark.timeout(PATIENCE_S)
+
+
+class Counter:
+    """The service's end, with a ring of one slot that is lent again and again."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.link: Handover[FromSubscriber] = Handover(sock, FromSubscriber)
+        self.ring = RingWriter(1, 1, SIZE)
+        slot = self.ring.acquire()
+        assert slot is not None
+        self.place = (1, slot, self.ring.commit(slot), SIZE)
+        self.lent = 0
+        self.heard: list[FromSubscriber] = []
+
+    def greet(self) -> None:
+        self.link.send(Ring("north", 1), self.ring.fd)
+
+    def lend(self) -> int:
+        self.link.send(Lent(b"batch/a", b"%d" % self.lent, self.lent, [self.place]))
+        self.lent += 1
+        return self.lent - 1
+
+    def hears(self, kind: type, fits: Any = lambda message: True) -> bool:
+        """Whether such a message came, or comes."""
+        poller = select.poll()
+        poller.register(self.link.fileno(), select.POLLIN)
+        while not any(isinstance(message, kind) and fits(message) for message in self.heard):
+            if not poller.poll(1000 * PATIENCE_S):
+                return False
+            while (word := self.link.receive()) is not None:
+                self.heard.append(word[0])
+        return True
+
+    def close(self) -> None:
+        self.link.close()
+        self.ring.close()
+
+
+@contextmanager
+def connected(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[LocalLine, Counter]]:
+    monkeypatch.setattr(handover, "connect", lambda endpoint: None)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    counter = Counter(theirs)
+    counter.greet()
+    line = LocalLine("ipc:///nowhere", None, Stats(), ours)
+    try:
+        yield line, counter
+    finally:
+        line.close()
+        counter.close()
+
+
+def taken_from(line: LocalLine) -> list[Any]:
+    """The next message, as a subscriber takes it."""
+    while (parts := line.take()) is None:
+        line.wait(None)
+    return list(parts)
+
+
+def test_nothing_is_slept_through_at_any_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service sends, and the user waits or is busy, whenever they like; each batch is answered for."""
+    batches, pace = 400, Random(1)
+    pauses = [pace.choice((0, 0, pace.uniform(0, 0.004))) for _ in range(2 * batches)]
+    never = threading.Event()
+    with connected(monkeypatch) as (line, counter):
+
+        def serve() -> None:
+            for number in range(batches):
+                never.wait(pauses[2 * number])
+                counter.lend()
+                if number % 5 == 0:
+                    counter.link.send(Revoked([number], number % 2 == 0))
+
+        service = threading.Thread(target=serve)
+        service.start()
+        missing = set(range(batches))
+        held: list[Any] = []
+        while missing - {number for number in range(batches) if number % 10 == 5}:
+            parts = taken_from(line)
+            missing.remove(int(parts[1]))
+            held = parts[2:]
+            never.wait(pauses[2 * int(parts[1]) + 1])
+        service.join()
+        del parts, held
+        home: set[int] = set()
+        assert counter.hears(Freed, lambda message: bool(home.update(message.leases)) or len(home) == batches)
+
+
+def test_what_is_called_back_goes_home_while_the_user_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with connected(monkeypatch) as (line, counter):
+        for _ in range(20):
+            number = counter.lend()
+            held = taken_from(line)
+            assert counter.hears(Taken), "the service learns of it though nothing has come home"
+            counter.link.send(Revoked([number], False))
+            assert counter.hears(Freed, lambda message, number=number: number in message.leases)
+            assert held[2].is_lost
+
+
+def test_what_is_called_back_goes_home_while_the_user_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    with connected(monkeypatch) as (line, counter):
+        number = counter.lend()
+        held = taken_from(line)
+        waiting = threading.Thread(target=line.wait, args=(None,))
+        waiting.start()
+        counter.link.send(Revoked([number], False))
+        assert counter.hears(Freed, lambda message: number in message.leases)
+        assert held[2].is_lost
+        counter.lend()
+        waiting.join(PATIENCE_S)
+        assert not waiting.is_alive()
+
+
+def test_who_waits_hears_of_a_service_that_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    with connected(monkeypatch) as (line, counter):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        coming = [ours]
+        monkeypatch.setattr(handover, "connect", lambda endpoint: coming.pop() if coming else None)
+        again = Counter(theirs)
+        again.greet()
+        again.lend()
+        counter.link.close()
+        assert taken_from(line)[:2] == [b"batch/a", b"0"]
+        assert again.hears(Hello)
+        assert again.hears(Taken)
+        again.close()
+
+
+def test_who_waits_hears_that_the_line_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with connected(monkeypatch) as (line, _):
+        waiting = threading.Thread(target=line.wait, args=(None,))
+        waiting.start()
+        line.close()
+        waiting.join(PATIENCE_S)
+        assert not waiting.is_alive()
