@@ -19,6 +19,8 @@ from syncsvc.wire import BATCH_PREFIX, STATUS_TOPIC
 
 RETRY_MS = 100
 JOIN_S = 5.0
+A_FEW = 8
+"""Leases that are given back at a time, so that the service sees us at it while many are moved."""
 
 
 def _group_of(parts: Sequence[Any]) -> str:
@@ -174,19 +176,25 @@ class LocalLine:
             poller.poll(RETRY_MS if self._outbox else None)
             self._wake.answer()
             while (word := link.receive()) is not None:
-                self._obey(*word, loans)
+                self._obey(*word, link, loans)
 
     def _answer(self, link: Handover[FromService], loans: Loans) -> None:
-        """Say what was taken and what came home; what finds no room now is said later."""
+        """Say what was taken and what came home; what finds no room now is said later.
+
+        Nobody hears us where the service has left; what it said before is still to be read, up to its last word.
+        """
         while self._taken:
             self._outbox.append(Taken(self._taken.popleft(), 1))
         ended = loans.ended()
         if ended:
             self._outbox.append(Freed(ended))
-        while self._outbox and link.send(self._outbox[0]):
-            self._outbox.popleft()
+        try:
+            while self._outbox and link.send(self._outbox[0]):
+                self._outbox.popleft()
+        except LinkClosed:
+            self._outbox.clear()
 
-    def _obey(self, message: FromService, fd: int | None, loans: Loans) -> None:
+    def _obey(self, message: FromService, fd: int | None, link: Handover[FromService], loans: Loans) -> None:
         match message:
             case handover.Ring() if fd is not None:
                 loans.add_ring(message, fd)
@@ -198,9 +206,13 @@ class LocalLine:
                 self._items.append([STATUS_TOPIC, status])
                 self._news.ring()
             case handover.Revoked(leases, keeps):
-                free, lost = loans.give_back(leases, keeps=keeps)
-                self._outbox.append(Freed(free))
-                self._stats.reclaimed += len(lost) - self._set_aside(set(lost))
+                lost: set[OnLoan] = set()
+                for first in range(0, len(leases), A_FEW):
+                    free, some = loans.give_back(leases[first : first + A_FEW], keeps=keeps)
+                    lost.update(some)
+                    self._outbox.append(Freed(free))
+                    self._answer(link, loans)
+                self._stats.reclaimed += len(lost) - self._set_aside(lost)
             case handover.Refused(problem):
                 self.problem = problem
         if fd is not None:

@@ -7,7 +7,7 @@ from typing import Protocol
 from syncsvc.clock import NS_PER_MS
 
 GRACE_NS = 500 * NS_PER_MS
-"""How long a subscriber may take to give back what was revoked, before it counts as gone.
+"""How long a subscriber may give nothing back of what was revoked, before it counts as gone.
 
 Less would cut off who only moves what it looks at: on a busy machine a 1080p frame takes up to 20 ms.
 """
@@ -51,6 +51,7 @@ class LeaseBook:
 
     def __init__(self) -> None:
         self._leases: dict[int, _Lease] = {}
+        self._obeyed_ns = 0
         self.next_number = 0
         """What the next lease is called."""
 
@@ -63,12 +64,14 @@ class LeaseBook:
             self._leases[self.next_number] = _Lease(payload, due_ns)
             self.next_number += 1
 
-    def come_home(self, numbers: Iterable[int]) -> None:
+    def come_home(self, numbers: Iterable[int], now_ns: int) -> None:
         """Leases that the subscriber gave back; what is not (or no more) lent is passed over."""
         for number in numbers:
             lease = self._leases.pop(number, None)
             if lease is not None:
                 lease.payload.release()
+                if lease.revoked_ns is not None:
+                    self._obeyed_ns = now_ns
 
     def revoke(self, now_ns: int) -> list[int]:
         """The leases whose time is over since the last call."""
@@ -78,14 +81,20 @@ class LeaseBook:
         return over
 
     def is_overdue(self, now_ns: int) -> bool:
-        """Whether a lease was revoked and did not come home within the grace."""
-        return any(one.revoked_ns is not None and now_ns - one.revoked_ns >= GRACE_NS for one in self._leases.values())
+        """Whether a lease was revoked, and for the grace neither it nor another such came home."""
+        return any(
+            one.revoked_ns is not None and now_ns - max(one.revoked_ns, self._obeyed_ns) >= GRACE_NS
+            for one in self._leases.values()
+        )
 
     @property
     def next_ns(self) -> int | None:
         """When something is to be done at the earliest; None while nothing is lent."""
         return min(
-            (one.due_ns if one.revoked_ns is None else one.revoked_ns + GRACE_NS for one in self._leases.values()),
+            (
+                one.due_ns if one.revoked_ns is None else max(one.revoked_ns, self._obeyed_ns) + GRACE_NS
+                for one in self._leases.values()
+            ),
             default=None,
         )
 

@@ -51,7 +51,7 @@ class LocalSubscriber:
         """Whether another batch of the group may be sent."""
         return self._untaken[group] < self._backlogs.get(group, 1)
 
-    def take_in(self, message: FromSubscriber) -> None:
+    def take_in(self, message: FromSubscriber, now_ns: int) -> None:
         """Do what it says."""
         match message:
             case handover.Hello(group):
@@ -59,7 +59,7 @@ class LocalSubscriber:
             case handover.Taken(group, count):
                 self._untaken[group] = max(0, self._untaken[group] - count)
             case handover.Freed(leases):
-                self.book.come_home(leases)
+                self.book.come_home(leases, now_ns)
 
     def send_batch(self, batch: FrameBatch, header: bytes, loans: Sequence[tuple[Frame, Loan]], due_ns: int) -> bool:
         """Send a batch and lend its slots; false when it does not read: then nothing is lent.
@@ -252,9 +252,10 @@ class LocalServer:
         with self._changed:
             dues = [due for one in self._subscribers if (due := one.book.next_ns) is not None]
             dues += [one.since_ns + HELLO_NS for one in self._subscribers if not one.has_asked]
-        if not dues:
-            return 1000 * WAIT_S
-        return max(1.0, min(1000 * WAIT_S, (min(dues) - self._clock.monotonic_ns()) / NS_PER_MS))
+        left_ms = [(due - self._clock.monotonic_ns()) / NS_PER_MS for due in dues]
+        if self._is_patient:  # what is over stays over until it comes home, however long that takes
+            left_ms = [left for left in left_ms if left > 0]
+        return max(1.0, min([1000 * WAIT_S, *left_ms]))
 
     def _accept(self, listener: socket.socket) -> bool:
         """Take a subscriber in, or refuse it; false when it could not even be heard."""
@@ -290,7 +291,7 @@ class LocalServer:
                 message, fd = word
                 if fd is not None:
                     os.close(fd)
-                one.take_in(message)
+                one.take_in(message, self._clock.monotonic_ns())
         except TransportError as error:
             if not isinstance(error, LinkClosed):
                 log.warning("a subscriber on this host sent nonsense: %s", error)
@@ -298,7 +299,7 @@ class LocalServer:
             one.is_gone = True
 
     def _call_in(self) -> None:
-        """Ask for leases whose time is over; who does not answer is cut off."""
+        """Ask for leases whose time is over; who does not answer is cut off, or waited for if nothing may be lost."""
         now_ns = self._clock.monotonic_ns()
         for one in self._subscribers:
             if not one.has_asked and now_ns - one.since_ns >= HELLO_NS:
@@ -310,7 +311,7 @@ class LocalServer:
                     one.link.send(handover.Revoked(over, self._is_patient))
             except LinkClosed:
                 one.is_gone = True
-            if not one.is_gone and one.book.is_overdue(now_ns):
+            if not one.is_gone and not self._is_patient and one.book.is_overdue(now_ns):
                 log.warning("a subscriber on this host is cut off: it did not give back frames that it held too long")
                 self._cut_off += 1
                 one.is_gone = one.is_silent = True

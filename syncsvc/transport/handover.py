@@ -179,7 +179,10 @@ class Handover(Generic[Message]):
             TransportError: it sent something that is no message.
         """
         try:
-            data, fds, flags, _ = socket.recv_fds(self._socket, 2 * _MOST_INLINE_BYTES, _MOST_FDS)
+            try:
+                data, fds, flags, _ = self._recv()
+            except ConnectionResetError:  # it left before it had read all that we said; what it said is still here
+                data, fds, flags, _ = self._recv()
         except BlockingIOError:
             return None
         except OSError as error:
@@ -193,6 +196,9 @@ class Handover(Generic[Message]):
         finally:
             for fd in fds:
                 os.close(fd)
+
+    def _recv(self) -> tuple[bytes, list[int], int, Any]:
+        return socket.recv_fds(self._socket, 2 * _MOST_INLINE_BYTES, _MOST_FDS)
 
     def _unpack(self, data: bytes, fds: list[int]) -> tuple[Message, int | None]:
         """Read a message; a descriptor that stays in ``fds`` is closed."""

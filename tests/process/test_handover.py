@@ -200,3 +200,15 @@ def test_only_our_user_and_root_are_trusted() -> None:
     assert handover.is_trusted(os.geteuid())
     assert handover.is_trusted(0)
     assert not handover.is_trusted(os.geteuid() + 12_345)
+
+
+def test_the_last_words_of_who_left_without_listening_are_heard(raw: tuple[socket.socket, socket.socket]) -> None:
+    service: Handover[FromSubscriber] = Handover(raw[0], FromSubscriber)
+    subscriber: Handover[FromService] = Handover(raw[1], FromService)
+    assert subscriber.send(Hello(None))
+    for run in ("1", "2"):
+        assert service.send(Welcome(run))
+    service.close()
+    assert [subscriber.receive(), subscriber.receive()] == [(Welcome("1"), None), (Welcome("2"), None)]
+    with pytest.raises(LinkClosed):
+        subscriber.receive()

@@ -13,7 +13,7 @@ import pytest
 from syncsvc.client.local import LocalLine
 from syncsvc.client.sequence import Stats
 from syncsvc.transport import handover
-from syncsvc.transport.handover import Freed, FromSubscriber, Handover, Hello, Lent, Revoked, Ring, Taken
+from syncsvc.transport.handover import Freed, FromSubscriber, Handover, Hello, Lent, Revoked, Ring, Said, Taken
 from syncsvc.transport.ring import RingWriter
 
 SIZE = 64
@@ -155,3 +155,24 @@ def test_who_waits_hears_that_the_line_is_closed(monkeypatch: pytest.MonkeyPatch
         line.close()
         waiting.join(PATIENCE_S)
         assert not waiting.is_alive()
+
+
+def test_the_last_word_is_heard_though_the_service_hears_nothing_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames that end at that very moment are given back to nobody, which is no reason not to read what was said."""
+    with connected(monkeypatch) as (line, counter):
+        gone = threading.Event()
+        answer = line._answer
+
+        def answer_late(*words: Any) -> None:
+            gone.wait(PATIENCE_S)
+            answer(*words)
+
+        counter.lend()
+        del taken_from(line)[:]
+        monkeypatch.setattr(line, "_answer", answer_late)
+        counter.lend()
+        counter.link.send(Said(b"the end"))
+        counter.link.close()
+        gone.set()
+        assert int(taken_from(line)[1]) == 1
+        assert taken_from(line)[1] == b"the end"

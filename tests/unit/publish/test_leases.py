@@ -29,7 +29,7 @@ def lent(book: LeaseBook, count: int, due_ns: int = 100) -> list[Slot]:
 def test_a_lease_comes_home_once_and_strangers_are_passed_over() -> None:
     book = LeaseBook()
     slots = lent(book, 3)
-    book.come_home([1, 1, 7, -3])
+    book.come_home([1, 1, 7, -3], 0)
     assert [slot.released for slot in slots] == [0, 1, 0]
     assert len(book) == 2
     assert book.next_number == 3
@@ -46,9 +46,23 @@ def test_a_lease_is_revoked_once_when_it_is_due_and_overdue_after_the_grace() ->
     assert book.next_ns == 200
     assert not book.is_overdue(100 + GRACE_NS - 1)
     assert book.is_overdue(100 + GRACE_NS)
-    book.come_home([0])
+    book.come_home([0], 100 + GRACE_NS)
     assert not book.is_overdue(100 + GRACE_NS)
     assert [slot.released for slot in slots] == [1, 0]
+
+
+def test_who_gives_back_one_after_the_other_is_not_overdue() -> None:
+    book = LeaseBook()
+    lent(book, 4)
+    lent(book, 1, due_ns=10 * GRACE_NS)
+    book.revoke(100)
+    book.come_home([4], 50 + GRACE_NS)
+    assert book.is_overdue(100 + GRACE_NS), "it gave something back, but not what was asked for"
+    for step in range(1, 4):
+        book.come_home([step], 50 + step * GRACE_NS)
+        assert not book.is_overdue(49 + (step + 1) * GRACE_NS)
+        assert book.next_ns == 50 + (step + 1) * GRACE_NS
+    assert book.is_overdue(50 + 4 * GRACE_NS)
 
 
 def test_who_ends_gives_back_and_who_falls_silent_forfeits() -> None:
@@ -68,7 +82,7 @@ def test_whatever_comes_home_every_payload_is_released_exactly_once(events: list
         if isinstance(event, int):
             slots += lent(book, event)
         else:
-            book.come_home(event)
+            book.come_home(event, 0)
     assert all(slot.released <= 1 for slot in slots)
     assert sum(slot.released == 0 for slot in slots) == len(book)
     book.close(is_silent=end)
