@@ -85,8 +85,9 @@ class Demuxer(ABC):
             raise SourceUnavailable(self._source_id, "has no video")
         self.stream = self._container.streams.video[0]
         context = self.stream.codec_context
-        context.thread_type, context.thread_count = "NONE", 1  # FRAME threads hold n-1 frames back
-        context.options = {"max_pixels": str(MAX_PIXELS)}
+        if not context.is_open:  # a recording that was rewound goes on with its decoder
+            context.thread_type, context.thread_count = "NONE", 1  # FRAME threads hold n-1 frames back
+            context.options = {"max_pixels": str(MAX_PIXELS)}
         tick = self.stream.time_base or Fraction(1)
         self._tick = tick.numerator * NS_PER_S, tick.denominator  # libav's value is a new fraction each time it is read
         self._is_held_back = context.name in _PARSED

@@ -155,8 +155,13 @@ def test_asap_waits_for_nothing_and_stamps_the_same(recording: Path, page: Strea
     assert [shot.seen.stamp_ns for shot in shots] == [T0 + 2 * S + n * PERIOD for n in range(FRAMES)]
 
 
-def test_a_loop_goes_on_a_period_after_the_last_frame(recording: Path, page: StreamPage) -> None:
-    shots = Playing(recording, page, loop=True).play(most=2 * FRAMES + 3)
+@pytest.mark.parametrize(
+    ("name", "bf"),
+    [("grey.mkv", "0"), ("grey.mkv", "3"), ("grey.mp4", "0"), ("grey.mp4", "3"), ("grey.ts", "3"), ("grey.avi", "0")],
+)
+def test_a_loop_goes_on_a_period_after_the_last_frame(tmp_path: Path, page: StreamPage, name: str, bf: str) -> None:
+    path = record(tmp_path / name, first_pts=12, g="10", bf=bf)
+    shots = Playing(path, page, loop=True).play(most=2 * FRAMES + 3)
     assert [shot.media_ns for shot in shots] == [n * PERIOD for n in range(2 * FRAMES + 3)]
     assert greys(shots) == [*range(FRAMES), *range(FRAMES), 0, 1, 2]
 
