@@ -13,13 +13,13 @@ import msgspec
 
 from syncsvc.bench import clip
 from syncsvc.bench.bare import Decoded
-from syncsvc.bench.memory import private_bytes_of
+from syncsvc.bench.memory import private_bytes_of, touch
 from syncsvc.bench.report import Bars, Report, Table
 from syncsvc.bench.rounds import Progress, chosen
 from syncsvc.bench.runner import leashed
 from syncsvc.bench.search import Found, most_that_holds
 from syncsvc.bench.served import NOBODY, Served, serving, wait_until
-from syncsvc.clock import NS_PER_MS, sleep_s
+from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, sleep_s
 from syncsvc.errors import LinkClosed
 
 BARE: Final = "bare decoders"
@@ -33,7 +33,11 @@ AIMS: Final = {"i420": f"0.9 x {BARE}", "encoded": "64"}
 _CLIP_FRAMES = 10 * clip.FPS
 _BARE_SKIP = 25
 _START_S = 45.0
-_WARM_UP_S = 5.0
+_SETTLES_S = 60.0
+"""How long a level may take until nothing is lost."""
+_STEP_S = 4.0
+_RING_BYTES = {"i420": 320 * 2**20, "encoded": 8 * 2**20}
+"""About what a stream's ring takes."""
 _SNAPSHOTS_S = 2.0
 """What is told of a group is a snapshot, and counts whole windows."""
 _LEAST_SHARE = 0.97
@@ -59,7 +63,7 @@ def run(command: str, seconds: float, step: int | None, progress: Progress, only
 
     Args:
         command: to reproduce the figures with.
-        seconds: how long each level is watched, after every stream runs.
+        seconds: how long each level is watched, after it has settled.
         step: streams more at a time; None is 4, and 16 for ``encoded``.
         progress: is told what is done now.
         only: words of the contestants that are meant; None means all.
@@ -133,13 +137,14 @@ def bare_level(path: Path, streams: int, seconds: float) -> Level:
 
 
 def level_of(path: Path, streams: int, pixels: str, subscriber: str, seconds: float) -> Level:
-    """The service with so many streams of the recording, watched for so long after each of them runs.
+    """The service with so many streams of the recording, watched for so long once nothing is lost any more.
 
     Raises:
         LinkClosed: the service refuses the configuration.
     """
     names = [f"cam{number}" for number in range(streams)]
     config = {name: {"url": f"file:{path}", "loop": True, "pixels": pixels} for name in names}
+    touch(streams * _RING_BYTES[pixels])
     with serving(config, subscriber, is_awaited=False) as served:
         try:
             return _watch(served, streams, seconds)
@@ -149,7 +154,7 @@ def level_of(path: Path, streams: int, pixels: str, subscriber: str, seconds: fl
 
 def _watch(served: Served, streams: int, seconds: float) -> Level:
     wait_until(lambda: _run_all(served), "a frame of every stream", _START_S)
-    sleep_s(_WARM_UP_S)
+    _settle(served)
     pids = served.daemon.pids()
     before, receiver = served.daemon.status(), private_bytes_of(pids["receiver"])
     sleep_s(seconds)
@@ -158,6 +163,18 @@ def _watch(served: Served, streams: int, seconds: float) -> Level:
     receivers = (receiver / 2**20, private_bytes_of(pids["receiver"]) / 2**20)
     why = what_broke(before["groups"][GROUP], after["groups"][GROUP], seconds)
     return Level(streams, not why, why, max(captures) / 2**20, receivers)
+
+
+def _settle(served: Served) -> None:
+    """Wait until nothing is lost for a while; too many streams never come to that."""
+    begun_ns = SYSTEM_CLOCK.monotonic_ns()
+    group = served.daemon.status()["groups"][GROUP]
+    while SYSTEM_CLOCK.monotonic_ns() - begun_ns < _SETTLES_S * NS_PER_S:
+        before = group
+        sleep_s(_STEP_S)
+        group = served.daemon.status()["groups"][GROUP]
+        if not what_broke(before, group, _STEP_S):
+            return
 
 
 def _run_all(served: Served) -> bool:
@@ -224,7 +241,8 @@ def report(
         ratios=ratios,
         plot=Bars("1080p25 streams without a loss", "streams", {name: one.most for name, (one, _) in found.items()}),
         notes=(
-            f"each level was watched for {seconds:g} s after all its streams ran; a level that broke was tried again",
+            f"each level was watched for {seconds:g} s once nothing had been lost for {_STEP_S:g} s, or for {_SETTLES_S:g}"
+            " s it had not come to that; one that broke was tried again",
             f"service: {subscriber if subscriber != NOBODY else 'nobody'} subscribed; no frame dropped or late, every"
             " batch complete",
             f"bare decoders: no frame more than {LATE_MS} ms late; memory is private, without the rings, at the highest"
