@@ -241,8 +241,8 @@ def report(
         ratios=ratios,
         plot=Bars("1080p25 streams without a loss", "streams", {name: one.most for name, (one, _) in found.items()}),
         notes=(
-            f"each level was watched for {seconds:g} s once nothing had been lost for {_STEP_S:g} s, or for {_SETTLES_S:g}"
-            " s it had not come to that; one that broke was tried again",
+            f"each level was watched for {seconds:g} s once nothing had been lost for {_STEP_S:g} s, or after"
+            f" {_SETTLES_S:g} s; one that broke was tried again",
             f"service: {subscriber if subscriber != NOBODY else 'nobody'} subscribed; no frame dropped or late, every"
             " batch complete",
             f"bare decoders: no frame more than {LATE_MS} ms late; memory is private, without the rings, at the highest"
