@@ -39,6 +39,7 @@ class Lendable(Protocol):
 class _Lease:
     payload: Lendable
     due_ns: int
+    until_ns: int
     revoked_ns: int | None = None
 
 
@@ -58,10 +59,16 @@ class LeaseBook:
     def __len__(self) -> int:
         return len(self._leases)
 
-    def lend(self, payloads: Sequence[Lendable], due_ns: int) -> None:
-        """Write leases down, from ``next_number`` on, that are due at ``due_ns`` (monotonic)."""
+    def lend(self, payloads: Sequence[Lendable], due_ns: int, until_ns: int) -> None:
+        """Write leases down, from ``next_number`` on.
+
+        Args:
+            payloads: what is lent.
+            due_ns: when it is asked for (monotonic).
+            until_ns: for how long its slots can be spared, by who gives back one after the other.
+        """
         for payload in payloads:
-            self._leases[self.next_number] = _Lease(payload, due_ns)
+            self._leases[self.next_number] = _Lease(payload, due_ns, until_ns)
             self.next_number += 1
 
     def come_home(self, numbers: Iterable[int], now_ns: int) -> None:
@@ -81,22 +88,22 @@ class LeaseBook:
         return over
 
     def is_overdue(self, now_ns: int) -> bool:
-        """Whether a lease was revoked, and for the grace neither it nor another such came home."""
-        return any(
-            one.revoked_ns is not None and now_ns - max(one.revoked_ns, self._obeyed_ns) >= GRACE_NS
-            for one in self._leases.values()
-        )
+        """Whether a lease was revoked, and is not home in the time that it has for that."""
+        return any(one.revoked_ns is not None and now_ns >= self._next_ns(one) for one in self._leases.values())
 
     @property
     def next_ns(self) -> int | None:
         """When something is to be done at the earliest; None while nothing is lent."""
-        return min(
-            (
-                one.due_ns if one.revoked_ns is None else max(one.revoked_ns, self._obeyed_ns) + GRACE_NS
-                for one in self._leases.values()
-            ),
-            default=None,
-        )
+        return min((self._next_ns(one) for one in self._leases.values()), default=None)
+
+    def _next_ns(self, one: _Lease) -> int:
+        """When a lease is due or, once it was revoked, must be home.
+
+        It has the grace for that, and another after each that comes home, but not longer than its slot can be spared.
+        """
+        if one.revoked_ns is None:
+            return one.due_ns
+        return max(one.revoked_ns + GRACE_NS, min(self._obeyed_ns + GRACE_NS, one.until_ns))
 
     def close(self, *, is_silent: bool) -> int:
         """The subscriber is gone; returns how many leases it still had.

@@ -1,9 +1,9 @@
 """Batches for subscribers on this host: descriptors instead of pixels, and leases that come home in time.
 
-The publisher's thread sends, a thread of this server's own hears. A subscriber that ends gives everything back at
-once. One that dawdles is asked for its leases when their time is over, and moves what it still looks at to memory of
-its own. One that does not answer is cut off: what it holds is never written again, and its rings are exchanged for new
-ones. So no reader ever sees a torn frame, and none costs the others more than memory.
+Whoever has the publisher's turn to send does so, a thread of this server's own hears. A subscriber that ends gives
+everything back at once. One that dawdles is asked for its leases when their time is over, and moves what it still looks
+at to memory of its own. One that does not answer in time is cut off: what it holds is never written again, and its
+rings are exchanged for new ones. So no reader ever sees a torn frame, and none costs the others more than memory.
 """
 
 import logging
@@ -27,6 +27,8 @@ from syncsvc.transport.payload import Loan
 HELLO_NS = 2 * NS_PER_S
 MOST_SUBSCRIBERS = 256
 WAIT_S = 0.2
+SPARED_NS = 3600 * NS_PER_S
+"""How long who gives back one frame after the other may take for slots of rings that are not used any more."""
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +63,12 @@ class LocalSubscriber:
             case handover.Freed(leases):
                 self.book.come_home(leases, now_ns)
 
-    def send_batch(self, batch: FrameBatch, header: bytes, loans: Sequence[tuple[Frame, Loan]], due_ns: int) -> bool:
+    def send_batch(
+        self, batch: FrameBatch, header: bytes, loans: Sequence[tuple[Frame, Loan]], due_ns: int, until_ns: int
+    ) -> bool:
         """Send a batch and lend its slots; false when it does not read: then nothing is lent.
+
+        The times are those of ``LeaseBook.lend``.
 
         Raises:
             LinkClosed: it is gone.
@@ -75,7 +81,7 @@ class LocalSubscriber:
             return False
         for known in self._rings.values():
             del known[: -handover.RINGS_KEPT]
-        self.book.lend([frame.payload for frame, _ in loans], due_ns)
+        self.book.lend([frame.payload for frame, _ in loans], due_ns, until_ns)
         self._untaken[batch.group] += 1
         self.has_begun = True
         return True
@@ -138,7 +144,7 @@ class LocalServer:
         with self._changed:
             self._backlogs.update(backlogs)
 
-    # From the publisher's thread.
+    # From the publisher's thread; ``send`` from whoever has its turn.
 
     def bind(self, endpoint: str, backlogs: Mapping[str, int]) -> None:
         """Listen for subscribers of ``live`` at this endpoint; where that cannot be, there are none, and a log line.
@@ -186,7 +192,7 @@ class LocalServer:
         is_sent = False
         try:
             # Without a slot, the frame came before this subscriber did, and was copied out for the others.
-            is_sent = len(loans) == len(frames) and one.send_batch(batch, header, loans, self._due_ns(loans, lease_ns))
+            is_sent = len(loans) == len(frames) and one.send_batch(batch, header, loans, *self._times(loans, lease_ns))
         except LinkClosed:
             one.is_gone = True
         if not is_sent:
@@ -194,13 +200,18 @@ class LocalServer:
             for frame, _ in loans:
                 frame.payload.release()
 
-    def _due_ns(self, loans: Sequence[tuple[Frame, Loan]], lease_ns: int) -> int:
-        """When the leases end, monotonic: as stated, or earlier where a ring in use is about to lack the slots."""
+    def _times(self, loans: Sequence[tuple[Frame, Loan]], lease_ns: int) -> tuple[int, int]:
+        """When the leases end and until when the slots can be spared, monotonic.
+
+        They end as stated, or earlier where a ring in use is about to lack the slots. It would take time to exchange it
+        if they did not come home, and half of the grace is left for that.
+        """
         now_ns, now_utc_ns = self._clock.monotonic_ns(), self._now_utc()
-        spare = [
-            frame.arrival_ns + loan.ring.span_ns - GRACE_NS - now_utc_ns for frame, loan in loans if loan.ring.is_in_use
-        ]
-        return now_ns + max(0, min([lease_ns, *spare]))
+        spare_ns = min(
+            (frame.arrival_ns + loan.ring.span_ns - now_utc_ns for frame, loan in loans if loan.ring.is_in_use),
+            default=SPARED_NS,
+        )
+        return now_ns + max(0, min(lease_ns, spare_ns - GRACE_NS)), now_ns + spare_ns - GRACE_NS // 2
 
     def say(self, status: bytes, is_waited_for: Callable[[], bool] = lambda: False) -> None:
         """Say what is said under ``status``."""

@@ -34,7 +34,7 @@ class _GroupAccount:
 
 
 class Accounts:
-    """Every group's books; written by the publisher's thread, read by anyone."""
+    """Every group's books; written by whoever sends a batch, one at a time, read by anyone."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

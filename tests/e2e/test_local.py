@@ -6,8 +6,9 @@ import re
 import signal
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ import numpy as np
 import pytest
 
 from syncsvc import AsyncSubscriber, FrameBatch, FrameReclaimedError, Gap, Subscriber
-from syncsvc.errors import SubscriberClosed, UsageError
+from syncsvc.clock import NS_PER_S
+from syncsvc.errors import LinkClosed, SubscriberClosed, UsageError
 from syncsvc.lifecycle import StopToken, Worker
+from syncsvc.publish.leases import GRACE_NS
 from syncsvc.service.plan import SETS_PER_GROUP
-from syncsvc.transport.handover import RINGS_KEPT
+from syncsvc.transport import handover
+from syncsvc.transport.handover import RINGS_KEPT, Handover
 from tests.e2e.harness import History, Service, find_data, wait_for
 from tests.e2e.local_reader import is_gone, is_true
 from tests.e2e.test_recordings import NAMES, reference_sets, streams
@@ -222,6 +226,47 @@ def test_a_stopped_subscriber_is_cut_off_and_what_it_holds_is_never_rewritten(tm
         assert shows(process)["true"] == held
         assert (other.stats.missed, losses(service)) == (0, {})
         assert "a subscriber on this host is cut off" in service.log
+
+
+@contextmanager
+def dawdler(endpoint: str) -> Iterator[None]:
+    """A subscriber that takes everything, and gives back one frame at a time, each shortly before its grace is over."""
+
+    def dawdle(stop: StopToken) -> None:
+        sock = handover.connect(endpoint)
+        assert sock is not None
+        link: Handover[handover.FromService] = Handover(sock, handover.FromService)
+        link.send(handover.Hello(None))
+        called_back: deque[int] = deque()
+        with suppress(LinkClosed):
+            while not stop.sleep(0.8 * GRACE_NS / NS_PER_S):
+                while (word := link.receive()) is not None:
+                    message, fd = word
+                    if fd is not None:
+                        os.close(fd)
+                    elif isinstance(message, handover.Lent):
+                        link.send(handover.Taken("all", 1))
+                    elif isinstance(message, handover.Revoked):
+                        called_back.extend(message.leases)
+                if called_back:
+                    link.send(handover.Freed([called_back.popleft()]))
+        link.close()
+
+    with Worker("dawdles", dawdle) as worker:
+        yield
+    assert worker.error is None
+
+
+def test_who_gives_back_one_frame_after_the_other_costs_the_others_none(tmp_path: Path) -> None:
+    with (
+        Service(tmp_path, CAMERAS) as service,
+        Subscriber(service.live, mode="local") as other,
+        taking(other) as more,
+        dawdler(service.live),
+    ):
+        wait_for(lambda: service.status()["local"]["cut_off"] or losses(service), "the cut")
+        more(3)
+        assert (other.stats.missed, losses(service), service.status()["local"]["cut_off"]) == (0, {}, 1)
 
 
 def test_a_killed_receiver_leaves_views_whole_and_comes_back(tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ class Slot:
         self.forfeited += 1
 
 
-def lent(book: LeaseBook, count: int, due_ns: int = 100) -> list[Slot]:
+def lent(book: LeaseBook, count: int, due_ns: int = 100, until_ns: int = 10 * GRACE_NS) -> list[Slot]:
     slots = [Slot() for _ in range(count)]
-    book.lend(slots, due_ns)
+    book.lend(slots, due_ns, until_ns)
     return slots
 
 
@@ -63,6 +63,25 @@ def test_who_gives_back_one_after_the_other_is_not_overdue() -> None:
         assert not book.is_overdue(49 + (step + 1) * GRACE_NS)
         assert book.next_ns == 50 + (step + 1) * GRACE_NS
     assert book.is_overdue(50 + 4 * GRACE_NS)
+
+
+def test_who_gives_back_one_after_the_other_is_waited_for_while_the_slots_can_be_spared() -> None:
+    book = LeaseBook()
+    lent(book, 5, until_ns=2 * GRACE_NS)
+    book.revoke(100)
+    for step in range(1, 4):
+        book.come_home([step], step * GRACE_NS // 2)
+    assert book.next_ns == 2 * GRACE_NS
+    assert not book.is_overdue(2 * GRACE_NS - 1)
+    assert book.is_overdue(2 * GRACE_NS)
+
+
+def test_also_a_slot_that_is_needed_at_once_may_come_home_within_the_grace() -> None:
+    book = LeaseBook()
+    lent(book, 1, until_ns=0)
+    book.revoke(100)
+    assert not book.is_overdue(99 + GRACE_NS)
+    assert book.is_overdue(100 + GRACE_NS)
 
 
 def test_who_ends_gives_back_and_who_falls_silent_forfeits() -> None:
