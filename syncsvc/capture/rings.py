@@ -3,7 +3,8 @@
 Where frames must wait longer it grows in place, into the room that was left for that. Beyond it, or when layout or
 size of the pictures change, or when slots are lost for good, another ring takes its place. While frames fit the
 present one, a thread of its own gets the memory, and waits for its turn to: the camera goes on meanwhile. Where the
-machine lacks it the present ring stays as it is.
+machine lacks it the present ring stays as it is, and it is asked again from time to time; a ring without which no frame
+can be taken is made without what subscribers on this host add.
 """
 
 import logging
@@ -11,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from syncsvc.capture.spec import RingPlan
@@ -30,6 +31,8 @@ WAIT_S = 0.2
 LEAST_ROOM_BYTES = 1 << 16
 """Of a slot for compressed pictures: key frames are several times the others, and are seldom the first to come."""
 SPARE = 1.5
+RETRY_NS = 10 * NS_PER_S
+"""Until memory is asked for again that the machine lacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +70,16 @@ class Rings:
         self.fps = 30.0
         """The rate that it is made for: what the source declares, or more where it delivers more."""
         self._recent: deque[int] = deque(maxlen=RATE_FRAMES)
+        self._heard_ns = self._not_before_ns = 0
 
     def replan(self, plan: RingPlan) -> None:
         """Frames will have to wait for another span. From any thread."""
-        self._plan, self._is_outgrown = plan, True
+        self._plan, self._is_outgrown, self._not_before_ns = plan, True, 0
 
     def heard(self, arrival_mono_ns: int) -> None:
         """A frame came."""
         self._recent.append(arrival_mono_ns)
+        self._heard_ns = arrival_mono_ns
 
     def room_for(self, layout: Layout, size_bytes: int) -> RingWriter:
         """The ring for a picture.
@@ -89,9 +94,8 @@ class Rings:
             is_raw = layout.format in RAW_FORMATS
             room = size_bytes if is_raw else max(LEAST_ROOM_BYTES, round(size_bytes * SPARE))
             self._is_outgrown = self._is_spent = False
-            need = _Need(layout, room, self._plan, self.fps)
-            ring = self._hand_over(need, self._make(self._next_id(), need))
-        elif (self._is_outgrown or self._is_spent) and self._helper is None:
+            ring = self._hand_over(*self._make_now(_Need(layout, room, self._plan, self.fps)))
+        elif (self._is_outgrown or self._is_spent) and self._helper is None and self._heard_ns >= self._not_before_ns:
             self._outgrow(ring, layout)
         if self._untold is not None and self._link.send(self._untold):
             self._untold = None
@@ -137,6 +141,23 @@ class Rings:
         with self._accounting(need):
             return RingWriter(ring_id, need.slots, need.slot_bytes, need.plan.most_slots(need.fps))
 
+    def _make_now(self, need: _Need) -> tuple[_Need, RingWriter]:
+        """Make a ring without which no frame can be taken: where the machine lacks the memory, a smaller one serves."""
+        least = replace(need, plan=need.plan.least)
+        try:
+            return need, self._make(self._next_id(), need)
+        except MemoryShortage as error:
+            if least.slots == need.slots:
+                raise
+            log.warning("the ring has no room for subscribers on this host: %s", str(error))
+        self._put_off(is_spent=False)
+        return least, self._make(self._next_id(), least)
+
+    def _put_off(self, *, is_spent: bool) -> None:
+        """The machine lacked the memory: ask again later."""
+        self._is_outgrown, self._is_spent = True, self._is_spent or is_spent
+        self._not_before_ns = self._heard_ns + RETRY_NS
+
     def _outgrow(self, ring: RingWriter, layout: Layout) -> None:
         """Get in a thread what frames of this layout need now; ``_take_what_was_got`` puts it to use."""
         is_spent, self._is_outgrown, self._is_spent = self._is_spent, False, False
@@ -145,14 +166,15 @@ class Rings:
             get = partial(self._get_slots, ring, need)
         else:
             get = partial(self._get_ring, self._next_id(), need)
-        self._helper = threading.Thread(target=self._help, args=(get,), name="ring", daemon=True)
+        self._helper = threading.Thread(target=self._help, args=(get, is_spent), name="ring", daemon=True)
         self._helper.start()
 
-    def _help(self, get: Callable[[], Callable[[], None]]) -> None:
+    def _help(self, get: Callable[[], Callable[[], None]], is_spent: bool) -> None:
         try:
             self._got = get()
         except MemoryShortage as error:
             log.warning("the ring stays as it is: %s", str(error))
+            self._got = partial(self._put_off, is_spent=is_spent)
 
     def _get_slots(self, ring: RingWriter, need: _Need) -> Callable[[], None]:
         with self._accounting(need):

@@ -21,11 +21,18 @@ EX_CONFIG = 78
 class RingPlan(msgspec.Struct, frozen=True):
     """How long a frame may have to wait for its batch: window, latency budget, two skews and a quarter second.
 
-    ``longest_ns`` is what that may become while the capture runs, once subscribers on this host keep frames longer.
+    ``longest_ns`` is what that may become while the capture runs, once subscribers on this host keep frames longer, and
+    ``least_ns`` what it is without them (0: they add nothing).
     """
 
     span_ns: int
     longest_ns: int = 0
+    least_ns: int = 0
+
+    @property
+    def least(self) -> "RingPlan":
+        """The same without what subscribers on this host add."""
+        return RingPlan(self.least_ns or self.span_ns, self.longest_ns)
 
     def slots(self, fps: float) -> int:
         """Slots that a stream of this rate needs, and four to work with."""

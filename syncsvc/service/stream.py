@@ -222,7 +222,8 @@ class SupervisedStream:
 
     @property
     def _ring_plan(self) -> RingPlan:
-        return RingPlan(self.spec.ring.span_ns + self._lent_ns, self.spec.ring.longest_ns)
+        ring = self.spec.ring
+        return RingPlan(ring.span_ns + self._lent_ns, ring.longest_ns, ring.span_ns)
 
     def _plan_ring(self) -> None:
         self._send({"type": "ring", "plan": msgspec.to_builtins(self._ring_plan)})

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from syncsvc.capture.feed import MOST_COMPRESSED_BYTES, Feed
+from syncsvc.capture.rings import RETRY_NS
 from syncsvc.capture.source import Loss, Shot
 from syncsvc.capture.spec import CaptureSpec, RingPlan
 from syncsvc.errors import LinkClosed, MemoryShortage
@@ -339,6 +340,48 @@ def test_a_ring_does_not_grow_where_the_machine_lacks_the_memory(
     assert (growths(messages), rings_of(messages), drops(messages)) == ([], {1}, {"ring_full": 73})
     assert "the ring stays as it is: stream a: ring of 34 slots = ceil(30.00/s * 1.000 s) + 4" in caplog.text
     assert rig.feed.rings.fps == 30, "no slot is free for want of memory, not because the camera is fast"
+    rig.close()
+
+
+def test_memory_that_was_lacking_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    layout, later = Layout("gray8", 1024, 1024), RETRY_NS // (40 * MS)
+    for is_spent in (False, True):
+        rig = Rig(longest_ms=1000)
+        rig.take(*range(4), layout=layout)
+        with monkeypatch.context() as short:
+            short.setattr(memory, "UNCHECKED_BYTES", 0)
+            short.setattr(memory, "available_bytes", lambda: memory.RESERVE_BYTES)
+            if is_spent:
+                rig.reader.retire(1)
+            else:
+                rig.replan(RingPlan(S, S))
+            rig.take(4, 5, layout=layout)
+        rig.take(6, layout=layout)
+        rig.read(gives_back=True)
+        assert rig.feed.rings.current is not None
+        assert (rig.feed.rings.current.ring_id, rig.feed.rings.current.slots) == (1, 7)
+        rig.take(6 + later, 7 + later, layout=layout)
+        messages = rig.read()
+        assert growths(messages) == ([] if is_spent else [GrowthMessage(1, 34, S)])
+        assert rig.slots == ({1: 7, 3: 7} if is_spent else {1: 7})
+        assert drops(messages) == {}
+        rig.close()
+
+
+def test_a_first_ring_that_lacks_memory_only_for_subscribers_on_this_host_is_made_without(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig, layout = Rig(), Layout("gray8", 1024, 1024)
+    rig.replan(RingPlan(S, S, S // 10))
+    with monkeypatch.context() as short:
+        short.setattr(memory, "available_bytes", lambda: memory.RESERVE_BYTES)
+        rig.take(0, layout=layout)
+    assert "the ring has no room for subscribers on this host: stream a: ring of 34 slots" in caplog.text
+    later = RETRY_NS // (40 * MS)
+    rig.take(later, later + 1, layout=layout)
+    messages = rig.read()
+    assert [(one.slots, one.span_ns) for one in messages if isinstance(one, RingMessage)] == [(7, S // 10)]
+    assert growths(messages) == [GrowthMessage(2, 34, S)]
     rig.close()
 
 

@@ -85,4 +85,4 @@ def test_a_capture_is_told_of_longer_leases_once_and_of_the_most_that_they_may_b
     capture = Talker(stream)
     for span_ns in (S, S // 2, S):
         stream.lend(span_ns)
-    assert capture.heard == [{"type": "ring", "plan": {"span_ns": 3 * S, "longest_ns": 5 * S}}]
+    assert capture.heard == [{"type": "ring", "plan": {"span_ns": 3 * S, "longest_ns": 5 * S, "least_ns": 2 * S}}]
