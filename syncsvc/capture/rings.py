@@ -93,7 +93,7 @@ class Rings:
         if ring is None or layout != self._layout or size_bytes > ring.slot_bytes:
             is_raw = layout.format in RAW_FORMATS
             room = size_bytes if is_raw else max(LEAST_ROOM_BYTES, round(size_bytes * SPARE))
-            self._is_outgrown = self._is_spent = False
+            self._is_outgrown = False
             ring = self._hand_over(*self._make_now(_Need(layout, room, self._plan, self.fps)))
         elif (self._is_outgrown or self._is_spent) and self._helper is None and self._heard_ns >= self._not_before_ns:
             self._outgrow(ring, layout)
@@ -210,7 +210,7 @@ class Rings:
             if self._stop.is_set:
                 break
             self._link.wait_for_room(WAIT_S)
-        self.current, self._layout, self._untold = ring, need.layout, None
+        self.current, self._layout, self._untold, self._is_spent = ring, need.layout, None, False
         return ring
 
 

@@ -405,6 +405,15 @@ def test_a_ring_that_lost_slots_for_good_is_exchanged(rig: Rig) -> None:
     assert [one.ring_id for one in rig.read() if isinstance(one, FrameMessage)] == [1, 2]
 
 
+def test_a_ring_that_lost_more_slots_while_another_was_made_is_exchanged_once(rig: Rig) -> None:
+    rig.take(*range(4))
+    rig.reader.retire(1)
+    rig.take(4)
+    rig.reader.retire(1)
+    rig.take(5, 6)
+    assert [one.ring_id for one in rig.read() if isinstance(one, FrameMessage)] == [1, 1, 1, 1, 1, 2, 2]
+
+
 def test_a_ring_grows_for_a_camera_that_is_faster_than_it_says(rig: Rig) -> None:
     messages: list[Message] = []
     for number in range(80):  # 100 frames a second, read late: every second frame finds no slot
