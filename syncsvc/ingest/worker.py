@@ -209,7 +209,7 @@ class StreamIngest:
             if not isinstance(error, LinkClosed):  # its capture finds the link closed, ends, and is started again
                 log.error("stream %s: its capture sent nonsense: %s", self.name, str(error))
             link.close()
-            self._link = None
+            self._link, self._rings = None, {}
             self._deliver(self._stream_clock.new_session())
             if self.stats.state is not StreamState.ENDED:
                 self._set_state(StreamState.ABSENT)

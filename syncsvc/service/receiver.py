@@ -199,7 +199,7 @@ class Receiver:
             self._windows_ns.pop(name, None)
             rewired.append(ingest.rewire((), lambda *_: None))
             worker.stop_token.set()
-            self._gone.append(worker)
+            self._gone = [*(old for old in self._gone if old.is_alive), worker]
         for name, stream_plan in plan.streams.items():
             groups = self._groups_of(name)
             self._topics[name] = tuple((group, batch_topic(group)) for group in groups)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,29 @@ def test_a_stream_that_returns_goes_on_with_its_numbers_and_owes_nothing(tmp_pat
         after = History()
         after.read_until(subscriber, lambda batch: batch.epoch > history.batches[0].epoch and batch.complete)
         assert after.dropped("b")["receiver_died"] <= 150
+        assert service.stop() == 0
+
+
+def rings_of(pid: int) -> int:
+    """How many descriptors of rings a process has."""
+    found = 0
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            found += "syncsvc-ring" in os.readlink(link)
+    return found
+
+
+def test_the_ring_of_a_stream_that_leaves_goes_with_its_capture(tmp_path: Path) -> None:
+    streams = {"a": synthetic(25, 1), "b": synthetic(25, 2)}
+    with Service(tmp_path, streams) as service, service.subscribe() as subscriber:
+        History().read_until(subscriber, lambda batch: batch.complete)
+        receiver = service.status()["receiver"]["pid"]
+        both = rings_of(receiver)
+        for _ in range(2):
+            reload(service, streams={"a": streams["a"]})
+            wait_for(lambda: rings_of(receiver) == both // 2, "the end of its ring")
+            reload(service, streams=streams)
+            wait_for(lambda: rings_of(receiver) == both, "its return")
         assert service.stop() == 0
 
 
