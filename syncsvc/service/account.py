@@ -41,6 +41,7 @@ class Accounts:
         self._pages: dict[str, GroupPage] = {}
         self._groups: dict[str, _GroupAccount] = {}
         self._seen: set[tuple[str, str]] = set()
+        self._left: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
     def add_page(self, group: str, page: GroupPage) -> None:
@@ -53,9 +54,10 @@ class Accounts:
     def plan(self, plan: GroupPlan) -> None:
         """A group begins, or changes; streams that left it begin anew if they return."""
         with self._lock:
-            self._seen -= {
+            left = {
                 (stream, group) for stream, group in self._seen if group == plan.name and stream not in plan.streams
             }
+            self._seen, self._left = self._seen - left, self._left | left
             if plan.name in self._groups:
                 self._groups[plan.name].plan = plan
             else:
@@ -71,8 +73,10 @@ class Accounts:
             if (stream, group) in self._seen:
                 return 0
             self._seen.add((stream, group))
-            place = self._groups[group].plan.places[stream]
-            return max(0, next_seq - self._pages[group].accounted(place))
+            place, page = self._groups[group].plan.places[stream], self._pages[group]
+            if (stream, group) in self._left:  # what it took while it left is nobody's
+                page.account(place, next_seq)
+            return max(0, next_seq - page.accounted(place))
 
     def joined(self, stream: str, next_seq: int, groups: Sequence[str]) -> None:
         """A stream that already runs belongs to these groups from frame ``next_seq`` on."""

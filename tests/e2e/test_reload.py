@@ -65,6 +65,7 @@ def test_a_stream_that_returns_goes_on_with_its_numbers_and_owes_nothing(tmp_pat
         back = History()
         back.read_until(subscriber, lambda batch: bool(batch.frames.get("b")))
         assert back.batches[-1].frames["b"][0].seq > before
+        assert not back.batches[-1].counts["b"].dropped, "what it took while it left is nobody's, and no receiver died"
         os.kill(service.status()["receiver"]["pid"], signal.SIGKILL)
         after = History()
         after.read_until(subscriber, lambda batch: batch.epoch > history.batches[0].epoch and batch.complete)
