@@ -6,6 +6,7 @@ import signal
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -88,10 +89,12 @@ class LongTurns(StopToken):
 
 
 def _take_turns(length_ns: int) -> None:
-    """Ask for a slice; 0 is the usual one."""
-    if _SCHED_SETATTR is not None and os.sched_getscheduler(0) == os.SCHED_OTHER:
-        attributes = _SCHED_ATTR.pack(_SCHED_ATTR.size, os.SCHED_OTHER, 0, os.nice(0), 0, length_ns, 0, 0)
-        _libc.syscall(_SCHED_SETATTR, 0, attributes, 0)
+    """Ask for a slice; 0 is the usual one. Where a sandbox or the C library (musl) lets nobody ask, nothing changes."""
+    with suppress(OSError):
+        if _SCHED_SETATTR is not None and os.sched_getscheduler(0) == os.SCHED_OTHER:
+            nice = os.getpriority(os.PRIO_PROCESS, 0)
+            attributes = _SCHED_ATTR.pack(_SCHED_ATTR.size, os.SCHED_OTHER, 0, nice, 0, length_ns, 0, 0)
+            _libc.syscall(_SCHED_SETATTR, 0, attributes, 0)
 
 
 class Worker:
