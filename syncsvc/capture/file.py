@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.video.stream import VideoStream
 
 from syncsvc.capture.decode import Demuxer, Unit, open_container
@@ -206,15 +207,27 @@ class FileSource:
 
     def _rewind(self) -> None:
         """Back to the first frame. Opening anew costs as much as eight frames: only where no table leads back."""
-        if self._index():
-            assert self._container is not None
-            assert self._decoder is not None
-            stream = self._decoder.stream
-            self._container.seek(stream.start_time or 0, stream=stream)
+        assert self._container is not None
+        assert self._decoder is not None
+        if not self._index():
+            self._open_anew()
+        elif self._go_to(self._decoder.stream.start_time or 0):
             self._decoder = reader_of(self._spec, self._container, self._pulse, self._clock)
-        else:
-            self.close()
-            self.open()
+
+    def _go_to(self, pts: int) -> bool:
+        """Go to the last key frame up to there; false where there is none: then it is at the first frame."""
+        assert self._container is not None
+        assert self._decoder is not None
+        try:
+            self._container.seek(pts, stream=self._decoder.stream)
+        except FFmpegError:
+            self._open_anew()  # what was sought in vain leaves libav anywhere
+            return False
+        return True
+
+    def _open_anew(self) -> None:
+        self.close()
+        self.open()
 
     def _is_due(self, shot: Shot) -> bool:
         """Wait for the frame's time; false for one that an earlier capture took, or that was due before we resumed."""
@@ -262,7 +275,6 @@ class FileSource:
     def _seek(self, begun_ns: int) -> int | None:
         """On resuming, go to the key frame before the position; returns the first frame's pts where it was skipped."""
         assert self._decoder is not None, "the source is not open"
-        assert self._container is not None
         assert self.start is not None, "the start is not known"
         stream = self._decoder.stream
         elapsed_ns = self._clock.monotonic_ns() - self.start.mono_ns if self._is_realtime else 0
@@ -271,7 +283,8 @@ class FileSource:
             return None
         first = stream.start_time or 0
         ticks = first + target_ns * stream.time_base.denominator // (stream.time_base.numerator * NS_PER_S)
-        self._container.seek(ticks, stream=stream)
+        if not self._go_to(ticks):
+            return None
         return first * stream.time_base.numerator * NS_PER_S // stream.time_base.denominator
 
     def _shot(self, unit: Unit, is_key: bool, media_ns: int) -> Shot:

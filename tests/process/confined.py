@@ -37,4 +37,4 @@ if __name__ == "__main__":
     token = LongTurns()
     token.begin()
     token.set()
-    print("woken" if token.sleep(3600) else "alone")
+    sys.stdout.write("woken\n" if token.sleep(3600) else "alone\n")

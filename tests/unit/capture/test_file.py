@@ -166,6 +166,18 @@ def test_a_loop_goes_on_a_period_after_the_last_frame(tmp_path: Path, page: Stre
     assert greys(shots) == [*range(FRAMES), *range(FRAMES), 0, 1, 2]
 
 
+def test_a_recording_that_begins_without_a_key_frame_loops_and_is_resumed(tmp_path: Path, page: StreamPage) -> None:
+    path = record(tmp_path / "grey.mp4", g="10", bf="0")
+    table = path.read_bytes()
+    at = table.index(b"stss") + 12
+    path.write_bytes(table[:at] + table[at + 4 : at + 8] + table[at + 4 :])  # it is not among the key frames now
+    first = Playing(path, page, loop=True)
+    before = first.play(most=FRAMES + 1, page=page)
+    after = Playing(path, page, loop=True, clock=first.clock).play(most=FRAMES)
+    assert [shot.media_ns // PERIOD for shot in before + after] == list(range(2 * FRAMES + 1))
+    assert greys(before + after) == [n % FRAMES for n in range(2 * FRAMES + 1)]
+
+
 def test_recorded_times_are_the_timeline(recording: Path, page: StreamPage, tmp_path: Path) -> None:
     sidecar = tmp_path / "times.csv"
     recorded = [100 + n * 0.041 + (0.003 if n % 3 else 0) for n in range(FRAMES)]
