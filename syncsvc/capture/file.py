@@ -5,9 +5,11 @@ position. A capture that is restarted goes on after the last position that was t
 """
 
 import csv
+import os
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -112,6 +114,7 @@ class FileSource:
         self._container: InputContainer | None = None
         self._decoder: Demuxer | None = None
         self._is_in_order = False
+        self._opened: tuple[int, int, int] | None = None
         self.start: Start | None = None
 
     @property
@@ -136,6 +139,7 @@ class FileSource:
         Raises:
             ConfigError: it is gone, or no video: trying again would not help.
         """
+        self._opened = self._version()
         try:
             self._container = open_container(self._spec.name, f"file:{self._path}", {}, None, self._pulse)
             if self._spec.pixels == "encoded" and not self._is_in_order:
@@ -206,10 +210,13 @@ class FileSource:
             self._rewind()
 
     def _rewind(self) -> None:
-        """Back to the first frame. Opening anew costs as much as eight frames: only where no table leads back."""
+        """Back to the first frame. Opening anew costs as much as eight frames: only where no table leads back.
+
+        A table of what was overwritten, or has another file in its place, leads nowhere.
+        """
         assert self._container is not None
         assert self._decoder is not None
-        if not self._index():
+        if not self._index() or self._opened != self._version():
             self._open_anew()
         elif self._go_to(self._decoder.stream.start_time or 0):
             self._decoder = reader_of(self._spec, self._container, self._pulse, self._clock)
@@ -224,6 +231,13 @@ class FileSource:
             self._open_anew()  # what was sought in vain leaves libav anywhere
             return False
         return True
+
+    def _version(self) -> tuple[int, int, int] | None:
+        """What changes when the file does; None where it is gone."""
+        with suppress(OSError):
+            found = os.stat(self._path)
+            return found.st_ino, found.st_size, found.st_mtime_ns
+        return None
 
     def _open_anew(self) -> None:
         self.close()

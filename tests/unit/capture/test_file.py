@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -176,6 +176,23 @@ def test_a_recording_that_begins_without_a_key_frame_loops_and_is_resumed(tmp_pa
     after = Playing(path, page, loop=True, clock=first.clock).play(most=FRAMES)
     assert [shot.media_ns // PERIOD for shot in before + after] == list(range(2 * FRAMES + 1))
     assert greys(before + after) == [n % FRAMES for n in range(2 * FRAMES + 1)]
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_a_loop_goes_on_with_what_was_written_over_the_recording(
+    tmp_path: Path, page: StreamPage, is_moved: bool
+) -> None:
+    path, other = record(tmp_path / "grey.mp4", g="10"), record(tmp_path / "other.mp4", frames=7, g="3")
+    playing = Playing(path, page, loop=True)
+    shots = playing.source.shots()
+    found = [next(shots) for _ in range(FRAMES)]
+    if is_moved:
+        other.rename(path)
+    else:
+        path.write_bytes(other.read_bytes())
+    found += [next(shots) for _ in range(9)]
+    playing.source.close()
+    assert greys(cast(list[Shot], found)) == [*range(FRAMES), *range(7), 0, 1]
 
 
 def test_recorded_times_are_the_timeline(recording: Path, page: StreamPage, tmp_path: Path) -> None:
