@@ -72,7 +72,7 @@ def assert_set(is_set: bool) -> None:
 
 def _slice_ns(thread: Path = Path("/proc/thread-self/sched")) -> int:
     """A thread's slice, as the kernel has it; 0 where it does not tell."""
-    found = re.search(r"se\.slice\s*:\s*(\d+)", thread.read_text())
+    found = re.search(r"se\.slice\s*:\s*(\d+)", thread.read_text() if thread.exists() else "")
     return int(found[1]) if found else 0
 
 
