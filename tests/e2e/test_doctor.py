@@ -68,8 +68,9 @@ def test_known_faults_are_found_beside_a_running_service(tmp_path: Path) -> None
     assert fast["drift_against"] == slow["drift_against"] == "ntp"
     assert fast["drift_ppm"] == pytest.approx(80, abs=6)
     assert slow["drift_ppm"] == pytest.approx(0, abs=6)
-    # Against arrivals, on a machine that does other things: as well as it says itself.
-    assert uptime["drift_ppm"] == pytest.approx(-60, abs=max(15, 1.5 * uptime["drift_doubt_ppm"]))
+    # Against arrivals, on a machine that does other things: as well as it says itself, or what the least delay changes
+    # by while others begin and end there, half a millisecond in twenty seconds.
+    assert uptime["drift_ppm"] == pytest.approx(-60, abs=max(25, 1.5 * uptime["drift_doubt_ppm"]))
     assert uptime["drift_doubt_ppm"] < 150
     assert fast["latency_ms"] == pytest.approx(30, abs=2)
     assert slow["latency_ms"] == pytest.approx(60, abs=2)
