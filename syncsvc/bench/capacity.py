@@ -144,7 +144,7 @@ def level_of(path: Path, streams: int, pixels: str, subscriber: str, seconds: fl
     """
     names = [f"cam{number}" for number in range(streams)]
     config = {name: {"url": f"file:{path}", "loop": True, "pixels": pixels} for name in names}
-    touch(streams * _RING_BYTES[pixels])
+    touch(streams * _RING_BYTES.get(pixels, 0))
     with serving(config, subscriber, is_awaited=False) as served:
         try:
             return _watch(served, streams, seconds)
