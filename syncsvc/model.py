@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -14,6 +15,17 @@ from syncsvc.layout import Layout
 ClockClass = Literal["rtcp", "kernel", "pts", "model", "arrival"]
 StampKind = Literal["", "pts", "media", "playlist", "kernel"]
 MissingReason = Literal["deadline", "stalled", "absent", "ended", "starting", "draining"]
+
+
+class StreamState(Enum):
+    """What a stream is doing; the value is the reason it is given as missing for."""
+
+    STARTING = "starting"
+    LIVE = "live"
+    STALLED = "stalled"
+    ABSENT = "absent"
+    ENDED = "ended"
+    DRAINING = "draining"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
+from syncsvc.align.group import settings_of
 from syncsvc.model import FrameBatch
 from syncsvc.observe.records import AnyRecord, RunRecord, SentRecord, StreamSettings
 from syncsvc.publish.headers import Headers
-from syncsvc.service.group import settings_of
 from syncsvc.testing import MS, GroupBench
 
 DELAY_NS = 7

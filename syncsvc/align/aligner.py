@@ -14,10 +14,10 @@ Guarantees (each has a property test):
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from syncsvc.align.attach import Span, attach
 from syncsvc.align.batches import BatchMaker, GroupRules
-from syncsvc.align.pairing import Match, MinSpread
 from syncsvc.model import Frame, FrameBatch, MissingReason
+from syncsvc.pairing.attach import Span, attach
+from syncsvc.pairing.minspread import Match, MinSpread
 
 
 class Buckets(Protocol):

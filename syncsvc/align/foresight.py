@@ -8,8 +8,8 @@ wrong costs a set one frame, or some of its tightness, where somebody who waits 
 
 from collections.abc import Mapping, Sequence
 
-from syncsvc.align.line import Line
-from syncsvc.align.pairing import MinSpread
+from syncsvc.align.stream_queue import StreamQueue
+from syncsvc.pairing.minspread import MinSpread
 
 AHEAD = 8
 """A frame given up in each of ``n`` streams must be outweighed by more than ``n`` tighter sets. Of twelve cameras of
@@ -20,7 +20,11 @@ MOST_FRAMES = 32
 
 
 def claims(
-    lines: Mapping[str, Line], pairing: MinSpread, driver: str, reference: int, times: Mapping[str, Sequence[int]]
+    lines: Mapping[str, StreamQueue],
+    pairing: MinSpread,
+    driver: str,
+    reference: int,
+    times: Mapping[str, Sequence[int]],
 ) -> set[tuple[str, int]]:
     """The frames after a reference that the next ones take.
 
@@ -48,7 +52,7 @@ def claims(
     return {(name, time) for some in later for name, time in some.items() if time > reference and time in times[name]}
 
 
-def _expected(line: Line, reference: int, until_ns: int, period_ns: int) -> list[int]:
+def _expected(line: StreamQueue, reference: int, until_ns: int, period_ns: int) -> list[int]:
     """When a stream takes pictures after its first one from the reference on; nothing where that has not come."""
     first_ns = line.reached(reference)
     if first_ns is None:

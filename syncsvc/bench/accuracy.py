@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from syncsvc.bench.contest import NAMES, OURS, WARM_UP_S, Outcome, contest, contest_live
-from syncsvc.bench.demo import verdict_object
 from syncsvc.bench.report import Grid, Report, Table
 from syncsvc.bench.scenarios import Case, cases
 from syncsvc.bench.score import Score
-from syncsvc.bench.trial import Scenario, Trial
-from syncsvc.bench.verdict import OVERRUN_MS, WARM_UP_WINDOWS, Verdict, judge
+from syncsvc.bench.tournament import NAMES, OURS, WARM_UP_S, Outcome, contest, contest_live
 from syncsvc.cameras import CameraSpec
+from syncsvc.demo.screen import verdict_object
+from syncsvc.demo.trial import Scenario, Trial
+from syncsvc.demo.verdict import OVERRUN_MS, WARM_UP_WINDOWS, Verdict, judge
 from syncsvc.lifecycle import StopToken
 
 SECONDS: Final = 40.0

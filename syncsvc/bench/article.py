@@ -16,15 +16,15 @@ from typing import Final
 import msgspec
 
 from syncsvc.bench import clip
-from syncsvc.bench.figures import Figures, median
 from syncsvc.bench.programs import Delivery
+from syncsvc.bench.reader import Seen
 from syncsvc.bench.report import Bars, Report, Table
 from syncsvc.bench.rounds import Progress, alternate, chosen
-from syncsvc.bench.runner import leashed
 from syncsvc.bench.served import SUBSCRIBERS, serving
-from syncsvc.bench.sink import Seen
 from syncsvc.clock import NS_PER_MS, NS_PER_S, sleep_s
+from syncsvc.daemon.launch import leashed
 from syncsvc.errors import LinkClosed
+from syncsvc.observe.figures import Figures, median
 
 PROGRAMS: Final = {"queue of 25-frame lists": "queue", "pipe per frame": "pipe"}
 OURS: Final = {f"syncsvc, {kind}": kind for kind in SUBSCRIBERS}

@@ -16,10 +16,10 @@ from syncsvc.bench.bare import Decoded
 from syncsvc.bench.memory import private_bytes_of, touch
 from syncsvc.bench.report import Bars, Report, Table
 from syncsvc.bench.rounds import Progress, chosen
-from syncsvc.bench.runner import leashed
 from syncsvc.bench.search import Found, most_that_holds
 from syncsvc.bench.served import NOBODY, Served, serving, wait_until
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, sleep_s
+from syncsvc.daemon.launch import leashed
 from syncsvc.errors import LinkClosed
 
 BARE: Final = "bare decoders"

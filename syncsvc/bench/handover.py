@@ -24,7 +24,7 @@ _SOURCES = 4
 _ANSWER_S = 60.0
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class TurnCost(msgspec.Struct, frozen=True):
     """CPU time of either end for all frames after the warm-up; of each frame, the time from ``send`` to in hand."""
 
     sender_ns: int
@@ -32,13 +32,13 @@ class Outcome(msgspec.Struct, frozen=True):
     latencies_ns: list[int]
 
 
-def measure(way: str, pixels: PixelFormat, frames: int, rate_hz: float) -> Outcome:
+def measure(way: str, pixels: PixelFormat, frames: int, rate_hz: float) -> TurnCost:
     """Send ``frames`` frames to a child; nobody receives what is only copied."""
     layout = Layout(pixels, WIDTH, HEIGHT)
     context = multiprocessing.get_context("spawn")
     ends = ways.WAYS[way].open(layout, context)
     if ways.WAYS[way].receiver is None:
-        return Outcome(_send(ends.send, layout, frames, rate_hz), 0, [])
+        return TurnCost(_send(ends.send, layout, frames, rate_hz), 0, [])
     answer, tell = context.Pipe(duplex=False)
     child = context.Process(target=_receive, args=(os.getpid(), way, layout, ends.remote, frames, tell), daemon=True)
     child.start()
@@ -53,7 +53,7 @@ def measure(way: str, pixels: PixelFormat, frames: int, rate_hz: float) -> Outco
         child.join()
         answer.close()
         ends.close()
-    return Outcome(sender_ns, receiver_ns, latencies_ns)
+    return TurnCost(sender_ns, receiver_ns, latencies_ns)
 
 
 def _answer_of(answer: Connection) -> Any:

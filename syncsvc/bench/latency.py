@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from syncsvc.bench import clip
-from syncsvc.bench.figures import Figures, median
+from syncsvc.bench.reader import Seen
 from syncsvc.bench.report import Bars, Report, Table
 from syncsvc.bench.rounds import Progress, Results, alternate, chosen
 from syncsvc.bench.served import SUBSCRIBERS, serving
-from syncsvc.bench.sink import Seen
 from syncsvc.clock import NS_PER_MS, NS_PER_S, sleep_s
 from syncsvc.errors import LinkClosed
+from syncsvc.observe.figures import Figures, median
 
 STREAMS: Final = 8
 MAX_SKEW_MS: Final = 40

@@ -4,7 +4,7 @@ import mmap
 from pathlib import Path
 
 from syncsvc.errors import LinkClosed
-from syncsvc.transport.memory import available_bytes
+from syncsvc.transport.memfd import available_bytes
 
 OURS = "/memfd:syncsvc-"
 

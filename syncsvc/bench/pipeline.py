@@ -12,14 +12,14 @@ import msgspec
 
 from syncsvc.bench import clip
 from syncsvc.bench.bare import Decoded
-from syncsvc.bench.figures import median
 from syncsvc.bench.meter import Meter, Usage
 from syncsvc.bench.report import Bars, Report, Table
 from syncsvc.bench.rounds import Progress, Results, alternate, chosen
-from syncsvc.bench.runner import leashed
 from syncsvc.bench.served import NOBODY, START_S, SUBSCRIBERS, Served, serving, wait_until
 from syncsvc.clock import NS_PER_MS, NS_PER_S, sleep_s
+from syncsvc.daemon.launch import leashed
 from syncsvc.errors import LinkClosed
+from syncsvc.observe.figures import median
 
 CLIP_FRAMES: Final = 10 * clip.FPS
 STREAM, CAPTURE, SUBSCRIBER = "clip", "capture clip", "subscriber"

@@ -5,13 +5,12 @@ import os
 import platform
 import sys
 from dataclasses import dataclass, field
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from syncsvc import __version__
-from syncsvc.errors import UsageError
+from syncsvc.observe.plotting import figure_in
 
 _PIPE_WIDTH = 160
 _LIBRARIES = ("av", "numpy", "pyzmq", "opencv-python", "msgspec")
@@ -131,45 +130,21 @@ def show(report: Report) -> None:
         console.print(note)
 
 
-def require_plotting(path: Path) -> None:
-    """Look for what ``save_plot`` needs, before minutes are spent on measuring.
-
-    Raises:
-        UsageError: it is not installed, does not know such images, or ``path`` cannot be written.
-    """
-    try:
-        import_module("matplotlib")
-        bases: Any = import_module("matplotlib.backend_bases")
-    except ImportError as error:
-        raise UsageError(f"--plot needs matplotlib ({error}): install syncsvc[bench]") from error
-    kinds = bases.FigureCanvasBase.get_supported_filetypes()
-    if path.suffix and path.suffix[1:].lower() not in kinds:
-        raise UsageError(f"--plot {path}: found {path.suffix}; allowed: {', '.join(sorted(kinds))}")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise UsageError(f"--plot {path}: cannot be written")
-
-
 def save_plot(report: Report, path: Path) -> None:
     """Draw the report's plot into an image file.
 
     Raises:
         UsageError: matplotlib is not installed, or the file cannot be written.
     """
-    require_plotting(path)
-    backend: Any = import_module("matplotlib.figure")
     plot = report.plot
     size = (9.0, 1.2 + 0.45 * len(plot.values)) if isinstance(plot, Bars) else (10.0, 1.6 + 0.36 * len(plot.rows))
-    figure = backend.Figure(figsize=size, layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(plot.title)
-    if isinstance(plot, Bars):
-        _draw_bars(axes, plot)
-    else:
-        _draw_grid(axes, plot)
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--plot {path}: {error}") from error
+    with figure_in(path, size) as figure:
+        axes = figure.add_subplot()
+        axes.set_title(plot.title)
+        if isinstance(plot, Bars):
+            _draw_bars(axes, plot)
+        else:
+            _draw_grid(axes, plot)
 
 
 def _draw_bars(axes: Any, bars: Bars) -> None:

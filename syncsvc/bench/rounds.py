@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from syncsvc.bench.figures import median
 from syncsvc.errors import LinkClosed, UsageError
+from syncsvc.observe.figures import median
 
 T = TypeVar("T")
 Progress = Callable[[str], None]

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from syncsvc.bench.figures import Figures, median
-from syncsvc.bench.oracle import best_sets
 from syncsvc.bench.rules import RuleSet
 from syncsvc.clock import NS_PER_MS
+from syncsvc.demo.oracle import best_sets
+from syncsvc.observe.figures import Figures, median
 
 Members = frozenset[tuple[str, int]]
 """A set: ``(stream, number)`` of its frames."""

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
-from syncsvc.bench.runner import DaemonRunner, LeashedProgram
-from syncsvc.bench.sink import HEARS, Seen
+from syncsvc.bench.reader import HEARS, Seen
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, sleep_s
+from syncsvc.daemon.launch import DaemonRunner, LeashedProgram
 from syncsvc.errors import LinkClosed
 
 NOBODY: Final = "nobody"
@@ -75,7 +75,7 @@ def serving(
             words = [daemon.live, mode, str(report) if is_watched else "", str(poll_s)]
             sink = LeashedProgram(HEARS)
             try:
-                sink.start(["-m", "syncsvc.bench.sink", *words])
+                sink.start(["-m", "syncsvc.bench.reader", *words])
                 if is_awaited and not sink.await_ready(START_S):
                     raise LinkClosed(f"no batch reached the subscriber: {sink.last_words}")
                 yield Served(daemon, sink, report)

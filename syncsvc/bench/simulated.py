@@ -8,16 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from syncsvc.align.batches import GroupRules
+from syncsvc.align.decider import Late, Now, Opening
+from syncsvc.align.windows import GroupWindows
 from syncsvc.bench.rules import RuleSet
 from syncsvc.bench.traces import MONO_NS, UTC_NS, Sighting, SimulatedCamera, observe
 from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.daemon.planning import HOLD_MARGIN_NS
 from syncsvc.layout import Layout
 from syncsvc.model import Frame, FrameBatch
-from syncsvc.service.decider import Late, Now, Opening
-from syncsvc.service.plan import HOLD_MARGIN_NS
-from syncsvc.service.windows import GroupWindows
 from syncsvc.timing.ladder import Stamp, StreamClock
-from syncsvc.timing.modelled import ModelRung
+from syncsvc.timing.model_rung import ModelRung
 from syncsvc.timing.rungs import rungs_for
 from syncsvc.timing.utc import UtcMapper
 

@@ -10,15 +10,15 @@ from typing import Final
 import msgspec
 
 from syncsvc.bench import clip, handover, pipeline, ways
-from syncsvc.bench.figures import Figures, median
 from syncsvc.bench.pipeline import SUBSCRIBER
 from syncsvc.bench.report import Bars, Report, Table
 from syncsvc.bench.rounds import Progress, Results, alternate, chosen
-from syncsvc.bench.runner import leashed
 from syncsvc.bench.served import SUBSCRIBERS, serving
 from syncsvc.clock import NS_PER_MS
+from syncsvc.daemon.launch import leashed
 from syncsvc.errors import LinkClosed
 from syncsvc.layout import PixelFormat
+from syncsvc.observe.figures import Figures, median
 
 PACES: Final = {"flat out": 0.0, "25/s": 25.0}
 FORMATS: Final[tuple[PixelFormat, ...]] = ("bgr24", "i420")
@@ -98,7 +98,7 @@ def measure(way: str, pixels: PixelFormat, frames: int, rate_hz: float) -> Hando
     if process.returncode != 0:
         last = errors.decode(errors="replace").rstrip().rpartition("\n")[2]
         raise LinkClosed(f"handing over ended with {process.returncode}: {last}")
-    found = msgspec.json.decode(output.rstrip().rpartition(b"\n")[2], type=handover.Outcome)  # some libraries print
+    found = msgspec.json.decode(output.rstrip().rpartition(b"\n")[2], type=handover.TurnCost)  # some libraries print
     latency = Figures.of([value / NS_PER_MS for value in found.latencies_ns])
     return Handover(found.sender_ns / frames / NS_PER_MS, found.receiver_ns / frames / NS_PER_MS, latency)
 

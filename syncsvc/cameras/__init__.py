@@ -1,7 +1,7 @@
 """Virtual RTSP cameras with known true times and injectable faults, for tests, demos and users without cameras."""
 
 from syncsvc.cameras.farm import CameraStats, SessionStats, VirtualCameras, serve
-from syncsvc.cameras.spec import CameraSpec, Event, load_specs, parse_specs
+from syncsvc.cameras.settings import CameraSpec, Event, load_specs, parse_specs
 
 __all__ = [
     "CameraSpec",

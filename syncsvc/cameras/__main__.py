@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from syncsvc.cameras.farm import Farm
-from syncsvc.cameras.spec import parse_specs
+from syncsvc.cameras.settings import parse_specs
 from syncsvc.errors import BindError, UsageError
 
 _PR_SET_PDEATHSIG = 1

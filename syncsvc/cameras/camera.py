@@ -8,8 +8,8 @@ from typing import Any
 
 from syncsvc.cameras import rtp
 from syncsvc.cameras.clockwork import CameraClock, Moment, Shutter, read_moment
-from syncsvc.cameras.picture import Encoder
-from syncsvc.cameras.spec import CameraSpec
+from syncsvc.cameras.scene import Encoder
+from syncsvc.cameras.settings import CameraSpec
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.lifecycle import StopToken, Worker
 

@@ -4,7 +4,7 @@ import math
 import random
 from dataclasses import dataclass
 
-from syncsvc.cameras.spec import CameraSpec
+from syncsvc.cameras.settings import CameraSpec
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 
 RTP_HZ = 90_000

@@ -18,7 +18,7 @@ import syncsvc
 from syncsvc.cameras.outlet import CameraStats, Outlet
 from syncsvc.cameras.server import RtspServer
 from syncsvc.cameras.session import SessionStats
-from syncsvc.cameras.spec import CameraSpec, check_specs
+from syncsvc.cameras.settings import CameraSpec, check_specs
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, Clock
 from syncsvc.errors import BindError, LinkClosed, UsageError
 from syncsvc.lifecycle import StopToken

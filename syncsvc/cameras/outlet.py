@@ -11,7 +11,7 @@ import msgspec
 from syncsvc.cameras.camera import Camera, EncodedPicture
 from syncsvc.cameras.clockwork import SendPath, read_moment
 from syncsvc.cameras.session import MediaSession, SessionStats
-from syncsvc.cameras.spec import CameraSpec
+from syncsvc.cameras.settings import CameraSpec
 from syncsvc.clock import NS_PER_S, Clock
 
 _KEPT_SESSIONS = 16

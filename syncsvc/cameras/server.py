@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from syncsvc.cameras import rtp
 from syncsvc.cameras.outlet import Outlet
+from syncsvc.cameras.rtp_carriers import SOCKET_BUFFER_BYTES, Sink, TcpSink, UdpSink
 from syncsvc.cameras.rtsp import (
     Interleaved,
     MessageError,
@@ -19,7 +20,6 @@ from syncsvc.cameras.rtsp import (
     choose_transport,
 )
 from syncsvc.cameras.session import MediaSession
-from syncsvc.cameras.sink import SOCKET_BUFFER_BYTES, Sink, TcpSink, UdpSink
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import BindError
 

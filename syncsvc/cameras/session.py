@@ -7,7 +7,7 @@ import msgspec
 from syncsvc.cameras import rtp
 from syncsvc.cameras.camera import Camera, EncodedPicture
 from syncsvc.cameras.clockwork import Moment
-from syncsvc.cameras.sink import Sink
+from syncsvc.cameras.rtp_carriers import Sink
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 
 CNAME = "syncsvc"

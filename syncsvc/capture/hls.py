@@ -11,9 +11,9 @@ from io import BytesIO
 from av.container import InputContainer
 
 from syncsvc.capture.decode import Unit, open_container, with_side_data
-from syncsvc.capture.http import READ_TIMEOUT_S, Answer, get
+from syncsvc.capture.http_get import READ_TIMEOUT_S, Answer, get
 from syncsvc.capture.passthrough import reader_of
-from syncsvc.capture.playlist import Playlist, PlaylistError, Resource, Segment, parse
+from syncsvc.capture.playlist import MediaSegment, Playlist, PlaylistError, Resource, parse
 from syncsvc.capture.source import Loss, Pulse
 from syncsvc.capture.spec import CaptureSpec
 from syncsvc.capture.stamps import MediaStamp
@@ -53,7 +53,7 @@ class Timeline:
         """Segments were missed: a break of the pts may have been among them."""
         self._last_ns = None
 
-    def begin(self, segment: Segment, first_pts_ns: int, *, is_mpegts: bool) -> None:
+    def begin(self, segment: MediaSegment, first_pts_ns: int, *, is_mpegts: bool) -> None:
         """A segment begins, whose first frame has this pts."""
         if segment.is_discontinuous or self._last_ns is None:
             self._shift_ns, self._anchor = 0, None
@@ -156,7 +156,7 @@ class HlsReader:
                 raise SourceUnavailable(self._source_id, f"has no new segment for {silent_ns / NS_PER_S:.1f} s")
             self._reload()
 
-    def _fresh(self) -> Iterator[Segment]:
+    def _fresh(self) -> Iterator[MediaSegment]:
         """What was not played yet."""
         segments = self._playlist.segments
         if segments and segments[-1].number < self._next - 1:
@@ -169,7 +169,7 @@ class HlsReader:
             self._next = segment.number + 1
             yield segment
 
-    def _play(self, segment: Segment) -> Iterator[tuple[Unit, Observation] | Loss]:
+    def _play(self, segment: MediaSegment) -> Iterator[tuple[Unit, Observation] | Loss]:
         loaded, self._loaded = self._loaded or self._load(segment), None
         try:
             has_begun = False
@@ -214,7 +214,7 @@ class HlsReader:
         finally:
             answer.close()
 
-    def _load(self, segment: Segment) -> _Loaded:
+    def _load(self, segment: MediaSegment) -> _Loaded:
         data = b"".join(self._fetch(resource) for resource in (segment.head, segment.media) if resource)
         return _Loaded(self._spec, data, self._clock.monotonic_ns(), self._pulse, self._clock)
 

@@ -8,7 +8,7 @@ from av.codec.context import CodecContext
 
 from syncsvc.capture import stamps
 from syncsvc.capture.decode import UNKNOWN_FPS, Unit, with_stamp
-from syncsvc.capture.http import READ_TIMEOUT_S, Answer
+from syncsvc.capture.http_get import READ_TIMEOUT_S, Answer
 from syncsvc.capture.jpeg import CodedPicture, plain_jpeg
 from syncsvc.capture.multipart import Part, PartReader
 from syncsvc.capture.source import Loss, Picture, Pulse

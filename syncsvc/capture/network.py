@@ -11,7 +11,7 @@ from typing import Protocol
 
 from syncsvc.capture.decode import Unit, open_container, with_side_data
 from syncsvc.capture.hls import HlsReader, is_playlist
-from syncsvc.capture.http import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Answer, get
+from syncsvc.capture.http_get import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Answer, get
 from syncsvc.capture.mjpeg import MjpegReader, is_multipart
 from syncsvc.capture.passthrough import reader_of
 from syncsvc.capture.picture import picture_of

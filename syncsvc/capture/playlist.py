@@ -36,7 +36,7 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class MediaSegment:
     """One media segment.
 
     ``stamp`` is when its first frame was taken: as its own tag says, else what follows from the one before it and the
@@ -57,7 +57,7 @@ class Segment:
 class Playlist:
     """A media playlist, or a master playlist: that has ``variants`` and no segments."""
 
-    segments: tuple[Segment, ...] = ()
+    segments: tuple[MediaSegment, ...] = ()
     target_ns: int = NS_PER_S
     is_ended: bool = False
     is_encrypted: bool = False
@@ -107,7 +107,7 @@ class _Reader:
     def __init__(self, url: str, passed_over: int) -> None:
         self._url, self._passed_over = url, passed_over
         self._playlist = Playlist()
-        self._segments: list[Segment] = []
+        self._segments: list[MediaSegment] = []
         self._variants: list[str] = []
         self._number = 0
         self._head: Resource | None = None
@@ -162,9 +162,9 @@ class _Reader:
         self._number, self._range = self._number + 1, None
         self._begin_segment()
 
-    def _segment(self, url: str) -> Segment:
+    def _segment(self, url: str) -> MediaSegment:
         duration_ns, doubt_ns = _duration(self._duration)
-        return Segment(
+        return MediaSegment(
             self._number, Resource(url, self._place(url)), duration_ns, doubt_ns, of_date(self._date or ""),
             self._head, self._is_discontinuous, self._is_gap,
         )  # fmt: skip
@@ -179,7 +179,7 @@ class _Reader:
         """The playlist, every segment with its date."""
         durations = [_duration(text) for text in self._since]
         span_ns, doubt_ns = (sum(some) for some in zip((0, 0), *durations, strict=True))
-        before = Segment(-1, Resource(""), span_ns, doubt_ns, of_date(self._dated or ""))
+        before = MediaSegment(-1, Resource(""), span_ns, doubt_ns, of_date(self._dated or ""))
         segments = tuple(_stamped([before, *self._segments]))[1:]
         return replace(self._playlist, segments=segments, variants=tuple(self._variants))
 
@@ -211,7 +211,7 @@ class _Reader:
         raise PlaylistError("names something that is not on the network")
 
 
-def _stamped(segments: list[Segment]) -> Iterable[Segment]:
+def _stamped(segments: list[MediaSegment]) -> Iterable[MediaSegment]:
     """Every stamp as exact as the finest of them: writers leave out zeros at the end; and the stamps between."""
     finest_ns = min((segment.stamp.doubt_ns for segment in segments if segment.stamp), default=0)
     expected: MediaStamp | None = None

@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from syncsvc import wire
+from syncsvc.audit.decisions import Changes, Emission, Replay, WhatIf, survey
+from syncsvc.audit.summary import Summary
 from syncsvc.cli.numbers import FiniteRange
 from syncsvc.cli.tail import batch_line
 from syncsvc.clock import NS_PER_MS
 from syncsvc.errors import UsageError
-from syncsvc.observe.reading import read
-from syncsvc.service.outcome import Outcome
-from syncsvc.service.replay import Changes, Emission, Replay, WhatIf, survey
+from syncsvc.observe.log_reader import read
 
 EXIT_INCOMPLETE = 1
 MOST_MS = 60_000
@@ -85,7 +85,7 @@ def _check(file: Path, group: str | None, changes: Changes) -> None:
 
 
 def _repeat(file: Path, group: str | None, replay: Replay, as_json: bool) -> None:
-    outcomes: defaultdict[str, Outcome] = defaultdict(Outcome)
+    outcomes: defaultdict[str, Summary] = defaultdict(Summary)
     for number, record in read(file):
         emission = replay.feed(number, record)
         if emission is None or group not in (None, emission.batch.group):
@@ -99,8 +99,8 @@ def _repeat(file: Path, group: str | None, replay: Replay, as_json: bool) -> Non
 
 def _compare(file: Path, group: str | None, replay: Replay, changes: Changes, as_json: bool) -> None:
     what_if = WhatIf(changes)
-    before: defaultdict[str, Outcome] = defaultdict(Outcome)
-    after: defaultdict[str, Outcome] = defaultdict(Outcome)
+    before: defaultdict[str, Summary] = defaultdict(Summary)
+    after: defaultdict[str, Summary] = defaultdict(Summary)
     for number, record in read(file):
         emission = replay.feed(number, record)
         if emission is not None and group in (None, emission.batch.group):
@@ -119,7 +119,7 @@ def _json(emission: Emission) -> str:
     return json.dumps(wire.decode_header(emission.header), separators=(",", ":"))
 
 
-def _summary(outcome: Outcome) -> str:
+def _summary(outcome: Summary) -> str:
     return (
         f"{outcome.batches} batches, {outcome.complete} complete; {outcome.sets} sets, {outcome.full_sets} of all "
         f"streams; {outcome.paired} of {outcome.frames} frames in sets; {outcome.late} late; "
@@ -127,13 +127,13 @@ def _summary(outcome: Outcome) -> str:
     )
 
 
-def _table(name: str, before: Outcome, after: Outcome) -> Iterator[str]:
+def _table(name: str, before: Summary, after: Summary) -> Iterator[str]:
     yield f"{name:<28}{'recorded':>16}{'now':>16}"
     for what, old, new in _rows(before, after):
         yield f"  {what:<26}{old:>16}{new:>16}"
 
 
-def _rows(before: Outcome, after: Outcome) -> Iterator[tuple[str, str, str]]:
+def _rows(before: Summary, after: Summary) -> Iterator[tuple[str, str, str]]:
     for what, figure in {
         "batches": "batches", "complete": "complete", "sets": "sets", "sets of all streams": "full_sets",
         "frames": "frames", "frames in no set": "unpaired", "late frames": "late",

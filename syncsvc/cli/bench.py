@@ -74,9 +74,10 @@ def bench(name: str, as_json: bool, as_markdown: bool, plot: Path | None, **give
     if "--case" in options:
         _check_case(options)
     from syncsvc.bench import report
+    from syncsvc.observe.plotting import require_plotting
 
     if plot is not None:
-        report.require_plotting(plot)
+        require_plotting(plot)
     words = [f"{option} {_as_word(value)}" for option, value in options.items()]
     with _progress() as progress:
         result = _run(name, " ".join(["syncsvc bench", name, *words]), options, progress)

@@ -5,7 +5,7 @@ import json
 import click
 
 from syncsvc.config.loader import load
-from syncsvc.config.models import Config, FileStream, Group, RtspStream, StreamKeys
+from syncsvc.config.models import Config, FileStream, GroupConfig, RtspStream, StreamKeys
 from syncsvc.config.schema import user_schema
 from syncsvc.config.urls import redact_url
 from syncsvc.observe.logs import one_line, redact
@@ -55,7 +55,7 @@ def _stream_line(stream: StreamKeys) -> str:
     return f"{one_line(redact_url(stream.url))}  ({', '.join(parts)})"
 
 
-def _group_line(group: Group) -> str:
+def _group_line(group: GroupConfig) -> str:
     driver = f"reference {group.reference}" if group.reference else "driven by the slowest stream"
     batches = "one batch per set" if group.window_ms is None else f"window {group.window_ms} ms"
     return (
@@ -66,7 +66,7 @@ def _group_line(group: Group) -> str:
 
 def _probe(config: Config) -> bool:
     from syncsvc.capture.probe import probe_streams  # loads the capture engine, which plain validation does not need
-    from syncsvc.service.plan import capture_spec
+    from syncsvc.daemon.planning import capture_spec
 
     specs = [capture_spec(name, stream, config) for name, stream in config.streams.items()]
     all_ok = True

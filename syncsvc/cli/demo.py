@@ -12,7 +12,7 @@ from syncsvc.cli.numbers import FiniteRange
 from syncsvc.cli.stopping import stop_on_signals
 
 if TYPE_CHECKING:
-    from syncsvc.bench.history import SeenBatch
+    from syncsvc.demo.history import SeenBatch
 
 EXIT_BROKEN = 1
 EXIT_INTERRUPTED = 130
@@ -37,9 +37,9 @@ def demo(seconds: float, as_json: bool) -> None:
     Each picture carries its true capture time, so at the end there is a verdict: exit code 0 when the synchronization
     contract held, 1 with the reason when it did not.
     """
-    from syncsvc.bench.demo import SCENARIO, verdict_line, verdict_object
-    from syncsvc.bench.trial import Trial
-    from syncsvc.bench.verdict import judge
+    from syncsvc.demo.screen import SCENARIO, verdict_line, verdict_object
+    from syncsvc.demo.trial import Trial
+    from syncsvc.demo.verdict import judge
 
     with stop_on_signals() as stop:
         if not as_json:
@@ -64,7 +64,7 @@ def demo(seconds: float, as_json: bool) -> None:
 
 
 def _show(batches: "Iterable[SeenBatch]") -> None:
-    from syncsvc.bench.demo import COLUMNS, cells, line
+    from syncsvc.demo.screen import COLUMNS, cells, line
 
     if not sys.stdout.isatty():
         for batch in batches:

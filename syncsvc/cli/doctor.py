@@ -37,10 +37,10 @@ def doctor(config: Path, seconds: float, as_json: bool, plot: Path | None, conte
     report, 69 when no stream could be opened, 78 when CONFIG is refused.
     """
     configure("doctor", load(config).secrets)
-    from syncsvc.bench.report import require_plotting
-    from syncsvc.doctor import report
+    from syncsvc.doctor import rendering
     from syncsvc.doctor.checkup import examine
     from syncsvc.doctor.plot import save_plot
+    from syncsvc.observe.plotting import require_plotting
 
     if plot is not None:
         require_plotting(plot)
@@ -54,9 +54,9 @@ def doctor(config: Path, seconds: float, as_json: bool, plot: Path | None, conte
         click.echo(f"syncsvc: no stream could be opened: {why}", err=True)
         raise SystemExit(EXIT_UNAVAILABLE)
     if as_json:
-        click.echo(json.dumps(report.as_object(diagnosis)))
+        click.echo(json.dumps(rendering.as_object(diagnosis)))
     else:
-        report.show(diagnosis)
+        rendering.show(diagnosis)
     if plot is not None:
         save_plot(recording, diagnosis, plot)
 

@@ -19,7 +19,7 @@ def run(config: Path, log_observations: Path | None) -> None:
     Prints a line with ``ready`` on stderr when all sockets are bound. SIGHUP reads CONFIG again. Exit code 0 after a
     drain, 78 when the configuration is refused.
     """
-    from syncsvc.service.daemon import Daemon
+    from syncsvc.daemon.daemon import Daemon
 
     daemon = Daemon(
         config, announce=lambda line: click.echo(f"syncsvc: {line}", err=True), log_observations=log_observations

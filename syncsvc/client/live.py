@@ -37,7 +37,7 @@ def check_endpoint(endpoint: str) -> None:
         raise UsageError(f"endpoint {endpoint!r}: allowed are tcp://HOST:PORT and ipc:///PATH")
 
 
-class LiveLine:
+class LiveInlet:
     """Messages of the service, whole, as they come."""
 
     _context: "zmq.Context[Any]"
@@ -86,7 +86,7 @@ class LiveLine:
             raise SubscriberClosed(f"the socket is gone: {error}") from error
 
     async def wait_async(self, timeout_ms: int | None) -> None:
-        """The same for asyncio; only ``AsyncLiveLine`` can."""
+        """The same for asyncio; only ``AsyncLiveInlet`` can."""
         raise NotImplementedError
 
     def hear_status(self) -> None:
@@ -101,7 +101,7 @@ class LiveLine:
         self._context.destroy(linger=0)
 
 
-class AsyncLiveLine(LiveLine):
+class AsyncLiveInlet(LiveInlet):
     """The same, with a socket that an event loop can wait for."""
 
     def __init__(self, endpoint: str, topic: bytes) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from syncsvc.client.loans import Loans, OnLoan
+from syncsvc.client.leases import Loans, OnLoan
 from syncsvc.client.sequence import Stats
 from syncsvc.errors import LinkClosed, SubscriberClosed, TransportError, UsageError
-from syncsvc.transport import handover
-from syncsvc.transport.handover import Freed, FromService, FromSubscriber, Handover, Hello, Taken
+from syncsvc.transport import leasing as handover
+from syncsvc.transport.leasing import Freed, FromService, FromSubscriber, Handover, Hello, Taken
 from syncsvc.wire import BATCH_PREFIX, STATUS_TOPIC
 
 RETRY_MS = 100
@@ -53,7 +53,7 @@ class Bell:
         os.close(self.fd)
 
 
-class LocalLine:
+class LocalInlet:
     """Messages of the service as they come on ``live``, with payloads on loan instead of buffers."""
 
     def __init__(self, endpoint: str, group: str | None, stats: Stats, sock: socket.socket | None = None) -> None:

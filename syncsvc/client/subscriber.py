@@ -6,7 +6,7 @@ import weakref
 from types import TracebackType
 from typing import Generic, Literal, Self, TypeVar, cast, overload
 
-from syncsvc.client.lines import Mode, open_line
+from syncsvc.client.inlets import Mode, open_line
 from syncsvc.client.sequence import Inbox, Stats
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import SubscriptionEnded, UsageError

@@ -3,8 +3,8 @@
 import os
 from collections.abc import Iterator
 
-from syncsvc.config.messages import one_line
 from syncsvc.config.models import Config, FileStream
+from syncsvc.config.refusals import one_line
 from syncsvc.errors import ConfigError
 
 

@@ -10,8 +10,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from syncsvc.config.files import absent_files
-from syncsvc.config.messages import KeyPath, config_error, show
 from syncsvc.config.models import STREAM_MODELS, Config
+from syncsvc.config.refusals import KeyPath, config_error, show
 from syncsvc.config.schema import Schema, allowed, keys_of, walk
 from syncsvc.config.streamurl import describe
 from syncsvc.config.urls import MASK, RefusedError, kind_of, secrets_in

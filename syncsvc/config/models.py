@@ -214,7 +214,7 @@ STREAM_MODELS: Final[Mapping[str, type[StreamKeys]]] = {
 }
 
 
-class Group(Model):
+class GroupConfig(Model):
     """Streams that are synchronized with each other."""
 
     streams: Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
@@ -239,7 +239,7 @@ class Group(Model):
         return streams
 
     @model_validator(mode="after")
-    def _fits(self) -> "Group":
+    def _fits(self) -> "GroupConfig":
         if self.window_ms is not None and self.max_skew_ms >= self.window_ms:
             raise refused(f"{self.max_skew_ms:g}", f"less than window_ms, which is {self.window_ms}", "max_skew_ms")
         if self.reference is not None and self.reference not in self.streams:
@@ -272,7 +272,7 @@ class Config(Model):
 
     streams: Annotated[Mapping[Name, Stream], Field(min_length=1)]
     """The sources, by name."""
-    groups: Annotated[Mapping[Name, Group], Field(min_length=1, default_factory=dict)]
+    groups: Annotated[Mapping[Name, GroupConfig], Field(min_length=1, default_factory=dict)]
     """What is synchronized with what; left out: one group "all" with every stream."""
     publish: Publish = Publish()
     http: Http | None = Http()

@@ -40,7 +40,7 @@ def user_schema() -> Schema:
         stream["required"] = ["url"]
     kinds = [{"$ref": f"#/$defs/{model.__name__}"} for model in STREAM_MODELS.values()]
     top = _closed({key: value for key, value in model_schema().items() if key != "$defs"})
-    for section, items in (("streams", {"anyOf": kinds}), ("groups", {"$ref": "#/$defs/Group"})):
+    for section, items in (("streams", {"anyOf": kinds}), ("groups", {"$ref": "#/$defs/GroupConfig"})):
         names = {"propertyNames": {"pattern": NAME_PATTERN}, "additionalProperties": items, "minProperties": 1}
         top["properties"][section] = {"type": "object", "description": _description(section), **names}
     return {

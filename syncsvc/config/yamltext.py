@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 
 import yaml
 
-from syncsvc.config.messages import KeyPath, config_error, show
+from syncsvc.config.refusals import KeyPath, config_error, show
 from syncsvc.errors import ConfigError
 
 MAX_BYTES: Final = 1_000_000

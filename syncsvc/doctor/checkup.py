@@ -6,7 +6,7 @@ from pathlib import Path
 from syncsvc.client.subscriber import Subscriber
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.doctor.diagnosis import Diagnosis, diagnose
-from syncsvc.doctor.eye import Eye
+from syncsvc.doctor.motion import Eye
 from syncsvc.doctor.recording import Recording
 from syncsvc.doctor.service import ExaminedService
 from syncsvc.doctor.workplace import workplace

@@ -9,10 +9,10 @@ from syncsvc.clock import NS_PER_MS
 from syncsvc.doctor.content import Comparison
 from syncsvc.doctor.findings import Finding, findings_of
 from syncsvc.doctor.latencies import suggest
-from syncsvc.doctor.medium import Medium, medium_of
-from syncsvc.doctor.ntpclock import NtpClock, ntp_clock_of
+from syncsvc.doctor.ntp_clock import NtpClock, ntp_clock_of
 from syncsvc.doctor.pace import Pace, pace_of
 from syncsvc.doctor.proposals import GroupAdvice, advise
+from syncsvc.doctor.pts_clock import Medium, medium_of
 from syncsvc.doctor.recording import NONE, Recording, StreamRecord
 
 MODELLED = ("model", "arrival")

@@ -1,17 +1,15 @@
 """The picture of an examination: how long frames waited on their way, and how the shutters stand to each other."""
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from syncsvc.bench.report import require_plotting
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.doctor.diagnosis import Diagnosis
 from syncsvc.doctor.proposals import settled_times
 from syncsvc.doctor.recording import Recording
-from syncsvc.errors import UsageError
+from syncsvc.observe.plotting import figure_in
 
 _BINS = 60
 
@@ -22,20 +20,14 @@ def save_plot(recording: Recording, diagnosis: Diagnosis, path: Path) -> None:
     Raises:
         UsageError: matplotlib is not installed, or the file cannot be written.
     """
-    require_plotting(path)
-    backend: Any = import_module("matplotlib.figure")
     names = [name for name, record in recording.streams.items() if len(record)]
     rows = len(names) + 1
-    figure = backend.Figure(figsize=(11, 1.8 * rows + 0.6), layout="constrained")
-    grid = figure.add_gridspec(rows, 4)
-    for row, name in enumerate(names):
-        _draw_waiting(figure, grid[row, :3], grid[row, 3], recording, diagnosis, name)
-    _draw_phases(figure.add_subplot(grid[rows - 1, :]), recording)
-    figure.suptitle(f"what frames waited on their way, beyond the least; {diagnosis.seconds:.0f} s")
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--plot {path}: {error}") from error
+    with figure_in(path, (11, 1.8 * rows + 0.6)) as figure:
+        grid = figure.add_gridspec(rows, 4)
+        for row, name in enumerate(names):
+            _draw_waiting(figure, grid[row, :3], grid[row, 3], recording, diagnosis, name)
+        _draw_phases(figure.add_subplot(grid[rows - 1, :]), recording)
+        figure.suptitle(f"what frames waited on their way, beyond the least; {diagnosis.seconds:.0f} s")
 
 
 def _draw_waiting(figure: Any, left: Any, right: Any, recording: Recording, diagnosis: Diagnosis, name: str) -> None:

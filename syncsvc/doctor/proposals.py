@@ -8,11 +8,11 @@ from math import ceil
 
 import numpy as np
 
-from syncsvc.align.pairing import Match, MinSpread
 from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.daemon.planning import HOLD_MARGIN_NS
 from syncsvc.doctor.recording import NONE, StreamRecord
 from syncsvc.observe.records import GroupSettings
-from syncsvc.service.plan import HOLD_MARGIN_NS
+from syncsvc.pairing.minspread import Match, MinSpread
 
 COMPLETE_SHARE = 0.99
 SKEW_NEEDS_S = 10.0

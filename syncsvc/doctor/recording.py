@@ -29,7 +29,7 @@ NONE = int(np.iinfo(np.int64).min)
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class SenderReport:
     """A sender report as it came: it rode on the frame at index ``at``."""
 
     at: int
@@ -61,7 +61,7 @@ class StreamRecord:
     time_ns: Ints
     uncertainty_ns: Ints
     clock: NDArray[np.str_]
-    reports: tuple[Report, ...]
+    reports: tuple[SenderReport, ...]
     sessions: int
     losses: Mapping[str, int]
     is_doubtful: bool
@@ -218,7 +218,7 @@ def _table(name: str, stream: _Stream, offset: _Offset, *, is_asap: bool) -> Str
         time_ns=np.array([stamp[0] for stamp in stamps], np.int64),
         uncertainty_ns=np.array([stamp[1] for stamp in stamps], np.int64),
         clock=np.array([stamp[2] for stamp in stamps], np.str_),
-        reports=tuple(Report(places[seq], *report) for seq, report in stream.reports.items()),
+        reports=tuple(SenderReport(places[seq], *report) for seq, report in stream.reports.items()),
         sessions=len({row[5] for row in stream.rows.values()}),
         losses=stream.losses,
         is_doubtful=stream.is_doubtful,

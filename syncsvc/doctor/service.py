@@ -6,14 +6,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from syncsvc.bench.runner import READY_S, STOP_S, LeashedProgram
-from syncsvc.doctor.child import EX_REFUSED, LIVE, OBSERVATIONS, READY, STATUS
+from syncsvc.daemon.launch import READY_S, STOP_S, LeashedProgram
 from syncsvc.doctor.diagnosis import Hearsay
+from syncsvc.doctor.own_daemon import EX_REFUSED, LIVE, OBSERVATIONS, READY, STATUS
 from syncsvc.doctor.recording import Recording, gather
 from syncsvc.errors import ConfigError, LinkClosed, LogError
 from syncsvc.lifecycle import StopToken
+from syncsvc.observe.log_reader import read
 from syncsvc.observe.logs import one_line, redact
-from syncsvc.observe.reading import read
 
 _POLL_S = 0.05
 
@@ -28,7 +28,7 @@ class ExaminedService:
     """
 
     def __init__(self, path: Path, folder: Path, wait_for: int) -> None:
-        self._arguments = ["-m", "syncsvc.doctor.child", str(path), str(folder), str(wait_for)]
+        self._arguments = ["-m", "syncsvc.doctor.own_daemon", str(path), str(folder), str(wait_for)]
         self._path, self._folder = str(path), folder
         self._program = LeashedProgram(READY)
         self.live = f"ipc://{folder / LIVE}"

@@ -24,7 +24,7 @@ LEAK_NS = NS_PER_MS
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class GroupPace:
     """When a group decides: ``settle_ns`` after the end of a window of ``window_ns``, or at its deadline.
 
     ``window_ns`` is 0 where there are no windows: any frame may be the last that a set waits for.
@@ -43,7 +43,7 @@ class Rest:
         is_patient: pace ``asap``.
     """
 
-    def __init__(self, paces: Sequence[Pace], *, is_patient: bool) -> None:
+    def __init__(self, paces: Sequence[GroupPace], *, is_patient: bool) -> None:
         self._paces, self._is_patient = paces, is_patient
         self._time_ns: int | None = None
         self._delay_ns = 0

@@ -11,11 +11,10 @@ from typing import Any
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.errors import LinkClosed, TransportError
+from syncsvc.ingest.consumers import FrameConsumer, ObservationConsumer, StreamStats
 from syncsvc.ingest.rest import Rest
-from syncsvc.ingest.sinks import FrameSink, ObservationSink, StreamStats
-from syncsvc.ingest.watermark import StreamState
 from syncsvc.lifecycle import StopToken
-from syncsvc.model import Frame
+from syncsvc.model import Frame, StreamState
 from syncsvc.timing.ladder import Stamp, Standing, StreamClock
 from syncsvc.timing.rungs import Rung
 from syncsvc.transport.link import LinkReader
@@ -55,7 +54,7 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class _Rewiring:
-    sinks: Sequence[FrameSink]
+    sinks: Sequence[FrameConsumer]
     on_join: Callable[[str, int], None]
     tuning: Tuning | None
     is_taken: threading.Event
@@ -74,7 +73,7 @@ class StreamIngest:
         stall_after_ns: int,
         is_patient: bool,
         take_pixels: Callable[[str, Payload], None],
-        observations: ObservationSink | None = None,
+        observations: ObservationConsumer | None = None,
     ) -> None:
         """Prepare the thread's state.
 
@@ -89,7 +88,7 @@ class StreamIngest:
             observations: is told of every fact and every conclusion, for a replay.
         """
         self.name, self.stats = name, StreamStats()
-        self.sinks: Sequence[FrameSink] = ()
+        self.sinks: Sequence[FrameConsumer] = ()
         self._stream_clock, self._clock, self._to_utc = stream_clock, clock, to_utc
         self._stall_after_ns, self._is_patient, self._take_pixels = stall_after_ns, is_patient, take_pixels
         self._observations = observations
@@ -98,7 +97,7 @@ class StreamIngest:
         self._rewirings: deque[_Rewiring] = deque()
         self._link: LinkReader | None = None
         self._rings: dict[int, RingReader] = {}
-        self._waiting: dict[int, tuple[FrameMessage, Payload, Sequence[FrameSink]]] = {}
+        self._waiting: dict[int, tuple[FrameMessage, Payload, Sequence[FrameConsumer]]] = {}
         self._next_seq: int | None = None
         self._rest: Rest | None = None
         self._messages = 0
@@ -137,7 +136,7 @@ class StreamIngest:
         self._commands.put(_Gone(next_seq))
 
     def rewire(
-        self, sinks: Sequence[FrameSink], on_join: Callable[[str, int], None], tuning: Tuning | None = None
+        self, sinks: Sequence[FrameConsumer], on_join: Callable[[str, int], None], tuning: Tuning | None = None
     ) -> threading.Event:
         """Belong to these groups from the next frame on. From any thread.
 

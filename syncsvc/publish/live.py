@@ -24,7 +24,7 @@ from syncsvc.model import Frame, FrameBatch
 from syncsvc.publish.audience import Audience
 from syncsvc.publish.control import Control
 from syncsvc.publish.headers import Headers
-from syncsvc.publish.leases import stated_lease_ns
+from syncsvc.publish.lease_book import stated_lease_ns
 from syncsvc.publish.local import LocalServer
 from syncsvc.publish.sockets import LINGER_MS, PATIENCE_MS, bind, endpoint_of
 from syncsvc.transport.payload import BufferPool

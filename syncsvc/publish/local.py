@@ -19,9 +19,9 @@ from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.errors import LinkClosed, TransportError
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, FrameBatch
-from syncsvc.publish.leases import GRACE_NS, LeaseBook
-from syncsvc.transport import handover
-from syncsvc.transport.handover import FromSubscriber, Handover
+from syncsvc.publish.lease_book import GRACE_NS, LeaseBook
+from syncsvc.transport import leasing as handover
+from syncsvc.transport.leasing import FromSubscriber, Handover
 from syncsvc.transport.payload import Loan
 
 HELLO_NS = 2 * NS_PER_S

@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Sequence
 
 from syncsvc.align.batches import GroupRules
+from syncsvc.align.group import Group, GroupOutput, first_window
 from syncsvc.clock import NS_PER_MS, NS_PER_S
-from syncsvc.ingest.watermark import StreamState
 from syncsvc.lifecycle import StopToken
-from syncsvc.model import Frame, FrameBatch
+from syncsvc.model import Frame, FrameBatch, StreamState
 from syncsvc.observe.records import AnyRecord
-from syncsvc.service.group import Group, GroupOutput, first_window
-from syncsvc.testing.clock import ManualClock
+from syncsvc.testing.manual_clock import ManualClock
 from syncsvc.timing.utc import UtcMapper
 
 

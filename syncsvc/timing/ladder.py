@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from syncsvc.clock import NS_PER_S
 from syncsvc.model import ClockClass, Observation
-from syncsvc.timing.modelled import ModelRung
-from syncsvc.timing.reported import SenderReportRung
+from syncsvc.timing.camera_rungs import SenderReportRung
+from syncsvc.timing.model_rung import ModelRung
 from syncsvc.timing.rungs import RecordedRung, Rung
 from syncsvc.timing.utc import JUMP_NS, ToUtc
 

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.model import ClockClass, Observation
-from syncsvc.timing.modelled import UNKNOWN_LATENCY_NS, ModelRung
-from syncsvc.timing.reported import MediaRung, SenderReportRung
+from syncsvc.timing.camera_rungs import MediaRung, SenderReportRung
+from syncsvc.timing.model_rung import UNKNOWN_LATENCY_NS, ModelRung
 from syncsvc.timing.utc import ToUtc
 
 TICK_NS = 11_112

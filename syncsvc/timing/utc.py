@@ -18,7 +18,7 @@ KEPT_SEGMENTS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class UtcSegment:
     """From ``mono_ns`` on UTC is ``utc_ns``, and goes on at the monotonic clock's pace times ``1 + rate``."""
 
     mono_ns: int
@@ -34,10 +34,10 @@ class UtcMapper:
         self.epoch = 0
         self.last_jump_ns = 0
         """How far the last jump went; negative for backward."""
-        self._segments: tuple[Segment, ...] = (Segment(clock.monotonic_ns(), clock.utc_ns(), 0.0),)
+        self._segments: tuple[UtcSegment, ...] = (UtcSegment(clock.monotonic_ns(), clock.utc_ns(), 0.0),)
 
     @property
-    def segment(self) -> Segment:
+    def segment(self) -> UtcSegment:
         """What maps the present."""
         return self._segments[0]
 
@@ -63,8 +63,8 @@ class UtcMapper:
         error = self._clock.utc_ns() - self.to_utc(mono)
         if abs(error) > JUMP_NS:
             self.epoch, self.last_jump_ns = self.epoch + 1, error
-            self._segments = (Segment(mono, self.to_utc(mono) + error, 0.0),)
+            self._segments = (UtcSegment(mono, self.to_utc(mono) + error, 0.0),)
             return True
         rate = max(-MAX_SLEW, min(MAX_SLEW, error / NS_PER_S))
-        self._segments = (Segment(mono, self.to_utc(mono), rate), *self._segments[: KEPT_SEGMENTS - 1])
+        self._segments = (UtcSegment(mono, self.to_utc(mono), rate), *self._segments[: KEPT_SEGMENTS - 1])
         return False

@@ -10,7 +10,7 @@ import os
 from enum import IntEnum
 from typing import Self
 
-from syncsvc.transport import memory
+from syncsvc.transport import memfd as memory
 
 _WORDS = 512
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syncsvc.errors import SlotReclaimedError, TransportError
-from syncsvc.transport import memory
+from syncsvc.transport import memfd as memory
 
 _MAGIC = 0x53594E4352494E47  # "SYNCRING"
 _HEADER_WORDS = 4

@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 from syncsvc.errors import WireError
 from syncsvc.layout import RAW_FORMATS, Codec, Layout
 from syncsvc.model import Borrowed, ClockClass, Counts, Frame, FrameBatch, FrameSet
-from syncsvc.wire.schema import CodecMap, CountsMap, FrameRow, Header, Look, StreamMap, unpack
+from syncsvc.wire.header import CodecMap, CountsMap, FrameRow, Header, Look, StreamMap, unpack
 
 BATCH_PREFIX = b"batch/"
 LATE_PREFIX = b"late/"

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from syncsvc.errors import WireError
-from syncsvc.wire.schema import Label, Natural, Stamp, unpack
+from syncsvc.wire.header import Label, Natural, Stamp, unpack
 
 STATUS_TOPIC = b"status"
 MAX_CONTROL_BYTES = 1024

@@ -12,8 +12,8 @@ import pytest
 from syncsvc.bench import article, capacity, clip, latency, pipeline, transport, ways
 from syncsvc.bench.pipeline import Load
 from syncsvc.bench.programs import Delivery
-from syncsvc.bench.runner import DaemonRunner
 from syncsvc.bench.served import NOBODY
+from syncsvc.daemon.launch import DaemonRunner
 from syncsvc.errors import LinkClosed
 
 

@@ -7,11 +7,11 @@ from itertools import islice
 
 import pytest
 
-from syncsvc.bench.comparison import true_sets
-from syncsvc.bench.history import History, SeenFrame
-from syncsvc.bench.trial import Scenario, Trial
 from syncsvc.cameras import CameraSpec
 from syncsvc.clock import NS_PER_MS as MS
+from syncsvc.demo.comparison import true_sets
+from syncsvc.demo.history import History, SeenFrame
+from syncsvc.demo.trial import Scenario, Trial
 from syncsvc.lifecycle import StopToken
 
 pytestmark = pytest.mark.alone

@@ -19,10 +19,10 @@ from syncsvc import AsyncSubscriber, FrameBatch, FrameReclaimedError, Gap, Subsc
 from syncsvc.clock import NS_PER_S
 from syncsvc.errors import LinkClosed, SubscriberClosed, UsageError
 from syncsvc.lifecycle import StopToken, Worker
-from syncsvc.publish.leases import GRACE_NS
-from syncsvc.service.plan import SETS_PER_GROUP
-from syncsvc.transport import handover
-from syncsvc.transport.handover import RINGS_KEPT, Handover
+from syncsvc.plan import SETS_PER_GROUP
+from syncsvc.publish.lease_book import GRACE_NS
+from syncsvc.transport import leasing as handover
+from syncsvc.transport.leasing import RINGS_KEPT, Handover
 from tests.e2e.harness import History, Service, find_data, wait_for
 from tests.e2e.local_reader import is_gone, is_true
 from tests.e2e.test_recordings import NAMES, reference_sets, streams
@@ -337,7 +337,7 @@ def test_auto_takes_local_and_live_where_the_service_is_another_users(tmp_path: 
             cwd=ROOT,
             check=False,
         )
-        assert done.stdout.strip() == "LiveLine", done.stderr
+        assert done.stdout.strip() == "LiveInlet", done.stderr
         wait_for(lambda: service.status()["local"]["subscribers"] == 0, "nobody")
 
 

@@ -12,7 +12,8 @@ from urllib.request import parse_http_list, parse_keqv_list
 import av
 import pytest
 
-from syncsvc.capture import http, mjpeg
+from syncsvc.capture import http_get as http
+from syncsvc.capture import mjpeg
 from syncsvc.capture.source import Loss
 from syncsvc.clock import SYSTEM_CLOCK, sleep_s
 from tests.e2e.httpcamera import HEIGHT, PERIOD_US, WIDTH, Respond, answer, http_camera, picture, see, source_of

@@ -8,7 +8,7 @@ import os
 import sys
 
 from syncsvc.errors import MemoryShortage
-from syncsvc.transport import memory
+from syncsvc.transport import memfd as memory
 
 LIMIT, MACHINE, OFFSET = (int(argument) for argument in sys.argv[1:])
 MIB = 2**20

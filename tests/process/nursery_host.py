@@ -13,9 +13,9 @@ import msgspec
 
 from syncsvc.capture.spec import CaptureSpec, RingPlan
 from syncsvc.clock import SYSTEM_CLOCK
-from syncsvc.service.child import Child
-from syncsvc.service.listening import Listening
-from syncsvc.service.nursery import SupervisedNursery
+from syncsvc.daemon.child import Child
+from syncsvc.daemon.nursery_child import SupervisedNursery
+from syncsvc.daemon.selector import Listening
 from syncsvc.transport.link import open_link
 from syncsvc.transport.page import StreamPage
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from syncsvc.daemon.child import SpawnedChild
 from syncsvc.errors import LinkClosed, TransportError
-from syncsvc.service.child import SpawnedChild
 from syncsvc.transport.channel import MAX_MESSAGE_BYTES, Channel
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,7 +53,7 @@ def test_a_child_does_not_inherit_what_may_hold_a_password(monkeypatch: pytest.M
 def test_a_child_dies_with_its_parent() -> None:
     code = (
         "import os, sys, signal\n"
-        "from syncsvc.service.child import SpawnedChild\n"
+        "from syncsvc.daemon.child import SpawnedChild\n"
         "child = SpawnedChild('tests.process.echo_child', 'orphan')\n"
         "child.channel.send({'say': 'ready'})\n"
         "child.channel.receive(20)\n"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from syncsvc.service.http import MAX_CONNECTIONS, HttpServer
+from syncsvc.daemon.http import MAX_CONNECTIONS, HttpServer
 
 DRIPS = 400
 PAUSE_S = 0.02

@@ -5,7 +5,7 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncsvc.align.attach import Span, attach
+from syncsvc.pairing.attach import Span, attach
 
 Scene = tuple[list[Span], list[int], int]
 

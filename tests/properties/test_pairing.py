@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from syncsvc.align.pairing import Match, MinSpread
+from syncsvc.pairing.minspread import Match, MinSpread
 
 REFERENCE = "ref"
 Times = dict[str, list[int]]

@@ -5,11 +5,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncsvc.ingest.watermark import StreamState
+from syncsvc.audit.decisions import Changes, Replay, WhatIf
 from syncsvc.layout import Layout
-from syncsvc.model import FrameBatch
+from syncsvc.model import FrameBatch, StreamState
 from syncsvc.observe.records import AnyRecord, decode
-from syncsvc.service.replay import Changes, Replay, WhatIf
 from syncsvc.testing import MS, TINY, GroupBench, S, frame
 from tests.logs import LoggedBench, lines_of
 

@@ -14,7 +14,7 @@ import pytest
 import syncsvc
 from syncsvc import cli
 from syncsvc.config.loader import loads
-from syncsvc.config.models import STREAM_MODELS, Group, Http, Model, Publish, StreamKeys
+from syncsvc.config.models import STREAM_MODELS, GroupConfig, Http, Model, Publish, StreamKeys
 from syncsvc.observe.metrics import STATES, exposition
 from tests.project import ROOT, parse, texts
 
@@ -146,7 +146,7 @@ SECTIONS: dict[str, tuple[type[Model], set[str]]] = {
     ),
     "`streams`: `rtsp:`, `rtsps:`": (STREAM_MODELS["rtsp"], {"transport"}),
     "`streams`: `file:`": (STREAM_MODELS["file"], {"pace", "loop", "timestamps"}),
-    "`groups`": (Group, set(Group.model_fields)),
+    "`groups`": (GroupConfig, set(GroupConfig.model_fields)),
     "`publish`": (Publish, set(Publish.model_fields)),
     "`http`": (Http, set(Http.model_fields)),
 }

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from syncsvc.align import contest
-from syncsvc.align.pairing import Match, MinSpread
-from syncsvc.bench.oracle import best_sets
 from syncsvc.clock import NS_PER_MS, NS_PER_S
-from syncsvc.ingest.watermark import StreamState
+from syncsvc.demo.oracle import best_sets
+from syncsvc.model import StreamState
+from syncsvc.pairing import contest
+from syncsvc.pairing.minspread import Match, MinSpread
 from syncsvc.testing import T0, GroupBench, frame
 from tests.unit.align.cameras import Times, free_running
 

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from syncsvc.capture.file import read_sidecar
-from syncsvc.ingest.watermark import StreamState
+from syncsvc.model import StreamState
 from syncsvc.testing import T0, GroupBench, frame
 
 CAMERAS = ("cam_0", "cam_1", "cam_2", "cam_3")

@@ -6,13 +6,13 @@ from importlib.machinery import ModuleSpec
 import pytest
 
 from syncsvc.bench import article, pipeline, transport, ways
-from syncsvc.bench.figures import Figures
 from syncsvc.bench.pipeline import Load, Turn
 from syncsvc.bench.report import as_object
 from syncsvc.bench.rounds import Results
 from syncsvc.bench.transport import Contestant, Handover
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.errors import LinkClosed
+from syncsvc.observe.figures import Figures
 
 LATENCY = Figures(10, 1.0, 2.0, 2.0)
 

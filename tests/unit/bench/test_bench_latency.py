@@ -1,10 +1,10 @@
 """Which frame a batch waited for, and the figures that follow."""
 
 from syncsvc.bench import latency
-from syncsvc.bench.figures import Figures
+from syncsvc.bench.reader import Seen
 from syncsvc.bench.rounds import Results
-from syncsvc.bench.sink import Seen
 from syncsvc.clock import NS_PER_MS
+from syncsvc.observe.figures import Figures
 
 MS = NS_PER_MS
 

@@ -9,16 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncsvc.bench import accuracy, demo, report
-from syncsvc.bench.contest import NAMES, OURS, Outcome, contest_live
-from syncsvc.bench.figures import Figures, median, percentile
+from syncsvc.bench import accuracy, report
 from syncsvc.bench.meter import Reading, Usage
 from syncsvc.bench.scenarios import cases
 from syncsvc.bench.score import Judge, Truth
-from syncsvc.bench.verdict import judge
+from syncsvc.bench.tournament import NAMES, OURS, Outcome, contest_live
 from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.demo import screen as demo
+from syncsvc.demo.verdict import judge
 from syncsvc.errors import UsageError
-from tests.unit.bench import histories as make
+from syncsvc.observe.figures import Figures, median, percentile
+from tests.unit.demo import histories as make
 
 JUDGE = Judge(Truth({}, 1, NS_PER_S, 0, 0))
 REPORT = report.Report(

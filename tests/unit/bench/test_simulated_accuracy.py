@@ -10,10 +10,10 @@ from itertools import pairwise
 import pytest
 
 from syncsvc.bench import scenarios
-from syncsvc.bench.contest import CONTESTANTS, OURS, Outcome, contest
 from syncsvc.bench.scenarios import LIAR, LIES, Case, cases
 from syncsvc.bench.score import Members, Score
 from syncsvc.bench.simulated import Served, Setup, serve, sight
+from syncsvc.bench.tournament import CONTESTANTS, OURS, Outcome, contest
 from syncsvc.clock import NS_PER_MS
 
 UNSEEN = ("sendtime", "shutter")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from syncsvc.cameras.clockwork import CameraClock, Moment, SendPath, Shutter, read_moment
-from syncsvc.cameras.spec import CameraSpec
+from syncsvc.cameras.settings import CameraSpec
 
 S, MS = 1_000_000_000, 1_000_000
 BOOT = 5_000 * S  # CLOCK_MONOTONIC when the camera is switched on

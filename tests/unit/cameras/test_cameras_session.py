@@ -10,7 +10,7 @@ from syncsvc.cameras import rtp
 from syncsvc.cameras.camera import Camera, EncodedPicture
 from syncsvc.cameras.clockwork import CameraClock, Moment
 from syncsvc.cameras.session import MediaSession
-from syncsvc.cameras.spec import CameraSpec
+from syncsvc.cameras.settings import CameraSpec
 
 S, MS = 1_000_000_000, 1_000_000
 UTC = 1_700_000_000 * S

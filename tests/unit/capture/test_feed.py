@@ -17,7 +17,7 @@ from syncsvc.errors import LinkClosed, MemoryShortage
 from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, Layout
 from syncsvc.model import Observation
 from syncsvc.testing import MS, T0, ManualClock, ManualStop, S
-from syncsvc.transport import memory
+from syncsvc.transport import memfd as memory
 from syncsvc.transport.link import LinkReader, LinkWriter, open_link
 from syncsvc.transport.messages import DropMessage, EndMessage, FrameMessage, GrowthMessage, Message, RingMessage
 from syncsvc.transport.page import StreamPage

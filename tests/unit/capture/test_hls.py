@@ -7,19 +7,19 @@ from typing import cast
 import pytest
 
 from syncsvc.capture.hls import HlsReader, Timeline
-from syncsvc.capture.http import Answer
-from syncsvc.capture.playlist import Resource, Segment
+from syncsvc.capture.http_get import Answer
+from syncsvc.capture.playlist import MediaSegment, Resource
 from syncsvc.capture.spec import CaptureSpec, RingPlan
 from syncsvc.capture.stamps import MediaStamp
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Observation
 from syncsvc.testing import MS, T0, ManualClock, S
 
-PLAIN = Segment(7, Resource("http://camera/7.ts"))
+PLAIN = MediaSegment(7, Resource("http://camera/7.ts"))
 WRAP_NS = (1 << 33) * S // 90_000
 
 
-def stamped(utc_ns: int, doubt_ns: int = MS, *, is_discontinuous: bool = False) -> Segment:
+def stamped(utc_ns: int, doubt_ns: int = MS, *, is_discontinuous: bool = False) -> MediaSegment:
     return replace(PLAIN, stamp=MediaStamp(utc_ns, doubt_ns), is_discontinuous=is_discontinuous)
 
 

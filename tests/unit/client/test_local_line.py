@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from syncsvc.client.local import LocalLine
+from syncsvc.client.local import LocalInlet
 from syncsvc.client.sequence import Stats
-from syncsvc.transport import handover
-from syncsvc.transport.handover import Freed, FromSubscriber, Handover, Hello, Lent, Revoked, Ring, Said, Taken
+from syncsvc.transport import leasing as handover
+from syncsvc.transport.leasing import Freed, FromSubscriber, Handover, Hello, Lent, Revoked, Ring, Said, Taken
 from syncsvc.transport.ring import RingWriter
 
 SIZE = 64
@@ -59,12 +59,12 @@ class Counter:
 
 
 @contextmanager
-def connected(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[LocalLine, Counter]]:
+def connected(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[LocalInlet, Counter]]:
     monkeypatch.setattr(handover, "connect", lambda endpoint: None)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     counter = Counter(theirs)
     counter.greet()
-    line = LocalLine("ipc:///nowhere", None, Stats(), ours)
+    line = LocalInlet("ipc:///nowhere", None, Stats(), ours)
     try:
         yield line, counter
     finally:
@@ -72,7 +72,7 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[LocalLine, Coun
         counter.close()
 
 
-def taken_from(line: LocalLine) -> list[Any]:
+def taken_from(line: LocalInlet) -> list[Any]:
     """The next message, as a subscriber takes it."""
     while (parts := line.take()) is None:
         line.wait(None)

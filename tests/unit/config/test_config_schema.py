@@ -12,7 +12,7 @@ from pydantic_core import PydanticUndefined
 
 from syncsvc.cli import main
 from syncsvc.config.loader import load, loads
-from syncsvc.config.models import STREAM_MODELS, Group, Http, Model, Publish, SyntheticSpec
+from syncsvc.config.models import STREAM_MODELS, GroupConfig, Http, Model, Publish, SyntheticSpec
 from syncsvc.config.schema import keys_of
 from syncsvc.errors import ConfigError
 
@@ -174,7 +174,7 @@ def test_the_reference_has_every_key_of_every_kind_with_its_default(kind: str) -
 def test_the_reference_has_every_other_key_with_its_default() -> None:
     (group,) = REFERENCE["groups"].values()
     assert {key: value for key, value in group.items() if key != "streams"} == defaults(
-        Group, tuple(Group.model_fields)
+        GroupConfig, tuple(GroupConfig.model_fields)
     )
     assert group["streams"] == list(REFERENCE["streams"])
     assert REFERENCE["publish"] == defaults(Publish, tuple(Publish.model_fields))
@@ -191,5 +191,5 @@ def test_the_reference_has_every_parameter_of_a_generated_stream() -> None:
 
 def test_every_key_of_the_reference_says_why() -> None:
     text = (CONFIGS / "reference.yaml").read_text()
-    for key in ("transport", "pace", "loop", "timestamps", *Group.model_fields, *Publish.model_fields):
+    for key in ("transport", "pace", "loop", "timestamps", *GroupConfig.model_fields, *Publish.model_fields):
         assert re.search(rf"^ +{key}: [^#]+# .{{10,}}", text, re.MULTILINE), key

@@ -12,7 +12,7 @@ from syncsvc.config.loader import load, loads
 from syncsvc.config.models import (
     Config,
     FileStream,
-    Group,
+    GroupConfig,
     Http,
     HttpStream,
     Publish,
@@ -38,7 +38,7 @@ def test_the_smallest_file_has_the_defaults_of_the_contract() -> None:
     assert config("streams: {a: {url: rtsp://h/1}, b: {url: rtsp://h/2}}") == Config(
         streams={"a": RtspStream(url="rtsp://h/1"), "b": RtspStream(url="rtsp://h/2")},
         groups={
-            "all": Group(
+            "all": GroupConfig(
                 streams=("a", "b"),
                 window_ms=1000,
                 max_skew_ms=40.0,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.doctor.content import Comparison, Curve, compare, difference, motion_curve, reduced
 from syncsvc.doctor.diagnosis import diagnose
-from syncsvc.doctor.eye import Eye, content_times, luma_of
+from syncsvc.doctor.motion import Eye, content_times, luma_of
 from syncsvc.layout import Layout
 from syncsvc.model import Counts, Frame, FrameBatch
 from tests.unit.doctor.logs import camera, recording_of

@@ -8,7 +8,7 @@ import pytest
 from syncsvc.bench.traces import SimulatedCamera, Stalls
 from syncsvc.clock import NS_PER_MS
 from syncsvc.doctor.diagnosis import Hearsay, StreamDiagnosis, diagnose
-from syncsvc.doctor.floorline import floor_line
+from syncsvc.doctor.floor_fit import floor_line
 from syncsvc.doctor.recording import NONE, gather
 from syncsvc.observe.records import LossRecord, LostRecords, ObsRecord, UtcRecord
 from tests.unit.doctor.logs import camera, diagnosis_of, log_of, recording_of

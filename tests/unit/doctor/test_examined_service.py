@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from syncsvc.config.loader import loads
-from syncsvc.doctor.child import with_private_endpoints
+from syncsvc.doctor.own_daemon import with_private_endpoints
 
 TEXT = """
 streams:

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.daemon.planning import HOLD_MARGIN_NS
 from syncsvc.doctor.proposals import advise, rounded_up_ms
-from syncsvc.service.plan import HOLD_MARGIN_NS
 from tests.unit.doctor.logs import GROUP, camera, diagnosis_of, recording_of
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from syncsvc.config.urls import MAX_IPC_BYTES
-from syncsvc.doctor.child import CONTROL, LIVE
+from syncsvc.doctor.own_daemon import CONTROL, LIVE
 from syncsvc.doctor.workplace import LONGEST_NAME, PREFIX, workplace
 from syncsvc.errors import UsageError
 

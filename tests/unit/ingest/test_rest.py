@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncsvc.ingest.rest import FEW_MESSAGES, LONGEST_NS, MARGIN_NS, PATIENT_NS, Pace, Rest
+from syncsvc.ingest.rest import FEW_MESSAGES, LONGEST_NS, MARGIN_NS, PATIENT_NS, GroupPace, Rest
 from syncsvc.testing import MS, T0, S
 
-SECOND = Pace(S, 80 * MS, 500 * MS)
+SECOND = GroupPace(S, 80 * MS, 500 * MS)
 EDGE = T0 // S * S + S
 
 
-def rest_after(time_ns: int, now_ns: int, *paces: Pace, delay_ns: int = 30 * MS) -> int:
+def rest_after(time_ns: int, now_ns: int, *paces: GroupPace, delay_ns: int = 30 * MS) -> int:
     rest = Rest(paces or (SECOND,), is_patient=False)
     rest.heard(time_ns, time_ns + delay_ns)
     return rest.length_ns(now_ns, 1)
@@ -36,11 +36,11 @@ def test_it_stays_awake_until_the_window_is_closed() -> None:
 
 
 def test_the_group_that_decides_first_counts() -> None:
-    assert rest_after(EDGE + 570 * MS, EDGE + 600 * MS, SECOND, Pace(100 * MS, 80 * MS, 90 * MS)) == 0
+    assert rest_after(EDGE + 570 * MS, EDGE + 600 * MS, SECOND, GroupPace(100 * MS, 80 * MS, 90 * MS)) == 0
 
 
 def test_for_a_group_without_windows_it_never_rests() -> None:
-    assert rest_after(EDGE + 570 * MS, EDGE + 600 * MS, SECOND, Pace(0, 80 * MS, 500 * MS)) == 0
+    assert rest_after(EDGE + 570 * MS, EDGE + 600 * MS, SECOND, GroupPace(0, 80 * MS, 500 * MS)) == 0
 
 
 def test_before_the_first_frame_it_does_not_rest() -> None:
@@ -68,7 +68,7 @@ def test_recordings_as_fast_as_can_be_gather_a_few_frames(messages: int, rest_ns
 
 
 paces = st.builds(
-    Pace,
+    GroupPace,
     st.integers(20, 3000).map(lambda ms: ms * MS),
     st.integers(0, 500).map(lambda ms: ms * MS),
     st.integers(0, 3000).map(lambda ms: ms * MS),
@@ -76,7 +76,7 @@ paces = st.builds(
 
 
 @given(paces, st.integers(0, 5 * S), st.integers(0, 2 * S), st.integers(0, 100 * MS))
-def test_it_never_rests_over_a_decision(pace: Pace, time_ns: int, delay_ns: int, passed_ns: int) -> None:
+def test_it_never_rests_over_a_decision(pace: GroupPace, time_ns: int, delay_ns: int, passed_ns: int) -> None:
     rest = Rest((pace,), is_patient=False)
     rest.heard(T0 + time_ns, T0 + time_ns + delay_ns)
     now = T0 + time_ns + delay_ns + passed_ns

@@ -8,11 +8,10 @@ import pytest
 
 from syncsvc.errors import TransportError
 from syncsvc.ingest.rest import PATIENT_NS, Rest
-from syncsvc.ingest.watermark import StreamState
 from syncsvc.ingest.worker import StreamIngest, Tuning
 from syncsvc.layout import Layout
 from syncsvc.lifecycle import StopToken
-from syncsvc.model import Frame, Observation
+from syncsvc.model import Frame, Observation, StreamState
 from syncsvc.testing import MS, T0, TINY, ManualClock, MemoryLink, S, observation
 from syncsvc.timing.ladder import Stamp, StreamClock
 from syncsvc.timing.rungs import rungs_for

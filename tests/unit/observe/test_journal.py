@@ -11,7 +11,7 @@ import pytest
 
 from syncsvc.errors import UsageError
 from syncsvc.observe.journal import Journal, open_journal
-from syncsvc.observe.reading import read
+from syncsvc.observe.log_reader import read
 from syncsvc.observe.records import AnyRecord, LostRecords, RunRecord, SessionRecord
 
 RUN = RunRecord(v=1, run_id="x", epoch=5, utc_ns=7, mono_ns=8, streams={}, groups={})

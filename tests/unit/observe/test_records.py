@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from syncsvc.errors import LogError
 from syncsvc.layout import Layout
-from syncsvc.observe.reading import read
+from syncsvc.observe.log_reader import read
 from syncsvc.observe.records import (
     MAX_LINE_BYTES,
     AnyRecord,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from syncsvc.service.places import Pages
+from syncsvc.daemon.pages import Pages
 from syncsvc.transport.page import GroupPage, Position, StreamPage
 
 

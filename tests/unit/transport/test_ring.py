@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from syncsvc.errors import MemoryShortage, SlotReclaimedError, TransportError
-from syncsvc.transport import memory
+from syncsvc.transport import memfd as memory
 from syncsvc.transport.ring import RingReader, RingSlots, RingWriter, ring_bytes
 
 

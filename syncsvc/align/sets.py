@@ -1,0 +1,93 @@
+"""One batch per set: what a group with ``window_ms: null`` decides; the sibling of ``windows.py``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from syncsvc.align.batches import GroupRules
+from syncsvc.align.decider import GroupDecider, Now, Opening
+from syncsvc.align.set_aligner import SetAligner
+from syncsvc.align.watermark import StreamWatermark
+from syncsvc.model import Frame, FrameBatch, StreamState
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """The streams' watermarks, as the aligner asks for them."""
+
+    watermarks: Mapping[str, StreamWatermark]
+    is_patient: bool
+
+    def is_live(self, stream: str) -> bool:
+        return self.watermarks[stream].state in (StreamState.LIVE, StreamState.DRAINING)
+
+    def is_starting(self, stream: str) -> bool:
+        return self.watermarks[stream].state is StreamState.STARTING
+
+    def is_awaited(self, stream: str) -> bool:
+        return self.is_live(stream) or (self.is_patient and self.watermarks[stream].state is not StreamState.ENDED)
+
+    def passed(self, stream: str, time_ns: int) -> bool:
+        return self.watermarks[stream].passed(time_ns)
+
+
+class GroupSets(GroupDecider[SetAligner]):
+    """One group's watermarks and sets: a batch leaves when its set is decided, or at its deadline."""
+
+    def __init__(self, rules: GroupRules, opening: Opening) -> None:
+        """Open the first batch's window at the opening's nanosecond."""
+        watermarks = {name: StreamWatermark() for name in rules.streams}
+        standing = _Standing(watermarks, opening.is_patient)
+        aligner = SetAligner(rules, standing, opening.epoch, opening.first_window, is_patient=opening.is_patient)
+        super().__init__(aligner, watermarks, opening)
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """When the next batch leaves at the latest, UTC; None where nothing has a deadline."""
+        return None if self._is_patient else self._aligner.deadline_ns
+
+    def set_state(self, stream: str, state: StreamState) -> None:
+        """Note what the stream does now."""
+        if stream in self._watermarks and state not in (StreamState.LIVE, StreamState.DRAINING):
+            self._aligner.pause(stream)
+        super().set_state(stream, state)
+
+    def _consider(self) -> None:
+        self._aligner.decide()
+
+    def _queue(self, frame: Frame) -> bool:
+        return self._aligner.put(frame)
+
+    def _missed(self, time_ns: int) -> tuple[int, int]:
+        """All that is known of the closed windows: from the frame until where the last one ended."""
+        return time_ns, max(time_ns + 1, self._aligner.end_ns)
+
+    def _closes(self, now: Now) -> bool:
+        return self._aligner.is_decided or (not self._is_patient and now.utc_ns >= self._aligner.deadline_ns)
+
+    def _close(self, now: Now) -> FrameBatch:
+        batch = self._without(*self._aligner.close(self._reason))
+        self._consider()
+        return batch
+
+    def _close_all(self, now: Now) -> list[FrameBatch]:
+        """Every set, then whatever is left and, when draining, the time up to the present."""
+        batches, until_ns = [], self._until_ns(now)
+        while self._aligner.has_frames or self._aligner.end_ns < until_ns:
+            batches.append(self._without(*self._aligner.close_last(self._reason, until_ns)))
+        return batches
+
+    def _without(self, batch: FrameBatch, lost: list[Frame]) -> FrameBatch:
+        for frame in lost:
+            frame.payload.release()
+        return batch
+
+    def _restart(self, epoch: int, jump_ns: int, now: Now) -> None:
+        """What was taken a maximum latency ago is past its deadline; recordings played ``asap`` know no present."""
+        end_ns = self._aligner.end_ns
+        start_ns = end_ns if self._is_patient else now.utc_ns - self.rules.max_latency_ns
+        if jump_ns > 0:
+            start_ns = max(start_ns, end_ns)
+        self._aligner.restart(epoch, start_ns)
+
+    def _take_rules(self, rules: GroupRules, gone: list[str]) -> list[Frame]:
+        return self._aligner.reconfigure(rules)

@@ -1,0 +1,110 @@
+"""Batches by windows: what a group with ``window_ms`` decides; the sibling of ``sets.py``."""
+
+from syncsvc.align.aligner import Aligner
+from syncsvc.align.batches import GroupRules
+from syncsvc.align.buckets import WindowBuckets
+from syncsvc.align.decider import GroupDecider, Now, Opening
+from syncsvc.align.watermark import StreamWatermark, group_passed
+from syncsvc.clock import NS_PER_MS
+from syncsvc.layout import Layout
+from syncsvc.model import Frame, FrameBatch, StreamState
+
+LOOK_AHEAD_NS = 100 * NS_PER_MS
+"""How long before a window can close its pairing may be done."""
+
+
+class GroupWindows(GroupDecider[Aligner]):
+    """One group's buckets, and when the oldest open window closes."""
+
+    def __init__(self, rules: GroupRules, opening: Opening) -> None:
+        """Open the windows from the first one on."""
+        first_ns = opening.first_window * rules.window_ns
+        self._buckets = {name: WindowBuckets(rules.window_ns, first_ns) for name in rules.streams}
+        aligner = Aligner(rules, self._buckets, opening.epoch, opening.first_window)
+        super().__init__(aligner, {name: StreamWatermark() for name in rules.streams}, opening)
+        self._newest_ns = self._foreseen_ns = 0
+        self._latest: dict[str, tuple[int, int]] = {}
+        self._layouts: dict[str, Layout] = {}
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """When the oldest open window leaves at the latest, UTC; None where nothing has a deadline."""
+        return None if self._is_patient else self._aligner.deadline_ns
+
+    def _queue(self, frame: Frame) -> bool:
+        self._drop_other_layouts(frame)
+        is_taken = self._buckets[frame.stream].put(frame)
+        if is_taken:
+            self._newest_ns = max(self._newest_ns, frame.time_ns)
+            self._look_ahead(frame)
+        return is_taken
+
+    def _look_ahead(self, frame: Frame) -> None:
+        """Let the pairing be done before the frame comes that closes the window, if all that is paired seems here."""
+        before_ns, _ = self._latest.get(frame.stream, (frame.time_ns, 0))
+        self._latest[frame.stream] = frame.time_ns, frame.time_ns - before_ns
+        horizon_ns = self._aligner.horizon_ns
+        if frame.time_ns < horizon_ns:
+            self._foreseen_ns = 0
+        if frame.time_ns + LOOK_AHEAD_NS < horizon_ns or self._foreseen_ns == horizon_ns:
+            return
+        if all(time_ns + period_ns + period_ns // 8 >= horizon_ns for time_ns, period_ns in self._latest.values()):
+            self._foreseen_ns = horizon_ns
+            self._aligner.foresee()
+
+    def _missed(self, time_ns: int) -> tuple[int, int]:
+        start = time_ns // self.rules.window_ns * self.rules.window_ns
+        return start, start + self.rules.window_ns
+
+    def _closes(self, now: Now) -> bool:
+        if not self._is_patient and now.utc_ns >= self._aligner.deadline_ns:
+            return True
+        streams = list(self._watermarks.values())
+        if all(stream.state is StreamState.ENDED for stream in streams):
+            return self._has_frames()
+        return group_passed(streams, self._aligner.horizon_ns, patient=self._is_patient)
+
+    def _close(self, now: Now) -> FrameBatch:
+        return self._aligner.close(self._reason)
+
+    def _close_all(self, now: Now) -> list[FrameBatch]:
+        """Every open window up to the last frame's and, when draining, up to the present one."""
+        batches = []
+        while self._has_frames() or self._aligner.window[0] <= self._until_ns(now):
+            batches.append(self._aligner.close(self._reason))
+        return batches
+
+    def _has_frames(self) -> bool:
+        return self._newest_ns >= self._aligner.window[0] or any(len(buckets) for buckets in self._buckets.values())
+
+    def _restart(self, epoch: int, jump_ns: int, now: Now) -> None:
+        first = now.utc_ns // self.rules.window_ns
+        if jump_ns > 0:
+            first = max(first, self._aligner.window[0] // self.rules.window_ns)
+        self._aligner.restart(epoch, first)
+        self._newest_ns = 0
+        self._latest.clear()
+
+    def _take_rules(self, rules: GroupRules, gone: list[str]) -> list[Frame]:
+        left = [frame for name in gone for frame in self._buckets.pop(name).discard()]
+        for name in gone:
+            self._layouts.pop(name, None)
+            self._latest.pop(name, None)
+        for name in rules.streams:
+            if name not in self._buckets:
+                self._buckets[name] = WindowBuckets(rules.window_ns, self._aligner.window[0])
+        return left + self._aligner.reconfigure(rules, self._buckets)
+
+    def _drop_other_layouts(self, frame: Frame) -> None:
+        """A batch has one layout per stream: frames of the size before a change cannot travel with those after it."""
+        before, self._layouts[frame.stream] = self._layouts.get(frame.stream), frame.layout
+        if before is None or before == frame.layout:
+            return
+        # A frame leaves with its own window or, in a set, with the one that is a skew away: frames before this edge
+        # leave with an earlier batch than the new one.
+        window_ns, skew_ns = self.rules.window_ns, self.rules.max_skew_ns
+        edge_ns = (frame.time_ns - skew_ns) // window_ns * window_ns - skew_ns
+        for old in self._aligner.discard(
+            frame.stream, "size_changed", lambda queued: queued.time_ns >= edge_ns and queued.layout != frame.layout
+        ):
+            old.payload.release()

@@ -1,0 +1,336 @@
+"""The daemon: starts the receiver and the captures, watches them, answers signals, serves HTTP. One thread decides."""
+
+import logging
+import os
+import secrets
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+
+from syncsvc.clock import SYSTEM_CLOCK, Clock
+from syncsvc.config.loader import load
+from syncsvc.config.models import Config
+from syncsvc.daemon.capture_child import SupervisedStream
+from syncsvc.daemon.child import Child
+from syncsvc.daemon.drain import Drain, Step, leave_nobody
+from syncsvc.daemon.http import HttpServer
+from syncsvc.daemon.nursery_child import SupervisedNursery
+from syncsvc.daemon.pages import Pages
+from syncsvc.daemon.planning import is_patient, receiver_plan, window_lcm_ns
+from syncsvc.daemon.receiver_child import SupervisedReceiver
+from syncsvc.daemon.reload import refuse_unreloadable
+from syncsvc.daemon.selector import Listening
+from syncsvc.daemon.signals import SignalPipe
+from syncsvc.daemon.starts import decide_starts
+from syncsvc.daemon.streams import Roster
+from syncsvc.daemon.systemd import notify
+from syncsvc.errors import BindError, ConfigError, LinkClosed, SyncsvcError
+from syncsvc.observe import logs
+from syncsvc.observe.journal import open_journal
+
+TICK_S, IDLE_TICK_S = 0.1, 0.5  # between two looks at the clock: while something is to be started or ended, and else
+
+log = logging.getLogger(__name__)
+
+
+class Daemon:
+    """One run, from a configuration to exit code 0."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        announce: Callable[[str], None],
+        log_observations: Path | None = None,
+        read: Callable[[Path], Config] = load,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            path: of the configuration; read now, and again on SIGHUP.
+            clock: for restarts and watchdogs.
+            announce: called with the ``ready`` line.
+            log_observations: file that every observation and decision is appended to.
+            read: makes a configuration of the file.
+
+        Raises:
+            ConfigError: the configuration is refused.
+            UsageError: that file cannot be written.
+        """
+        self._path, self._clock, self._announce = path, clock, announce
+        self._read, self._config = read, read(path)
+        self._journal = open_journal(log_observations) if log_observations else None
+        self._run_id = secrets.token_hex(16)
+        self._random = Random()
+        self._listening = Listening()
+        self._untried: set[str] = set(self._config.streams)
+        self._pages = Pages()
+        self._roster = Roster(self._pages, clock, self._random)
+        self._receiver = SupervisedReceiver(clock, self._random)
+        self._nursery = SupervisedNursery(clock, self._random, self._listening)
+        self._is_subscribed = self._has_announced = False
+        self._endpoints, self._ready_ns = (self._config.publish.live, self._config.publish.control), 0
+        self._drain = Drain(clock)
+        self._http: HttpServer | None = None
+        self._exit: int | None = None
+        self._refusal: SyncsvcError | None = None
+        self._signals = SignalPipe((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+        self._listening.to(self._signals, self._signalled)
+
+    def run(self) -> int:
+        """Serve until stopped, or until every recording ended; the return value is the exit code.
+
+        Raises:
+            ConfigError, BindError: something is refused at the start.
+        """
+        logs.configure("daemon", self._config.secrets)
+        try:
+            if self._config.http is not None:
+                self._http = HttpServer(self._config.http.bind, self.describe)
+                self._http.start()
+            self._roster.configure(self._config)
+            while self._exit is None:
+                self._turn()
+        finally:
+            leave_nobody(self._children(), self._receiver.child, is_clean=self._exit == 0)
+            self._listening.close()
+            self._signals.close()
+            if self._http is not None:
+                self._http.stop()
+            if self._journal is not None:
+                self._journal.close()
+        if self._refusal is not None:
+            raise self._refusal
+        return self._exit
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that ``/api/status`` tells; from any thread."""
+        return {
+            "run_id": self._run_id,
+            "pid": os.getpid(),
+            "is_ready": self._has_announced and self._receiver.is_ready,
+            "live": self._endpoints[0],
+            "control": self._endpoints[1],
+            **self._receiver.describe(self._roster.describe()),
+        }
+
+    # One turn of the loop.
+
+    def _turn(self) -> None:
+        self._listening.turn(TICK_S if self._is_busy else IDLE_TICK_S)
+        if self._receiver.is_due:
+            self._start_receiver()
+        if self._nursery.is_due:
+            kinds = {stream.spec.kind for stream in self._roster.streams.values()}
+            self._nursery.spawn(kinds, self._config.variables, self._children)
+        if self._receiver.is_ready and self._nursery.is_ready and not self._drain.has_begun:
+            for stream in self._roster.due:
+                self._spawn(stream)
+            self._start_recordings()
+        for stream in self._roster.everyone:
+            stream.watch()
+        self._receiver.watch()
+        self._nursery.watch()
+        if self._receiver.is_ready:
+            notify("WATCHDOG=1")
+        self._go_on_ending()
+
+    @property
+    def _is_busy(self) -> bool:
+        due = (
+            self._receiver.due_ns,
+            self._nursery.due_ns,
+            *(stream.due_ns for stream in self._roster.streams.values()),
+        )
+        return self._drain.has_begun or any(some is not None for some in due)
+
+    def _spawn(self, stream: SupervisedStream) -> None:
+        try:
+            assert self._receiver.child is not None
+            stream.spawn(self._nursery.bear, self._receiver.child.channel)
+        except LinkClosed as error:
+            log.debug("stream %s: not started: %s", stream.spec.name, error)
+        if stream.child is not None:
+            child = stream.child
+            self._listening.to_child(
+                child, lambda: self._capture_spoke(stream, child), lambda: self._capture_ended(stream, child)
+            )
+
+    def _capture_spoke(self, stream: SupervisedStream, child: Child) -> None:
+        if stream.hear() is None:
+            self._listening.no_more_to(child)
+
+    def _capture_ended(self, stream: SupervisedStream, child: Child) -> None:
+        while stream.child is child and stream.hear():
+            pass  # its last words
+        is_wanted = not self._drain.has_begun and stream not in self._roster.leaving
+        stream.ended(self._listening.reap(child) or 0, again=is_wanted)
+        if stream in self._roster.leaving:
+            self._roster.leaving.remove(stream)
+            return
+        self._receiver.tell({"type": "gone", "stream": stream.spec.name, "next_seq": stream.page.next_seq})
+        if stream.refusal is None:
+            self._untried.discard(stream.spec.name)
+        elif not self._drain.has_begun:
+            self._refused(stream)
+
+    def _refused(self, stream: SupervisedStream) -> None:
+        """A stream that never ran is a mistake in the configuration; one that did may be served again later."""
+        if stream.spec.name in self._untried and stream.page.next_seq == 0:
+            key = f"streams.{stream.spec.name}"
+            self._refusal, self._exit = ConfigError(str(self._path), stream.refusal or "", key=key), 78
+            return
+        log.error("stream %s: %s", stream.spec.name, stream.refusal)
+        stream.refusal = None
+        stream.ended(78, again=True)
+
+    def _children(self) -> list[Child]:
+        captures = [stream.child for stream in self._roster.everyone]
+        return [child for child in (self._nursery.child, *captures, self._receiver.child) if child is not None]
+
+    def _start_recordings(self) -> None:
+        """Once every recording is ready and the subscribers that were asked for are there: one start for all."""
+        waiting = [stream for stream in self._roster.streams.values() if stream.is_recording and stream.start is None]
+        if not waiting or not self._is_subscribed or not all(stream.is_ready for stream in waiting):
+            return
+        starts = decide_starts(
+            {stream.spec.name: stream.recorded for stream in waiting},
+            [group.streams for group in self._config.groups.values()],
+            edge_ns=window_lcm_ns(self._config),
+            first_ns=self._ready_ns,
+            now_utc_ns=self._clock.utc_ns(),
+            now_mono_ns=self._clock.monotonic_ns(),
+            is_patient=is_patient(self._config),
+        )
+        for stream in waiting:
+            stream.begin(starts[stream.spec.name])
+
+    # The receiver.
+
+    def _start_receiver(self) -> None:
+        journal = (self._journal.fd,) if self._journal else ()
+        child = self._receiver.spawn(self._plan(), self._config.variables, journal)
+        self._listening.to_child(child, lambda: self._receiver_spoke(child), lambda: self._receiver_ended(child))
+
+    def _plan(self) -> dict[str, Any]:
+        plan = receiver_plan(
+            self._config,
+            self._pages.places,
+            run_id=self._run_id,
+            min_epoch=self._receiver.min_epoch,
+            endpoints=self._endpoints,
+        )
+        return dict(msgspec.to_builtins(plan))
+
+    def _receiver_spoke(self, child: Child) -> None:
+        try:
+            for message in self._receiver.words():
+                self._hear(message)
+        except LinkClosed:
+            self._listening.no_more_to(child)
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        match message["type"]:
+            case "bound":
+                self._receiver_bound(message["live"], message["control"])
+            case "refused" if not self._has_announced:
+                self._refusal, self._exit = BindError(*message["problem"].split(": ", 1)), 78
+            case "refused":
+                log.error("the receiver cannot bind again, and tries on: %s", message["problem"])
+            case "subscribed":
+                self._is_subscribed = True
+            case "lend" if message["stream"] in self._roster.streams:
+                self._roster.streams[message["stream"]].lend(message["span_ns"])
+            case "done":
+                self._exit = 0
+
+    def _receiver_bound(self, live: str, control: str) -> None:
+        self._endpoints = (live, control)
+        for name in self._config.groups:
+            self._receiver.tell({"type": "page", "group": name}, (self._pages.fd(name),))
+        self._ready_ns = self._clock.utc_ns()
+        if not self._has_announced:
+            http = f" http=http://{self._http.address}" if self._http else ""
+            self._announce(f"ready live={live} control={control}{http}")
+            self._has_announced = True
+            notify("READY=1")
+        self._receiver.tell({"type": "begin", "ready_ns": self._ready_ns})
+        self._receiver.is_ready = True
+
+    def _receiver_ended(self, child: Child) -> None:
+        if self._listening.hears(child):
+            self._receiver_spoke(child)  # its last words
+        code = self._listening.reap(child)
+        was_finishing = self._receiver.is_finishing or self._drain.has_begun
+        self._receiver.ended()
+        if self._exit is not None:
+            return
+        log.error("the receiver ended with %s%s", code, "" if was_finishing else ": everything behind it starts again")
+        if was_finishing:
+            self._exit = 1
+        for stream in self._roster.streams.values():
+            stream.excuse()
+
+    # The end.
+
+    def _go_on_ending(self) -> None:
+        """Recordings that are all over, and the steps of a drain."""
+        running = [stream for stream in self._roster.everyone if stream.child is not None]
+        are_over = not running and all(stream.is_ended for stream in self._roster.streams.values())
+        if are_over and not self._drain.has_begun and not self._receiver.is_finishing:
+            self._receiver.finish("ended")
+        for step in self._drain.steps(has_captures=bool(running)):
+            if step is Step.KILL_CAPTURES:
+                for stream in running:
+                    stream.kill()
+            elif step is Step.FINISH_RECEIVER:
+                self._receiver.finish("draining")
+            else:
+                log.error("the drain did not end in time")
+                self._exit = 1
+
+    def _stop(self) -> None:
+        if self._drain.has_begun:  # asked twice: now
+            self._exit = 1
+            return
+        log.info("draining")
+        notify("STOPPING=1")
+        self._drain.begin()
+        self._receiver.tell({"type": "draining"})
+        for stream in self._roster.everyone:
+            stream.stop()
+
+    # Signals and reload.
+
+    def _signalled(self) -> None:
+        for number in self._signals.read():
+            if number == signal.SIGHUP:
+                self._reload()
+            elif number in (signal.SIGTERM, signal.SIGINT):
+                self._stop()
+
+    def _reload(self) -> None:
+        """Read the configuration again; streams and groups that did not change go on untouched."""
+        notify(f"RELOADING=1\nMONOTONIC_USEC={self._clock.monotonic_ns() // 1000}")
+        try:
+            config = self._read(self._path)
+            refuse_unreloadable(self._path, self._config, config)
+        except ConfigError as error:
+            log.error("the configuration is kept as it was: %s", error)
+            notify("READY=1")
+            return
+        logs.configure("daemon", config.secrets)
+        self._config = config
+        self._nursery.hide(config.variables)
+        self._untried.clear()  # from now on a stream that is refused is tried again, for the others' sake
+        self._roster.configure(config)
+        for name in config.groups:
+            self._receiver.tell({"type": "page", "group": name}, (self._pages.fd(name),))
+        self._receiver.tell({"type": "reload", "plan": self._plan()})
+        log.info("reloaded: %d streams, %d groups", len(config.streams), len(config.groups))
+        notify("READY=1")

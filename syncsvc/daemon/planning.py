@@ -1,0 +1,128 @@
+"""From the configuration to what the children are told: nothing else of it reaches them."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from math import lcm
+from typing import Any
+
+from syncsvc.capture.spec import CaptureSpec, RingPlan
+from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.config.models import Config, GroupConfig, Stream
+from syncsvc.plan import GroupPlan, ReceiverPlan, StreamPlan
+from syncsvc.publish.lease_book import lent_ns
+
+HOLD_MARGIN_NS = 150 * NS_PER_MS
+"""Frames held for a better stamp are let go this much before the budget ends, so that they are never late for it."""
+EDGE_MS = 1000
+"""Where a group has no windows, clocks change and recordings begin on the edges of these."""
+
+
+def is_patient(config: Config) -> bool:
+    """Whether the daemon plays recordings ``asap``: then nothing has a deadline and nothing is dropped."""
+    return any(stream.kind == "file" and stream.pace == "asap" for stream in config.streams.values())
+
+
+def group_plan(name: str, group: GroupConfig, places: Mapping[str, int]) -> GroupPlan:
+    """Plan of one group."""
+    return GroupPlan(
+        name,
+        tuple(group.streams),
+        (group.window_ms or 0) * NS_PER_MS,
+        round(group.max_skew_ms * NS_PER_MS),
+        round(group.max_latency_ms * NS_PER_MS),
+        group.reference,
+        group.late == "topic",
+        dict(places),
+    )
+
+
+def stream_plan(name: str, stream: Stream, config: Config) -> StreamPlan:
+    """Plan of one stream, as the groups that it belongs to need it."""
+    groups = [group for group in config.groups.values() if name in group.streams]
+    budget_ms = min((group.max_latency_ms for group in groups), default=0)
+    return StreamPlan(
+        name,
+        stream.kind,
+        stream.clock,
+        round(stream.latency_ms * NS_PER_MS) or None,
+        stream.stall_after_ms * NS_PER_MS,
+        max(0, round(budget_ms * NS_PER_MS) - HOLD_MARGIN_NS),
+        max((group.window_ms or EDGE_MS for group in groups), default=EDGE_MS) * NS_PER_MS,
+        hashlib.sha256(stream.url.encode()).hexdigest()[:16],
+    )
+
+
+def receiver_plan(
+    config: Config,
+    places: Callable[[str, Sequence[str]], Mapping[str, int]],
+    *,
+    run_id: str,
+    min_epoch: int,
+    endpoints: tuple[str, str],
+) -> ReceiverPlan:
+    """Plan of the receiver.
+
+    Args:
+        config: what the file says.
+        places: gives the places of a group's streams in its page.
+        run_id: of the daemon.
+        min_epoch: least number that the receiver's epoch may have.
+        endpoints: ``live`` and ``control``; after the first start with the ports that were taken.
+    """
+    return ReceiverPlan(
+        run_id,
+        min_epoch,
+        *endpoints,
+        config.publish.wait_for,
+        is_patient(config),
+        {name: stream_plan(name, stream, config) for name, stream in config.streams.items()},
+        {name: group_plan(name, group, places(name, group.streams)) for name, group in config.groups.items()},
+    )
+
+
+def ring_plan(name: str, config: Config) -> RingPlan:
+    """How long frames of a stream may have to wait in its ring: the longest that a group of it asks for.
+
+    Subscribers on this host may ask for as much more as the longest window brings with it.
+    """
+    groups = [group for group in config.groups.values() if name in group.streams]
+    span_ms = max(
+        ((group.window_ms or 0) + group.max_latency_ms + 2 * group.max_skew_ms for group in groups), default=0
+    )
+    span_ns = round((span_ms + 250) * NS_PER_MS)
+    window_ms = max((group.window_ms or 0 for group in groups), default=0)
+    return RingPlan(span_ns, span_ns + lent_ns(window_ms * NS_PER_MS))
+
+
+def capture_spec(name: str, stream: Stream, config: Config) -> CaptureSpec:
+    """What one capture process is told; the URL travels here, never on a command line."""
+    options: dict[str, Any] = {}
+    match stream.kind:
+        case "rtsp":
+            options = {"transport": stream.transport}
+        case "file":
+            options = {
+                "path": str(stream.path),
+                "pace": stream.pace,
+                "loop": stream.loop,
+                "timestamps": str(stream.timestamps) if stream.timestamps else None,
+            }
+        case "v4l2" | "synthetic":
+            options = stream.model_dump(mode="json")
+    return CaptureSpec(
+        name=name,
+        kind=stream.kind,
+        url=stream.url,
+        pixels=stream.pixels,
+        size=stream.size,
+        ring=ring_plan(name, config),
+        options=options,
+        **({"quality": stream.quality} if stream.quality is not None else {}),
+    )
+
+
+def window_lcm_ns(config: Config) -> int:
+    """A span after which the edges of every group's windows meet; the longest window where that is over a minute."""
+    windows = [(group.window_ms or EDGE_MS) * NS_PER_MS for group in config.groups.values()]
+    common = lcm(*windows)
+    return common if common <= 60 * NS_PER_S else max(windows)

@@ -1,0 +1,1 @@
+"""The service at work on virtual cameras, and the verdict on whether it kept its word."""

@@ -1,0 +1,82 @@
+"""What the demo shows: its cameras, and its lines and rows as text, apart from any terminal."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from syncsvc.cameras import CameraSpec
+from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.demo.history import SeenBatch
+from syncsvc.demo.trial import Scenario
+from syncsvc.demo.verdict import Verdict
+from syncsvc.observe.figures import percentile
+
+SCENARIO: Final = Scenario(
+    (
+        CameraSpec("north", fps=25, jitter_ms=5),
+        CameraSpec("gate", fps=30, phase_ms=11, latency_ms=60, jitter_ms=5, rtp_drift_ppm=80),
+        CameraSpec("yard", fps=20, phase_ms=23, latency_ms=25, jitter_ms=5, rtp_drift_ppm=-120),
+    )
+)
+"""Different rates, phases, latencies and crystals; the cameras' NTP is right, and reports it at once."""
+
+COLUMNS: Final = ("window (UTC)", "batch", "sets", "complete", "spread p50/max", "age")
+_SHOWN_PROBLEMS = 3
+
+
+def cells(batch: SeenBatch) -> tuple[str, ...]:
+    """One batch as the texts under ``COLUMNS``; its age is from the end of its window until it was in our hands."""
+    start = datetime.fromtimestamp(batch.window_start_ns // NS_PER_S, UTC)
+    spreads = sorted(found.spread_ns / NS_PER_MS for found in batch.sets)
+    missing = " ".join(f"{name}:{why}" for name, why in batch.missing.items())
+    return (
+        f"{start:%H:%M:%S}.{batch.window_start_ns % NS_PER_S // NS_PER_MS:03}",
+        f"#{batch.seq}",
+        str(len(batch.sets)),
+        f"no, {missing}" if missing else "yes",
+        f"{percentile(spreads, 50):.1f} / {spreads[-1]:.1f} ms" if spreads else "-",
+        f"{(batch.received_ns - batch.window_end_ns) / NS_PER_MS:.0f} ms",
+    )
+
+
+def line(batch: SeenBatch) -> str:
+    """One batch as a line of a log."""
+    window, number, sets, complete, spread, age = cells(batch)
+    frames = " ".join(f"{name}:{len(some)}" for name, some in batch.frames.items())
+    return f"{window}  {number}  {sets} sets  complete {complete}  spread {spread}  age {age}  {frames}"
+
+
+def verdict_line(verdict: Verdict, scenario: Scenario) -> str:
+    """The verdict in one line."""
+    cameras = verdict.cameras
+    errors = ", ".join(f"{name} {camera.stamp_error_ms.p99:.2f}" for name, camera in cameras.items())
+    words = [
+        f"{verdict.batches} batches, {verdict.sets} sets",
+        f"stamp error p99 {errors} ms",
+        f"true spread p50 {verdict.true_spread_ms.p50:.1f} max {verdict.true_spread_ms.max:.1f} ms"
+        f" (allowed {scenario.max_skew_ms:g})",
+        f"{verdict.identical_pct:.1f} % of {verdict.compared} sets as the oracle's",
+        f"{sum(camera.lost for camera in cameras.values())} frames lost"
+        f" and {sum(camera.twice for camera in cameras.values())} twice"
+        f" of {sum(camera.captured for camera in cameras.values())}",
+        f"latest batch {verdict.lateness_ms.max:.0f} ms after its window,"
+        f" {verdict.over_deadline} over {scenario.max_latency_ms:g} ms",
+    ]
+    text = "; ".join(words)
+    if verdict.is_kept:
+        return f"contract kept: {text}"
+    reasons = "; ".join(verdict.problems[:_SHOWN_PROBLEMS])
+    more = len(verdict.problems) - _SHOWN_PROBLEMS
+    return f"CONTRACT BROKEN: {reasons}{f' (and {more} more)' if more > 0 else ''}: {text}"
+
+
+def verdict_object(verdict: Verdict, scenario: Scenario) -> dict[str, Any]:
+    """The verdict as plain values, for JSON."""
+    return {
+        "kept": verdict.is_kept,
+        **asdict(verdict),
+        "identical_pct": verdict.identical_pct,
+        "excess_p99_ms": verdict.excess_p99_ms,
+        "max_skew_ms": scenario.max_skew_ms,
+        "max_latency_ms": scenario.max_latency_ms,
+    }

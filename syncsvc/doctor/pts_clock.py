@@ -1,0 +1,101 @@
+"""A stream's own clock, its pts, held against the frames' arrival: drift, steps, and the network's waiting."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.doctor.floor_fit import FloorLine, floor_line
+from syncsvc.doctor.pace import Jitter
+from syncsvc.doctor.recording import NONE, Ints, StreamRecord
+
+DRIFT_NEEDS_S = 10.0
+GRID_PPM = 500.0
+"""No crystal is as far off: pts that are count frames, not time."""
+STEP_NS = NS_PER_S // 10
+"""A jump of pts against the arrivals by more is a step."""
+SETTLED_NS = 3 * NS_PER_S
+"""The backlog of a connection's start must be over before a frame that comes sooner than ever means anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Frames of one connection whose pts run on without a step: indices into the record, and the floor under them."""
+
+    at: Ints
+    line: FloorLine
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """What pts and arrivals say of each other; ``drift_ppm`` is positive for a camera's clock that is fast."""
+
+    stretches: tuple[Stretch, ...] = ()
+    drift_ppm: float | None = None
+    drift_doubt_ppm: float | None = None
+    delay: Jitter | None = None
+    """What frames waited on their way, beyond the least."""
+    steps_ms: tuple[float, ...] = ()
+    is_grid: bool = False
+
+    def floor_of(self, record: StreamRecord) -> Ints:
+        """When each frame would have begun to arrive without any waiting, CLOCK_MONOTONIC; ``NONE`` where unknown."""
+        floor = np.full(len(record), NONE, np.int64)
+        for stretch in self.stretches:
+            floor[stretch.at] = stretch.line.of(record.pts_ns[stretch.at])
+        return floor
+
+
+def medium_of(record: StreamRecord) -> Medium:
+    """Fit a floor to each stretch of the record; none where arrivals tell nothing."""
+    if not record.tells_time_by_arriving:
+        return Medium()
+    usable = np.flatnonzero((record.pts_ns != NONE) & (record.start_ns != NONE))
+    stretches, steps_ms = [], []
+    for at, step_ms in _stretches(record, usable):
+        if step_ms is not None:
+            steps_ms.append(step_ms)
+        line = floor_line(record.pts_ns[at], record.start_ns[at])
+        if line is not None:
+            stretches.append(Stretch(at, line))
+    if not stretches:
+        return Medium(steps_ms=tuple(steps_ms))
+    waits = [record.start_ns[some.at] - some.line.of(record.pts_ns[some.at]) for some in stretches]
+    longest = max(stretches, key=lambda some: _span_s(record, some))
+    if _span_s(record, longest) < DRIFT_NEEDS_S:
+        return Medium(tuple(stretches), delay=Jitter.of(np.concatenate(waits)), steps_ms=tuple(steps_ms))
+    # ``slope`` is what a second of pts lacks of a second: a fast clock's seconds are short.
+    drift_ppm, doubt_ppm = -longest.line.slope / (1 + longest.line.slope) * 1e6, longest.line.doubt * 1e6
+    return Medium(
+        tuple(stretches),
+        drift_ppm,
+        doubt_ppm,
+        Jitter.of(np.concatenate(waits)),
+        tuple(steps_ms),
+        abs(drift_ppm) - doubt_ppm > GRID_PPM,
+    )
+
+
+def _span_s(record: StreamRecord, stretch: Stretch) -> float:
+    return float(record.pts_ns[stretch.at[-1]] - record.pts_ns[stretch.at[0]]) / NS_PER_S
+
+
+def _stretches(record: StreamRecord, usable: Ints) -> list[tuple[Ints, float | None]]:
+    """Runs of frames without a reconnection or a step of pts; with the step before each in milliseconds, if one was."""
+    if not len(usable):
+        return []
+    by_pts, by_host = np.diff(record.pts_ns[usable]), np.diff(record.start_ns[usable])
+    is_new = np.diff(record.session[usable]) != 0
+    cuts: list[int] = []
+    steps: list[float | None] = [None]
+    begun = 0
+    delay = record.start_ns[usable] - record.pts_ns[usable]
+    for cut in np.flatnonzero(is_new | (by_pts <= -STEP_NS) | (by_pts - by_host >= STEP_NS)):
+        if not is_new[cut] and by_pts[cut] > 0:
+            is_in_jam = delay[cut + 1] > delay[begun : cut + 1].min() - STEP_NS // 2
+            if is_in_jam or record.start_ns[usable[cut]] - record.start_ns[usable[begun]] < SETTLED_NS:
+                continue  # no step: frames were lost in a jam, or at the start, and the first one behind comes at once
+        steps.append(None if is_new[cut] else float(by_pts[cut] - by_host[cut]) / NS_PER_MS)
+        cuts.append(int(cut) + 1)
+        begun = int(cut) + 1
+    return list(zip(np.split(usable, cuts), steps, strict=True))

@@ -1,0 +1,240 @@
+"""The diagnosis for eyes and for programs: tables that fit a terminal, a snippet to paste, and one JSON object."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from syncsvc.doctor.content import NEEDS_S, Comparison
+from syncsvc.doctor.diagnosis import Diagnosis, StreamDiagnosis
+from syncsvc.doctor.ntp_clock import REPORTS_NEED_S
+from syncsvc.doctor.proposals import SKEW_NEEDS_S, GroupAdvice, rounded_up_ms
+from syncsvc.doctor.pts_clock import DRIFT_NEEDS_S
+
+NEEDED_S: Final = {
+    "fps": 3.0,
+    "ntp": REPORTS_NEED_S,
+    "drift_ppm": DRIFT_NEEDS_S,
+    "max_skew_ms": SKEW_NEEDS_S,
+    "max_latency_ms": SKEW_NEEDS_S,
+    "content": NEEDS_S,
+}
+"""How many seconds each finding needs, at least; a session's first sender reports may come late."""
+_PIPE_WIDTH: Final = 120
+
+Row = tuple[str, ...]
+Rows = tuple[str, Row, list[Row]]
+
+
+def show(diagnosis: Diagnosis) -> None:
+    """Print it."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(markup=False, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    for title, columns, rows in tables(diagnosis):
+        table = Table(title=title, title_justify="left", box=box.SIMPLE)
+        for index, column in enumerate(columns):
+            table.add_column(column, justify="right" if index else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+    for line in (*remarks(diagnosis), "", *snippet(diagnosis)):
+        console.print(line)
+
+
+def tables(diagnosis: Diagnosis) -> Iterator[Rows]:
+    """Title, columns and rows."""
+    streams = diagnosis.streams.values()
+    columns: Row = ("stream", "clock", "± ms", "latency ms", "behind ms", "drift ppm", "waiting p50/p99 ms")
+    yield f"clocks, {diagnosis.seconds:.0f} s", columns, [_clock_row(stream) for stream in streams]
+    columns = ("stream", "frames", "fps", "declared", "jitter p50/p99 ms", "parser ms", "key every", "pauses", "lost")
+    yield "frames", columns, [_frames_row(stream) for stream in streams]
+    columns = (
+        "group",
+        "spread p50/p99 ms",
+        "complete",
+        "max_skew_ms",
+        "then",
+        "any phase ms",
+        "max_latency_ms",
+    )
+    yield "groups, and what would suit them", columns, [_group_row(*item) for item in diagnosis.groups.items()]
+    if diagnosis.content:
+        columns = ("same motion in", "later by ms", "halves ms", "correlation", "x next", "suggested")
+        yield "content", columns, [_content_row(comparison) for comparison in diagnosis.content]
+
+
+def _clock_row(stream: StreamDiagnosis) -> Row:
+    drift = stream.drift
+    waiting = stream.medium.delay
+    return (
+        stream.name,
+        (stream.clock or "-") + (" ?" if stream.is_doubtful else ""),
+        _number(stream.uncertainty_ms, 1),
+        "-" if stream.latency_ms is None else f"{stream.latency_ms:.1f} ({stream.latency_basis})",
+        _number(stream.behind_ms, 1),
+        "-" if drift is None else f"{drift[0]:+.1f} ± {drift[1]:.1f} ({drift[2]})",
+        "-" if waiting is None else f"{waiting.p50_ms:.1f}/{waiting.p99_ms:.1f}",
+    )
+
+
+def _frames_row(stream: StreamDiagnosis) -> Row:
+    pace = stream.pace
+    keys = "-" if pace.key_every_s is None else f"{pace.key_every_s:.1f} s"
+    return (
+        stream.name,
+        str(pace.frames),
+        _number(pace.fps, 2),
+        _number(stream.declared_fps, 2),
+        "-" if pace.interval is None else f"{pace.interval.p50_ms:.1f}/{pace.interval.p99_ms:.1f}",
+        _number(pace.parser_ms, 1),
+        "each" if pace.key_every_frames == 1 else keys,
+        str(pace.pauses.count),
+        str(sum((pace.losses or {}).values())),
+    )
+
+
+def _group_row(name: str, advice: GroupAdvice) -> Row:
+    spread = "-"
+    if advice.spread_p50_ms is not None and advice.spread_p99_ms is not None:
+        spread = f"{advice.spread_p50_ms:.1f}/{advice.spread_p99_ms:.1f}"
+    return (
+        name,
+        spread,
+        _percent(advice.complete_share),
+        _number(advice.max_skew_ms, 0),
+        _percent(advice.proposed_share),
+        _number(advice.any_phase_ms, 0),
+        _number(advice.max_latency_ms, 0),
+    )
+
+
+def _content_row(one: Comparison) -> Row:
+    return (
+        f"{one.second}, after {one.first}",
+        _number(one.lag_ms, 1),
+        "-" if one.halves_ms is None else f"{one.halves_ms[0]:.1f}, {one.halves_ms[1]:.1f}",
+        "-" if one.lag_ms is None else f"{one.peak:.2f}",
+        "-" if one.lag_ms is None else f"{min(one.ratio, 99.9):.1f}",
+        "yes" if one.is_accepted else "no",
+    )
+
+
+def remarks(diagnosis: Diagnosis) -> Iterator[str]:
+    """What is wrong, and what could not be told, one line each."""
+    width = max(map(len, (*diagnosis.streams, *diagnosis.groups)), default=0)
+    for stream in diagnosis.streams.values():
+        if stream.why_not:
+            why_not = ", ".join(f"not {rung} ({reason})" for rung, reason in stream.why_not.items())
+            yield f"  {stream.name:{width}}  {stream.clock or 'no clock'}, {why_not}"
+        for finding in stream.findings:
+            yield f"  {stream.name:{width}}  {finding.text}"
+    for name, advice in diagnosis.groups.items():
+        if advice.why_not:
+            yield f"  {name:{width}}  no max_skew_ms: {advice.why_not}"
+    for one in diagnosis.content or ():
+        if not one.is_accepted:
+            yield f"  {one.first}, {one.second}: nothing suggested: {one.why_not}"
+    short = [what for what, needed_s in NEEDED_S.items() if diagnosis.seconds < needed_s]
+    if diagnosis.content is None and "content" in short:
+        short.remove("content")
+    if short:
+        needs = ", ".join(f"{what} needs {NEEDED_S[what]:.0f} s" for what in short)
+        yield f"  watched for {diagnosis.seconds:.0f} s: {needs}"
+    if diagnosis.lost_records:
+        yield f"  {diagnosis.lost_records} records of the log were lost: the disk is too slow"
+
+
+def snippet(diagnosis: Diagnosis) -> Iterator[str]:
+    """What to paste into the configuration."""
+    latencies = {name: s for name, s in diagnosis.streams.items() if s.proposed_latency_ms is not None}
+    advised = {name: a for name, a in diagnosis.groups.items() if a.max_skew_ms is not None}
+    if not latencies and not advised:
+        yield "# nothing to propose"
+        return
+    if latencies:
+        yield "streams:"
+    for name, stream in latencies.items():
+        yield f"  {name}:"
+        yield f"    latency_ms: {stream.proposed_latency_ms:g}  # {_reason(stream)}"
+    if advised:
+        yield "groups:"
+    for name, advice in advised.items():
+        yield f"  {name}:"
+        yield f"    max_skew_ms: {advice.max_skew_ms:g}  # {_too_short(diagnosis, 'max_skew_ms')}{_phases(advice)}"
+        if advice.max_latency_ms is not None:
+            guess = _too_short(diagnosis, "max_latency_ms").removesuffix("; ")
+            yield f"    max_latency_ms: {advice.max_latency_ms:g}{'  # ' * bool(guess)}{guess}"
+
+
+def _too_short(diagnosis: Diagnosis, what: str) -> str:
+    """That a line is a guess, where less was watched than it needs."""
+    needed_s = NEEDED_S[what]
+    return f"a guess from {diagnosis.seconds:.1f} s, it needs {needed_s:g}; " if diagnosis.seconds < needed_s else ""
+
+
+def _phases(advice: GroupAdvice) -> str:
+    always_ms = rounded_up_ms(advice.any_phase_ms or 0.0)
+    if advice.max_skew_ms is not None and advice.max_skew_ms >= always_ms:
+        return "suffices however the shutters stand to each other"
+    return f"as the shutters stand now; after a camera's restart up to {always_ms:g}"
+
+
+def _reason(stream: StreamDiagnosis) -> str:
+    if stream.latency_basis in ("content", "relative"):
+        return f"from what the pictures show{', against the quickest' * (stream.latency_basis == 'relative')}"
+    return "measured against its own clock; counts when that clock fails"
+
+
+def as_object(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Plain values for JSON; the keys are those of docs/doctor.md."""
+    return {
+        "seconds": diagnosis.seconds,
+        "needs_s": NEEDED_S,
+        "streams": {name: _stream_object(stream) for name, stream in diagnosis.streams.items()},
+        "groups": {name: asdict(advice) for name, advice in diagnosis.groups.items()},
+        "content": None if diagnosis.content is None else [_content_object(one) for one in diagnosis.content],
+        "lost_records": diagnosis.lost_records,
+        "snippet": "\n".join(snippet(diagnosis)) + "\n",
+    }
+
+
+def _stream_object(stream: StreamDiagnosis) -> Mapping[str, Any]:
+    drift = stream.drift or (None, None, None)
+    medium = stream.medium
+    return {
+        "kind": stream.kind,
+        "clock": stream.clock or None,
+        "doubtful": stream.is_doubtful,
+        "why_not": dict(stream.why_not),
+        "uncertainty_ms": stream.uncertainty_ms,
+        "declared_fps": stream.declared_fps,
+        "problem": stream.problem,
+        **{key: value for key, value in asdict(stream.pace).items() if key != "losses"},
+        "losses": dict(stream.pace.losses or {}),
+        "drift_ppm": drift[0],
+        "drift_doubt_ppm": drift[1],
+        "drift_against": drift[2],
+        "waiting": None if medium.delay is None else asdict(medium.delay),
+        "pts_steps_ms": list(medium.steps_ms),
+        "ntp": asdict(stream.ntp),
+        "latency_ms": stream.latency_ms,
+        "latency_basis": stream.latency_basis or None,
+        "behind_ms": stream.behind_ms,
+        "proposed_latency_ms": stream.proposed_latency_ms,
+        "findings": [asdict(finding) for finding in stream.findings],
+    }
+
+
+def _content_object(one: Comparison) -> Mapping[str, Any]:
+    return {**asdict(one), "accepted": one.is_accepted}
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"

@@ -1,1 +1,0 @@
-"""Where the stages meet: the daemon, the receiver process, and the supervision of both."""

@@ -1,0 +1,309 @@
+"""Frames without a copy for readers on this host: rings as descriptors over a Unix socket, leases there and back.
+
+One SOCK_SEQPACKET connection per subscriber, at an abstract address (no file to be left behind) that follows from the
+endpoint of ``live``. Messages are MessagePack; a ring's descriptor rides on the message that announces it. A message
+arrives whole or not at all, and none ever waits: who does not read loses batches, and sees the hole in ``seq``.
+"""
+
+import errno
+import hashlib
+import os
+import socket
+import struct
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from syncsvc.errors import LinkClosed, MemoryShortage, TransportError
+from syncsvc.transport import memfd as memory
+
+_MOST_INLINE_BYTES = 64 * 1024
+_MOST_PARCEL_BYTES = 64 * 2**20
+_MOST_FDS = 4
+_NO_ROOM = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS})
+"""Not sent, and nobody is gone: what is lent to the other end stays lent. The last: too many descriptors are on their
+way to processes that do not read."""
+_CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
+
+
+class Hello(Struct, tag="hello", frozen=True):
+    """A subscriber says what it wants: one group, or all of them."""
+
+    group: str | None
+
+
+class Taken(Struct, tag="taken", frozen=True):
+    """The user took so many batches of a group: as many more may be sent."""
+
+    group: str
+    count: int
+
+
+class Freed(Struct, tag="freed", frozen=True):
+    """Leases that came home."""
+
+    leases: list[int]
+
+
+class Welcome(Struct, tag="welcome", frozen=True):
+    """The service's first word."""
+
+    run_id: str
+
+
+class Refused(Struct, tag="refused", frozen=True):
+    """The service does not serve this process, and why."""
+
+    problem: str
+
+
+class Ring(Struct, tag="ring", frozen=True):
+    """A ring that slots of the next batch lie in; its descriptor rides on this message.
+
+    ``number`` is the service's own. With each batch a reader forgets a stream's rings but for the ``RINGS_KEPT`` that
+    were announced last; one that is needed again is announced again.
+    """
+
+    stream: str
+    number: int
+
+
+class Lent(Struct, tag="lent", frozen=True):
+    """A batch: topic and header as on ``live``; its frame ``i`` lies at ``places[i]``, with lease ``first_lease + i``.
+
+    A place is the number of a ring, a slot of it, the slot's generation, and the payload's bytes.
+    """
+
+    topic: bytes
+    header: bytes
+    first_lease: int
+    places: list[tuple[int, int, int, int]]
+
+
+class Said(Struct, tag="said", frozen=True):
+    """What is said under the topic ``status`` on ``live``."""
+
+    status: bytes
+
+
+class Revoked(Struct, tag="revoked", frozen=True):
+    """The time of these leases is over: give them back at once, or lose the connection.
+
+    Views that are in use are to be moved to memory of the reader's own first; where ``keeps`` says so (recordings
+    played ``asap``, where nothing is lost) every frame that somebody still holds.
+    """
+
+    leases: list[int]
+    keeps: bool
+
+
+class _Parcel(Struct, tag="parcel", frozen=True):
+    """A message that is too long for a socket's buffer: it lies in the memory that rides on this one."""
+
+    size_bytes: int
+
+
+RINGS_KEPT = 3
+FromSubscriber = Hello | Taken | Freed
+FromService = Welcome | Refused | Ring | Lent | Said | Revoked
+Message = TypeVar("Message")
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Handover(Generic[Message]):
+    """One end of a connection; ``Message`` is what the other end sends. One thread receives, any may send."""
+
+    def __init__(self, sock: socket.socket, theirs: Any) -> None:
+        """Take over a connected socket.
+
+        Args:
+            sock: SOCK_SEQPACKET, connected.
+            theirs: the union of what the other end may send.
+        """
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * _MOST_INLINE_BYTES)
+        self._socket = sock
+        self._decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(theirs | _Parcel)
+
+    def fileno(self) -> int:
+        """To poll on."""
+        return self._socket.fileno()
+
+    @property
+    def peer_uid(self) -> int:
+        """Who is at the other end, as the kernel knows."""
+        size = _CREDENTIALS.size
+        uid: int = _CREDENTIALS.unpack(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[1]
+        return uid
+
+    def send(self, message: Struct, fd: int | None = None) -> bool:
+        """Send a message, and a copy of a descriptor with it; false when there is no room now.
+
+        Raises:
+            LinkClosed: the other end is gone.
+        """
+        data = _encoder.encode(message)
+        if len(data) > _MOST_INLINE_BYTES and fd is None:
+            return self._send_parcel(data)
+        return self._send(data, fd)
+
+    def _send_parcel(self, data: bytes) -> bool:
+        try:
+            fd = memory.create("syncsvc-parcel", len(data))
+        except MemoryShortage:
+            return False
+        try:
+            os.pwrite(fd, data, 0)
+            memory.seal(fd)
+            return self._send(_encoder.encode(_Parcel(len(data))), fd)
+        finally:
+            os.close(fd)
+
+    def _send(self, data: bytes, fd: int | None) -> bool:
+        try:
+            socket.send_fds(self._socket, [data], [] if fd is None else [fd])
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                return False
+            raise LinkClosed(f"the other end is gone: {error}") from error
+        return True
+
+    def receive(self) -> tuple[Message, int | None] | None:
+        """The next message and the descriptor with it, which is the caller's to close; None when none is here.
+
+        Raises:
+            LinkClosed: the other end is gone.
+            TransportError: it sent something that is no message.
+        """
+        try:
+            try:
+                data, fds, flags, _ = self._recv()
+            except ConnectionResetError:  # it left before it had read all that we said; what it said is still here
+                data, fds, flags, _ = self._recv()
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise LinkClosed(f"the other end is gone: {error}") from error
+        if not data:
+            raise LinkClosed("the other end is gone")
+        try:
+            if len(fds) > 1 or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+                raise TransportError("a message is longer than any of ours, or brings more descriptors")
+            return self._unpack(data, fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _recv(self) -> tuple[bytes, list[int], int, Any]:
+        return socket.recv_fds(self._socket, 2 * _MOST_INLINE_BYTES, _MOST_FDS)
+
+    def _unpack(self, data: bytes, fds: list[int]) -> tuple[Message, int | None]:
+        """Read a message; a descriptor that stays in ``fds`` is closed."""
+        try:
+            message = self._decoder.decode(data)
+            if isinstance(message, _Parcel):
+                if not fds or not 0 <= message.size_bytes <= _MOST_PARCEL_BYTES:
+                    raise TransportError("a message has no content, or too much of it")
+                message = self._decoder.decode(os.pread(fds[0], message.size_bytes, 0))
+                if isinstance(message, _Parcel):
+                    raise TransportError("a message is wrapped twice")
+                return message, None
+        except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:  # OSError: what came cannot be read from
+            raise TransportError(f"a message cannot be read: {error}") from error
+        if not fds:
+            return message, None
+        os.set_inheritable(fds[0], False)
+        return message, fds.pop()
+
+    def close(self) -> None:
+        """Hang up, also where a process that was forked from this one still has the socket."""
+        with suppress(OSError):  # the other end did so before
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+
+def is_trusted(uid: int) -> bool:
+    """Whether a peer may share memory with us: our own user, and root."""
+    return uid in (os.geteuid(), 0)
+
+
+def listen(endpoint: str) -> socket.socket:
+    """Listen for the subscribers of a service whose ``live`` is bound to ``endpoint``.
+
+    Raises:
+        OSError: somebody listens there already.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        listener.bind(_address(os.geteuid(), _canonical(endpoint)))
+        listener.listen(64)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def connect(endpoint: str) -> socket.socket | None:
+    """A connection to the service at ``endpoint``; None when no service that we trust listens on this host.
+
+    Args:
+        endpoint: of ``live``, as a user writes it: names of hosts are looked up.
+    """
+    for uid in {os.geteuid(): None, 0: None}:
+        for place in _places(endpoint):
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            try:
+                sock.connect(_address(uid, place))
+            except OSError:
+                sock.close()
+                continue
+            return sock
+    return None
+
+
+def _address(uid: int, place: str) -> bytes:
+    """An abstract address: it needs no file, and goes with its last socket."""
+    return b"\0syncsvc/%d/%s" % (uid, hashlib.sha256(place.encode()).hexdigest()[:32].encode())
+
+
+def _canonical(endpoint: str) -> str:
+    path = endpoint.removeprefix("ipc://")
+    return endpoint if path == endpoint else f"ipc://{os.path.realpath(path)}"
+
+
+def _places(endpoint: str) -> list[str]:
+    """The endpoints that the service may have bound, for what a user may call it."""
+    if not endpoint.startswith("tcp://"):
+        return [_canonical(endpoint)]
+    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    here = [
+        (family, str(address[0])) for family, _, _, _, address in found if _is_of_this_host(family, str(address[0]))
+    ]
+    places = [f"tcp://{_bracketed(address)}:{port}" for _, address in here]
+    return [*places, f"tcp://0.0.0.0:{port}", f"tcp://[::]:{port}"] if here else []
+
+
+def is_on_this_host(endpoint: str) -> bool:
+    """Whether the endpoint can be one of this host's."""
+    return bool(_places(endpoint))
+
+
+def _is_of_this_host(family: int, address: str) -> bool:
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,60 @@
+"""What the processes are told of groups with windows, of such without, and of both side by side."""
+
+from pathlib import Path
+
+import pytest
+
+from syncsvc.config.loader import loads
+from syncsvc.config.models import Config
+from syncsvc.daemon.http import readiness
+from syncsvc.daemon.planning import group_plan, ring_plan, stream_plan, window_lcm_ns
+from syncsvc.daemon.reload import refuse_unreloadable
+from syncsvc.errors import ConfigError
+from syncsvc.publish.lease_book import GRACE_NS
+from syncsvc.testing import MS, S
+
+
+def config(*groups: str) -> Config:
+    lines = [f"  g{n}: {{streams: [a], {keys}}}\n" for n, keys in enumerate(groups)]
+    return loads(f"streams: {{a: {{url: 'synthetic:'}}}}\ngroups:\n{''.join(lines)}", "x.yaml")
+
+
+SETS, WINDOWS = "window_ms: null, max_skew_ms: 2000, max_latency_ms: 300", "window_ms: 1500, max_latency_ms: 400"
+
+
+def test_a_group_without_windows_waits_for_no_window_in_the_ring() -> None:
+    assert ring_plan("a", config(SETS)).span_ns == (300 + 2 * 2000 + 250) * MS
+    assert ring_plan("a", config(WINDOWS)).span_ns == (1500 + 400 + 2 * 40 + 250) * MS
+
+
+def test_the_ring_may_grow_by_the_lease_of_the_longest_window_and_the_grace_after_it() -> None:
+    for groups, window_ms in (((SETS,), 0), ((SETS, WINDOWS), 1500)):
+        plan = ring_plan("a", config(*groups))
+        assert plan.longest_ns == plan.span_ns + (window_ms + 500) * MS + GRACE_NS
+        assert plan.most_slots(25) > plan.slots(25)
+
+
+def test_its_rules_have_no_window_and_its_clocks_change_on_seconds() -> None:
+    sets = config(SETS)
+    assert group_plan("g0", sets.groups["g0"], {}).rules.window_ns == 0
+    assert stream_plan("a", sets.streams["a"], sets).edge_ns == S
+    assert stream_plan("a", sets.streams["a"], config(SETS, WINDOWS)).edge_ns == 1500 * MS
+
+
+def test_recordings_begin_on_an_edge_of_every_group_and_on_a_second_where_there_are_no_windows() -> None:
+    assert window_lcm_ns(config(SETS)) == S
+    assert window_lcm_ns(config(SETS, WINDOWS)) == 3 * S
+
+
+def test_a_reload_can_neither_take_windows_away_nor_bring_them() -> None:
+    for before, after in ((SETS, WINDOWS), (WINDOWS, SETS)):
+        with pytest.raises(ConfigError, match=r"groups\.g0\.window_ms: cannot change"):
+            refuse_unreloadable(Path("x.yaml"), config(before), config(after))
+    refuse_unreloadable(Path("x.yaml"), config(SETS), config("window_ms: null"))
+
+
+def test_a_group_without_windows_is_to_emit_every_second() -> None:
+    group = {"window_ms": None, "max_latency_ms": 500.0, "last_batch_age_ms": 3499.0}
+    assert readiness({"is_ready": True, "groups": {"g": group}}) is None
+    group["last_batch_age_ms"] = 3501.0
+    assert readiness({"is_ready": True, "groups": {"g": group}}) == "group g has emitted nothing for 3.5 s"

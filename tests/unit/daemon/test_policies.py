@@ -1,0 +1,130 @@
+"""Restarts, watchdog and the common start: pure policies, tried out in microseconds."""
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncsvc.capture.spec import Recorded
+from syncsvc.daemon.restart import LONGEST_PAUSE_S, RestartPolicy
+from syncsvc.daemon.starts import AHEAD_NS, decide_starts
+from syncsvc.daemon.watchdog import verdict
+from syncsvc.testing import MS, T0, S
+from syncsvc.transport.page import Position
+
+
+@given(st.randoms(use_true_random=False))
+def test_the_first_restart_is_immediate_and_later_ones_back_off(random: Random) -> None:
+    policy = RestartPolicy(random)
+    pauses = [policy.pause_after_failure() for _ in range(100)]
+    assert pauses[0] == 0
+    for pause, longest in zip(pauses[1:], [0.5, 1, 2, 4, *[LONGEST_PAUSE_S] * 95], strict=True):
+        assert longest / 2 <= pause <= longest
+    assert policy.failures == 100
+    policy.was_healthy()
+    assert policy.failures == 0
+    assert policy.pause_after_failure() == 0
+
+
+def test_the_jitter_spreads_many_cameras() -> None:
+    policies = [RestartPolicy(Random(seed)) for seed in range(50)]
+    for _ in range(5):
+        pauses = [policy.pause_after_failure() for policy in policies]
+    assert max(pauses) - min(pauses) > 1
+
+
+@pytest.mark.parametrize(
+    ("position", "since_s", "beat_s", "expected"),
+    [
+        (Position.DEMUX, 0, 2.9, None),
+        (Position.DEMUX, 0, 3.1, "no heartbeat for 3.1 s"),
+        (Position.WAITING, 3600, 0, None),
+        (Position.WAITING, 0, 3.1, "no heartbeat for 3.1 s"),
+        (Position.DECODE, 1.9, 0, None),
+        (Position.DECODE, 2.1, 0, "stuck in decode for 2.1 s"),
+        (Position.HANDOVER, 2.1, 0, "stuck in handover for 2.1 s"),
+        (Position.DEMUX, 5.9, 0, None),
+        (Position.DEMUX, 6.1, 0, "stuck in demux for 6.1 s"),
+        (Position.OPENING, 15.9, 0, None),
+        (Position.OPENING, 16.1, 0, "stuck in opening for 16.1 s"),
+        (Position.STARTING, 29, 29, None),
+        (Position.STARTING, 0, 31, "no heartbeat for 31.0 s"),
+    ],
+)
+def test_verdicts(position: Position, since_s: float, beat_s: float, expected: str | None) -> None:
+    now = 1000 * S
+    assert verdict(position, now - round(since_s * S), now - round(beat_s * S), now) == expected
+
+
+def starts(
+    origins: dict[str, int | None], groups: list[list[str]], now: int = T0, **more: int | bool
+) -> dict[str, tuple[int, int, int]]:
+    options = {"edge_ns": S, "first_ns": T0, "is_patient": False} | more
+    recordings = {name: Recorded(origin_ns) for name, origin_ns in origins.items()}
+    found = decide_starts(recordings, groups, now_utc_ns=now, now_mono_ns=500 * S, **options)  # type: ignore[arg-type]
+    return {name: (start.utc_ns, start.mono_ns, start.origin_ns) for name, start in found.items()}
+
+
+def test_recordings_begin_together_on_the_next_edge_that_everybody_can_hear_of() -> None:
+    for now in (T0 + 1, T0 + S - AHEAD_NS, T0 + S - AHEAD_NS + 1):
+        begin = T0 + S if now <= T0 + S - AHEAD_NS else T0 + 2 * S
+        assert starts({"a": None, "b": None}, [["a", "b"]], now) == dict.fromkeys(
+            "ab", (begin, 500 * S + begin - now, 0)
+        )
+    assert starts({"a": None}, [["a"]], T0 + 1, edge_ns=7 * S)["a"][0] % (7 * S) == 0
+
+
+def test_asap_begins_with_the_window_that_became_ready() -> None:
+    begin = starts({"a": None}, [["a"]], T0 + 5 * S, first_ns=T0 + 300, is_patient=True)["a"]
+    assert begin == (T0, 495 * S, 0)
+
+
+def test_recordings_that_share_a_group_share_one_offset_also_through_others() -> None:
+    origins = {"a": 50, "b": 40, "c": 30, "d": 10, "e": None}
+    groups = [["a", "b", "live"], ["b", "c"], ["d"], ["e"]]
+    found = {name: start[2] for name, start in starts(dict(origins), groups).items()}
+    assert found == {"a": 30, "b": 30, "c": 30, "d": 10, "e": 0}
+    assert starts({"a": 50, "b": None}, [["a", "b"]])["b"][2] == 50
+    assert starts({"lone": 5}, []) == {"lone": (T0 + S, 501 * S, 5)}
+
+
+def made(created_s: float | None, length_s: float, doubt_ns: int = 1000) -> Recorded:
+    created_ns = None if created_s is None else T0 + round(created_s * S)
+    return Recorded(created_ns=created_ns, doubt_ns=doubt_ns, length_ns=round(length_s * S))
+
+
+def placed(*groups: list[str], **recordings: Recorded) -> dict[str, tuple[int, int]]:
+    """How long after the common instant each recording begins, and the doubt."""
+    found = decide_starts(
+        recordings, groups, edge_ns=S, first_ns=T0, now_utc_ns=T0, now_mono_ns=500 * S, is_patient=False
+    )
+    assert all(start.mono_ns - start.utc_ns == 500 * S - T0 for start in found.values())
+    return {name: (start.utc_ns - T0 - S, start.doubt_ns) for name, start in found.items()}
+
+
+def test_creation_times_place_recordings_beside_each_other() -> None:
+    found = placed(["a", "b", "c"], a=made(7.25, 10), b=made(5, 10), c=made(9, 3, S))
+    assert found == {"a": (2250 * MS, 1000), "b": (0, 1000), "c": (4 * S, S)}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        made(None, 10),
+        made(15, 10),
+        made(86_400, 10),
+        Recorded(origin_ns=T0 + S),
+    ],
+    ids=["has none", "begins when the first is over", "is of another day", "has a sidecar"],
+)
+def test_creation_times_that_do_not_fit_together_place_nothing(other: Recorded) -> None:
+    assert placed(["a", "b"], a=made(5, 10), b=other) == {"a": (0, 0), "b": (0, 0)}
+
+
+def test_a_creation_time_alone_or_of_another_group_means_nothing() -> None:
+    assert placed(["a"], ["b"], a=made(5, 10), b=made(6, 10)) == {"a": (0, 0), "b": (0, 0)}
+
+
+def test_nothing_starts_nothing() -> None:
+    assert starts({}, [["a"]]) == {}
