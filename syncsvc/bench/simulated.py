@@ -16,9 +16,8 @@ from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.daemon.planning import HOLD_MARGIN_NS
 from syncsvc.layout import Layout
 from syncsvc.model import Frame, FrameBatch
-from syncsvc.timing.ladder import Stamp, StreamClock
+from syncsvc.timing.ladder import Stamp, StreamClock, rungs_for
 from syncsvc.timing.model_rung import ModelRung
-from syncsvc.timing.rungs import rungs_for
 from syncsvc.timing.utc import UtcMapper
 
 TICK_NS = 20 * NS_PER_MS

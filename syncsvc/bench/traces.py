@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from syncsvc.cameras.clockwork import RTP_HZ
-from syncsvc.cameras.rtp import NTP_UNIX_S, ntp_timestamp
+from syncsvc.cameras.rtp import ntp_timestamp
 from syncsvc.clock import NS_PER_S
 from syncsvc.model import Observation
+from syncsvc.timing.ntp import NTP_TO_UNIX_S
 
 UTC_NS = 1_767_225_600 * NS_PER_S
 """2026-01-01T00:00:00Z, when a simulated camera is switched on; its CLOCK_MONOTONIC then reads ``MONO_NS``."""
@@ -235,7 +236,7 @@ def _report_at(camera: SimulatedCamera, now_s: float, before: _Picture) -> _Repo
         media_s -= camera.latency_ms * 1e-3
     ntp_s, raw_ns = camera.ntp_s(now_s), UTC_NS + _ns(camera.ntp_s(now_s))
     if camera.sr in ("zero", "uptime"):
-        raw_ns = -NTP_UNIX_S * NS_PER_S + (_ns(now_s) if camera.sr == "uptime" else 0)
+        raw_ns = -NTP_TO_UNIX_S * NS_PER_S + (_ns(now_s) if camera.sr == "uptime" else 0)
         ntp_s = (raw_ns - UTC_NS) / NS_PER_S
     rtp = (random.Random(f"{camera.seed} rtp").getrandbits(32) + round(media_s * RTP_HZ)) & 0xFFFFFFFF
     return _Report(ntp_s, media_s, (ntp_timestamp(raw_ns), rtp))

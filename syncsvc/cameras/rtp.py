@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from syncsvc.clock import NS_PER_S
+from syncsvc.timing.ntp import NTP_TO_UNIX_S
 
 PAYLOAD_TYPE = 96
 MAX_PAYLOAD = 1400  # fits an Ethernet frame with every header, and a VPN's too
-NTP_UNIX_S = 2_208_988_800  # from 1900 to 1970
 TRACK = "trackID=0"
 
 _FU_A, _IDR, _SPS, _PPS = 28, 5, 7, 8
@@ -62,7 +62,7 @@ def packetise(units: Sequence[bytes], max_payload: int = MAX_PAYLOAD) -> list[by
 
 def ntp_timestamp(unix_ns: int) -> int:
     """64 bits of NTP time: seconds since 1900, and their binary fraction."""
-    return (unix_ns * (1 << 32) // NS_PER_S + (NTP_UNIX_S << 32)) & 0xFFFFFFFFFFFFFFFF
+    return (unix_ns * (1 << 32) // NS_PER_S + (NTP_TO_UNIX_S << 32)) & 0xFFFFFFFFFFFFFFFF
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from syncsvc.cameras.camera import Camera, EncodedPicture
 from syncsvc.cameras.clockwork import Moment
 from syncsvc.cameras.rtp_carriers import Sink
 from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.timing.ntp import NTP_TO_UNIX_S
 
 CNAME = "syncsvc"
 
@@ -96,7 +97,7 @@ class MediaSession:
         if spec.sr_mode == "zero":
             ntp = 0
         elif spec.sr_mode == "uptime":
-            ntp = rtp.ntp_timestamp(clock.uptime_ns(now.mono_ns) - rtp.NTP_UNIX_S * NS_PER_S)
+            ntp = rtp.ntp_timestamp(clock.uptime_ns(now.mono_ns) - NTP_TO_UNIX_S * NS_PER_S)
         elif spec.sr_mode == "sendtime":
             timestamp = clock.rtp(now.mono_ns - round(spec.latency_ms * NS_PER_MS))
         self.sink.send_rtcp(self.sender.sender_report(ntp, timestamp, CNAME))

@@ -4,27 +4,27 @@ libavformat reckons each frame's NTP time from the last report at the nominal ra
 difference to pts stays the same: one level per report, and the levels show rate and steps.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.doctor.recording import NONE, Ints, StreamRecord
+from syncsvc.timing.ntp import NTP_TO_UNIX_S, STEP_NS, fault_of, unix_ns
 
 REPORTS_NEED_S = 10.0
 RATE_NEEDS_NS = 4 * NS_PER_S
-EARLIEST_MS, LATEST_MS = -5.0, 1000.0
-"""A first packet that is earlier than its picture: the camera's clock is ahead. Later than this, and it is behind."""
-STEP_MS = 5.0
 ON_FRAME_NS = 2 * NS_PER_MS
 _LEVEL_NS = 5_000
 """Rounding to microseconds makes a level wander by one or two."""
 _FEW_YEARS_S = 300_000_000
-_UNIX_S = 2_208_988_800
 
 Verdict = Literal["none", "silent", "zero", "uptime", "ahead", "behind", "steps", "believable"]
+_VERDICTS: Final[Mapping[str, Verdict]] = {"ahead of": "ahead", "behind": "behind", "": "believable"}
+"""In the report's words, what the service itself makes of such a clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +68,16 @@ def ntp_clock_of(record: StreamRecord) -> NtpClock:
     steps_ms = tuple(
         round((after.base_ns - before.base_ns) / NS_PER_MS, 3)
         for before, after in pairwise(levels)
-        if abs(after.base_ns - before.base_ns) > STEP_MS * NS_PER_MS and _same_session(record, before, after)
+        if abs(after.base_ns - before.base_ns) > STEP_NS and _same_session(record, before, after)
     )
     rate, doubt, scatter_ns = _rate(record, levels) if not steps_ms else (None, None, None)
-    floor_ms = _floor_ms(record, levels, rate or 0.0)
-    is_off = not EARLIEST_MS <= floor_ms <= LATEST_MS
-    verdict: Verdict = "steps" if steps_ms else "ahead" if floor_ms < EARLIEST_MS else "behind"
+    floor_ns = _floor_ns(record, levels, rate or 0.0)
+    fault, floor_ms = fault_of(floor_ns), floor_ns / NS_PER_MS
     return NtpClock(
-        verdict if steps_ms or is_off else "believable",
+        "steps" if steps_ms else _VERDICTS[fault],
         reports,
-        offset_s=-floor_ms / 1000 if is_off else None,
-        latency_ms=None if is_off or steps_ms else floor_ms,
+        offset_s=-floor_ms / 1000 if fault else None,
+        latency_ms=None if fault or steps_ms else floor_ms,
         drift_ppm=None if rate is None else -rate * 1e6,
         drift_doubt_ppm=None if doubt is None else doubt * 1e6,
         steps_ms=steps_ms,
@@ -95,7 +94,7 @@ def _lie_about_the_year(record: StreamRecord) -> Verdict | None:
     last = seconds[-1]
     if last == 0:
         return "zero"
-    return "uptime" if last < _FEW_YEARS_S or 0 <= last - _UNIX_S < _FEW_YEARS_S else None
+    return "uptime" if last < _FEW_YEARS_S or 0 <= last - NTP_TO_UNIX_S < _FEW_YEARS_S else None
 
 
 def _levels(record: StreamRecord, usable: Ints) -> list[_Level]:
@@ -127,29 +126,25 @@ def _rate(record: StreamRecord, levels: list[_Level]) -> tuple[float | None, flo
     return float(rate), 2 * max(scatter_ns, 12_000.0) / float(pts[-1]), scatter_ns
 
 
-def _floor_ms(record: StreamRecord, levels: list[_Level], rate: float) -> float:
+def _floor_ns(record: StreamRecord, levels: list[_Level], rate: float) -> int:
     """Least (start of arrival - NTP time), the time taken by each level's own report and the rate since."""
     floors = [
         record.start_utc_ns[level.at]
         - (record.pts_ns[level.at] + level.base_ns + (rate * (record.pts_ns[level.at] - level.pts_ns)).astype(np.int64))
         for level in levels
     ]
-    return float(min(floor.min() for floor in floors)) / NS_PER_MS
+    return int(min(floor.min() for floor in floors))
 
 
 def _on_frame_share(record: StreamRecord) -> float:
     """The part of the reports whose RTP time is a picture's: then their NTP times lie whole intervals apart."""
     near = [
-        abs(int(record.ntp_ns[report.at]) - _utc_ns(report.ntp)) % _period_ns(record)
+        abs(int(record.ntp_ns[report.at]) - unix_ns(report.ntp)) % _period_ns(record)
         for report in record.reports
         if record.ntp_ns[report.at] != NONE
     ]
     hits = [min(off, _period_ns(record) - off) <= ON_FRAME_NS for off in near]
     return sum(hits) / len(hits) if hits else 0.0
-
-
-def _utc_ns(ntp: int) -> int:
-    return ((ntp >> 32) - _UNIX_S) * NS_PER_S + ((ntp & 0xFFFFFFFF) * NS_PER_S >> 32)
 
 
 def _period_ns(record: StreamRecord) -> int:

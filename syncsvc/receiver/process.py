@@ -29,8 +29,7 @@ from syncsvc.publish.live import LateFrame, Publisher
 from syncsvc.receiver.accounts import Accounts
 from syncsvc.receiver.local_readers import Lending
 from syncsvc.receiver.observation_log import ObservationLog
-from syncsvc.timing.ladder import StreamClock
-from syncsvc.timing.rungs import rungs_for
+from syncsvc.timing.ladder import StreamClock, rungs_for
 from syncsvc.timing.utc import UtcMapper
 from syncsvc.transport.channel import Channel
 from syncsvc.transport.link import LinkReader

@@ -7,8 +7,9 @@ says how much of that a frame's way here leaves open.
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.model import ClockClass, Observation
 from syncsvc.timing.clock_model import ClockModel
-from syncsvc.timing.model_rung import UNKNOWN_LATENCY_NS, ModelRung
-from syncsvc.timing.ntp import EARLIEST_NS, LATEST_NS, SenderReportMap, span
+from syncsvc.timing.model_rung import ModelRung
+from syncsvc.timing.ntp import LATEST_NS, SenderReportMap, fault_of, span
+from syncsvc.timing.rungs import UNKNOWN_LATENCY_NS, Rung
 from syncsvc.timing.utc import ToUtc
 
 SHORTEST_LATENCY_NS = NS_PER_MS
@@ -23,7 +24,7 @@ LATEST_PLAYLIST_NS = 120 * NS_PER_S
 """Segments of a playlist are published when they are complete, and played some segments later."""
 
 
-class SenderReportRung:
+class SenderReportRung(Rung):
     """RTCP sender reports: the camera's own NTP clock.
 
     What it says is exact where the camera follows NTP and reports when pictures were taken. Where nobody vouches for
@@ -41,11 +42,6 @@ class SenderReportRung:
     def is_open(self) -> bool:
         """Whether the map is anchored and plausible, and the pts that it maps follow time."""
         return self.map.is_plausible and not self._are_pts_wrong
-
-    @property
-    def is_settled(self) -> bool:
-        """A report is as good as ten."""
-        return self.is_open
 
     @property
     def problem(self) -> str:
@@ -100,7 +96,7 @@ class SenderReportRung:
         return hidden_ns(floor_ns, doubt_ns, self._latency_ns)
 
 
-class MediaRung:
+class MediaRung(Rung):
     """Stamps inside a live stream, by the camera's clock: SEI, the program date of a playlist, ``X-Timestamp``.
 
     Their rate is held against arrivals by a clock model of its own: a stamp that does not follow time is refused.
@@ -117,25 +113,14 @@ class MediaRung:
         self._repeated = 0
 
     @property
-    def is_open(self) -> bool:
-        """Whether there are stamps and nothing proves them wrong."""
-        return self._floor_ns is not None and not self.problem
-
-    @property
-    def is_settled(self) -> bool:
-        """Every stamp stands for itself."""
-        return self.is_open
-
-    @property
     def problem(self) -> str:
         """No stamps, or what proves them wrong."""
         floor = self._floor_ns
         if floor is None:
             return "no stamps in the stream"
-        if floor < EARLIEST_NS:
-            return f"the stamps in the stream are {span(-floor)} ahead of their arrival"
-        if floor > self._latest_ns:
-            return f"the stamps in the stream are {span(floor)} behind their arrival"
+        fault = fault_of(floor, self._latest_ns)
+        if fault:
+            return f"the stamps in the stream are {span(abs(floor))} {fault} their arrival"
         if self._repeated > 2:
             return "the stamps in the stream do not rise"
         return self._rate.trouble or ""

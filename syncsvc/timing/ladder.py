@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from syncsvc.clock import NS_PER_S
 from syncsvc.model import ClockClass, Observation
-from syncsvc.timing.camera_rungs import SenderReportRung
+from syncsvc.timing.camera_rungs import MediaRung, SenderReportRung
 from syncsvc.timing.model_rung import ModelRung
-from syncsvc.timing.rungs import RecordedRung, Rung
+from syncsvc.timing.rungs import ArrivalRung, KernelRung, RecordedRung, Rung
 from syncsvc.timing.utc import JUMP_NS, ToUtc
 
 SHARE = 8
@@ -46,6 +46,32 @@ class Standing(NamedTuple):
     clock: ClockClass | None
     is_doubtful: bool
     lies: tuple[ClockClass, ...]
+
+
+def rungs_for(clock: str, kind: str, latency_ns: int | None, to_utc: ToUtc) -> list[Rung]:
+    """The ladder of one stream, best rung first; ``arrival`` always stands at the foot.
+
+    Args:
+        clock: the configured clock: ``auto``, ``rtcp``, ``model``, ``pts`` or ``arrival``.
+        kind: of the source: ``rtsp``, ``http``, ``file``, ``v4l2`` or ``synthetic``.
+        latency_ns: configured constant latency, subtracted from modelled and arrival stamps only; None where nobody
+            said what it is.
+        to_utc: maps CLOCK_MONOTONIC to UTC.
+    """
+    rungs: list[Rung] = []
+    model = ModelRung(latency_ns, to_utc)
+    if clock not in ("arrival", "model"):
+        if kind in ("file", "synthetic"):
+            rungs.append(RecordedRung())
+        if kind == "rtsp":
+            rungs.append(SenderReportRung(latency_ns, to_utc, model, is_vouched=clock == "rtcp"))
+        if kind == "v4l2":
+            rungs.append(KernelRung(to_utc))
+        if kind in ("rtsp", "http") and clock == "auto":
+            rungs.append(MediaRung(latency_ns))
+    if clock != "arrival" and (clock == "model" or kind in ("rtsp", "http", "v4l2")):
+        rungs.append(model)
+    return [*rungs, ArrivalRung(latency_ns)]
 
 
 class StreamClock:

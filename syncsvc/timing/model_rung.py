@@ -3,17 +3,16 @@
 from syncsvc.clock import NS_PER_MS
 from syncsvc.model import ClockClass, Observation
 from syncsvc.timing.clock_model import ClockModel
+from syncsvc.timing.rungs import UNKNOWN_LATENCY_NS, Rung
 from syncsvc.timing.utc import ToUtc
 
-UNKNOWN_LATENCY_NS = 100 * NS_PER_MS
-"""What exposure, encoding and path of usual cameras take at most, where nobody measured it."""
 CONFIGURED_NS = NS_PER_MS
 """± of a latency that somebody has measured."""
 DOUBTFUL_NS = 20 * NS_PER_MS
 """A latency that may be this wrong is none: half a frame at 25 fps."""
 
 
-class ModelRung:
+class ModelRung(Rung):
     """pts, laid onto the host's clock by a clock model, less the constant latency that no model can see."""
 
     clock: ClockClass = "model"
@@ -37,11 +36,6 @@ class ModelRung:
         """Another session of the same camera: its pts begin anew, its crystal is the same."""
         self.model = before.model
         self.model.begin_session()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there are pts, and they follow time."""
-        return self._is_fed and not self.is_lying
 
     @property
     def is_settled(self) -> bool:
@@ -79,9 +73,6 @@ class ModelRung:
             return None
         latency_ns, doubt_ns = self._latency()
         return self.earliest_ns(seen.pts_ns) - latency_ns, self.model.uncertainty_ns + doubt_ns
-
-    def host_jumped(self) -> None:
-        """CLOCK_MONOTONIC did not."""
 
     def _latency(self) -> tuple[int, int]:
         if self._latency_ns is not None:

@@ -11,6 +11,7 @@ Source: RFC 3550, 6.4.1; the traps (first prft one frame late, NTP of zero or co
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Literal
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 
@@ -34,7 +35,7 @@ MAX_DOUBLINGS = 6
 FEW = 32
 """Frames whose least latency is compared: about a second's."""
 NEVER_SET_NS = 366 * 24 * 3600 * NS_PER_S
-_NTP_TO_UNIX_S = 2_208_988_800
+NTP_TO_UNIX_S = 2_208_988_800
 _RTP_WRAP = 1 << 32
 _ROUNDING_NS = 3000
 """Rounding to microseconds makes the base of one report wander by one; a new report moves it once and for good."""
@@ -93,10 +94,9 @@ class SenderReportMap:
             return ""
         if abs(floor) > NEVER_SET_NS:
             return "the camera's clock was never set: its NTP time is not of this year"
-        if floor < EARLIEST_NS:
-            return f"the camera's clock is {span(-floor)} ahead of the arrival of its packets"
-        if floor > LATEST_NS:
-            return f"the camera's clock is {span(floor)} behind the arrival of its packets"
+        fault = fault_of(floor)
+        if fault:
+            return f"the camera's clock is {span(abs(floor))} {fault} the arrival of its packets"
         if self._distrusted_until_ns is not None:
             return f"the camera's clock stepped by {span(self.last_step_ns)}"
         return ""
@@ -110,7 +110,7 @@ class SenderReportMap:
     def step_doubt_ns(self) -> int:
         """Size of a step that nothing proves wrong or right: before it or after it, the clock was off by so much."""
         floor = self.floor_ns
-        is_possible = floor is not None and EARLIEST_NS <= floor <= LATEST_NS
+        is_possible = floor is not None and not fault_of(floor)
         return abs(self.last_step_ns) if self._distrusted_until_ns is not None and is_possible else 0
 
     @property
@@ -277,9 +277,14 @@ class SenderReportMap:
         self.floor_ns = min([low for _, low in self._floors])
 
 
+def fault_of(floor_ns: float, latest_ns: int = LATEST_NS) -> Literal["ahead of", "behind", ""]:
+    """How a clock is proven wrong by the least (arrival - stamp); empty where it may be right."""
+    return "ahead of" if floor_ns < EARLIEST_NS else "behind" if floor_ns > latest_ns else ""
+
+
 def unix_ns(ntp: int) -> int:
     """A 64-bit NTP time as nanoseconds of UTC."""
-    return ((ntp >> 32) - _NTP_TO_UNIX_S) * NS_PER_S + ((ntp & 0xFFFFFFFF) * NS_PER_S >> 32)
+    return ((ntp >> 32) - NTP_TO_UNIX_S) * NS_PER_S + ((ntp & 0xFFFFFFFF) * NS_PER_S >> 32)
 
 
 def _ticks(span_ns: int) -> int:

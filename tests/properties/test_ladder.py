@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from syncsvc.model import ClockClass, Observation
 from syncsvc.testing import MS, T0, S, observation
-from syncsvc.timing.ladder import Stamp, StreamClock
-from syncsvc.timing.rungs import ArrivalRung, Rung, rungs_for
+from syncsvc.timing.ladder import Stamp, StreamClock, rungs_for
+from syncsvc.timing.rungs import ArrivalRung, Rung
 
 EDGE = S
 

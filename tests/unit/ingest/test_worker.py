@@ -13,8 +13,7 @@ from syncsvc.layout import Layout
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, Observation, StreamState
 from syncsvc.testing import MS, T0, TINY, ManualClock, MemoryLink, S, observation
-from syncsvc.timing.ladder import Stamp, StreamClock
-from syncsvc.timing.rungs import rungs_for
+from syncsvc.timing.ladder import Stamp, StreamClock, rungs_for
 from syncsvc.timing.utc import UtcMapper
 from syncsvc.transport.messages import DropMessage, EndMessage, FrameMessage, GrowthMessage, Message
 from syncsvc.transport.ring import RingWriter

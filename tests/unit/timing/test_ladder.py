@@ -9,8 +9,7 @@ import pytest
 from syncsvc.bench.traces import MONO_NS, UTC_NS, Congestion, Sighting, SimulatedCamera, observe
 from syncsvc.model import Observation
 from syncsvc.testing import MS, T0, S, observation
-from syncsvc.timing.ladder import Stamp, StreamClock
-from syncsvc.timing.rungs import rungs_for
+from syncsvc.timing.ladder import Stamp, StreamClock, rungs_for
 
 HOLD, EDGE = 350 * MS, S
 
