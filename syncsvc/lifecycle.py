@@ -1,9 +1,14 @@
-"""How anything that lives long starts, ends and reports failure: one shape for every thread."""
+"""How anything that lives long starts, ends and reports failure: one shape for every thread.
+
+``python -m syncsvc.lifecycle PARENT_PID PROGRAM ARGUMENT...`` runs a program that ends when its parent ends, whatever
+the program itself thinks of that: the kernel keeps the order through ``exec``.
+"""
 
 import ctypes
 import os
 import signal
 import struct
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -154,3 +159,8 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+if __name__ == "__main__":
+    die_with_parent(int(sys.argv[1]))
+    os.execv(sys.argv[2], sys.argv[2:])

@@ -22,9 +22,9 @@ from syncsvc.bench.report import Bars, Report, Table
 from syncsvc.bench.rounds import Progress, alternate, chosen
 from syncsvc.bench.served import SUBSCRIBERS, serving
 from syncsvc.clock import NS_PER_MS, NS_PER_S, sleep_s
-from syncsvc.daemon.launch import leashed
 from syncsvc.errors import LinkClosed
 from syncsvc.observe.figures import Figures, median
+from syncsvc.programs import leashed
 
 PROGRAMS: Final = {"queue of 25-frame lists": "queue", "pipe per frame": "pipe"}
 OURS: Final = {f"syncsvc, {kind}": kind for kind in SUBSCRIBERS}

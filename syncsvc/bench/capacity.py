@@ -19,8 +19,8 @@ from syncsvc.bench.rounds import Progress, chosen
 from syncsvc.bench.search import Found, most_that_holds
 from syncsvc.bench.served import NOBODY, Served, serving, wait_until
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, sleep_s
-from syncsvc.daemon.launch import leashed
 from syncsvc.errors import LinkClosed
+from syncsvc.programs import leashed
 
 BARE: Final = "bare decoders"
 STEPS: Final = {BARE: 4, "i420": 4, "encoded": 16}

@@ -17,9 +17,9 @@ from syncsvc.bench.report import Bars, Report, Table
 from syncsvc.bench.rounds import Progress, Results, alternate, chosen
 from syncsvc.bench.served import NOBODY, START_S, SUBSCRIBERS, Served, serving, wait_until
 from syncsvc.clock import NS_PER_MS, NS_PER_S, sleep_s
-from syncsvc.daemon.launch import leashed
 from syncsvc.errors import LinkClosed
 from syncsvc.observe.figures import median
+from syncsvc.programs import leashed
 
 CLIP_FRAMES: Final = 10 * clip.FPS
 STREAM, CAPTURE, SUBSCRIBER = "clip", "capture clip", "subscriber"

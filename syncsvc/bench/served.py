@@ -11,8 +11,9 @@ import msgspec
 
 from syncsvc.bench.reader import HEARS, Seen
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, sleep_s
-from syncsvc.daemon.launch import DaemonRunner, LeashedProgram
+from syncsvc.daemon.runner import DaemonRunner
 from syncsvc.errors import LinkClosed
+from syncsvc.programs import LeashedProgram
 
 NOBODY: Final = "nobody"
 SUBSCRIBERS: Final = ("tcp", "ipc", "local")

@@ -15,10 +15,10 @@ from syncsvc.bench.report import Bars, Report, Table
 from syncsvc.bench.rounds import Progress, Results, alternate, chosen
 from syncsvc.bench.served import SUBSCRIBERS, serving
 from syncsvc.clock import NS_PER_MS
-from syncsvc.daemon.launch import leashed
 from syncsvc.errors import LinkClosed
 from syncsvc.layout import PixelFormat
 from syncsvc.observe.figures import Figures, median
+from syncsvc.programs import leashed
 
 PACES: Final = {"flat out": 0.0, "25/s": 25.0}
 FORMATS: Final[tuple[PixelFormat, ...]] = ("bgr24", "i420")

@@ -4,11 +4,7 @@ The first line says which cameras, later ones ``{"do": set|stop|start|stats, "ca
 with one line. The end of the input is the end of the farm.
 """
 
-import argparse
 import asyncio
-import ctypes
-import os
-import signal
 import sys
 from typing import Any
 
@@ -18,16 +14,9 @@ from syncsvc.cameras.farm import Farm
 from syncsvc.cameras.settings import parse_specs
 from syncsvc.errors import BindError, UsageError
 
-_PR_SET_PDEATHSIG = 1
 _SWITCH_INTERVAL_S = (
     0.0005  # a capture thread waits at most this long for the interpreter; the default is ten times that
 )
-
-
-def _die_with(parent: int) -> None:
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was gone before we asked
-        sys.exit(1)
 
 
 def _answer(answer: object) -> None:
@@ -72,11 +61,7 @@ async def _run() -> int:
 
 
 def main() -> int:
-    """Run until the parent closes our input, or dies."""
-    parser = argparse.ArgumentParser(prog="python -m syncsvc.cameras", description=__doc__)
-    parser.add_argument("--parent", type=int, required=True, help="process to die with")
-    _die_with(parser.parse_args().parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    """Run until the parent closes our input."""
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     return asyncio.run(_run())
 

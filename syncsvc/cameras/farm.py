@@ -2,19 +2,15 @@
 
 import asyncio
 import contextlib
-import os
 import select
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
 
-import syncsvc
 from syncsvc.cameras.outlet import CameraStats, Outlet
 from syncsvc.cameras.server import RtspServer
 from syncsvc.cameras.session import SessionStats
@@ -22,10 +18,12 @@ from syncsvc.cameras.settings import CameraSpec, check_specs
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, Clock
 from syncsvc.errors import BindError, LinkClosed, UsageError
 from syncsvc.lifecycle import StopToken
+from syncsvc.programs import end, start_leashed
 
 __all__ = ["CameraStats", "Farm", "SessionStats", "VirtualCameras", "serve"]
 
 _ANSWER_S = 20.0  # a child that imports everything on a busy machine takes some of them
+_END_S = 5.0
 _POLL_S = 0.05
 
 
@@ -159,14 +157,7 @@ class VirtualCameras:
         return self._child.pid if self._child is not None else None
 
     def __enter__(self) -> Self:
-        root = str(Path(syncsvc.__file__).resolve().parents[1])
-        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "syncsvc.cameras", "--parent", str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path},
-        )
+        self._child = start_leashed(["-m", "syncsvc.cameras"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
             ready = self._ask(self._orders)
         except BaseException:  # a Ctrl-C too must leave no child behind
@@ -183,18 +174,10 @@ class VirtualCameras:
     def close(self) -> None:
         """End the child; it closes every connection first."""
         child, self._child = self._child, None
-        if child is None:
-            return
-        if child.stdin is not None:
+        if child is not None and child.stdin is not None:
             with contextlib.suppress(OSError):  # an order that a dead child never took
                 child.stdin.close()
-        try:
-            child.wait(5)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-        if child.stdout is not None:
-            child.stdout.close()
+            end(child, _END_S)
 
     def set(self, name: str, **keys: Any) -> None:
         """Give a camera other values while it runs, from the next picture on."""

@@ -9,7 +9,7 @@ from typing import Self
 from syncsvc.cameras import CameraSpec, VirtualCameras
 from syncsvc.client.subscriber import Subscriber
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK
-from syncsvc.daemon.launch import DaemonRunner
+from syncsvc.daemon.runner import DaemonRunner
 from syncsvc.demo.history import CameraAccount, History, SeenBatch, see
 from syncsvc.errors import SubscriptionEnded
 from syncsvc.lifecycle import StopToken

@@ -6,7 +6,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from syncsvc.daemon.launch import READY_S, STOP_S, LeashedProgram
 from syncsvc.doctor.diagnosis import Hearsay
 from syncsvc.doctor.own_daemon import EX_REFUSED, LIVE, OBSERVATIONS, READY, STATUS
 from syncsvc.doctor.recording import Recording, gather
@@ -14,6 +13,7 @@ from syncsvc.errors import ConfigError, LinkClosed, LogError
 from syncsvc.lifecycle import StopToken
 from syncsvc.observe.log_reader import read
 from syncsvc.observe.logs import one_line, redact
+from syncsvc.programs import READY_S, LeashedProgram
 
 _POLL_S = 0.05
 
@@ -72,7 +72,7 @@ class ExaminedService:
             ConfigError: it had refused its configuration, for a reason that only running it shows.
         """
         self._program.terminate()
-        if self._program.wait(STOP_S) == EX_REFUSED:
+        if self._program.wait() == EX_REFUSED:
             raise ConfigError(self._path, self._program.last_words.removeprefix(f"{self._path}: "))
 
     def recording(self) -> Recording:

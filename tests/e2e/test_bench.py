@@ -13,7 +13,7 @@ from syncsvc.bench import article, capacity, clip, latency, pipeline, transport,
 from syncsvc.bench.pipeline import Load
 from syncsvc.bench.programs import Delivery
 from syncsvc.bench.served import NOBODY
-from syncsvc.daemon.launch import DaemonRunner
+from syncsvc.daemon.runner import DaemonRunner
 from syncsvc.errors import LinkClosed
 
 
