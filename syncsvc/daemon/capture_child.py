@@ -8,13 +8,15 @@ from random import Random
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from syncsvc.capture.spec import EX_CONFIG, EX_UNAVAILABLE, CaptureSpec, Recorded, RingPlan, Start
-from syncsvc.clock import NS_PER_S, Clock
+from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.daemon.child import Child
 from syncsvc.daemon.restart import RestartPolicy
 from syncsvc.daemon.watchdog import verdict
 from syncsvc.errors import LinkClosed
+from syncsvc.observe.status import IngestStatus, StreamStatus
 from syncsvc.transport.channel import Channel
 from syncsvc.transport.link import open_link
 from syncsvc.transport.page import Position, StreamPage
@@ -95,7 +97,7 @@ class SupervisedStream:
         self.child = child
         reader, writer, ours, theirs = open_link()
         try:
-            spec = msgspec.structs.replace(self.spec, ring=self._ring_plan)
+            spec = structs.replace(self.spec, ring=self._ring_plan)
             message = {"spec": msgspec.to_builtins(spec), "secrets": sorted(self._private.secrets)}
             child.channel.send(message, (self.page.fd, writer, theirs.fileno()))
             receiver.send(
@@ -228,18 +230,19 @@ class SupervisedStream:
     def _plan_ring(self) -> None:
         self._send({"type": "ring", "plan": msgspec.to_builtins(self._ring_plan)})
 
-    def describe(self) -> dict[str, Any]:
-        """What the daemon knows of the stream, as a plain map."""
-        position, since_ns = self.page.position
-        return {
-            "kind": self.spec.kind,
-            "pid": self.child.pid if self.child else None,
-            "restarts": self.restarts,
-            "problem": self.problem or self._warning,
-            "declared_fps": self.declared_fps,
-            "position": position.name.lower() if self.child else None,
-            "position_age_ms": (self._clock.monotonic_ns() - since_ns) // 1_000_000 if self.child else None,
-        }
+    def status(self, told: IngestStatus) -> StreamStatus:
+        """What is known of the stream: by the receiver, and by the daemon."""
+        child, (position, since_ns) = self.child, self.page.position
+        return StreamStatus(
+            **structs.asdict(told),
+            kind=self.spec.kind,
+            pid=child.pid if child else None,
+            restarts=self.restarts,
+            problem=self.problem or self._warning,
+            declared_fps=self.declared_fps,
+            position=position.name.lower() if child else None,
+            position_age_ms=(self._clock.monotonic_ns() - since_ns) // NS_PER_MS if child else None,
+        )
 
     def _send(self, message: dict[str, Any]) -> None:
         if self.child is not None:

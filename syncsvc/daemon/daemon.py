@@ -31,6 +31,7 @@ from syncsvc.daemon.systemd import notify
 from syncsvc.errors import BindError, ConfigError, LinkClosed, SyncsvcError
 from syncsvc.observe import logs
 from syncsvc.observe.journal import open_journal
+from syncsvc.observe.status import LocalStatus, ReceiverProcess, Revisions, ServiceStatus
 
 TICK_S, IDLE_TICK_S = 0.1, 0.5  # between two looks at the clock: while something is to be started or ended, and else
 
@@ -76,6 +77,7 @@ class Daemon:
         self._is_subscribed = self._has_announced = False
         self._endpoints, self._ready_ns = (self._config.publish.live, self._config.publish.control), 0
         self._drain = Drain(clock)
+        self._revisions: Revisions[ServiceStatus] = Revisions()
         self._http: HttpServer | None = None
         self._exit: int | None = None
         self._refusal: SyncsvcError | None = None
@@ -91,7 +93,7 @@ class Daemon:
         logs.configure("daemon", self._config.secrets)
         try:
             if self._config.http is not None:
-                self._http = HttpServer(self._config.http.bind, self.describe)
+                self._http = HttpServer(self._config.http.bind, self.status)
                 self._http.start()
             self._roster.configure(self._config)
             while self._exit is None:
@@ -108,16 +110,24 @@ class Daemon:
             raise self._refusal
         return self._exit
 
-    def describe(self) -> dict[str, Any]:
+    def status(self) -> ServiceStatus:
         """Everything that ``/api/status`` tells; from any thread."""
-        return {
-            "run_id": self._run_id,
-            "pid": os.getpid(),
-            "is_ready": self._has_announced and self._receiver.is_ready,
-            "live": self._endpoints[0],
-            "control": self._endpoints[1],
-            **self._receiver.describe(self._roster.describe()),
-        }
+        report, receiver = self._receiver.report, self._receiver.child
+        return self._revisions.number(
+            ServiceStatus(
+                run_id=self._run_id,
+                pid=os.getpid(),
+                is_ready=self._has_announced and self._receiver.is_ready,
+                live=self._endpoints[0],
+                control=self._endpoints[1],
+                epoch=report.epoch if report else None,
+                subscriptions=report.subscriptions if report else 0,
+                local=report.local if report else LocalStatus(),
+                receiver=ReceiverProcess(receiver.pid if receiver else None),
+                streams=self._roster.status(report.streams if report else {}),
+                groups=report.groups if report else {},
+            )
+        )
 
     # One turn of the loop.
 

@@ -7,7 +7,6 @@ makes room for the next, so that a health check, which speaks at once, always ge
 
 import errno
 import io
-import json
 import os
 import select
 import socket
@@ -18,9 +17,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from typing import Any
 
+import msgspec
+
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import BindError
 from syncsvc.observe.metrics import exposition
+from syncsvc.observe.status import ServiceStatus
 
 REQUEST_TIMEOUT_S = 2.0
 MAX_CONNECTIONS = 32
@@ -28,16 +30,14 @@ SLACK_MS = 2000
 SILENCE_MS = 1000
 """Without windows, a group emits after this time of silence too."""
 
-Status = Callable[[], dict[str, Any]]
 
-
-def readiness(status: dict[str, Any]) -> str | None:
+def readiness(status: ServiceStatus) -> str | None:
     """Why the service is not ready; None when it is: sockets bound, and every group emits at its pace."""
-    if not status["is_ready"]:
+    if not status.is_ready:
         return "the receiver is not up"
-    for name, group in status["groups"].items():
-        age_ms = group["last_batch_age_ms"]
-        longest_ms = (group["window_ms"] or SILENCE_MS) + group["max_latency_ms"] + SLACK_MS
+    for name, group in status.groups.items():
+        age_ms = group.last_batch_age_ms
+        longest_ms = (group.window_ms or SILENCE_MS) + group.max_latency_ms + SLACK_MS
         if age_ms is not None and age_ms > longest_ms:
             return f"group {name} has emitted nothing for {age_ms / 1000:.1f} s"
     return None
@@ -82,7 +82,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 128  # of five, a burst would fill all, and a health check would wait a second for its next SYN
-    status: Status
+    status: Callable[[], ServiceStatus]
 
     def __init__(self, address: tuple[str, int], request_timeout_s: float) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -145,9 +145,9 @@ class _Handler(BaseHTTPRequestHandler):
             problem = readiness(self.server.status())
             self._answer(503 if problem else 200, "text/plain", f"{problem or 'ready'}\n".encode())
         elif path == "/metrics":
-            self._answer(200, "text/plain; version=0.0.4; charset=utf-8", exposition(self.server.status))
+            self._answer(200, "text/plain; version=0.0.4; charset=utf-8", exposition(self.server.status()))
         elif path == "/api/status":
-            self._answer(200, "application/json", json.dumps(self.server.status()).encode())
+            self._answer(200, "application/json", msgspec.json.encode(self.server.status()))
         else:
             self._answer(404, "text/plain", b"allowed: /healthz /readyz /metrics /api/status\n")
 
@@ -173,7 +173,9 @@ class _Handler(BaseHTTPRequestHandler):
 class HttpServer:
     """The server and its thread."""
 
-    def __init__(self, bind: str, status: Status, *, request_timeout_s: float = REQUEST_TIMEOUT_S) -> None:
+    def __init__(
+        self, bind: str, status: Callable[[], ServiceStatus], *, request_timeout_s: float = REQUEST_TIMEOUT_S
+    ) -> None:
         """Bind.
 
         Args:

@@ -2,14 +2,17 @@
 
 import logging
 import select
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from random import Random
 from typing import Any
+
+import msgspec
 
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.daemon.child import Child, SpawnedChild
 from syncsvc.daemon.restart import RestartPolicy
 from syncsvc.errors import LinkClosed
+from syncsvc.observe.status import ReceiverStatus
 
 SILENCE_S = 5.0
 HEALTHY_AFTER_NS = 10 * NS_PER_S
@@ -29,7 +32,8 @@ class SupervisedReceiver:
         self.child: Child | None = None
         self.is_ready = self.is_finishing = False
         self.min_epoch = 0
-        self.report: dict[str, Any] = {}
+        self.report: ReceiverStatus | None = None
+        """The last one; of one process or of the one before it."""
 
     @property
     def is_due(self) -> bool:
@@ -52,19 +56,6 @@ class SupervisedReceiver:
             except LinkClosed:
                 log.debug("the receiver is gone")
 
-    def describe(self, streams: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-        """Its last report as a plain map, together with what the daemon knows of the streams."""
-        report, child = self.report, self.child
-        told = report.get("streams", {})
-        return {
-            "epoch": report.get("epoch"),
-            "subscriptions": report.get("subscriptions", 0),
-            "local": report.get("local", {}),
-            "receiver": {"pid": child.pid if child else None},
-            "streams": {name: {**told.get(name, {}), **known} for name, known in streams.items()},
-            "groups": report.get("groups", {}),
-        }
-
     def finish(self, how: str) -> None:
         """Let it emit what is open, and end: ``ended`` or ``draining``."""
         self.is_finishing = True
@@ -82,8 +73,8 @@ class SupervisedReceiver:
                 return
             self._heard_ns = self._clock.monotonic_ns()
             if word[0]["type"] == "report":
-                self.report = word[0]["report"]
-                self.min_epoch = max(self.min_epoch, self.report["epoch"] + 1)
+                self.report = msgspec.convert(word[0]["report"], ReceiverStatus)
+                self.min_epoch = max(self.min_epoch, self.report.epoch + 1)
             yield word[0]
 
     def watch(self) -> None:

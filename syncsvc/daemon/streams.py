@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from random import Random
-from typing import Any
 
 from syncsvc.clock import Clock
 from syncsvc.config.models import Config, Stream
 from syncsvc.daemon.capture_child import Private, SupervisedStream
 from syncsvc.daemon.pages import Pages
 from syncsvc.daemon.planning import capture_spec
+from syncsvc.observe.status import IngestStatus, StreamStatus
 
 
 class Roster:
@@ -49,6 +49,6 @@ class Roster:
                 page = self._pages.of_stream(name)
                 self.streams[name] = SupervisedStream(spec, page, private, self._clock, self._random)
 
-    def describe(self) -> dict[str, dict[str, Any]]:
-        """What is known of each stream of the configuration; from any thread."""
-        return {name: stream.describe() for name, stream in tuple(self.streams.items())}
+    def status(self, told: Mapping[str, IngestStatus]) -> dict[str, StreamStatus]:
+        """What is known of each stream of the configuration, with what the receiver told; from any thread."""
+        return {name: one.status(told.get(name, IngestStatus())) for name, one in tuple(self.streams.items())}

@@ -4,9 +4,10 @@
 knows of its streams go into FOLDER. The configuration is read where it lies, so no password is ever written.
 """
 
-import json
 import sys
 from pathlib import Path
+
+import msgspec
 
 from syncsvc.config.loader import load
 from syncsvc.config.models import Config, Publish
@@ -37,7 +38,7 @@ def main(path: Path, folder: Path, wait_for: int) -> int:
         try:
             return daemon.run()
         finally:
-            (folder / STATUS).write_text(json.dumps(daemon.describe()["streams"]), encoding="utf-8")
+            (folder / STATUS).write_bytes(msgspec.json.encode(daemon.status()))
     except SyncsvcError as error:
         _say(one_line(redact(str(error))))
         return EX_REFUSED

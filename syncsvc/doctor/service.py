@@ -1,10 +1,11 @@
 """The service under examination, in a process of its own that never outlives the doctor."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import msgspec
 
 from syncsvc.doctor.diagnosis import Hearsay
 from syncsvc.doctor.own_daemon import EX_REFUSED, LIVE, OBSERVATIONS, READY, STATUS
@@ -13,6 +14,7 @@ from syncsvc.errors import ConfigError, LinkClosed, LogError
 from syncsvc.lifecycle import StopToken
 from syncsvc.observe.log_reader import read
 from syncsvc.observe.logs import one_line, redact
+from syncsvc.observe.status import ServiceStatus
 from syncsvc.programs import READY_S, LeashedProgram
 
 _POLL_S = 0.05
@@ -85,12 +87,10 @@ class ExaminedService:
     def hearsay(self) -> Mapping[str, Hearsay]:
         """What it said of its streams at the end; nothing when it had to be killed."""
         try:
-            streams = json.loads((self._folder / STATUS).read_text(encoding="utf-8"))
+            status = msgspec.json.decode((self._folder / STATUS).read_bytes(), type=ServiceStatus)
         except OSError:
             return {}
-        return {
-            name: Hearsay(about["declared_fps"], one_line(redact(about["problem"]))) for name, about in streams.items()
-        }
+        return {name: Hearsay(one.declared_fps, one_line(redact(one.problem))) for name, one in status.streams.items()}
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -7,7 +7,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.errors import LinkClosed, TransportError
@@ -15,6 +14,7 @@ from syncsvc.ingest.consumers import FrameConsumer, ObservationConsumer, StreamS
 from syncsvc.ingest.rest import Rest
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, StreamState
+from syncsvc.observe.status import IngestStatus
 from syncsvc.timing.ladder import Stamp, Standing, StreamClock
 from syncsvc.timing.rungs import Rung
 from syncsvc.transport.link import LinkReader
@@ -104,28 +104,28 @@ class StreamIngest:
         self._silent_ns = 0
         self._looked_ns = clock.monotonic_ns()
 
-    def describe(self) -> dict[str, Any]:
-        """What the service tells of the stream, as a plain map."""
-        stats = self.stats
+    def status(self) -> IngestStatus:
+        """What the service tells of the stream."""
+        stats, layout, drift = self.stats, self.stats.layout, self._stream_clock.drift_ppm
         age_ns = (
             None if stats.last_arrival_ns is None else self._to_utc(self._clock.monotonic_ns()) - stats.last_arrival_ns
         )
-        return {
-            "state": stats.state.value,
-            "clock": stats.clock,
-            "doubtful": stats.is_doubtful,
-            "clock_problems": self._stream_clock.problems,
-            "drift_ppm": None if (drift := self._stream_clock.drift_ppm) is None else round(drift, 2),
-            "uncertainty_ms": None if stats.uncertainty_ns is None else stats.uncertainty_ns / NS_PER_MS,
-            "fps": round(stats.fps, 3),
-            "captured": stats.captured,
-            "dropped": dict(stats.dropped),
-            "last_frame_age_ms": None if age_ns is None else age_ns / NS_PER_MS,
-            "format": stats.layout.format if stats.layout else None,
-            "width": stats.layout.width if stats.layout else None,
-            "height": stats.layout.height if stats.layout else None,
-            "ring_slots": stats.slots,
-        }
+        return IngestStatus(
+            state=stats.state,
+            clock=stats.clock,
+            doubtful=stats.is_doubtful,
+            clock_problems=self._stream_clock.problems,
+            drift_ppm=None if drift is None else round(drift, 2),
+            uncertainty_ms=None if stats.uncertainty_ns is None else stats.uncertainty_ns / NS_PER_MS,
+            fps=round(stats.fps, 3),
+            captured=stats.captured,
+            dropped=dict(stats.dropped),
+            last_frame_age_ms=None if age_ns is None else age_ns / NS_PER_MS,
+            format=layout.format if layout else None,
+            width=layout.width if layout else None,
+            height=layout.height if layout else None,
+            ring_slots=stats.slots,
+        )
 
     def attach(self, link: LinkReader, next_seq: int) -> None:
         """A capture was started: read it when the one before has been read to its end. From any thread."""

@@ -1,96 +1,100 @@
-"""The service's state as Prometheus metrics: one collector over the status that the API gives."""
+"""The service's state as Prometheus metrics: each declared once, with what it is and where in the status it stands."""
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-STATES = ("starting", "live", "stalled", "absent", "ended", "draining")
+from syncsvc.observe.status import ServiceStatus
+
+GAUGE, COUNTER = GaugeMetricFamily, CounterMetricFamily
 
 
-class StatusCollector(Collector):
-    """Turns ``/api/status`` into metrics at each scrape; children report over their channels, nothing is shared."""
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One metric, and one row of the table in ``docs/operations.md``."""
 
-    def __init__(self, status: Callable[[], Mapping[str, Any]]) -> None:
+    name: str
+    kind: type[GaugeMetricFamily] | type[CounterMetricFamily]
+    """A counter is exposed with ``_total`` behind its name."""
+    path: str
+    """Where its samples stand in a ``ServiceStatus``; a part in braces is each key of a map, and a label's name."""
+    help: str
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of its labels."""
+        return re.findall(r"{(\w+)}", self.path)
+
+    def family(self, status: ServiceStatus) -> Metric:
+        """The metric, as of this status."""
+        family = self.kind(self.name, self.help, labels=self.labels)
+        for labels, value in _samples(status, self.path.split(".")):
+            if value is not None:
+                family.add_metric(labels, float(value))
+        return family
+
+
+def _samples(told: Any, path: Sequence[str]) -> Iterator[tuple[list[str], float | None]]:
+    if not path:
+        yield [], told
+    elif not path[0].startswith("{"):
+        yield from _samples(getattr(told, path[0]), path[1:])
+    else:
+        for key, one in told.items():
+            for labels, value in _samples(one, path[1:]):
+                yield [key, *labels], value
+
+
+METRICS = (
+    Declared("syncsvc_ready", GAUGE, "is_ready", "1 when every socket is bound"),
+    Declared("syncsvc_subscriptions", GAUGE, "subscriptions",
+             "subscriptions on `live`, and subscribers in mode `local`"),
+    Declared("syncsvc_local_leases", GAUGE, "local.leases", "frames that subscribers in mode `local` hold"),
+    Declared("syncsvc_local_leases_revoked", COUNTER, "local.leases_revoked",
+             "of these, frames that were held too long, and reclaimed"),
+    Declared("syncsvc_local_subscribers_cut_off", COUNTER, "local.cut_off",
+             "subscribers in mode `local` that did not give frames back when asked"),
+    Declared("syncsvc_local_batches_missed", COUNTER, "local.batches_missed",
+             "batches that a subscriber in mode `local` had no room for"),
+    Declared("syncsvc_stream_state", GAUGE, "streams.{stream}.states.{state}",
+             "1 for the state that the stream is in: `starting`, `live`, `stalled`, `absent`, `ended`, `draining`"),
+    Declared("syncsvc_stream_fps", GAUGE, "streams.{stream}.fps", "frames per second, lately"),
+    Declared("syncsvc_stream_uncertainty_seconds", GAUGE, "streams.{stream}.uncertainty_s.{clock}",
+             "the ± of its capture times, and the clock in use"),
+    Declared("syncsvc_stream_doubtful", GAUGE, "streams.{stream}.doubtful",
+             "1 while the stream was caught lying and its times are a guess: it leads no sets"),
+    Declared("syncsvc_stream_drift_ppm", GAUGE, "streams.{stream}.drift_ppm",
+             "rate of its pts against the host's clock, where a clock model follows them"),
+    Declared("syncsvc_capture_restarts", COUNTER, "streams.{stream}.restarts", "restarts of its capture process"),
+    Declared("syncsvc_batches", COUNTER, "groups.{group}.batches", "batches emitted"),
+    Declared("syncsvc_complete_batches", COUNTER, "groups.{group}.complete_batches", "those with every stream"),
+    Declared("syncsvc_sets", COUNTER, "groups.{group}.sets", "sets emitted"),
+    Declared("syncsvc_set_spread_seconds", GAUGE, "groups.{group}.spread_s.{quantile}",
+             "spread of recent sets: 0.5 is the median, 1 the widest"),
+    Declared("syncsvc_frames_captured", COUNTER, "groups.{group}.counts.{stream}.captured", "frames captured"),
+    Declared("syncsvc_frames_delivered", COUNTER, "groups.{group}.counts.{stream}.delivered", "frames in batches"),
+    Declared("syncsvc_frames_late", COUNTER, "groups.{group}.counts.{stream}.late",
+             "frames that came after their window"),
+    Declared("syncsvc_frames_dropped", COUNTER, "groups.{group}.counts.{stream}.dropped.{cause}", "frames lost"),
+)  # fmt: skip
+
+
+class _Told(Collector):
+    """What a status says; children report over their channels, nothing is shared."""
+
+    def __init__(self, status: ServiceStatus) -> None:
         self._status = status
 
     def collect(self) -> Iterable[Metric]:
-        """All metrics, as of now."""
-        status = self._status()
-        yield GaugeMetricFamily("syncsvc_ready", "1 when every socket is bound", float(bool(status["is_ready"])))
-        yield GaugeMetricFamily("syncsvc_subscriptions", "Subscriptions on the live socket", status["subscriptions"])
-        yield from _of_local(status.get("local", {}))
-        yield from _of_streams(status["streams"])
-        yield from _of_groups(status["groups"])
+        """All metrics."""
+        return [metric.family(self._status) for metric in METRICS]
 
 
-def _of_local(local: Mapping[str, int]) -> Iterable[Metric]:
-    yield GaugeMetricFamily("syncsvc_local_leases", "Frames that subscribers on this host hold", local.get("leases", 0))
-    for key, name, text in (
-        ("leases_revoked", "syncsvc_local_leases_revoked", "Frames that subscribers on this host held too long"),
-        ("cut_off", "syncsvc_local_subscribers_cut_off", "Subscribers on this host that did not give frames back"),
-        ("batches_missed", "syncsvc_local_batches_missed", "Batches that subscribers on this host had no room for"),
-    ):
-        yield CounterMetricFamily(name, text, local.get(key, 0))
-
-
-def _of_streams(streams: Mapping[str, Mapping[str, Any]]) -> Iterable[Metric]:
-    state = GaugeMetricFamily(
-        "syncsvc_stream_state", "1 for the state that the stream is in", labels=["stream", "state"]
-    )
-    restarts = CounterMetricFamily("syncsvc_capture_restarts", "Restarts of the capture process", labels=["stream"])
-    fps = GaugeMetricFamily("syncsvc_stream_fps", "Frames per second, lately", labels=["stream"])
-    uncertainty = GaugeMetricFamily(
-        "syncsvc_stream_uncertainty_seconds", "Half width of the capture time's interval", labels=["stream", "clock"]
-    )
-    doubtful = GaugeMetricFamily(
-        "syncsvc_stream_doubtful", "1 while the stream was caught lying and its times are a guess", labels=["stream"]
-    )
-    drift = GaugeMetricFamily(
-        "syncsvc_stream_drift_ppm", "Rate of the stream's pts against the host, less one", labels=["stream"]
-    )
-    for name, stream in streams.items():
-        for one in STATES:
-            state.add_metric([name, one], float(stream.get("state", "starting") == one))
-        restarts.add_metric([name], stream.get("restarts", 0))
-        fps.add_metric([name], stream.get("fps") or 0.0)
-        if stream.get("uncertainty_ms") is not None:
-            uncertainty.add_metric([name, str(stream.get("clock"))], stream["uncertainty_ms"] / 1000)
-        doubtful.add_metric([name], float(stream.get("doubtful", False)))
-        if stream.get("drift_ppm") is not None:
-            drift.add_metric([name], stream["drift_ppm"])
-    return [state, restarts, fps, uncertainty, doubtful, drift]
-
-
-def _of_groups(groups: Mapping[str, Mapping[str, Any]]) -> Iterable[Metric]:
-    batches = CounterMetricFamily("syncsvc_batches", "Batches emitted", labels=["group"])
-    complete = CounterMetricFamily("syncsvc_complete_batches", "Batches with every stream", labels=["group"])
-    sets = CounterMetricFamily("syncsvc_sets", "Sets of frames that belong together", labels=["group"])
-    spread = GaugeMetricFamily("syncsvc_set_spread_seconds", "Spread of recent sets", labels=["group", "quantile"])
-    captured = CounterMetricFamily("syncsvc_frames_captured", "Frames captured", labels=["group", "stream"])
-    delivered = CounterMetricFamily("syncsvc_frames_delivered", "Frames in batches", labels=["group", "stream"])
-    late = CounterMetricFamily("syncsvc_frames_late", "Frames that came after their window", labels=["group", "stream"])
-    dropped = CounterMetricFamily("syncsvc_frames_dropped", "Frames lost", labels=["group", "stream", "cause"])
-    for name, group in groups.items():
-        batches.add_metric([name], group["batches"])
-        complete.add_metric([name], group["complete_batches"])
-        sets.add_metric([name], group["sets"])
-        for quantile, key in (("0.5", "spread_p50_ms"), ("1", "spread_max_ms")):
-            if group[key] is not None:
-                spread.add_metric([name, quantile], group[key] / 1000)
-        for stream, counts in group["counts"].items():
-            captured.add_metric([name, stream], counts["captured"])
-            delivered.add_metric([name, stream], counts["delivered"])
-            late.add_metric([name, stream], counts["late"])
-            for cause, count in counts["dropped"].items():
-                dropped.add_metric([name, stream, cause], count)
-    return [batches, complete, sets, spread, captured, delivered, late, dropped]
-
-
-def exposition(status: Callable[[], Mapping[str, Any]]) -> bytes:
+def exposition(status: ServiceStatus) -> bytes:
     """The text that a scrape gets."""
-    registry = CollectorRegistry()
-    registry.register(StatusCollector(status))
-    return generate_latest(registry)
+    return generate_latest(_Told(status))

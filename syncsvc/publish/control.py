@@ -1,12 +1,13 @@
 """The control socket: answers ``hello`` and ``status``; whatever else comes is told so, and nothing is unpickled."""
 
 from collections.abc import Callable
-from typing import Any
 
 import zmq
+from msgspec import Struct, structs
 
 from syncsvc import wire
 from syncsvc.errors import WireError
+from syncsvc.observe.status import ReceiverStatus
 
 MAX_REQUESTS_PER_TURN = 64
 
@@ -14,8 +15,8 @@ MAX_REQUESTS_PER_TURN = 64
 class Control:
     """Answers requests; the receiver gives it the two functions that know."""
 
-    def __init__(self, hello: Callable[[], dict[str, Any]], status: Callable[[], dict[str, Any]]) -> None:
-        self._answers = {"hello": hello, "status": status}
+    def __init__(self, hello: Callable[[], wire.Hello], status: Callable[[], ReceiverStatus]) -> None:
+        self._answers: dict[str, Callable[[], Struct]] = {"hello": hello, "status": status}
 
     def answer(self, request: bytes) -> bytes:
         """The reply to one request, whatever its bytes are."""
@@ -27,7 +28,7 @@ class Control:
             allowed = ", ".join(self._answers)
             problem = f"type {kind!r} is not known here; allowed: {allowed}"
             return wire.encode_control({"v": 1, "type": "error", "problem": problem})
-        return wire.encode_control({"v": 1, "type": kind, **self._answers[kind]()})
+        return wire.encode_control({"v": 1, "type": kind, **structs.asdict(self._answers[kind]())})
 
     def serve(self, router: "zmq.Socket[bytes]") -> None:
         """Answer what waits on the ROUTER; a peer that does not read its answers loses them."""

@@ -19,6 +19,7 @@ from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.errors import LinkClosed, TransportError
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, FrameBatch
+from syncsvc.observe.status import LocalStatus
 from syncsvc.publish.lease_book import GRACE_NS, LeaseBook
 from syncsvc.transport import leasing as handover
 from syncsvc.transport.leasing import FromSubscriber, Handover
@@ -127,17 +128,11 @@ class LocalServer:
         """Subscribers that said what they want."""
         return sum(one.has_asked and not one.is_gone for one in tuple(self._subscribers))
 
-    def describe(self) -> dict[str, int]:
-        """What the service tells of them, as a plain map."""
+    def status(self) -> LocalStatus:
+        """What the service tells of them."""
         with self._changed:
             leases = sum(len(one.book) for one in self._subscribers)
-        return {
-            "subscribers": self.subscriptions,
-            "leases": leases,
-            "leases_revoked": self._reclaimed,
-            "cut_off": self._cut_off,
-            "batches_missed": self._missed,
-        }
+        return LocalStatus(self.subscriptions, leases, self._reclaimed, self._cut_off, self._missed)
 
     def allow(self, backlogs: Mapping[str, int]) -> None:
         """How many batches of each group a subscriber may be sent and has not taken yet; whoever is here learns too."""

@@ -4,10 +4,11 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from syncsvc.clock import NS_PER_MS, Clock
 from syncsvc.model import FrameBatch
+from syncsvc.observe.figures import Figures
+from syncsvc.observe.status import CountsStatus, GroupStatus
 from syncsvc.plan import GroupPlan
 from syncsvc.transport.page import GroupPage
 
@@ -109,34 +110,29 @@ class Accounts:
                 for cause, count in counts.dropped.items():
                     totals.dropped[cause] = totals.dropped.get(cause, 0) + count
 
-    def describe(self) -> dict[str, Any]:
-        """The books as plain maps."""
+    def status(self) -> dict[str, GroupStatus]:
+        """The books as the service tells of them."""
         with self._lock:
-            return {name: _describe(account, self._clock.monotonic_ns()) for name, account in self._groups.items()}
+            return {name: _status(account, self._clock.monotonic_ns()) for name, account in self._groups.items()}
 
 
-def _describe(account: _GroupAccount, now_mono_ns: int) -> dict[str, Any]:
-    spreads = sorted(account.spreads_ns)
-    return {
-        "streams": list(account.plan.streams),
-        "batches": account.batches,
-        "complete_batches": account.complete,
-        "sets": account.sets,
-        "full_sets": account.full_sets,
-        "last_window_end_ns": account.last_end_ns,
-        "last_batch_age_ms": (now_mono_ns - account.last_mono_ns) / NS_PER_MS if account.batches else None,
-        "window_ms": account.plan.window_ns / NS_PER_MS or None,
-        "max_skew_ms": account.plan.max_skew_ns / NS_PER_MS,
-        "max_latency_ms": account.plan.max_latency_ns / NS_PER_MS,
-        "spread_p50_ms": spreads[len(spreads) // 2] / NS_PER_MS if spreads else None,
-        "spread_max_ms": spreads[-1] / NS_PER_MS if spreads else None,
-        "counts": {
-            name: {
-                "captured": totals.captured,
-                "delivered": totals.delivered,
-                "late": totals.late,
-                "dropped": dict(totals.dropped),
-            }
+def _status(account: _GroupAccount, now_mono_ns: int) -> GroupStatus:
+    plan, spreads = account.plan, Figures.of(account.spreads_ns)
+    return GroupStatus(
+        streams=plan.streams,
+        batches=account.batches,
+        complete_batches=account.complete,
+        sets=account.sets,
+        full_sets=account.full_sets,
+        last_window_end_ns=account.last_end_ns,
+        last_batch_age_ms=(now_mono_ns - account.last_mono_ns) / NS_PER_MS if account.batches else None,
+        window_ms=plan.window_ns / NS_PER_MS or None,
+        max_skew_ms=plan.max_skew_ns / NS_PER_MS,
+        max_latency_ms=plan.max_latency_ns / NS_PER_MS,
+        spread_p50_ms=spreads.p50 / NS_PER_MS if spreads.count else None,
+        spread_max_ms=spreads.max / NS_PER_MS if spreads.count else None,
+        counts={
+            name: CountsStatus(totals.captured, totals.delivered, totals.late, dict(totals.dropped))
             for name, totals in account.streams.items()
         },
-    }
+    )

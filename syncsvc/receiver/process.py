@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from syncsvc import wire
 from syncsvc.align.group import Group, GroupOutput, first_window
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import BindError, LinkClosed
@@ -23,6 +24,7 @@ from syncsvc.lifecycle import Worker, die_with_parent
 from syncsvc.model import Frame, FrameBatch
 from syncsvc.observe import logs
 from syncsvc.observe.journal import Journal
+from syncsvc.observe.status import ReceiverStatus, Revisions
 from syncsvc.plan import GroupPlan, ReceiverPlan, StreamPlan
 from syncsvc.publish.control import Control
 from syncsvc.publish.live import LateFrame, Publisher
@@ -35,7 +37,6 @@ from syncsvc.transport.channel import Channel
 from syncsvc.transport.link import LinkReader
 from syncsvc.transport.page import GroupPage
 from syncsvc.transport.payload import Payload
-from syncsvc.wire import batch_topic
 
 EX_SOFTWARE = 70
 EX_CONFIG = 78
@@ -76,6 +77,7 @@ class Receiver:
         self._publishing: Worker | None = None
         self._lending = Lending(self._publisher.local, self._on_failure)
         self._windows_ns: dict[str, dict[str, int]] = {}
+        self._revisions: Revisions[ReceiverStatus] = Revisions()
         self._failure: str | None = None
         self._ready_ns = 0
         self._has_begun = False
@@ -110,7 +112,7 @@ class Receiver:
             if not self._plan.is_patient and self._publisher.turn_age_ns > STUCK_NS:
                 self._failure = "the publisher is stuck"
             if ticks % REPORT_TICKS == 0:
-                self._channel.send({"type": "report", "report": self._status()})
+                self._channel.send({"type": "report", "report": msgspec.to_builtins(self._status())})
         log.error("gives up: %s", self._failure)
         return EX_SOFTWARE
 
@@ -175,7 +177,7 @@ class Receiver:
         self._lending.stop(DRAIN_S)
         if self._log is not None:
             self._log.close()
-        self._channel.send({"type": "report", "report": self._status()})
+        self._channel.send({"type": "report", "report": msgspec.to_builtins(self._status())})
         self._channel.send({"type": "done"})
 
     def _rebuild(self, plan: ReceiverPlan) -> None:
@@ -201,7 +203,7 @@ class Receiver:
             self._gone = [*(old for old in self._gone if old.is_alive), worker]
         for name, stream_plan in plan.streams.items():
             groups = self._groups_of(name)
-            self._topics[name] = tuple((group, batch_topic(group)) for group in groups)
+            self._topics[name] = tuple((group, wire.batch_topic(group)) for group in groups)
             self._windows_ns[name] = {group: plan.groups[group].window_ns for group in groups}
             if name not in self._streams:
                 ingest = self._make_ingest(stream_plan)
@@ -309,20 +311,22 @@ class Receiver:
         if self._log is not None and self._has_begun:
             self._log.segment(self._utc.segment, self._utc.epoch)
 
-    def _hello(self) -> dict[str, Any]:
-        groups = {name: group.describe() for name, group in self._plan.groups.items()}
-        return {"run_id": self._plan.run_id, "epoch": self._epoch, "live": self._endpoints[0], "groups": groups}
+    def _hello(self) -> wire.Hello:
+        groups = {name: group.terms for name, group in self._plan.groups.items()}
+        return wire.Hello(self._plan.run_id, self._epoch, self._endpoints[0], groups)
 
-    def _status(self) -> dict[str, Any]:
-        return {
-            "run_id": self._plan.run_id,
-            "epoch": self._epoch,
-            "pid": os.getpid(),
-            "subscriptions": self._publisher.subscriptions,
-            "local": self._publisher.local.describe(),
-            "streams": {name: ingest.describe() for name, (ingest, _) in tuple(self._streams.items())},
-            "groups": self._accounts.describe(),
-        }
+    def _status(self) -> ReceiverStatus:
+        return self._revisions.number(
+            ReceiverStatus(
+                run_id=self._plan.run_id,
+                epoch=self._epoch,
+                pid=os.getpid(),
+                subscriptions=self._publisher.subscriptions,
+                local=self._publisher.local.status(),
+                streams={name: ingest.status() for name, (ingest, _) in tuple(self._streams.items())},
+                groups=self._accounts.status(),
+            )
+        )
 
 
 def main(arguments: list[str]) -> int:

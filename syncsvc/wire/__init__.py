@@ -14,6 +14,8 @@ from syncsvc.wire.batch import (
 from syncsvc.wire.control import (
     MAX_CONTROL_BYTES,
     STATUS_TOPIC,
+    GroupTerms,
+    Hello,
     State,
     Status,
     decode_control,
@@ -27,6 +29,8 @@ __all__ = [
     "LATE_PREFIX",
     "MAX_CONTROL_BYTES",
     "STATUS_TOPIC",
+    "GroupTerms",
+    "Hello",
     "State",
     "Status",
     "batch_topic",

@@ -25,6 +25,24 @@ class Status(Struct, frozen=True):
     emitted_ns: Stamp
 
 
+class GroupTerms(Struct, frozen=True):
+    """What a group promises, as clients are told; ``window_ms`` is None for one batch per set."""
+
+    streams: tuple[str, ...]
+    window_ms: int | None
+    max_skew_ms: float
+    max_latency_ms: float
+
+
+class Hello(Struct, frozen=True):
+    """The answer to ``hello``; ``live`` is the endpoint to subscribe to."""
+
+    run_id: str
+    epoch: int
+    live: str
+    groups: dict[str, GroupTerms]
+
+
 _encoder = msgspec.msgpack.Encoder()
 _status_decoder = msgspec.msgpack.Decoder(Status)
 _control_decoder = msgspec.msgpack.Decoder(dict[str, Any])

@@ -3,19 +3,21 @@
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
+from msgspec import structs
 
 from syncsvc.daemon.http import MAX_CONNECTIONS, HttpServer
+from syncsvc.observe.status import ServiceStatus
+from tests.statuses import SERVICE
 
 DRIPS = 400
 PAUSE_S = 0.02
 HEALTHY = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-def status() -> dict[str, Any]:
-    return {"is_ready": False, "streams": {}, "groups": {}}
+def status() -> ServiceStatus:
+    return structs.replace(SERVICE, is_ready=False, streams={}, groups={})
 
 
 @pytest.fixture

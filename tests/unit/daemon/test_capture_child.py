@@ -10,6 +10,7 @@ import pytest
 from syncsvc.capture.spec import CaptureSpec, RingPlan
 from syncsvc.daemon.capture_child import Private, SupervisedStream
 from syncsvc.daemon.child import Child
+from syncsvc.observe.status import IngestStatus
 from syncsvc.testing import ManualClock, S
 from syncsvc.transport.page import Position, StreamPage
 
@@ -60,10 +61,10 @@ def test_a_reason_stays_until_frames_come(stream: SupervisedStream, clock: Manua
     stream.page.beat_mono_ns = clock.monotonic_ns()
     stream.page.at(Position.DEMUX, clock.monotonic_ns())
     stream.watch()
-    assert stream.describe()["problem"] == "stopped sending: timed out"
+    assert stream.status(IngestStatus()).problem == "stopped sending: timed out"
     stream.page.take_seq()
     stream.watch()
-    assert stream.describe()["problem"] == ""
+    assert stream.status(IngestStatus()).problem == ""
 
 
 def test_the_reason_that_a_capture_gave_counts_more_than_how_it_ended(stream: SupervisedStream) -> None:

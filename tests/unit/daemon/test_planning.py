@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from syncsvc.config.loader import loads
 from syncsvc.config.models import Config
@@ -10,8 +11,10 @@ from syncsvc.daemon.http import readiness
 from syncsvc.daemon.planning import group_plan, ring_plan, stream_plan, window_lcm_ns
 from syncsvc.daemon.reload import refuse_unreloadable
 from syncsvc.errors import ConfigError
+from syncsvc.observe.status import ServiceStatus
 from syncsvc.publish.lease_book import GRACE_NS
 from syncsvc.testing import MS, S
+from tests.statuses import GROUP, SERVICE
 
 
 def config(*groups: str) -> Config:
@@ -54,7 +57,11 @@ def test_a_reload_can_neither_take_windows_away_nor_bring_them() -> None:
 
 
 def test_a_group_without_windows_is_to_emit_every_second() -> None:
-    group = {"window_ms": None, "max_latency_ms": 500.0, "last_batch_age_ms": 3499.0}
-    assert readiness({"is_ready": True, "groups": {"g": group}}) is None
-    group["last_batch_age_ms"] = 3501.0
-    assert readiness({"is_ready": True, "groups": {"g": group}}) == "group g has emitted nothing for 3.5 s"
+    assert readiness(emitted_ago(3499.0)) is None
+    assert readiness(emitted_ago(3501.0)) == "group g has emitted nothing for 3.5 s"
+
+
+def emitted_ago(age_ms: float) -> ServiceStatus:
+    """A service with one group without windows, which emitted so long ago."""
+    group = structs.replace(GROUP, window_ms=None, max_latency_ms=500.0, last_batch_age_ms=age_ms)
+    return structs.replace(SERVICE, is_ready=True, groups={"g": group})

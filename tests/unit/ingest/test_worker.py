@@ -152,7 +152,7 @@ def test_a_ring_that_has_grown_has_its_new_span_for_every_frame_in_it(rig: Rig) 
     rig.read(link, 0, 2)
     loans = [frame.payload.lend() for frame in rig.sink.frames]
     assert [loan.ring.span_ns for loan in loans if loan is not None] == [5 * S, 5 * S]
-    assert rig.ingest.describe()["ring_slots"] == 8
+    assert rig.ingest.status().ring_slots == 8
 
 
 def test_a_ring_that_nobody_handed_over_cannot_grow(rig: Rig) -> None:
@@ -172,7 +172,7 @@ def test_frames_taken_and_never_announced_are_counted_as_lost_with_their_capture
     rig.read(second, 4, 8)
     assert rig.sink.drops == {"capture_died": 2, "ring_full": 2}
     assert [one.seq for one in rig.sink.frames] == [0, 1, 4, 7]
-    assert rig.ingest.describe()["captured"] == 8
+    assert rig.ingest.status().captured == 8
 
 
 def test_every_fact_and_every_conclusion_is_told_for_a_replay(rig: Rig) -> None:
@@ -195,7 +195,7 @@ def test_a_camera_that_lies_is_doubted_until_it_is_opened_anew_and_tells_the_tru
     assert rig.sink.doubts == [False, True]
     assert {one.clock for one in rig.sink.frames} == {"model"}
     assert "ahead" in [note for note in rig.notes.told if note[0] == "clock"][-1][3]["rtcp"]
-    assert rig.ingest.describe()["doubtful"]
+    assert rig.ingest.status().doubtful
     again = rig.link()
     again.send(*(camera_message(seq, ntp_error_ns=0) for seq in range(30, 120)))
     rig.read(again, 30, 120)
@@ -305,7 +305,7 @@ def test_losses_told_late_do_not_make_frames_count_twice(rig: Rig) -> None:
     link.send(frame_message(0), frame_message(3), DropMessage(1, 2, "pipe_full"))
     rig.read(link, 0, 4)
     assert rig.sink.drops == {"pipe_full": 2}
-    assert rig.ingest.describe()["captured"] == 4
+    assert rig.ingest.status().captured == 4
 
 
 def test_every_rewiring_takes_effect(rig: Rig) -> None:
@@ -327,13 +327,9 @@ def test_the_size_of_a_frame_is_told() -> None:
     link.send(frame_message(0, layout=Layout("gray8", 2, 4)))
     rig.read(link, 0, 1)
     rig.ring.close()
-    assert {key: rig.ingest.describe()[key] for key in ("format", "width", "height", "ring_slots", "clock")} == {
-        "format": "gray8",
-        "width": 2,
-        "height": 4,
-        "ring_slots": 8,
-        "clock": "pts",
-    }
+    status = rig.ingest.status()
+    assert (status.format, status.width, status.height) == ("gray8", 2, 4)
+    assert (status.ring_slots, status.clock) == (8, "pts")
 
 
 class Naps(StopToken):

@@ -1,0 +1,161 @@
+"""What the service tells of itself: one set of values for the API, metrics, ``control`` and the doctor."""
+
+import threading
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct, field, structs
+
+from syncsvc.model import StreamState
+
+
+class CountsStatus(Struct, frozen=True):
+    """What became of a stream's frames in one group: ``captured`` is the sum of the others."""
+
+    captured: int
+    delivered: int
+    late: int
+    dropped: dict[str, int]
+    """By cause."""
+
+
+class GroupStatus(Struct, frozen=True):
+    """A group, since its receiver began; spreads are those of recent sets."""
+
+    streams: tuple[str, ...]
+    batches: int
+    complete_batches: int
+    sets: int
+    full_sets: int
+    last_window_end_ns: int
+    last_batch_age_ms: float | None
+    window_ms: float | None
+    max_skew_ms: float
+    max_latency_ms: float
+    spread_p50_ms: float | None
+    spread_max_ms: float | None
+    counts: dict[str, CountsStatus]
+
+    @property
+    def spread_s(self) -> dict[str, float | None]:
+        """The spreads by their quantile, in seconds."""
+        return {"0.5": _seconds(self.spread_p50_ms), "1": _seconds(self.spread_max_ms)}
+
+
+class IngestStatus(Struct, frozen=True):
+    """What the receiver knows of a stream; the defaults, before it has told."""
+
+    state: StreamState = StreamState.STARTING
+    clock: str | None = None
+    doubtful: bool = False
+    clock_problems: dict[str, str] = field(default_factory=dict)
+    drift_ppm: float | None = None
+    uncertainty_ms: float | None = None
+    fps: float = 0.0
+    captured: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    last_frame_age_ms: float | None = None
+    format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    ring_slots: int | None = None
+
+
+class StreamStatus(IngestStatus, frozen=True, kw_only=True):
+    """The same, and what the daemon knows of its capture; what that has not told yet, or lost by its end, is None."""
+
+    kind: str
+    pid: int | None
+    restarts: int
+    problem: str
+    declared_fps: float | None
+    position: str | None
+    position_age_ms: int | None
+
+    @property
+    def states(self) -> dict[str, bool]:
+        """Every state that a stream may be in, and whether this one is."""
+        return {state.value: state is self.state for state in StreamState}
+
+    @property
+    def uncertainty_s(self) -> dict[str, float | None]:
+        """The half width of its capture times' interval by the clock in use, in seconds."""
+        return {str(self.clock): _seconds(self.uncertainty_ms)}
+
+
+class LocalStatus(Struct, frozen=True):
+    """Subscribers on this host, and the frames that they hold."""
+
+    subscribers: int = 0
+    leases: int = 0
+    leases_revoked: int = 0
+    cut_off: int = 0
+    batches_missed: int = 0
+
+
+class ReceiverStatus(Struct, frozen=True):
+    """What the receiver reports to the daemon, and answers on ``control``."""
+
+    run_id: str
+    epoch: int
+    pid: int
+    subscriptions: int
+    local: LocalStatus
+    streams: dict[str, IngestStatus]
+    groups: dict[str, GroupStatus]
+    revision: int = 0
+
+
+class ReceiverProcess(Struct, frozen=True):
+    """The process that serves as the receiver now."""
+
+    pid: int | None
+
+
+class ServiceStatus(Struct, frozen=True):
+    """Everything: what ``/api/status`` shows and metrics are taken from."""
+
+    run_id: str
+    pid: int
+    is_ready: bool
+    live: str
+    control: str
+    epoch: int | None
+    """None before the first report of a receiver."""
+    subscriptions: int
+    local: LocalStatus
+    receiver: ReceiverProcess
+    streams: dict[str, StreamStatus]
+    groups: dict[str, GroupStatus]
+    revision: int = 0
+
+
+Status = TypeVar("Status", ReceiverStatus, ServiceStatus)
+
+
+class Revisions(Generic[Status]):
+    """Numbers what is told: the number rises whenever anything but an age differs from what was told last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._revision = 0
+        self._last: Any = None
+
+    def number(self, status: Status) -> Status:
+        """The status with its number; from any thread."""
+        content = _without_ages(msgspec.to_builtins(status))
+        with self._lock:
+            if content != self._last:
+                self._revision, self._last = self._revision + 1, content
+            return structs.replace(status, revision=self._revision)
+
+
+def _without_ages(value: Any) -> Any:
+    """Maps without what changes by the passing of time alone."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _without_ages(one) for key, one in value.items() if not key.endswith("_age_ms")}
+
+
+def _seconds(value_ms: float | None) -> float | None:
+    return None if value_ms is None else value_ms / 1000

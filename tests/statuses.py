@@ -1,0 +1,62 @@
+"""A service as it tells of itself, with something of everything."""
+
+from syncsvc.model import StreamState
+from syncsvc.observe.status import (
+    CountsStatus,
+    GroupStatus,
+    LocalStatus,
+    ReceiverProcess,
+    ServiceStatus,
+    StreamStatus,
+)
+
+STREAM = StreamStatus(
+    state=StreamState.LIVE,
+    clock="rtcp",
+    clock_problems={"model": "no pts"},
+    drift_ppm=1.5,
+    uncertainty_ms=2.0,
+    fps=25.0,
+    captured=9,
+    dropped={"ring_full": 1},
+    last_frame_age_ms=12.0,
+    format="i420",
+    width=640,
+    height=360,
+    ring_slots=50,
+    kind="rtsp",
+    pid=11,
+    restarts=2,
+    problem="",
+    declared_fps=25.0,
+    position="waiting",
+    position_age_ms=4,
+)
+GROUP = GroupStatus(
+    streams=("a",),
+    batches=3,
+    complete_batches=2,
+    sets=7,
+    full_sets=6,
+    last_window_end_ns=10**18,
+    last_batch_age_ms=40.0,
+    window_ms=1000.0,
+    max_skew_ms=40.0,
+    max_latency_ms=500.0,
+    spread_p50_ms=5.0,
+    spread_max_ms=8.0,
+    counts={"a": CountsStatus(captured=10, delivered=7, late=2, dropped={"ring_full": 1})},
+)
+SERVICE = ServiceStatus(
+    run_id="r",
+    pid=10,
+    is_ready=True,
+    live="tcp://127.0.0.1:5555",
+    control="tcp://127.0.0.1:5556",
+    epoch=1,
+    subscriptions=1,
+    local=LocalStatus(1, 2, 3, 4, 5),
+    receiver=ReceiverProcess(12),
+    streams={"a": STREAM},
+    groups={"g": GROUP},
+)
