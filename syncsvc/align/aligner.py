@@ -37,10 +37,6 @@ class Buckets(Protocol):
         """Hand these out for good."""
         ...
 
-    def lose(self, frames: Sequence[Frame]) -> None:
-        """These are lost, handed out or not: they count no more."""
-        ...
-
     def close_before(self, time_ns: int) -> list[Frame]:
         """Close the windows before ``time_ns``; returns what was left in them."""
         ...
@@ -100,14 +96,6 @@ class Aligner(BatchMaker):
         self.rules, self._buckets, self._foreseen = rules, dict(buckets), None
         self._keep(buckets)
         return [held.pop(name) for held in self._held for name in held.keys() - buckets.keys()]
-
-    def discard(self, stream: str, cause: str, matches: Callable[[Frame], bool]) -> list[Frame]:
-        """Drop the queued frames of a stream that ``matches`` says yes to, and count them; returns them."""
-        gone = [frame for frame in self._buckets[stream].before(2**63 - 1) if matches(frame)]
-        gone.extend(held.pop(stream) for held in self._held if stream in held and matches(held[stream]))
-        self._buckets[stream].lose(gone)
-        self.count_dropped(stream, cause, len(gone))
-        return gone
 
     def close(self, reason: Callable[[str, int, bool], MissingReason | None]) -> FrameBatch:
         """Close the oldest open window and make its batch.

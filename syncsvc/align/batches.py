@@ -72,7 +72,7 @@ class BatchMaker:
         frames: Mapping[str, list[Frame]],
         sets: Iterable[Mapping[str, Frame]],
     ) -> FrameBatch:
-        """The next batch, without ``emitted_ns``; a set whose partner left, or was lost, is none."""
+        """The next batch, without ``emitted_ns``; a set whose partner left is none."""
         for some in frames.values():
             some.sort(key=_BY_SEQ)
         batch = FrameBatch(

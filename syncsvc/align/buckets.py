@@ -1,7 +1,6 @@
 """One stream's frames in one group, bucketed by window of capture time, until the aligner takes them."""
 
 from collections import Counter
-from collections.abc import Sequence
 
 from syncsvc.model import Frame
 
@@ -41,13 +40,6 @@ class WindowBuckets:
     def take(self, seqs: set[int]) -> None:
         """Hand the frames with these numbers out for good."""
         self._frames = [frame for frame in self._frames if frame.seq not in seqs]
-
-    def lose(self, frames: Sequence[Frame]) -> None:
-        """These are lost, handed out or not: they count no more."""
-        self.take({frame.seq for frame in frames})
-        for frame in frames:
-            if frame.time_ns >= self.closed_before_ns:
-                self._count[frame.time_ns // self._window_ns] -= 1
 
     def close_before(self, time_ns: int) -> list[Frame]:
         """Close every window that ends at or before ``time_ns``; returns the frames left in them, in order."""

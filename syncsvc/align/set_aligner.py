@@ -169,19 +169,16 @@ class SetAligner(BatchMaker):
         driver = self._lead(is_forced=is_forced)
         return driver, None if driver is None else self._reference_of(driver)
 
-    def close(self, reason: Reason) -> tuple[FrameBatch, list[Frame]]:
+    def close(self, reason: Reason) -> FrameBatch:
         """Make the batch that was decided or, at its deadline, of what there is.
 
         Args:
             reason: for a stream, how far the window reaches, and whether it has a frame in the batch: why it counts as
                 missing; None when it does not.
-
-        Returns:
-            The batch, and frames that could not travel with it and are lost.
         """
         return self._close(self._leaving or self._forced(), reason)
 
-    def close_last(self, reason: Reason, until_ns: int) -> tuple[FrameBatch, list[Frame]]:
+    def close_last(self, reason: Reason, until_ns: int) -> FrameBatch:
         """Nothing more will come: make the next set's batch or, after the last, one of the rest, up to ``until_ns``."""
         while self._leaving is None:
             driver, reference = self._next(is_forced=True)
@@ -217,23 +214,18 @@ class SetAligner(BatchMaker):
                 return _Leaving(reference + 1, chosen)
         return _Leaving(first_ns + 1, {})
 
-    def _close(self, leaving: _Leaving, reason: Reason) -> tuple[FrameBatch, list[Frame]]:
+    def _close(self, leaving: _Leaving, reason: Reason) -> FrameBatch:
         start_ns, (self.end_ns, chosen) = self.end_ns, leaving
         frames: dict[str, list[Frame]] = {}
-        lost: list[Frame] = []
         for name, line in self._lines.items():
-            taken = line.take(self.end_ns, chosen.get(name))
+            frames[name] = line.take(self.end_ns, chosen.get(name))
             line.forget(self.end_ns - SILENCE_NS, self.end_ns)
-            frames[name], others = _of_one_layout(taken, chosen.get(name))
-            if others:
-                self.count_dropped(name, "size_changed", len(others))
-                lost += others
         reasons = {name: reason(name, self.end_ns - 1, bool(some)) for name, some in frames.items()}
         missing = {name: why for name, why in reasons.items() if why is not None}
         self._leaving = None
         self._find_first()
         self._advance(self.end_ns)
-        return self._make((start_ns, self.end_ns), missing, frames, [chosen]), lost
+        return self._make((start_ns, self.end_ns), missing, frames, [chosen])
 
     # Who drives.
 
@@ -339,11 +331,3 @@ class SetAligner(BatchMaker):
                 if time is not None:
                     chosen[name] = time
         return {name: waiting[name][time] for name, time in chosen.items()}
-
-
-def _of_one_layout(taken: list[Frame], chosen: Frame | None) -> tuple[list[Frame], list[Frame]]:
-    """A batch has one layout per stream, that of its set or the newest: the frames that have it, and the others."""
-    if len(taken) < 2:
-        return taken, []
-    layout = (chosen or taken[-1]).layout
-    return [one for one in taken if one.layout == layout], [one for one in taken if one.layout != layout]

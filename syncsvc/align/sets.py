@@ -65,7 +65,7 @@ class GroupSets(GroupDecider[SetAligner]):
         return self._aligner.is_decided or (not self._is_patient and now.utc_ns >= self._aligner.deadline_ns)
 
     def _close(self, now: Now) -> FrameBatch:
-        batch = self._without(*self._aligner.close(self._reason))
+        batch = self._aligner.close(self._reason)
         self._consider()
         return batch
 
@@ -73,13 +73,8 @@ class GroupSets(GroupDecider[SetAligner]):
         """Every set, then whatever is left and, when draining, the time up to the present."""
         batches, until_ns = [], self._until_ns(now)
         while self._aligner.has_frames or self._aligner.end_ns < until_ns:
-            batches.append(self._without(*self._aligner.close_last(self._reason, until_ns)))
+            batches.append(self._aligner.close_last(self._reason, until_ns))
         return batches
-
-    def _without(self, batch: FrameBatch, lost: list[Frame]) -> FrameBatch:
-        for frame in lost:
-            frame.payload.release()
-        return batch
 
     def _restart(self, epoch: int, jump_ns: int, now: Now) -> None:
         """What was taken a maximum latency ago is past its deadline; recordings played ``asap`` know no present."""

@@ -6,7 +6,6 @@ from syncsvc.align.buckets import WindowBuckets
 from syncsvc.align.decider import GroupDecider, Now, Opening
 from syncsvc.align.watermark import StreamWatermark, group_passed
 from syncsvc.clock import NS_PER_MS
-from syncsvc.layout import Layout
 from syncsvc.model import Frame, FrameBatch, StreamState
 
 LOOK_AHEAD_NS = 100 * NS_PER_MS
@@ -24,7 +23,6 @@ class GroupWindows(GroupDecider[Aligner]):
         super().__init__(aligner, {name: StreamWatermark() for name in rules.streams}, opening)
         self._newest_ns = self._foreseen_ns = 0
         self._latest: dict[str, tuple[int, int]] = {}
-        self._layouts: dict[str, Layout] = {}
 
     @property
     def deadline_ns(self) -> int | None:
@@ -32,7 +30,6 @@ class GroupWindows(GroupDecider[Aligner]):
         return None if self._is_patient else self._aligner.deadline_ns
 
     def _queue(self, frame: Frame) -> bool:
-        self._drop_other_layouts(frame)
         is_taken = self._buckets[frame.stream].put(frame)
         if is_taken:
             self._newest_ns = max(self._newest_ns, frame.time_ns)
@@ -88,23 +85,8 @@ class GroupWindows(GroupDecider[Aligner]):
     def _take_rules(self, rules: GroupRules, gone: list[str]) -> list[Frame]:
         left = [frame for name in gone for frame in self._buckets.pop(name).discard()]
         for name in gone:
-            self._layouts.pop(name, None)
             self._latest.pop(name, None)
         for name in rules.streams:
             if name not in self._buckets:
                 self._buckets[name] = WindowBuckets(rules.window_ns, self._aligner.window[0])
         return left + self._aligner.reconfigure(rules, self._buckets)
-
-    def _drop_other_layouts(self, frame: Frame) -> None:
-        """A batch has one layout per stream: frames of the size before a change cannot travel with those after it."""
-        before, self._layouts[frame.stream] = self._layouts.get(frame.stream), frame.layout
-        if before is None or before == frame.layout:
-            return
-        # A frame leaves with its own window or, in a set, with the one that is a skew away: frames before this edge
-        # leave with an earlier batch than the new one.
-        window_ns, skew_ns = self.rules.window_ns, self.rules.max_skew_ns
-        edge_ns = (frame.time_ns - skew_ns) // window_ns * window_ns - skew_ns
-        for old in self._aligner.discard(
-            frame.stream, "size_changed", lambda queued: queued.time_ns >= edge_ns and queued.layout != frame.layout
-        ):
-            old.payload.release()

@@ -205,8 +205,9 @@ class Decoders:
     def learn(self, batch: FrameBatch) -> None:
         """Give the frames of encoded streams their decoder; every batch must come by here, in its order."""
         for name, frames in batch.frames.items():
-            if frames and frames[0].layout.codec is not None:
-                self._learn(batch.run_id, name, [frame for frame in frames if frame.layout.codec is not None])
+            coded = [frame for frame in frames if frame.layout.codec is not None]
+            if coded:
+                self._learn(batch.run_id, name, coded)
 
     def _learn(self, run_id: str, name: str, frames: list[Frame]) -> None:
         if run_id != self._run_id:  # another daemon counts its frames anew

@@ -23,7 +23,8 @@ def stack(
         ``(sets, streams, height, width, 3)`` uint8, BGR. Without any set, height and width are 0.
 
     Raises:
-        ValueError: a stream is not of the group, a word is not known, or the frames differ in size.
+        ValueError: a stream is not of the group, a word is not known, or the frames differ in size (those of one
+            stream too, where its camera changed its size within the batch).
         FrameUndecodable: a frame of an encoded stream refers to one that is not here, as before the first key frame.
         ImportError: OpenCV cannot be loaded; the message names the system packages that it needs.
     """

@@ -8,8 +8,8 @@ import pytest
 
 from syncsvc.align.group import first_window
 from syncsvc.layout import Layout
-from syncsvc.model import FrameBatch, StreamState
-from syncsvc.testing import MS, T0, GroupBench, S
+from syncsvc.model import Counts, FrameBatch, StreamState
+from syncsvc.testing import MS, T0, TINY, GroupBench, S
 from tests.unit.align.test_group import at, seqs
 
 LIVE, STALLED, ABSENT, ENDED = StreamState.LIVE, StreamState.STALLED, StreamState.ABSENT, StreamState.ENDED
@@ -242,14 +242,14 @@ def test_a_jump_begins_a_new_epoch_and_no_time_comes_twice_after_one_forward() -
         assert jump < 0 or all(b.window_start_ns >= a.window_end_ns for a, b in pairwise(batches))
 
 
-def test_a_batch_has_one_layout_per_stream() -> None:
+def test_a_change_of_size_costs_no_frame() -> None:
     bench, other = bench_of("ab", reference="a"), Layout("gray8", 8, 8)
     old = [at("b", 0, 10), at("b", 1, 50)]
     bench.add(*old, replace(at("b", 2, 90), layout=other), at("a", 0, 100), replace(at("b", 3, 130), layout=other))
     [batch] = bench.batches
-    assert {one.layout for one in batch.frames["b"]} == {other}
-    assert batch.counts["b"].dropped == {"size_changed": 2}
-    assert [one.payload.releases for one in old] == [1, 1]
+    assert [one.layout for one in batch.frames["b"]] == [TINY, TINY, other]
+    assert batch.counts["b"] == Counts(3, 3)
+    assert [one.payload.releases for one in old] == [0, 0]
 
 
 def test_a_reload_gives_back_the_frames_of_streams_that_left_and_loses_no_others() -> None:

@@ -244,6 +244,13 @@ def test_another_codec_or_another_size_is_another_decoder() -> None:
     assert shown(some[5]) == 5
 
 
+def test_a_stream_that_is_encoded_only_from_within_a_batch_on_is_shown() -> None:
+    raw = [frame_of("cam", 7, layout=Layout("gray8", 4, 2))]
+    some = frames(seqs=range(8, 16))
+    learnt([*raw, *some])
+    assert [shown(frame) for frame in some] == list(range(8, 16))
+
+
 @pytest.mark.parametrize("name", ["no_such_codec", "aac", "ass", ""])
 def test_a_codec_that_is_not_there_or_no_video_is_refused(name: str) -> None:
     some = [replace(one, layout=replace(one.layout, codec=Codec(name))) for one in frames(seqs=[0, 1])]
