@@ -76,11 +76,12 @@ def test_cameras_over_udp_are_paired_by_their_own_clocks(tmp_path: Path) -> None
     history.check()
 
 
-def test_a_camera_that_changes_its_size_is_never_mislabelled(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["live", "local"])
+def test_a_camera_that_changes_its_size_loses_no_frame_and_is_never_mislabelled(tmp_path: Path, mode: Any) -> None:
     with (
         VirtualCameras([CameraSpec("north", fps=25, width=320, height=180, gop=10)]) as cameras,
         Service(tmp_path, {"north": {"url": cameras.urls["north"]}}) as service,
-        service.subscribe() as subscriber,
+        service.subscribe(mode=mode) as subscriber,
     ):
         history = History()
         history.read_until(subscriber, lambda batch: batch.complete)
