@@ -18,6 +18,8 @@ from collections.abc import Iterable
 from importlib import import_module
 
 from syncsvc.capture import process
+from syncsvc.capture.answers import Barren, Born, Fit
+from syncsvc.capture.orders import Preload, ToCapture, ToNursery
 from syncsvc.errors import LinkClosed
 from syncsvc.lifecycle import die_with_parent
 from syncsvc.transport.channel import Channel
@@ -49,7 +51,7 @@ def thread_count() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
-def bear(channel_fd: int, parent: int, nursery: Channel) -> int:
+def bear(channel_fd: int, parent: int, nursery: Channel[ToNursery]) -> int:
     """Fork a capture that talks to the daemon over ``channel_fd``; returns its process id.
 
     When this returns, the capture is the daemon's child.
@@ -72,7 +74,7 @@ def bear(channel_fd: int, parent: int, nursery: Channel) -> int:
     return int.from_bytes(told, "little")
 
 
-def _fork_and_end(channel_fd: int, parent: int, nursery: Channel, writer: int) -> None:
+def _fork_and_end(channel_fd: int, parent: int, nursery: Channel[ToNursery], writer: int) -> None:
     """Between the nursery and the capture: leaves the capture an orphan, so that the daemon adopts it."""
     try:
         pid = os.fork()
@@ -89,7 +91,7 @@ def _capture(channel_fd: int, parent: int) -> None:
     """Be a capture, and never return into the nursery's code."""
     code = 1
     try:
-        code = process.serve(Channel.of(channel_fd), parent)
+        code = process.serve(Channel.of(channel_fd, ToCapture), parent)
     except BaseException:  # the process ends here: what Python would have printed is said here
         sys.excepthook(*sys.exc_info())
     finally:
@@ -97,7 +99,7 @@ def _capture(channel_fd: int, parent: int) -> None:
         os._exit(code)
 
 
-def serve(channel: Channel, parent: int) -> int:
+def serve(channel: Channel[ToNursery], parent: int) -> int:
     """Import, say that we are fit, and fork on request until the daemon lets go of us.
 
     Raises:
@@ -105,16 +107,17 @@ def serve(channel: Channel, parent: int) -> int:
     """
     first = channel.receive(None)
     assert first is not None, "receive without a time-out waits"
-    preload(first[0]["kinds"])
-    channel.send({"type": "ready" if thread_count() == 1 else "unfit"})
+    assert isinstance(first[0], Preload), "the first word is what to import"
+    preload(first[0].kinds)
+    channel.send(Fit(is_fit=thread_count() == 1))
     while True:
         word = channel.receive(None)
         assert word is not None
         [channel_fd] = word[1]
         try:
-            channel.send({"type": "born", "pid": bear(channel_fd, parent, channel)})
+            channel.send(Born(bear(channel_fd, parent, channel)))
         except OSError as error:
-            channel.send({"type": "barren", "problem": str(error)})
+            channel.send(Barren(str(error)))
         finally:
             os.close(channel_fd)
 
@@ -125,7 +128,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the daemon's to handle
     die_with_parent(parent)
     try:
-        return serve(Channel.of(channel_fd), parent)
+        return serve(Channel.of(channel_fd, ToNursery), parent)
     except LinkClosed:
         return 0
 

@@ -13,13 +13,13 @@ import sys
 import threading
 from typing import TYPE_CHECKING, cast
 
-import msgspec
-
+from syncsvc.capture.answers import Ended, FromCapture, Misconfigured, Opened, Ready, Unavailable, Warned
 from syncsvc.capture.feed import Feed
+from syncsvc.capture.orders import Capture, PlanRing, Play, Stop, ToCapture
 from syncsvc.capture.source import Loss, Pulse, Source
-from syncsvc.capture.spec import EX_CONFIG, EX_UNAVAILABLE, CaptureSpec, RingPlan, Start
+from syncsvc.capture.spec import EX_CONFIG, EX_UNAVAILABLE, CaptureSpec, Start
 from syncsvc.clock import SYSTEM_CLOCK, Clock
-from syncsvc.errors import ConfigError, LinkClosed, MemoryShortage, SourceEnded, SourceUnavailable
+from syncsvc.errors import ConfigError, LinkClosed, MemoryShortage, SourceEnded, SourceUnavailable, TransportError
 from syncsvc.lifecycle import LongTurns, StopToken, die_with_parent, name_process
 from syncsvc.observe import logs
 from syncsvc.transport.channel import Channel
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 class CaptureProcess:
     """One run of a source, from opening it to its end."""
 
-    def __init__(self, channel: Channel, spec: CaptureSpec, page: StreamPage, link: LinkWriter) -> None:
+    def __init__(self, channel: Channel[ToCapture], spec: CaptureSpec, page: StreamPage, link: LinkWriter) -> None:
         self._channel, self._spec, self._page, self._link = channel, spec, page, link
         self._clock = SYSTEM_CLOCK
         self._stop = LongTurns()
@@ -67,13 +67,13 @@ class CaptureProcess:
             feed.end(is_over=False)
         except SourceEnded:
             feed.end(is_over=True)
-            self._tell("ended", "")
+            self._send(Ended())
         except SourceUnavailable as error:
             feed.end(is_over=False)
-            self._tell("unavailable", error.problem)
+            self._send(Unavailable(logs.redact(error.problem)))
             return EX_UNAVAILABLE
         except (MemoryShortage, ConfigError, ImportError) as error:
-            self._tell("refused", str(error))
+            self._send(Misconfigured(logs.redact(str(error))))
             return EX_CONFIG
         except LinkClosed:
             return EX_UNAVAILABLE  # the receiver died: the daemon starts both of us again
@@ -85,9 +85,9 @@ class CaptureProcess:
     def _pulse(self, position: Position) -> None:
         self._page.at(position, self._clock.monotonic_ns())
 
-    def _tell(self, kind: str, problem: str, **more: float) -> None:
+    def _send(self, message: FromCapture) -> None:
         try:
-            self._channel.send({"type": kind, "problem": logs.redact(problem), **more})
+            self._channel.send(message)
         except LinkClosed:
             log.debug("nobody listens")
 
@@ -95,15 +95,15 @@ class CaptureProcess:
         """Tell of what goes wrong while frames come; once."""
         if problem not in self._warned:
             self._warned.add(problem)
-            self._tell("warning", problem)
+            self._send(Warned(logs.redact(problem)))
 
     def _await_start(self, source: Source) -> None:
         """Recordings begin together: say that we are ready, and wait for the word."""
         if self._spec.kind != "file":
-            self._tell("open", "", fps=source.fps)
+            self._send(Opened(source.fps))
             return
         recording = cast("FileSource", source)
-        self._channel.send({"type": "ready", "recorded": msgspec.to_builtins(recording.recorded)})
+        self._channel.send(Ready(recording.recorded))
         self._pulse(Position.WAITING)
         self._started.wait()
         if self._start is not None:
@@ -117,19 +117,25 @@ class CaptureProcess:
             self._page.beat_mono_ns = self._clock.monotonic_ns()
             try:
                 word = self._channel.receive(BEAT_S)
-            except LinkClosed:
+            except TransportError as error:
+                if not isinstance(error, LinkClosed):
+                    log.error("gives up: %s", error)
                 os._exit(1)
-            if word is None:
-                continue
-            message = word[0]
-            if message["type"] == "start":
-                self._start = msgspec.convert(message["start"], Start)
+            if word is not None:
+                self._handle(word[0])
+
+    def _handle(self, message: ToCapture) -> None:
+        match message:
+            case Play(start):
+                self._start = start
                 self._started.set()
-            elif message["type"] == "ring":
-                self._feed.rings.replan(msgspec.convert(message["plan"], RingPlan))
-            elif message["type"] == "stop":
+            case PlanRing(ring):
+                self._feed.rings.replan(ring)
+            case Stop():
                 self._stop.set()
                 self._started.set()
+            case Capture():
+                log.error("is told twice what to capture")
 
 
 def make_source(spec: CaptureSpec, clock: Clock, pulse: Pulse, stop: StopToken, page: StreamPage) -> Source:
@@ -153,7 +159,7 @@ def make_source(spec: CaptureSpec, clock: Clock, pulse: Pulse, stop: StopToken, 
             return NetworkSource(spec, clock, pulse, stop)
 
 
-def serve(channel: Channel, parent: int) -> int:
+def serve(channel: Channel[ToCapture], parent: int) -> int:
     """Wait for the daemon's first word, then capture; the exit code. From now on the process dies with its parent.
 
     Only the first word says that the daemon is our parent; until it comes, the end of the channel is the daemon's.
@@ -165,8 +171,9 @@ def serve(channel: Channel, parent: int) -> int:
     assert first is not None, "receive without a time-out waits"
     die_with_parent(parent)
     message, (page_fd, pipe_fd, lease_fd) = first
-    spec = msgspec.convert(message["spec"], CaptureSpec)
-    logs.configure(f"capture {spec.name}", message["secrets"])
+    assert isinstance(message, Capture), "the first word is what to capture"
+    spec = message.spec
+    logs.configure(f"capture {spec.name}", message.secrets)
     name_process(spec.name)
     return CaptureProcess(channel, spec, StreamPage(page_fd), LinkWriter(pipe_fd, socket.socket(fileno=lease_fd))).run()
 
@@ -174,7 +181,7 @@ def serve(channel: Channel, parent: int) -> int:
 def main(arguments: list[str]) -> int:
     """Take over from the daemon: ``CHANNEL_FD PARENT_PID NAME``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the daemon's to handle
-    return serve(Channel.of(int(arguments[0])), int(arguments[1]))
+    return serve(Channel.of(int(arguments[0]), ToCapture), int(arguments[1]))
 
 
 if __name__ == "__main__":

@@ -5,11 +5,19 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 
-import msgspec
 from msgspec import structs
 
+from syncsvc.capture.answers import (
+    Ended,
+    FromCapture,
+    Misconfigured,
+    Opened,
+    Ready,
+    Unavailable,
+    Warned,
+)
+from syncsvc.capture.orders import Capture, PlanRing, Play, Stop, ToCapture
 from syncsvc.capture.spec import EX_CONFIG, EX_UNAVAILABLE, CaptureSpec, Recorded, RingPlan, Start
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.daemon.child import Child
@@ -17,6 +25,8 @@ from syncsvc.daemon.restart import RestartPolicy
 from syncsvc.daemon.watchdog import verdict
 from syncsvc.errors import LinkClosed
 from syncsvc.observe.status import IngestStatus, StreamStatus
+from syncsvc.plan.from_receiver import FromReceiver
+from syncsvc.plan.to_receiver import Attach
 from syncsvc.transport.channel import Channel
 from syncsvc.transport.link import open_link
 from syncsvc.transport.page import Position, StreamPage
@@ -40,7 +50,7 @@ class SupervisedStream:
 
     def __init__(self, spec: CaptureSpec, page: StreamPage, private: Private, clock: Clock, random: Random) -> None:
         self.spec, self.page, self._private, self._clock = spec, page, private, clock
-        self.child: Child | None = None
+        self.child: Child[FromCapture] | None = None
         self.start: Start | None = None
         self.recorded = Recorded()
         self.is_ready = self.is_ended = self._is_excused = self._is_rewound = self._is_killed = self._has_told = False
@@ -69,7 +79,7 @@ class SupervisedStream:
         """Whether it is to be started now."""
         return self._due_ns is not None and self._clock.monotonic_ns() >= self._due_ns
 
-    def spawn(self, bear: Callable[[str], Child], receiver: Channel) -> None:
+    def spawn(self, bear: Callable[[str], Child[FromCapture]], receiver: Channel[FromReceiver]) -> None:
         """Start a capture, and attach its pipe to the receiver.
 
         Args:
@@ -98,46 +108,45 @@ class SupervisedStream:
         reader, writer, ours, theirs = open_link()
         try:
             spec = structs.replace(self.spec, ring=self._ring_plan)
-            message = {"spec": msgspec.to_builtins(spec), "secrets": sorted(self._private.secrets)}
-            child.channel.send(message, (self.page.fd, writer, theirs.fileno()))
-            receiver.send(
-                {"type": "attach", "stream": self.spec.name, "next_seq": self._spawned_seq}, (reader, ours.fileno())
-            )
+            order = Capture(spec, tuple(sorted(self._private.secrets)))
+            child.channel.send(order, self.page.fd, writer, theirs.fileno())
+            receiver.send(Attach(self.spec.name, self._spawned_seq), reader, ours.fileno())
         finally:
             for end in (ours, theirs):
                 end.close()
             for fd in (reader, writer):
                 os.close(fd)
 
-    def hear(self) -> str | None:
-        """Take one message of the capture in; returns its type, None when the channel is closed."""
+    def hear(self) -> None:
+        """Take in what the capture says.
+
+        Raises:
+            LinkClosed: the channel is closed.
+            TransportError: it speaks nonsense.
+        """
         assert self.child is not None
-        try:
-            word = self.child.channel.receive(0)
-        except LinkClosed:
-            return None
-        if word is None:
-            return ""
-        message: dict[str, Any] = word[0]
-        match message["type"]:
-            case "ready":
-                self.is_ready, self.recorded = True, msgspec.convert(message["recorded"], Recorded)
+        while (word := self.child.channel.receive(0)) is not None:
+            self._handle(word[0])
+
+    def _handle(self, message: FromCapture) -> None:
+        match message:
+            case Ready(recorded):
+                self.is_ready, self.recorded = True, recorded
                 if self.start is not None:
                     self.begin(self.start)
-            case "ended":
+            case Ended():
                 self.is_ended = True
-            case "unavailable":
-                if message["problem"] != self.problem or self._policy.failures < 2:
-                    log.warning("stream %s: %s", self.spec.name, message["problem"])
-                self._went_wrong(message["problem"])
-            case "warning":
-                self._warning = message["problem"]
-                log.warning("stream %s: %s", self.spec.name, self._warning)
-            case "refused":
-                self.refusal = message["problem"]
-            case "open":
-                self.declared_fps = message["fps"]
-        return str(message["type"])
+            case Unavailable(problem):
+                if problem != self.problem or self._policy.failures < 2:
+                    log.warning("stream %s: %s", self.spec.name, problem)
+                self._went_wrong(problem)
+            case Warned(problem):
+                self._warning = problem
+                log.warning("stream %s: %s", self.spec.name, problem)
+            case Misconfigured(problem):
+                self.refusal = problem
+            case Opened(fps):
+                self.declared_fps = fps
 
     def _went_wrong(self, why: str) -> None:
         """Keep the reason until frames come again: that a connection opens does not mend it."""
@@ -146,12 +155,12 @@ class SupervisedStream:
     def begin(self, start: Start) -> None:
         """Tell the recording when to start."""
         self.start = start
-        self._send({"type": "start", "start": msgspec.to_builtins(start)})
+        self._send(Play(start))
 
     def stop(self) -> None:
         """Ask the capture to end, and start no other."""
         self._due_ns = None
-        self._send({"type": "stop"})
+        self._send(Stop())
 
     def kill(self) -> None:
         """End the capture now."""
@@ -210,7 +219,7 @@ class SupervisedStream:
             self.is_ended, self.refusal = False, None
             self._is_excused = self.child is not None
             if self.child is not None:
-                self._send({"type": "stop"})
+                self._send(Stop())
             else:
                 self._due_ns = self._clock.monotonic_ns()
         elif before.ring != spec.ring:
@@ -228,7 +237,7 @@ class SupervisedStream:
         return RingPlan(ring.span_ns + self._lent_ns, ring.longest_ns, ring.span_ns)
 
     def _plan_ring(self) -> None:
-        self._send({"type": "ring", "plan": msgspec.to_builtins(self._ring_plan)})
+        self._send(PlanRing(self._ring_plan))
 
     def status(self, told: IngestStatus) -> StreamStatus:
         """What is known of the stream: by the receiver, and by the daemon."""
@@ -244,7 +253,7 @@ class SupervisedStream:
             position_age_ms=(self._clock.monotonic_ns() - since_ns) // NS_PER_MS if child else None,
         )
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, message: ToCapture) -> None:
         if self.child is not None:
             try:
                 self.child.channel.send(message)

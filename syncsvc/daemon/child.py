@@ -7,9 +7,10 @@ import subprocess
 import sys
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any, Generic
 
 import syncsvc
-from syncsvc.transport.channel import Channel
+from syncsvc.transport.channel import Channel, Received
 
 _STREAM_BIG_COPIES = "glibc.cpu.x86_non_temporal_threshold=0x40000"
 """A frame that is copied into a ring of a hundred megabytes is not read again soon: stores that go past the cache cost
@@ -22,10 +23,10 @@ _NEEDED = frozenset({"PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "
 """What an interpreter needs to start as ours did, with every name that begins with PYTHON."""
 
 
-class Child:
+class Child(Generic[Received]):
     """A process whose parent we are, with one channel to it and nothing else."""
 
-    def __init__(self, name: str, pid: int, channel: Channel) -> None:
+    def __init__(self, name: str, pid: int, channel: Channel[Received]) -> None:
         """Watch a child that runs; ``name`` is what messages call it."""
         self.name, self.pid, self.channel = name, pid, channel
         self.pidfd = os.pidfd_open(pid)
@@ -62,19 +63,21 @@ class Child:
         return code
 
 
-class SpawnedChild(Child):
+class SpawnedChild(Child[Received]):
     """A child that was started by exec of a fresh interpreter."""
 
-    def __init__(self, module: str, name: str, *, without: Collection[str] = ()) -> None:
+    def __init__(self, module: str, name: str, received: Any, *, without: Collection[str] = ()) -> None:
         """Start ``python -m MODULE CHANNEL_FD PARENT_PID NAME``; from the main thread (see ``die_with_parent``).
 
         Args:
             module: what runs.
             name: what messages call it.
+            received: the union of what it may send.
             without: variables of our environment that it does not inherit, since they may hold passwords; those that
                 an interpreter needs to start are passed on nevertheless.
         """
-        ours, theirs = Channel.pair()
+        ours: Channel[Received]
+        ours, theirs = Channel.pair(received)
         root = str(Path(syncsvc.__file__).parents[1])
         environment = _environment(without)
         environment.setdefault("GLIBC_TUNABLES", _STREAM_BIG_COPIES)

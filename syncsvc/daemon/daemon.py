@@ -9,8 +9,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import msgspec
-
 from syncsvc.clock import SYSTEM_CLOCK, Clock
 from syncsvc.config.loader import load
 from syncsvc.config.models import Config
@@ -28,10 +26,14 @@ from syncsvc.daemon.signals import SignalPipe
 from syncsvc.daemon.starts import decide_starts
 from syncsvc.daemon.streams import Roster
 from syncsvc.daemon.systemd import notify
-from syncsvc.errors import BindError, ConfigError, LinkClosed, SyncsvcError
+from syncsvc.errors import BindError, ConfigError, LinkClosed, SyncsvcError, TransportError
 from syncsvc.observe import logs
 from syncsvc.observe.journal import open_journal
 from syncsvc.observe.status import LocalStatus, ReceiverProcess, Revisions, ServiceStatus
+from syncsvc.plan.from_receiver import BindRefused, Bound, Done, FromReceiver, Lend, Subscribed
+from syncsvc.plan.plans import ReceiverPlan
+from syncsvc.plan.to_receiver import Begin, Detach, KeepPage, Reload
+from syncsvc.plan.to_receiver import Drain as DrainReceiver
 
 TICK_S, IDLE_TICK_S = 0.1, 0.5  # between two looks at the clock: while something is to be started or ended, and else
 
@@ -171,19 +173,25 @@ class Daemon:
                 child, lambda: self._capture_spoke(stream, child), lambda: self._capture_ended(stream, child)
             )
 
-    def _capture_spoke(self, stream: SupervisedStream, child: Child) -> None:
-        if stream.hear() is None:
+    def _capture_spoke(self, stream: SupervisedStream, child: Child[Any]) -> None:
+        try:
+            stream.hear()
+        except LinkClosed:
             self._listening.no_more_to(child)
+        except TransportError as error:
+            log.error("stream %s: its capture is killed: %s", stream.spec.name, error)
+            self._listening.no_more_to(child)
+            child.kill()
 
-    def _capture_ended(self, stream: SupervisedStream, child: Child) -> None:
-        while stream.child is child and stream.hear():
-            pass  # its last words
+    def _capture_ended(self, stream: SupervisedStream, child: Child[Any]) -> None:
+        if self._listening.hears(child):
+            self._capture_spoke(stream, child)  # its last words
         is_wanted = not self._drain.has_begun and stream not in self._roster.leaving
         stream.ended(self._listening.reap(child) or 0, again=is_wanted)
         if stream in self._roster.leaving:
             self._roster.leaving.remove(stream)
             return
-        self._receiver.tell({"type": "gone", "stream": stream.spec.name, "next_seq": stream.page.next_seq})
+        self._receiver.send(Detach(stream.spec.name, stream.page.next_seq))
         if stream.refusal is None:
             self._untried.discard(stream.spec.name)
         elif not self._drain.has_begun:
@@ -199,7 +207,7 @@ class Daemon:
         stream.refusal = None
         stream.ended(78, again=True)
 
-    def _children(self) -> list[Child]:
+    def _children(self) -> list[Child[Any]]:
         captures = [stream.child for stream in self._roster.everyone]
         return [child for child in (self._nursery.child, *captures, self._receiver.child) if child is not None]
 
@@ -224,55 +232,60 @@ class Daemon:
 
     def _start_receiver(self) -> None:
         journal = (self._journal.fd,) if self._journal else ()
-        child = self._receiver.spawn(self._plan(), self._config.variables, journal)
+        child = self._receiver.spawn(self._plan(), self._config.variables, *journal)
         self._listening.to_child(child, lambda: self._receiver_spoke(child), lambda: self._receiver_ended(child))
 
-    def _plan(self) -> dict[str, Any]:
-        plan = receiver_plan(
+    def _plan(self) -> ReceiverPlan:
+        return receiver_plan(
             self._config,
             self._pages.places,
             run_id=self._run_id,
             min_epoch=self._receiver.min_epoch,
             endpoints=self._endpoints,
         )
-        return dict(msgspec.to_builtins(plan))
 
-    def _receiver_spoke(self, child: Child) -> None:
+    def _receiver_spoke(self, child: Child[Any]) -> None:
         try:
-            for message in self._receiver.words():
-                self._hear(message)
+            for message in self._receiver.messages():
+                self._handle(message)
         except LinkClosed:
             self._listening.no_more_to(child)
+        except TransportError as error:
+            log.error("the receiver is killed: %s", error)
+            self._listening.no_more_to(child)
+            child.kill()
 
-    def _hear(self, message: dict[str, Any]) -> None:
-        match message["type"]:
-            case "bound":
-                self._receiver_bound(message["live"], message["control"])
-            case "refused" if not self._has_announced:
-                self._refusal, self._exit = BindError(*message["problem"].split(": ", 1)), 78
-            case "refused":
-                log.error("the receiver cannot bind again, and tries on: %s", message["problem"])
-            case "subscribed":
+    def _handle(self, message: FromReceiver) -> None:
+        match message:
+            case Bound(live, control):
+                self._receiver_bound(live, control)
+            case BindRefused(endpoint, problem):
+                refusal = BindError(endpoint, problem)
+                if self._has_announced:
+                    log.error("the receiver cannot bind again, and tries on: %s", refusal)
+                else:
+                    self._refusal, self._exit = refusal, 78
+            case Subscribed():
                 self._is_subscribed = True
-            case "lend" if message["stream"] in self._roster.streams:
-                self._roster.streams[message["stream"]].lend(message["span_ns"])
-            case "done":
+            case Lend(stream, span_ns) if stream in self._roster.streams:
+                self._roster.streams[stream].lend(span_ns)
+            case Done():
                 self._exit = 0
 
     def _receiver_bound(self, live: str, control: str) -> None:
         self._endpoints = (live, control)
         for name in self._config.groups:
-            self._receiver.tell({"type": "page", "group": name}, (self._pages.fd(name),))
+            self._receiver.send(KeepPage(name), self._pages.fd(name))
         self._ready_ns = self._clock.utc_ns()
         if not self._has_announced:
             http = f" http=http://{self._http.address}" if self._http else ""
             self._announce(f"ready live={live} control={control}{http}")
             self._has_announced = True
             notify("READY=1")
-        self._receiver.tell({"type": "begin", "ready_ns": self._ready_ns})
+        self._receiver.send(Begin(self._ready_ns))
         self._receiver.is_ready = True
 
-    def _receiver_ended(self, child: Child) -> None:
+    def _receiver_ended(self, child: Child[Any]) -> None:
         if self._listening.hears(child):
             self._receiver_spoke(child)  # its last words
         code = self._listening.reap(child)
@@ -311,7 +324,7 @@ class Daemon:
         log.info("draining")
         notify("STOPPING=1")
         self._drain.begin()
-        self._receiver.tell({"type": "draining"})
+        self._receiver.send(DrainReceiver())
         for stream in self._roster.everyone:
             stream.stop()
 
@@ -340,7 +353,7 @@ class Daemon:
         self._untried.clear()  # from now on a stream that is refused is tried again, for the others' sake
         self._roster.configure(config)
         for name in config.groups:
-            self._receiver.tell({"type": "page", "group": name}, (self._pages.fd(name),))
-        self._receiver.tell({"type": "reload", "plan": self._plan()})
+            self._receiver.send(KeepPage(name), self._pages.fd(name))
+        self._receiver.send(Reload(self._plan()))
         log.info("reloaded: %d streams, %d groups", len(config.streams), len(config.groups))
         notify("READY=1")

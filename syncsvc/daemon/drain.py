@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import Enum
+from typing import Any
 
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.daemon.child import Child
@@ -51,7 +52,7 @@ class Drain:
         return steps
 
 
-def leave_nobody(children: Sequence[Child], receiver: Child | None, *, is_clean: bool) -> None:
+def leave_nobody(children: Sequence[Child[Any]], receiver: Child[Any] | None, *, is_clean: bool) -> None:
     """Reap every child, and kill those that still run; a receiver that said goodbye may take a second for it."""
     for child in children:
         if child.reap(1.0 if child is receiver and is_clean else 0.0) is None:

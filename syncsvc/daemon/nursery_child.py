@@ -6,12 +6,15 @@ import signal
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from random import Random
+from typing import Any
 
+from syncsvc.capture.answers import Born, Fit, FromCapture, FromNursery
+from syncsvc.capture.orders import Bear, Preload
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.daemon.child import Child, SpawnedChild
 from syncsvc.daemon.restart import RestartPolicy
 from syncsvc.daemon.selector import Listening
-from syncsvc.errors import LinkClosed
+from syncsvc.errors import LinkClosed, TransportError
 from syncsvc.lifecycle import adopt_orphans
 from syncsvc.transport.channel import Channel
 
@@ -19,6 +22,8 @@ IMPORT_NS = 30 * NS_PER_S
 """On a machine that starts everything at once."""
 FORK_S = 2.0
 HEALTHY_AFTER_NS = 10 * NS_PER_S
+
+Children = Callable[[], Sequence[Child[Any]]]
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +34,7 @@ class SupervisedNursery:
     def __init__(self, clock: Clock, random: Random, listening: Listening) -> None:
         adopt_orphans()
         self._clock, self._policy, self._listening = clock, RestartPolicy(random), listening
-        self.child: Child | None = None
+        self.child: Child[FromNursery] | None = None
         self._is_born = self._is_unfit = self._is_replaced = False
         self._without: frozenset[str] = frozenset()
         self.due_ns: int | None = clock.monotonic_ns()
@@ -46,7 +51,7 @@ class SupervisedNursery:
         """Whether the next process is to be started now."""
         return self.due_ns is not None and self._clock.monotonic_ns() >= self.due_ns
 
-    def spawn(self, kinds: Collection[str], without: frozenset[str], children: Callable[[], Sequence[Child]]) -> None:
+    def spawn(self, kinds: Collection[str], without: frozenset[str], children: Children) -> None:
         """Start a process that imports what sources of these kinds need.
 
         Args:
@@ -55,44 +60,49 @@ class SupervisedNursery:
             children: everybody whose parent we know to be.
         """
         self.due_ns, self._spawned_ns, self._without = None, self._clock.monotonic_ns(), without
-        child = self.child = SpawnedChild("syncsvc.capture.nursery", "nursery", without=without)
-        child.channel.send({"kinds": sorted(kinds)})
+        child = self.child = SpawnedChild("syncsvc.capture.nursery", "nursery", FromNursery, without=without)
+        child.channel.send(Preload(tuple(sorted(kinds))))
         self._listening.to_child(child, lambda: self._spoke(child), lambda: self._ended(child, children))
 
-    def _spoke(self, child: Child) -> None:
+    def _spoke(self, child: Child[FromNursery]) -> None:
         try:
             word = child.channel.receive(0)
         except LinkClosed:
             self._listening.no_more_to(child)
             return
-        if word is not None:
-            self._is_born, self._is_unfit = word[0]["type"] == "ready", word[0]["type"] == "unfit"
+        except TransportError as error:
+            log.error("the nursery is killed: %s", error)
+            child.kill()
+            return
+        if word is not None and isinstance(word[0], Fit):
+            self._is_born, self._is_unfit = word[0].is_fit, not word[0].is_fit
             if self._is_unfit:
                 log.warning("a library starts threads at import: captures are not forked, but started one by one")
                 child.kill()
 
-    def bear(self, name: str) -> Child:
+    def bear(self, name: str) -> Child[FromCapture]:
         """Start a capture; it does nothing before its first word.
 
         Raises:
             LinkClosed: the nursery is gone, or cannot.
         """
         if self._is_unfit:
-            return SpawnedChild("syncsvc.capture.process", name, without=self._without)
+            return SpawnedChild("syncsvc.capture.process", name, FromCapture, without=self._without)
         if self.child is None:
             raise LinkClosed("there is no nursery")
-        ours, theirs = Channel.pair()
+        ours: Channel[FromCapture]
+        ours, theirs = Channel.pair(FromCapture)
         try:
-            self.child.channel.send({"name": name}, (theirs.fileno(),))
+            self.child.channel.send(Bear(), theirs.fileno())
             word = self.child.channel.receive(FORK_S)
             if word is None:
                 self._is_born = False
                 self.child.kill()
                 raise LinkClosed("the nursery does not answer")
-            if word[0]["type"] != "born":
-                raise LinkClosed(f"the nursery cannot fork: {word[0]['problem']}")
-            return Child(name, word[0]["pid"], ours)
-        except LinkClosed:
+            if not isinstance(word[0], Born):
+                raise LinkClosed(f"the nursery cannot fork: {word[0]}")
+            return Child(name, word[0].pid, ours)
+        except TransportError:
             ours.close()
             raise
         finally:
@@ -111,7 +121,7 @@ class SupervisedNursery:
             log.error("the nursery is killed: it was not ready in time")
             self.child.kill()
 
-    def _ended(self, child: Child, children: Callable[[], Sequence[Child]]) -> None:
+    def _ended(self, child: Child[FromNursery], children: Children) -> None:
         """The process is over: plan the next one, and end the captures that it left to us without a word."""
         self._listening.reap(child)
         self.child, self._is_born = None, False

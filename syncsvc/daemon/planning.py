@@ -8,7 +8,7 @@ from typing import Any
 from syncsvc.capture.spec import CaptureSpec, RingPlan
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.config.models import Config, GroupConfig, Stream
-from syncsvc.plan import GroupPlan, ReceiverPlan, StreamPlan
+from syncsvc.plan.plans import GroupPlan, ReceiverPlan, StreamPlan
 from syncsvc.publish.lease_book import lent_ns
 
 HOLD_MARGIN_NS = 150 * NS_PER_MS

@@ -4,15 +4,16 @@ import logging
 import select
 from collections.abc import Iterator
 from random import Random
-from typing import Any
-
-import msgspec
+from typing import Literal
 
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.daemon.child import Child, SpawnedChild
 from syncsvc.daemon.restart import RestartPolicy
 from syncsvc.errors import LinkClosed
 from syncsvc.observe.status import ReceiverStatus
+from syncsvc.plan.from_receiver import FromReceiver, Report
+from syncsvc.plan.plans import ReceiverPlan
+from syncsvc.plan.to_receiver import Finish, Serve, ToReceiver
 
 SILENCE_S = 5.0
 HEALTHY_AFTER_NS = 10 * NS_PER_S
@@ -29,7 +30,7 @@ class SupervisedReceiver:
         self._spawned_ns = self._heard_ns = 0
         self.due_ns: int | None = clock.monotonic_ns()
         """When the next process is to be started (CLOCK_MONOTONIC); None while one runs."""
-        self.child: Child | None = None
+        self.child: Child[FromReceiver] | None = None
         self.is_ready = self.is_finishing = False
         self.min_epoch = 0
         self.report: ReceiverStatus | None = None
@@ -40,40 +41,41 @@ class SupervisedReceiver:
         """Whether the next process is to be started now."""
         return self.due_ns is not None and self._clock.monotonic_ns() >= self.due_ns
 
-    def spawn(self, plan: dict[str, Any], without: frozenset[str], fds: tuple[int, ...] = ()) -> Child:
-        """Start a process, without these variables in its environment; tell it the plan, and hand over these files."""
+    def spawn(self, plan: ReceiverPlan, without: frozenset[str], *log: int) -> Child[FromReceiver]:
+        """Start a process, without these variables in its environment; tell it the plan, and hand over the log."""
         self.due_ns, self.is_ready = None, False
         self._spawned_ns = self._heard_ns = self._clock.monotonic_ns()
-        self.child = SpawnedChild("syncsvc.receiver.process", "receiver", without=without)
-        self.tell({"plan": plan}, fds)
+        self.child = SpawnedChild("syncsvc.receiver.process", "receiver", FromReceiver, without=without)
+        self.send(Serve(plan, is_logged=bool(log)), *log)
         return self.child
 
-    def tell(self, message: dict[str, Any], fds: tuple[int, ...] = ()) -> None:
+    def send(self, message: ToReceiver, *fds: int) -> None:
         """Send a message; when the process is gone, its end will be noticed elsewhere."""
         if self.child is not None:
             try:
-                self.child.channel.send(message, fds)
+                self.child.channel.send(message, *fds)
             except LinkClosed:
                 log.debug("the receiver is gone")
 
-    def finish(self, how: str) -> None:
-        """Let it emit what is open, and end: ``ended`` or ``draining``."""
+    def finish(self, how: Literal["ended", "draining"]) -> None:
+        """Let it emit what is open, and end."""
         self.is_finishing = True
-        self.tell({"type": "finish", "how": how})
+        self.send(Finish(how))
 
-    def words(self) -> Iterator[dict[str, Any]]:
+    def messages(self) -> Iterator[FromReceiver]:
         """The messages that wait; reports are taken in on the way.
 
         Raises:
             LinkClosed: the process closed its channel.
+            TransportError: it speaks nonsense.
         """
         while self.child is not None and select.select([self.child.channel], [], [], 0)[0]:
             word = self.child.channel.receive(0)
             if word is None:
                 return
             self._heard_ns = self._clock.monotonic_ns()
-            if word[0]["type"] == "report":
-                self.report = msgspec.convert(word[0]["report"], ReceiverStatus)
+            if isinstance(word[0], Report):
+                self.report = word[0].report
                 self.min_epoch = max(self.min_epoch, self.report.epoch + 1)
             yield word[0]
 

@@ -3,7 +3,7 @@
 import selectors
 from collections.abc import Callable
 from selectors import EVENT_READ
-from typing import Protocol
+from typing import Any, Protocol
 
 from syncsvc.daemon.child import Child
 
@@ -28,20 +28,20 @@ class Listening:
         """Call ``act`` whenever something can be read."""
         self._selector.register(source, EVENT_READ, act)
 
-    def to_child(self, child: Child, spoke: Act, ended: Act) -> None:
+    def to_child(self, child: Child[Any], spoke: Act, ended: Act) -> None:
         """Call ``spoke`` while a child's channel has words, ``ended`` from its end on until it is reaped."""
         self.to(child.pidfd, ended)
         self.to(child.channel, spoke)
 
-    def hears(self, child: Child) -> bool:
+    def hears(self, child: Child[Any]) -> bool:
         """Whether the child's channel is still listened to."""
         return child.channel.fileno() in self._selector.get_map()
 
-    def no_more_to(self, child: Child) -> None:
+    def no_more_to(self, child: Child[Any]) -> None:
         """The child closed its channel: only its end is waited for."""
         self._selector.unregister(child.channel)
 
-    def reap(self, child: Child) -> int | None:
+    def reap(self, child: Child[Any]) -> int | None:
         """Stop listening to a child that ended; its exit code."""
         self._selector.unregister(child.pidfd)
         if self.hears(child):

@@ -9,7 +9,7 @@ from syncsvc.clock import NS_PER_MS, Clock
 from syncsvc.model import FrameBatch
 from syncsvc.observe.figures import Figures
 from syncsvc.observe.status import CountsStatus, GroupStatus
-from syncsvc.plan import GroupPlan
+from syncsvc.plan.plans import GroupPlan
 from syncsvc.transport.page import GroupPage
 
 

@@ -6,7 +6,7 @@ from syncsvc.align.group import Note, settings_of
 from syncsvc.model import FrameBatch, Observation
 from syncsvc.observe import records
 from syncsvc.observe.journal import Journal
-from syncsvc.plan import ReceiverPlan
+from syncsvc.plan.plans import ReceiverPlan
 from syncsvc.timing.ladder import Stamp
 from syncsvc.timing.utc import UtcSegment
 

@@ -10,14 +10,12 @@ import socket
 import sys
 import threading
 from contextlib import ExitStack
-from typing import Any
-
-import msgspec
+from typing import Literal
 
 from syncsvc import wire
 from syncsvc.align.group import Group, GroupOutput, first_window
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
-from syncsvc.errors import BindError, LinkClosed
+from syncsvc.errors import BindError, LinkClosed, TransportError
 from syncsvc.ingest.rest import Rest
 from syncsvc.ingest.worker import StreamIngest, Tuning
 from syncsvc.lifecycle import Worker, die_with_parent
@@ -25,7 +23,9 @@ from syncsvc.model import Frame, FrameBatch
 from syncsvc.observe import logs
 from syncsvc.observe.journal import Journal
 from syncsvc.observe.status import ReceiverStatus, Revisions
-from syncsvc.plan import GroupPlan, ReceiverPlan, StreamPlan
+from syncsvc.plan.from_receiver import BindRefused, Bound, Done, Lend, Report, Subscribed
+from syncsvc.plan.plans import GroupPlan, ReceiverPlan, StreamPlan
+from syncsvc.plan.to_receiver import Attach, Begin, Detach, Drain, Finish, KeepPage, Reload, Serve, ToReceiver
 from syncsvc.publish.control import Control
 from syncsvc.publish.live import LateFrame, Publisher
 from syncsvc.receiver.accounts import Accounts
@@ -54,7 +54,9 @@ log = logging.getLogger(__name__)
 class Receiver:
     """One run of the receiver, from binding the sockets to the last batch."""
 
-    def __init__(self, channel: Channel, plan: ReceiverPlan, observations: ObservationLog | None = None) -> None:
+    def __init__(
+        self, channel: Channel[ToReceiver], plan: ReceiverPlan, observations: ObservationLog | None = None
+    ) -> None:
         self._channel, self._plan, self._log = channel, plan, observations
         self._clock = SYSTEM_CLOCK
         self._utc = UtcMapper(self._clock)
@@ -88,16 +90,16 @@ class Receiver:
         try:
             self._endpoints = self._publisher.bind(plan.live, plan.control, plan.backlogs)
         except BindError as error:
-            self._channel.send({"type": "refused", "problem": str(error)})
+            self._channel.send(BindRefused(error.endpoint, error.problem))
             return EX_CONFIG
-        self._channel.send({"type": "bound", "live": self._endpoints[0], "control": self._endpoints[1]})
+        self._channel.send(Bound(*self._endpoints))
         self._publishing = Worker("publisher", self._publisher.run, self._on_failure).start()
         self._lending.start()
         ticks = 0
         has_told = False
         while self._failure is None:
             word = self._channel.receive(TICK_S)
-            if word is not None and self._obey(*word):
+            if word is not None and self._handle(*word):
                 return 0
             has_jumped = self._utc.update()
             self._log_segment()
@@ -105,14 +107,14 @@ class Receiver:
                 self._jump()
             if not has_told and self._publisher.subscriptions >= self._plan.wait_for:
                 has_told = True
-                self._channel.send({"type": "subscribed"})
+                self._channel.send(Subscribed())
             for stream, span_ns in self._lending.wishes(self._windows_ns):
-                self._channel.send({"type": "lend", "stream": stream, "span_ns": span_ns})
+                self._channel.send(Lend(stream, span_ns))
             ticks += 1
             if not self._plan.is_patient and self._publisher.turn_age_ns > STUCK_NS:
                 self._failure = "the publisher is stuck"
             if ticks % REPORT_TICKS == 0:
-                self._channel.send({"type": "report", "report": msgspec.to_builtins(self._status())})
+                self._channel.send(Report(self._status()))
         log.error("gives up: %s", self._failure)
         return EX_SOFTWARE
 
@@ -121,35 +123,36 @@ class Receiver:
         log.error("thread %s broke", name, exc_info=error)
         self._failure = f"thread {name}: {type(error).__name__}: {error}"
 
-    def _obey(self, message: dict[str, Any], fds: list[int]) -> bool:
+    def _handle(self, message: ToReceiver, fds: list[int]) -> bool:
         """Do what the daemon says; true when that was the end."""
-        match message["type"]:
-            case "page":
-                self._accounts.add_page(message["group"], GroupPage(fds[0]))
-            case "begin":
-                self._begin(message["ready_ns"])
-            case "reload":
-                plan = msgspec.convert(message["plan"], ReceiverPlan)
+        match message:
+            case KeepPage(name):
+                self._accounts.add_page(name, GroupPage(fds[0]))
+            case Begin(ready_ns):
+                self._begin(ready_ns)
+            case Reload(plan):
                 if self._log is not None:
                     self._log.reload(plan, mono_ns=self._clock.monotonic_ns())
                 self._rebuild(plan)
-            case "attach":
-                ingest, _ = self._streams[message["stream"]]
-                for name in self._groups_of(message["stream"]):
-                    lost = self._accounts.lost_with_receiver(message["stream"], message["next_seq"], name)
+            case Attach(stream, next_seq):
+                ingest, _ = self._streams[stream]
+                for name in self._groups_of(stream):
+                    lost = self._accounts.lost_with_receiver(stream, next_seq, name)
                     if lost:
-                        self._groups[name][0].drop(message["stream"], "receiver_died", lost)
-                ingest.attach(LinkReader(fds[0], socket.socket(fileno=fds[1])), message["next_seq"])
-            case "gone":
-                if message["stream"] in self._streams:
-                    self._streams[message["stream"]][0].detach(message["next_seq"])
-            case "draining":
+                        self._groups[name][0].drop(stream, "receiver_died", lost)
+                ingest.attach(LinkReader(fds[0], socket.socket(fileno=fds[1])), next_seq)
+            case Detach(stream, next_seq):
+                if stream in self._streams:
+                    self._streams[stream][0].detach(next_seq)
+            case Drain():
                 self._publisher.drain()
                 for group, _ in self._groups.values():
                     group.drain()
-            case "finish":
-                self._finish(message["how"])
+            case Finish(how):
+                self._finish(how)
                 return True
+            case Serve():
+                raise TransportError("a receiver is told twice to serve")
         return False
 
     def _begin(self, ready_ns: int) -> None:
@@ -160,7 +163,7 @@ class Receiver:
         self._rebuild(self._plan)
         self._has_begun = True
 
-    def _finish(self, how: str) -> None:
+    def _finish(self, how: Literal["ended", "draining"]) -> None:
         """Read every pipe to its end, emit what is open, send it, say goodbye."""
         for worker in (reading := [*self._gone, *(worker for _, worker in self._streams.values())]):
             worker.stop_token.set()
@@ -172,13 +175,13 @@ class Receiver:
         for _, worker in self._groups.values():
             worker.join(PATIENT_S if self._plan.is_patient and how == "ended" else DRAIN_S)
         assert self._publishing is not None
-        self._publisher.end("ended" if how == "ended" else "draining")
+        self._publisher.end(how)
         self._publishing.join(PATIENT_S if self._plan.is_patient and how == "ended" else 2 * DRAIN_S)
         self._lending.stop(DRAIN_S)
         if self._log is not None:
             self._log.close()
-        self._channel.send({"type": "report", "report": msgspec.to_builtins(self._status())})
-        self._channel.send({"type": "done"})
+        self._channel.send(Report(self._status()))
+        self._channel.send(Done())
 
     def _rebuild(self, plan: ReceiverPlan) -> None:
         """Make groups and streams what the plan says; those that did not change go on untouched.
@@ -333,18 +336,20 @@ def main(arguments: list[str]) -> int:
     """Take over from the daemon: ``CHANNEL_FD PARENT_PID receiver``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(int(arguments[1]))
-    channel = Channel.of(int(arguments[0]))
     logs.configure("receiver", ())
-    first = channel.receive(None)
-    assert first is not None, "receive without a time-out waits"
-    message, fds = first
-    plan = msgspec.convert(message["plan"], ReceiverPlan)
+    channel: Channel[ToReceiver] = Channel.of(int(arguments[0]), ToReceiver)
     with ExitStack() as running:
-        journal = running.enter_context(Journal(fds[0])) if fds else None
         try:
-            return Receiver(channel, plan, ObservationLog(journal) if journal else None).run()
+            first = channel.receive(None)
+            if first is None or not isinstance(first[0], Serve):
+                raise TransportError("the first word is not what to serve")
+            journal = running.enter_context(Journal(first[1][0])) if first[0].is_logged else None
+            return Receiver(channel, first[0].plan, ObservationLog(journal) if journal else None).run()
         except LinkClosed:
             return EX_SOFTWARE  # the daemon is gone
+        except TransportError as error:
+            log.error("gives up: %s", error)
+            return EX_SOFTWARE
 
 
 if __name__ == "__main__":

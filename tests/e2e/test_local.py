@@ -19,7 +19,7 @@ from syncsvc import AsyncSubscriber, FrameBatch, FrameReclaimedError, Gap, Subsc
 from syncsvc.clock import NS_PER_S
 from syncsvc.errors import LinkClosed, SubscriberClosed, UsageError
 from syncsvc.lifecycle import StopToken, Worker
-from syncsvc.plan import SETS_PER_GROUP
+from syncsvc.plan.plans import SETS_PER_GROUP
 from syncsvc.publish.lease_book import GRACE_NS
 from syncsvc.transport import leasing as handover
 from syncsvc.transport.leasing import RINGS_KEPT, Handover

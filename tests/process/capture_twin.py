@@ -8,7 +8,7 @@ import socket
 import sys
 
 from syncsvc.testing import TINY, observation
-from syncsvc.transport.channel import Channel
+from syncsvc.transport.channel import Channel, Message
 from syncsvc.transport.link import LinkWriter
 from syncsvc.transport.messages import EndMessage, FrameMessage
 from syncsvc.transport.page import StreamPage
@@ -17,9 +17,19 @@ from syncsvc.transport.ring import RingWriter
 SLOTS, SLOT_BYTES, FRAMES = 4, 200_000, 200
 
 
+class Begin(Message, tag="begin", frozen=True):
+    """Its page, pipe and lease socket come along."""
+
+    _descriptors = 3
+
+
+class Half(Message, tag="half", frozen=True):
+    """Half of a slot is written."""
+
+
 def main(channel_fd: int, mode: str) -> None:
     """Play the part."""
-    channel = Channel.of(channel_fd)
+    channel: Channel[Begin] = Channel.of(channel_fd, Begin)
     first = channel.receive(None)
     assert first is not None
     page_fd, pipe_fd, lease_fd = first[1]
@@ -37,7 +47,7 @@ def main(channel_fd: int, mode: str) -> None:
         pixels = ring.pixels(slot)
         if mode == "mid-frame" and seq == FRAMES // 2:
             pixels[: SLOT_BYTES // 2] = 255
-            channel.send({"type": "half"})
+            channel.send(Half())
             channel.receive(None)
         pixels[:] = seq % 251
         message = FrameMessage(observation(seq, seq), TINY, 1, slot, ring.commit(slot), SLOT_BYTES)

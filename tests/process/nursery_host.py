@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from random import Random
 
-import msgspec
-
+from syncsvc.capture.answers import FromCapture
+from syncsvc.capture.orders import Capture
 from syncsvc.capture.spec import CaptureSpec, RingPlan
 from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.daemon.child import Child
@@ -21,7 +21,7 @@ from syncsvc.transport.page import StreamPage
 
 listening = Listening()
 nursery = SupervisedNursery(SYSTEM_CLOCK, Random(1), listening)
-captures: dict[str, Child] = {}
+captures: dict[str, Child[FromCapture]] = {}
 
 
 def until_ready() -> None:
@@ -36,15 +36,14 @@ def start(name: str) -> str:
     spec = CaptureSpec(name, "file", "file:/nowhere", "i420", None, RingPlan(1_000_000_000), options)
     reader, writer, ours, theirs = open_link()
     page = StreamPage.create(name)
-    message = {"spec": msgspec.to_builtins(spec), "secrets": []}
-    captures[name].channel.send(message, (page.fd, writer, theirs.fileno()))
+    captures[name].channel.send(Capture(spec, ()), page.fd, writer, theirs.fileno())
     word = captures[name].channel.receive(20)
     for end in (ours, theirs):
         end.close()
     for fd in (reader, writer):
         os.close(fd)
     page.close()
-    return "nothing" if word is None else str(word[0]["type"])
+    return "nothing" if word is None else type(word[0]).__name__
 
 
 def obey(word: str, name: str) -> object:

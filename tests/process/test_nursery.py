@@ -76,10 +76,10 @@ def test_captures_come_and_go_without_a_trace(host: Host) -> None:
         host.ask("bear one")
         host.ask("bear two")
         os.kill(int(host.ask("bear three")), signal.SIGKILL)
-        assert host.ask("start one") == "refused"
+        assert host.ask("start one") == "Misconfigured"
         assert host.ask("end one") == "78"
         assert host.ask("end three") == "-9"
-        assert host.ask("start two") == "refused"
+        assert host.ask("start two") == "Misconfigured"
         assert host.ask("end two") == "78"
     assert (host.ask("fds"), host.ask("children")) == before
 
@@ -97,7 +97,7 @@ def test_the_end_of_the_nursery_hurts_no_capture(host: Host) -> None:
     first, before = host.ask("bear first"), host.ask("nursery")
     assert host.ask("kill") != before
     second = host.ask("bear second")
-    assert host.ask("start first") == "refused"
+    assert host.ask("start first") == "Misconfigured"
     assert host.ask("end first") == "78"
     children = host.ask("children").split()
     assert second in children
@@ -111,7 +111,7 @@ def test_a_nursery_that_has_threads_forks_nobody(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(hook)
     host = Host(PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}")
     pid = host.ask("bear alone")
-    assert host.ask("start alone") == "refused"
+    assert host.ask("start alone") == "Misconfigured"
     assert b"syncsvc.capture.process" in Path(f"/proc/{pid}/cmdline").read_bytes()
     assert host.ask("end alone") == "78"
     assert "a library starts threads at import" in host.end()

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from random import Random
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 import pytest
 
+from syncsvc.capture.answers import FromCapture, Opened, Unavailable
+from syncsvc.capture.orders import PlanRing, ToCapture
 from syncsvc.capture.spec import CaptureSpec, RingPlan
 from syncsvc.daemon.capture_child import Private, SupervisedStream
 from syncsvc.daemon.child import Child
@@ -21,19 +23,19 @@ class Talker:
     pid = 1
 
     def __init__(self, stream: SupervisedStream) -> None:
-        self.channel, self._stream, self._words = self, stream, list[dict[str, Any]]()
-        self.heard: list[dict[str, Any]] = []
-        stream.child = cast(Child, self)
+        self.channel, self._stream, self._words = self, stream, list[FromCapture]()
+        self.heard: list[ToCapture] = []
+        stream.child = cast(Child[FromCapture], self)
         stream.page.at(Position.DEMUX, 0)
 
-    def says(self, **word: Any) -> None:
-        self._words.append(word)
+    def says(self, message: FromCapture) -> None:
+        self._words.append(message)
         self._stream.hear()
 
-    def receive(self, timeout_s: float) -> tuple[dict[str, Any], tuple[int, ...]]:
-        return self._words.pop(), ()
+    def receive(self, timeout_s: float) -> tuple[FromCapture, tuple[int, ...]] | None:
+        return (self._words.pop(), ()) if self._words else None
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: ToCapture) -> None:
         self.heard.append(message)
 
     def kill(self) -> None:
@@ -54,10 +56,10 @@ def stream(clock: ManualClock) -> Iterator[SupervisedStream]:
 
 
 def test_a_reason_stays_until_frames_come(stream: SupervisedStream, clock: ManualClock) -> None:
-    Talker(stream).says(type="unavailable", problem="stopped sending: timed out")
+    Talker(stream).says(Unavailable("stopped sending: timed out"))
     stream.ended(75, again=True)
     second = Talker(stream)
-    second.says(type="open", fps=25.0)
+    second.says(Opened(25.0))
     stream.page.beat_mono_ns = clock.monotonic_ns()
     stream.page.at(Position.DEMUX, clock.monotonic_ns())
     stream.watch()
@@ -68,7 +70,7 @@ def test_a_reason_stays_until_frames_come(stream: SupervisedStream, clock: Manua
 
 
 def test_the_reason_that_a_capture_gave_counts_more_than_how_it_ended(stream: SupervisedStream) -> None:
-    Talker(stream).says(type="unavailable", problem="closed the connection")
+    Talker(stream).says(Unavailable("closed the connection"))
     stream.ended(-9, again=True)
     assert stream.problem == "closed the connection"
 
@@ -86,4 +88,4 @@ def test_a_capture_is_told_of_longer_leases_once_and_of_the_most_that_they_may_b
     capture = Talker(stream)
     for span_ns in (S, S // 2, S):
         stream.lend(span_ns)
-    assert capture.heard == [{"type": "ring", "plan": {"span_ns": 3 * S, "longest_ns": 5 * S, "least_ns": 2 * S}}]
+    assert capture.heard == [PlanRing(RingPlan(3 * S, 5 * S, 2 * S))]

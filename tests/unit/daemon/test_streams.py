@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from random import Random
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
+from syncsvc.capture.answers import FromCapture
+from syncsvc.capture.orders import Stop, ToCapture
 from syncsvc.config.loader import loads
 from syncsvc.config.models import Config
 from syncsvc.daemon.capture_child import SupervisedStream
@@ -24,11 +26,11 @@ class Capture:
     """A capture that keeps what it is told."""
 
     def __init__(self, stream: SupervisedStream) -> None:
-        self.channel, self.told = self, list[str]()
-        stream.child = cast(Child, self)
+        self.channel, self.told = self, list[ToCapture]()
+        stream.child = cast(Child[FromCapture], self)
 
-    def send(self, message: dict[str, Any]) -> None:
-        self.told.append(message["type"])
+    def send(self, message: ToCapture) -> None:
+        self.told.append(message)
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def test_a_stream_that_did_not_change_goes_on_untouched_and_one_that_did_is_capt
     a, b = Capture(streams["a"]), Capture(streams["b"])
     roster.configure(config(a=25, b=50))
     assert roster.streams == streams
-    assert (a.told, b.told) == ([], ["stop"])
+    assert (a.told, b.told) == ([], [Stop()])
 
 
 def test_a_stream_that_returns_waits_for_its_last_capture_which_writes_the_same_page(roster: Roster) -> None:
@@ -53,7 +55,7 @@ def test_a_stream_that_returns_waits_for_its_last_capture_which_writes_the_same_
     first = roster.streams["a"]
     capture = Capture(first)
     roster.configure(config(b=25))
-    assert (roster.leaving, capture.told) == ([first], ["stop"])
+    assert (roster.leaving, capture.told) == ([first], [Stop()])
     roster.configure(config(a=25, b=25))
     assert roster.everyone == (roster.streams["b"], roster.streams["a"], first)
     assert roster.due == [roster.streams["b"]]

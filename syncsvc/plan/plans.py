@@ -1,4 +1,4 @@
-"""What the daemon tells the receiver of the configuration, as plain typed values: between both, above neither.
+"""What the receiver must know of the configuration.
 
 Nothing of pydantic is here: the receiver has no use for it, and it costs 9 MB and 0.15 s.
 """
