@@ -22,7 +22,7 @@ from syncsvc.capture.decode import Demuxer, Unit, open_container
 from syncsvc.capture.passthrough import reader_of
 from syncsvc.capture.picture import picture_of
 from syncsvc.capture.source import Loss, Pulse, Shot
-from syncsvc.capture.spec import CaptureSpec, Recorded, Start
+from syncsvc.capture.spec import FileSpec, Recorded, Start
 from syncsvc.capture.stamps import of_date
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import ConfigError, SourceEnded, SourceUnavailable
@@ -94,11 +94,11 @@ def _entry(row: Mapping[str, str | None], file: str, line: int) -> tuple[int, in
 class FileSource:
     """One recording."""
 
-    def __init__(self, spec: CaptureSpec, clock: Clock, pulse: Pulse, stop: StopToken, page: StreamPage) -> None:
+    def __init__(self, spec: FileSpec, clock: Clock, pulse: Pulse, stop: StopToken, page: StreamPage) -> None:
         """Prepare.
 
         Args:
-            spec: with ``path``, ``pace``, ``loop`` and ``timestamps`` among its options.
+            spec: what it is, and how it is played.
             clock: what ``realtime`` is paced by.
             pulse: says where the loop stands.
             stop: ends the waiting.
@@ -106,11 +106,7 @@ class FileSource:
         """
         self._spec, self._clock, self._pulse, self._stop, self._page = spec, clock, pulse, stop, page
         self._resume_ns, self._is_catching_up = page.media_ns, page.media_ns > 0
-        options: Mapping[str, str | bool | None] = spec.options
-        self._path = str(options["path"])
-        self._is_realtime, self._is_looped = options["pace"] != "asap", bool(options["loop"])
-        sidecar = options["timestamps"]
-        self._recorded = read_sidecar(Path(str(sidecar)), spec.name) if sidecar else None
+        self._recorded = read_sidecar(Path(spec.timestamps), spec.name) if spec.timestamps else None
         self._container: InputContainer | None = None
         self._decoder: Demuxer | None = None
         self._is_in_order = False
@@ -141,14 +137,14 @@ class FileSource:
         """
         self._opened = self._version()
         try:
-            self._container = open_container(self._spec.name, f"file:{self._path}", {}, None, self._pulse)
+            self._container = open_container(self._spec.name, f"file:{self._spec.path}", {}, None, self._pulse)
             if self._spec.pixels == "encoded" and not self._is_in_order:
                 self._refuse_b_frames(self._container)
                 self._is_in_order = True
-                self._container = open_container(self._spec.name, f"file:{self._path}", {}, None, self._pulse)
+                self._container = open_container(self._spec.name, f"file:{self._spec.path}", {}, None, self._pulse)
             self._decoder = reader_of(self._spec, self._container, self._pulse, self._clock)
         except SourceUnavailable as error:
-            raise ConfigError(self._path, error.problem) from error
+            raise ConfigError(self._spec.path, error.problem) from error
 
     def _refuse_b_frames(self, container: InputContainer) -> None:
         """Look through the first packets; coded pictures leave in their order, and their times must rise in it."""
@@ -159,7 +155,7 @@ class FileSource:
             times = [packet.pts for packet in islice(container.demux(stream), LOOKED_THROUGH) if packet.pts is not None]
             has_order = stream.codec_context.has_b_frames if not times else times != sorted(times)
         if has_order:
-            raise ConfigError(self._path, _B_FRAMES)
+            raise ConfigError(self._spec.path, _B_FRAMES)
 
     @property
     def fps(self) -> float:
@@ -204,7 +200,7 @@ class FileSource:
                         item = Loss("no_key")  # a hole in the numbers, because what follows refers to what was skipped
                     is_cut = False
                 yield item
-            if not self._is_looped or length_ns == 0:
+            if not self._spec.loop or length_ns == 0:
                 raise SourceEnded(self._spec.name, "ended")
             begun_ns += length_ns + self._last_period_ns(length_ns)
             self._rewind()
@@ -235,7 +231,7 @@ class FileSource:
     def _version(self) -> tuple[int, int, int] | None:
         """What changes when the file does; None where it is gone."""
         with suppress(OSError):
-            found = os.stat(self._path)
+            found = os.stat(self._spec.path)
             return found.st_ino, found.st_size, found.st_mtime_ns
         return None
 
@@ -248,7 +244,7 @@ class FileSource:
         assert self.start is not None
         if shot.media_ns < self._resume_ns:
             return False
-        if not self._is_realtime:
+        if self._spec.is_patient:
             return True
         wait_ns = self.start.mono_ns + shot.media_ns - self._clock.monotonic_ns()
         if self._is_catching_up and wait_ns < -CATCH_UP_NS:
@@ -279,7 +275,7 @@ class FileSource:
                 pts_ns = seen.pts_ns
                 if pts_ns is None:
                     if first_ns is None and self._decoder.stream.start_time is None:
-                        raise ConfigError(self._path, _TIMELESS)
+                        raise ConfigError(self._spec.path, _TIMELESS)
                     yield Loss("no_timestamp")
                     continue
                 first_ns = pts_ns if first_ns is None else first_ns
@@ -291,7 +287,7 @@ class FileSource:
         assert self._decoder is not None, "the source is not open"
         assert self.start is not None, "the start is not known"
         stream = self._decoder.stream
-        elapsed_ns = self._clock.monotonic_ns() - self.start.mono_ns if self._is_realtime else 0
+        elapsed_ns = self._clock.monotonic_ns() - self.start.mono_ns if not self._spec.is_patient else 0
         target_ns = max(self._resume_ns, elapsed_ns) - begun_ns
         if not self._is_catching_up or self._recorded is not None or target_ns <= 0 or stream.time_base is None:
             return None
@@ -304,7 +300,7 @@ class FileSource:
     def _shot(self, unit: Unit, is_key: bool, media_ns: int) -> Shot:
         assert self.start is not None
         arrival_ns = self._clock.monotonic_ns()
-        if self._is_realtime:  # it comes when it is due or, where decoding falls behind, when it is there
+        if not self._spec.is_patient:  # it comes when it is due or, where decoding falls behind, when it is there
             arrival_ns = max(arrival_ns, self.start.mono_ns + media_ns)
         stamp_ns, doubt_ns = self.start.utc_ns + media_ns, self.start.doubt_ns
         seen = Observation(-1, arrival_ns, media_ns, stamp_ns, "pts", is_key, doubt_ns=doubt_ns)

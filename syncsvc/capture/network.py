@@ -16,7 +16,7 @@ from syncsvc.capture.mjpeg import MjpegReader, is_multipart
 from syncsvc.capture.passthrough import reader_of
 from syncsvc.capture.picture import picture_of
 from syncsvc.capture.source import Loss, Pulse, Shot
-from syncsvc.capture.spec import CaptureSpec
+from syncsvc.capture.spec import HttpSpec, RtspSpec
 from syncsvc.clock import Clock
 from syncsvc.errors import SourceUnavailable
 from syncsvc.lifecycle import StopToken
@@ -50,7 +50,12 @@ class LibavReader:
     """What libavformat reads: from a URL by itself, or from the body of an answer."""
 
     def __init__(
-        self, spec: CaptureSpec, options: dict[str, str], pulse: Pulse, clock: Clock, body: Answer | None = None
+        self,
+        spec: RtspSpec | HttpSpec,
+        options: dict[str, str],
+        pulse: Pulse,
+        clock: Clock,
+        body: Answer | None = None,
     ) -> None:
         self._body, self._pulse = body, pulse
         if body is not None:
@@ -88,7 +93,7 @@ class LibavReader:
 class NetworkSource:
     """A camera on the network."""
 
-    def __init__(self, spec: CaptureSpec, clock: Clock, pulse: Pulse, stop: StopToken) -> None:
+    def __init__(self, spec: RtspSpec | HttpSpec, clock: Clock, pulse: Pulse, stop: StopToken) -> None:
         self._spec, self._clock, self._pulse, self._stop = spec, clock, pulse, stop
         self._reader: Reader | None = None
 
@@ -98,9 +103,8 @@ class NetworkSource:
         Raises:
             SourceUnavailable: refused, unknown, silent for five seconds, or without video.
         """
-        if self._spec.kind == "rtsp":
-            options = {**_RTSP_OPTIONS, "rtsp_transport": self._spec.options.get("transport", "tcp")}
-            self._reader = self._libav(options)
+        if isinstance(self._spec, RtspSpec):
+            self._reader = self._libav({**_RTSP_OPTIONS, "rtsp_transport": self._spec.transport})
         else:
             self._reader = self._http()
 

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from syncsvc.capture.spec import CaptureSpec, RingPlan, Start
+from syncsvc.capture.spec import AnySpec, RingPlan, Start
 from syncsvc.transport.channel import Message
 
 
@@ -10,7 +10,7 @@ class Capture(Message, tag="capture", frozen=True):
     """The first word: the stream, and what its log must not show. Its page, pipe and lease socket come along."""
 
     _descriptors: ClassVar[int] = 3
-    spec: CaptureSpec
+    spec: AnySpec
     secrets: tuple[str, ...]
 
 

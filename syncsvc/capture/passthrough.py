@@ -17,7 +17,7 @@ from syncsvc.capture.decode import Decoder, Demuxer, OpenInput, Unit, with_stamp
 from syncsvc.capture.jpeg import CodedPicture, plain_jpeg
 from syncsvc.capture.picture import jpeg_of
 from syncsvc.capture.source import Loss, Pulse
-from syncsvc.capture.spec import CaptureSpec
+from syncsvc.capture.spec import CaptureSpec, FileSpec
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, ColorRange, Layout, jpeg_header
 from syncsvc.model import Observation
@@ -40,7 +40,7 @@ def reader_of(
     is_jpeg = bool(videos) and videos[0].codec_context.name == "mjpeg"
     opened = OpenInput(spec.name, container, pulse, clock, arrived_at)
     if spec.pixels == "encoded":
-        return PassThrough(opened, reads_stamps=spec.kind != "file")
+        return PassThrough(opened, reads_stamps=not isinstance(spec, FileSpec))
     if spec.pixels == "jpeg" and spec.size is None and is_jpeg:
         return JpegPassThrough(opened, quality=spec.quality)
     return Decoder(opened)

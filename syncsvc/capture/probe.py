@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
-from syncsvc.capture.spec import CaptureSpec
+from syncsvc.capture.spec import AnySpec
 from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.errors import SyncsvcError
 from syncsvc.lifecycle import StopToken
@@ -17,7 +17,7 @@ from syncsvc.transport.page import StreamPage
 PROBE_TIMEOUT_S = 20.0
 
 
-def probe_streams(specs: Iterable[CaptureSpec], without: Collection[str] = ()) -> Iterator[tuple[str, bool, str]]:
+def probe_streams(specs: Iterable[AnySpec], without: Collection[str] = ()) -> Iterator[tuple[str, bool, str]]:
     """Open every stream, all at the same time; yields ``(name, is_there, what was found)`` in the given order.
 
     A process each, because an input that hangs inside libav can only be killed; without the variables of the
@@ -38,7 +38,7 @@ def probe_streams(specs: Iterable[CaptureSpec], without: Collection[str] = ()) -
         yield spec.name, process.returncode == 0, out.strip() or f"broke with exit code {process.returncode}"
 
 
-def _start(spec: CaptureSpec, environment: dict[str, str]) -> "subprocess.Popen[str]":
+def _start(spec: AnySpec, environment: dict[str, str]) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", __name__],
         stdin=subprocess.PIPE,
@@ -52,7 +52,7 @@ def _start(spec: CaptureSpec, environment: dict[str, str]) -> "subprocess.Popen[
     return process
 
 
-def look(spec: CaptureSpec) -> str:
+def look(spec: AnySpec) -> str:
     """Open the source and describe it.
 
     Raises:
@@ -83,7 +83,7 @@ def main() -> int:
     if not select.select([sys.stdin], [], [], PROBE_TIMEOUT_S)[0]:
         return 1
     try:
-        text = look(msgspec.json.decode(sys.stdin.readline(), type=CaptureSpec))
+        text = look(msgspec.json.decode(sys.stdin.readline(), type=AnySpec))
     except SyncsvcError as error:
         sys.stdout.write(f"{getattr(error, 'problem', error)}\n")
         return 1

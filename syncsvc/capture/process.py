@@ -17,7 +17,7 @@ from syncsvc.capture.answers import Ended, FromCapture, Misconfigured, Opened, R
 from syncsvc.capture.feed import Feed
 from syncsvc.capture.orders import Capture, PlanRing, Play, Stop, ToCapture
 from syncsvc.capture.source import Loss, Pulse, Source
-from syncsvc.capture.spec import EX_CONFIG, EX_UNAVAILABLE, CaptureSpec, Start
+from syncsvc.capture.spec import EX_CONFIG, EX_UNAVAILABLE, AnySpec, FileSpec, Start, SyntheticSpec, V4l2Spec
 from syncsvc.clock import SYSTEM_CLOCK, Clock
 from syncsvc.errors import ConfigError, LinkClosed, MemoryShortage, SourceEnded, SourceUnavailable, TransportError
 from syncsvc.lifecycle import LongTurns, StopToken, die_with_parent, name_process
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 class CaptureProcess:
     """One run of a source, from opening it to its end."""
 
-    def __init__(self, channel: Channel[ToCapture], spec: CaptureSpec, page: StreamPage, link: LinkWriter) -> None:
+    def __init__(self, channel: Channel[ToCapture], spec: AnySpec, page: StreamPage, link: LinkWriter) -> None:
         self._channel, self._spec, self._page, self._link = channel, spec, page, link
         self._clock = SYSTEM_CLOCK
         self._stop = LongTurns()
@@ -99,7 +99,7 @@ class CaptureProcess:
 
     def _await_start(self, source: Source) -> None:
         """Recordings begin together: say that we are ready, and wait for the word."""
-        if self._spec.kind != "file":
+        if not isinstance(self._spec, FileSpec):
             self._send(Opened(source.fps))
             return
         recording = cast("FileSource", source)
@@ -138,18 +138,18 @@ class CaptureProcess:
                 log.error("is told twice what to capture")
 
 
-def make_source(spec: CaptureSpec, clock: Clock, pulse: Pulse, stop: StopToken, page: StreamPage) -> Source:
+def make_source(spec: AnySpec, clock: Clock, pulse: Pulse, stop: StopToken, page: StreamPage) -> Source:
     """The source for a kind; imports what that kind needs and no more."""
-    match spec.kind:
-        case "file":
+    match spec:
+        case FileSpec():
             from syncsvc.capture.file import FileSource
 
             return FileSource(spec, clock, pulse, stop, page)
-        case "synthetic":
+        case SyntheticSpec():
             from syncsvc.capture.synthetic import SyntheticSource
 
             return SyntheticSource(spec, clock, pulse, stop)
-        case "v4l2":
+        case V4l2Spec():
             from syncsvc.capture.v4l2 import V4l2Source
 
             return V4l2Source(spec, clock, pulse)

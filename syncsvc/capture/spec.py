@@ -1,10 +1,10 @@
 """What one capture process is told, and what it answers; the daemon reads no other file of ``capture``.
 
-``CaptureSpec`` is the only message that carries the stream's URL.
+No other message carries the stream's URL.
 """
 
 from math import ceil
-from typing import Any
+from typing import Literal
 
 import msgspec
 
@@ -47,23 +47,92 @@ def _slots(fps: float, span_ns: int) -> int:
     return ceil(fps * span_ns / NS_PER_S) + 4
 
 
-class CaptureSpec(msgspec.Struct, frozen=True):
-    """One stream, as its capture needs it; ``options`` belong to the kind."""
+class CaptureSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What every capture is told of its stream; the kinds add their own."""
 
     name: str
-    kind: str
-    url: str
     pixels: str
-    size: tuple[int, int] | None
+    size: tuple[int, int] | None = None
     ring: RingPlan
-    options: dict[str, Any]
     quality: int = 85
     """Of JPEGs."""
 
     @property
+    def kind(self) -> str:
+        """What kind of source it is, as the configuration and the status call it."""
+        return str(self.__struct_config__.tag)
+
+    @property
     def is_patient(self) -> bool:
-        """Whether a full ring pauses the reader (recordings played ``asap``) instead of costing a frame."""
-        return bool(self.options.get("pace") == "asap")
+        """Whether a full ring pauses the reader instead of costing a frame."""
+        return False
+
+    def plays_like(self, other: "CaptureSpec") -> bool:
+        """Whether a capture of the other goes on where one of this stopped: recordings do, played alike."""
+        return False
+
+
+class RtspSpec(CaptureSpec, tag="rtsp", frozen=True, kw_only=True):
+    """An RTSP camera."""
+
+    url: str
+    transport: Literal["tcp", "udp"] = "tcp"
+
+
+class HttpSpec(CaptureSpec, tag="http", frozen=True, kw_only=True):
+    """MPEG-TS, HLS or MJPEG over HTTP."""
+
+    url: str
+
+
+class FileSpec(CaptureSpec, tag="file", frozen=True, kw_only=True):
+    """A recording; ``timestamps`` is the path of its sidecar."""
+
+    path: str
+    pace: Literal["realtime", "asap"] = "realtime"
+    loop: bool = False
+    timestamps: str | None = None
+
+    @property
+    def is_patient(self) -> bool:
+        """Recordings played ``asap`` lose nothing."""
+        return self.pace == "asap"
+
+    def plays_like(self, other: CaptureSpec) -> bool:
+        """Whether the same recording is played in the same way."""
+        return isinstance(other, FileSpec) and self._played == other._played
+
+    @property
+    def _played(self) -> tuple[object, ...]:
+        return self.path, self.pace, self.loop, self.timestamps
+
+
+class V4l2Spec(CaptureSpec, tag="v4l2", frozen=True, kw_only=True):
+    """A local camera; what is None, the driver decides."""
+
+    device: str
+    fps: float | None = None
+    device_size: tuple[int, int] | None = None
+    fourcc: str | None = None
+
+
+class SyntheticSpec(CaptureSpec, tag="synthetic", frozen=True, kw_only=True):
+    """A generated stream; the configuration's reference says what each means."""
+
+    fps: float = 25.0
+    width: int = 640
+    height: int = 360
+    offset_ms: float = 0.0
+    drift_ppm: float = 0.0
+    jitter_ms: float = 0.0
+    latency_ms: float = 0.0
+    phase_ms: float = 0.0
+    drop: float = 0.0
+    stall: tuple[float, float] | None = None
+    seed: int = 1
+
+
+AnySpec = RtspSpec | HttpSpec | FileSpec | V4l2Spec | SyntheticSpec
 
 
 class Recorded(msgspec.Struct, frozen=True):

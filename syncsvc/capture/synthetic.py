@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from syncsvc import barcode
 from syncsvc.capture.jpeg import JpegPicture
 from syncsvc.capture.source import Loss, Picture, Pulse, Shot
-from syncsvc.capture.spec import CaptureSpec
+from syncsvc.capture.spec import SyntheticSpec
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.layout import Layout, planes_i420
 from syncsvc.lifecycle import StopToken
@@ -60,14 +60,13 @@ class SyntheticPicture:
 class SyntheticSource:
     """A generator of barcoded frames on the host's clock."""
 
-    def __init__(self, spec: CaptureSpec, clock: Clock, pulse: Pulse, stop: StopToken) -> None:
+    def __init__(self, spec: SyntheticSpec, clock: Clock, pulse: Pulse, stop: StopToken) -> None:
         self._spec, self._clock, self._pulse, self._stop = spec, clock, pulse, stop
-        self._options = spec.options["spec"]
-        self._random = Random(self._options["seed"])
+        self._random = Random(spec.seed)
 
     def open(self) -> None:
         """Draw the background once."""
-        width, height = self._spec.size or (self._options["width"], self._options["height"])
+        width, height = self._spec.size or (self._spec.width, self._spec.height)
         pixels: Any = "gray8" if self._spec.pixels == "jpeg" else self._spec.pixels
         self._layout = Layout(pixels, width, height, "full")
         down, across = np.linspace(32, 80, height, dtype=np.float32), np.linspace(32, 80, width, dtype=np.float32)
@@ -76,31 +75,28 @@ class SyntheticSource:
     @property
     def fps(self) -> float:
         """The configured rate."""
-        return float(self._options["fps"])
+        return self._spec.fps
 
     def shots(self) -> Iterator[Shot | Loss]:
         """Frames for ever, each when its delivery is due."""
-        options = self._options
-        rate = Fraction(options["fps"]).limit_denominator(100_000)
-        phase_ns = round(options["phase_ms"] * NS_PER_MS)
-        stall = options["stall"]
+        spec = self._spec
+        rate = Fraction(spec.fps).limit_denominator(100_000)
+        phase_ns = round(spec.phase_ms * NS_PER_MS)
         begun_utc = self._clock.utc_ns()
         offset_ns = begun_utc - self._clock.monotonic_ns()  # the true time is the host's at the start, then unstepped
         counter = (begun_utc - phase_ns) * rate.numerator // (NS_PER_S * rate.denominator) + 1
         number, last_due = 0, 0
         while not self._stop.is_set:
             true_ns = counter * NS_PER_S * rate.denominator // rate.numerator + phase_ns
-            due_ns = max(last_due, true_ns - offset_ns + self._delay_ns(true_ns - begun_utc, stall))
+            due_ns = max(last_due, true_ns - offset_ns + self._delay_ns(true_ns - begun_utc))
             self._pulse(Position.WAITING)
             self._stop.sleep((due_ns - self._clock.monotonic_ns()) / NS_PER_S)
             last_due = due_ns
             counter, number = counter + 1, number + 1
-            if self._random.random() < options["drop"]:
+            if self._random.random() < spec.drop:
                 continue
-            error_ns = options["offset_ms"] * NS_PER_MS + options["drift_ppm"] * 1e-6 * (true_ns - begun_utc)
-            picture = SyntheticPicture(
-                self._layout, self._base, self._options["seed"] & 255, number - 1, true_ns // 1000
-            )
+            error_ns = spec.offset_ms * NS_PER_MS + spec.drift_ppm * 1e-6 * (true_ns - begun_utc)
+            picture = SyntheticPicture(self._layout, self._base, spec.seed & 255, number - 1, true_ns // 1000)
             arrival_ns = self._clock.monotonic_ns()
             seen = Observation(-1, arrival_ns, true_ns - begun_utc, true_ns + round(error_ns), "pts", is_key=True)
             yield Shot(self._coded(picture) if self._spec.pixels == "jpeg" else picture, seen)
@@ -110,13 +106,13 @@ class SyntheticSource:
         picture.write(luma.reshape(-1))
         return JpegPicture(luma, self._spec.quality)
 
-    def _delay_ns(self, elapsed_ns: int, stall: tuple[float, float] | None) -> int:
-        delay_ms = self._options["latency_ms"]
-        if self._options["jitter_ms"]:
-            delay_ms += min(self._random.expovariate(1 / self._options["jitter_ms"]), 10 * self._options["jitter_ms"])
+    def _delay_ns(self, elapsed_ns: int) -> int:
+        delay_ms, jitter_ms = self._spec.latency_ms, self._spec.jitter_ms
+        if jitter_ms:
+            delay_ms += min(self._random.expovariate(1 / jitter_ms), 10 * jitter_ms)
         delay_ns = delay_ms * NS_PER_MS
-        if stall:
-            every_s, for_s = stall
+        if self._spec.stall is not None:
+            every_s, for_s = self._spec.stall
             into_s = elapsed_ns / NS_PER_S % every_s
             if elapsed_ns >= every_s * NS_PER_S:
                 delay_ns += max(0.0, for_s - into_s) * NS_PER_S

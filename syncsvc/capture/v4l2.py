@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from syncsvc.capture.jpeg import JpegPicture
 from syncsvc.capture.source import Loss, Picture, Pulse, Shot
-from syncsvc.capture.spec import CaptureSpec
+from syncsvc.capture.spec import V4l2Spec
 from syncsvc.clock import NS_PER_MS, Clock
 from syncsvc.errors import SourceUnavailable
 from syncsvc.layout import Layout, load_cv2
@@ -69,7 +69,7 @@ def scaled(bgr: NDArray[np.uint8], size: tuple[int, int] | None) -> NDArray[np.u
 class V4l2Source:
     """One capture device."""
 
-    def __init__(self, spec: CaptureSpec, clock: Clock, pulse: Pulse, opener: OpenDevice = open_device) -> None:
+    def __init__(self, spec: V4l2Spec, clock: Clock, pulse: Pulse, opener: OpenDevice = open_device) -> None:
         self._spec, self._clock, self._pulse, self._opener = spec, clock, pulse, opener
         self._device: Any = None
 
@@ -81,18 +81,18 @@ class V4l2Source:
         """
         cv2 = load_cv2()
         self._pulse(Position.OPENING)
-        options = self._spec.options
-        device = self._opener(str(options["device"]))
+        spec = self._spec
+        device = self._opener(spec.device)
         if not device.isOpened():
             device.release()
-            raise SourceUnavailable(self._spec.name, f"cannot be opened: {options['device']}")
-        if options.get("fourcc"):
-            device.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*options["fourcc"]))
-        if options.get("device_size"):
-            device.set(cv2.CAP_PROP_FRAME_WIDTH, options["device_size"][0])
-            device.set(cv2.CAP_PROP_FRAME_HEIGHT, options["device_size"][1])
-        if options.get("fps"):
-            device.set(cv2.CAP_PROP_FPS, options["fps"])
+            raise SourceUnavailable(spec.name, f"cannot be opened: {spec.device}")
+        if spec.fourcc is not None:
+            device.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*spec.fourcc))
+        if spec.device_size is not None:
+            device.set(cv2.CAP_PROP_FRAME_WIDTH, spec.device_size[0])
+            device.set(cv2.CAP_PROP_FRAME_HEIGHT, spec.device_size[1])
+        if spec.fps is not None:
+            device.set(cv2.CAP_PROP_FPS, spec.fps)
         self._device = device
 
     @property

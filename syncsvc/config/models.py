@@ -149,7 +149,7 @@ class V4l2Stream(StreamKeys):
     """The clock that stamps the frames; auto takes the kernel's stamp where there is one."""
 
 
-class SyntheticSpec(Model):
+class SyntheticKeys(Model):
     """What a generated stream is like; every default means "no fault"."""
 
     fps: Annotated[float, Field(gt=0, le=1000)] = 25.0
@@ -173,7 +173,7 @@ class SyntheticSpec(Model):
     """Same seed, same faults."""
 
     @model_validator(mode="after")
-    def _fits(self) -> "SyntheticSpec":
+    def _fits(self) -> "SyntheticKeys":
         if self.height * 8 < self.width:
             raise refused(
                 f"size={self.width}x{self.height}", "a height of at least an eighth of the width, for the barcode"
@@ -191,7 +191,7 @@ class SyntheticStream(StreamKeys):
     kind: Literal["synthetic"] = "synthetic"
     pixels: UncodedPixels = "i420"
     """Payload format of the frames; encoded is not among them, because they come without a codec."""
-    spec: SyntheticSpec = SyntheticSpec()
+    spec: SyntheticKeys = SyntheticKeys()
     clock: Literal["auto", "arrival", "model", "pts"] = "auto"
     """The clock that stamps the frames; auto is pts here."""
 

@@ -32,7 +32,7 @@ def keys_of(kind: str) -> tuple[str, ...]:
 
 def user_schema() -> Schema:
     """JSON Schema (draft 2020-12) of a configuration file: no ``kind``, and variables wherever a value may stand."""
-    definitions = {name: _closed(schema) for name, schema in model_schema()["$defs"].items() if name != "SyntheticSpec"}
+    definitions = {name: _closed(schema) for name, schema in model_schema()["$defs"].items() if name != "SyntheticKeys"}
     for kind, model in STREAM_MODELS.items():
         stream = definitions[model.__name__]
         stream["properties"] = {key: stream["properties"][key] for key in keys_of(kind)}

@@ -18,7 +18,7 @@ from syncsvc.capture.answers import (
     Warned,
 )
 from syncsvc.capture.orders import Capture, PlanRing, Play, Stop, ToCapture
-from syncsvc.capture.spec import EX_CONFIG, EX_UNAVAILABLE, CaptureSpec, Recorded, RingPlan, Start
+from syncsvc.capture.spec import EX_CONFIG, EX_UNAVAILABLE, AnySpec, FileSpec, Recorded, RingPlan, Start
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.daemon.child import Child
 from syncsvc.daemon.restart import RestartPolicy
@@ -48,7 +48,7 @@ class Private:
 class SupervisedStream:
     """The daemon's side of one stream, across all captures that serve it."""
 
-    def __init__(self, spec: CaptureSpec, page: StreamPage, private: Private, clock: Clock, random: Random) -> None:
+    def __init__(self, spec: AnySpec, page: StreamPage, private: Private, clock: Clock, random: Random) -> None:
         self.spec, self.page, self._private, self._clock = spec, page, private, clock
         self.child: Child[FromCapture] | None = None
         self.start: Start | None = None
@@ -67,7 +67,7 @@ class SupervisedStream:
     @property
     def is_recording(self) -> bool:
         """Whether it waits for the common start of the recordings."""
-        return self.spec.kind == "file"
+        return isinstance(self.spec, FileSpec)
 
     @property
     def due_ns(self) -> int | None:
@@ -211,11 +211,11 @@ class SupervisedStream:
         elif not self.is_ended:
             self._due_ns = self._clock.monotonic_ns()
 
-    def respecify(self, spec: CaptureSpec, private: Private, *, is_other: bool) -> None:
+    def respecify(self, spec: AnySpec, private: Private, *, is_other: bool) -> None:
         """The configuration was read again: a stream that changed is captured anew, one that did not loses nothing."""
         before, self.spec, self._private = self.spec, spec, private
         if is_other:
-            self._is_rewound = self._is_rewound or before.options != spec.options
+            self._is_rewound = self._is_rewound or not before.plays_like(spec)
             self.is_ended, self.refusal = False, None
             self._is_excused = self.child is not None
             if self.child is not None:

@@ -5,9 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from math import lcm
 from typing import Any
 
-from syncsvc.capture.spec import CaptureSpec, RingPlan
+from syncsvc.capture.spec import AnySpec, FileSpec, HttpSpec, RingPlan, RtspSpec, SyntheticSpec, V4l2Spec
 from syncsvc.clock import NS_PER_MS, NS_PER_S
-from syncsvc.config.models import Config, GroupConfig, Stream
+from syncsvc.config.models import (
+    Config,
+    FileStream,
+    GroupConfig,
+    HttpStream,
+    RtspStream,
+    Stream,
+    SyntheticStream,
+    V4l2Stream,
+)
 from syncsvc.plan.plans import GroupPlan, ReceiverPlan, StreamPlan
 from syncsvc.publish.lease_book import lent_ns
 
@@ -94,31 +103,31 @@ def ring_plan(name: str, config: Config) -> RingPlan:
     return RingPlan(span_ns, span_ns + lent_ns(window_ms * NS_PER_MS))
 
 
-def capture_spec(name: str, stream: Stream, config: Config) -> CaptureSpec:
+def capture_spec(name: str, stream: Stream, config: Config) -> AnySpec:
     """What one capture process is told; the URL travels here, never on a command line."""
-    options: dict[str, Any] = {}
-    match stream.kind:
-        case "rtsp":
-            options = {"transport": stream.transport}
-        case "file":
-            options = {
-                "path": str(stream.path),
-                "pace": stream.pace,
-                "loop": stream.loop,
-                "timestamps": str(stream.timestamps) if stream.timestamps else None,
-            }
-        case "v4l2" | "synthetic":
-            options = stream.model_dump(mode="json")
-    return CaptureSpec(
-        name=name,
-        kind=stream.kind,
-        url=stream.url,
-        pixels=stream.pixels,
-        size=stream.size,
-        ring=ring_plan(name, config),
-        options=options,
-        **({"quality": stream.quality} if stream.quality is not None else {}),
-    )
+    common: dict[str, Any] = {
+        "name": name,
+        "pixels": stream.pixels,
+        "size": stream.size,
+        "ring": ring_plan(name, config),
+    }
+    if stream.quality is not None:
+        common["quality"] = stream.quality
+    match stream:
+        case RtspStream():
+            return RtspSpec(url=stream.url, transport=stream.transport, **common)
+        case HttpStream():
+            return HttpSpec(url=stream.url, **common)
+        case FileStream():
+            sidecar = str(stream.timestamps) if stream.timestamps else None
+            return FileSpec(path=str(stream.path), pace=stream.pace, loop=stream.loop, timestamps=sidecar, **common)
+        case V4l2Stream():
+            device = str(stream.device)
+            return V4l2Spec(
+                device=device, fps=stream.fps, device_size=stream.device_size, fourcc=stream.fourcc, **common
+            )
+        case SyntheticStream():
+            return SyntheticSpec(**stream.spec.model_dump(), **common)
 
 
 def window_lcm_ns(config: Config) -> int:

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from syncsvc import barcode
 from syncsvc.capture.network import NetworkSource
 from syncsvc.capture.source import Shot
-from syncsvc.capture.spec import CaptureSpec, RingPlan
+from syncsvc.capture.spec import HttpSpec, RingPlan, RtspSpec
 from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.errors import SourceUnavailable
 from syncsvc.lifecycle import StopToken
@@ -99,9 +99,9 @@ def video(
     return sink.getvalue()
 
 
-def source_of(url: str, kind: str = "http", **options: str) -> NetworkSource:
+def source_of(url: str, kind: type[HttpSpec | RtspSpec] = HttpSpec, **options: str) -> NetworkSource:
     """The production source, as a capture has it."""
-    spec = CaptureSpec("a", kind, url, "gray8", None, RingPlan(1_000_000_000), options)
+    spec = kind(name="a", url=url, pixels="gray8", ring=RingPlan(1_000_000_000), **options)
     return NetworkSource(spec, SYSTEM_CLOCK, lambda position: None, StopToken())
 
 

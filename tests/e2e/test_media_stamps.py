@@ -11,6 +11,7 @@ import pytest
 
 from syncsvc.barcode import Barcode
 from syncsvc.cameras import CameraSpec, VirtualCameras
+from syncsvc.capture.spec import RtspSpec
 from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.model import Observation
 from tests.e2e.httpcamera import FPS, HEIGHT, PERIOD_US, WIDTH, Respond, answer, http_camera, see, source_of, video
@@ -194,7 +195,7 @@ def test_a_playlist_that_cannot_be_played_is_a_camera_that_is_not_there(listing:
 def test_frames_begin_to_arrive_when_they_were_taken_at_any_rate(transport: str) -> None:
     specs = [CameraSpec(f"at{fps}", fps=fps, width=WIDTH, height=HEIGHT) for fps in (15, 30)]
     with VirtualCameras(specs) as cameras:
-        found = {name: see(source_of(url, "rtsp", transport=transport), 60)[0] for name, url in cameras.urls.items()}
+        found = {name: see(source_of(url, RtspSpec, transport=transport), 60)[0] for name, url in cameras.urls.items()}
     utc_less_mono_ns = SYSTEM_CLOCK.utc_ns() - SYSTEM_CLOCK.monotonic_ns()
     latency_ms: dict[str, float] = {}
     for name, seen in found.items():

@@ -11,7 +11,7 @@ from random import Random
 
 from syncsvc.capture.answers import FromCapture
 from syncsvc.capture.orders import Capture
-from syncsvc.capture.spec import CaptureSpec, RingPlan
+from syncsvc.capture.spec import FileSpec, RingPlan
 from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.daemon.child import Child
 from syncsvc.daemon.nursery_child import SupervisedNursery
@@ -32,8 +32,7 @@ def until_ready() -> None:
 
 
 def start(name: str) -> str:
-    options = {"path": "/nowhere/at-all.mp4", "pace": "realtime", "loop": False, "timestamps": None}
-    spec = CaptureSpec(name, "file", "file:/nowhere", "i420", None, RingPlan(1_000_000_000), options)
+    spec = FileSpec(name=name, pixels="i420", ring=RingPlan(1_000_000_000), path="/nowhere/at-all.mp4")
     reader, writer, ours, theirs = open_link()
     page = StreamPage.create(name)
     captures[name].channel.send(Capture(spec, ()), page.fd, writer, theirs.fileno())

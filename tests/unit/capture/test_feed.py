@@ -12,7 +12,7 @@ import pytest
 from syncsvc.capture.feed import MOST_COMPRESSED_BYTES, Feed
 from syncsvc.capture.rings import RETRY_NS
 from syncsvc.capture.source import Loss, Shot
-from syncsvc.capture.spec import CaptureSpec, RingPlan
+from syncsvc.capture.spec import FileSpec, RingPlan
 from syncsvc.errors import LinkClosed, MemoryShortage
 from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, Layout
 from syncsvc.model import Observation
@@ -48,7 +48,7 @@ class Rig:
         self.stop = ManualStop(self.clock)
         self.writer = LinkWriter(writer, theirs)
         plan = RingPlan(span_ms * MS, longest_ms * MS)
-        spec = CaptureSpec("a", "synthetic", "", "gray8", None, plan, options)
+        spec = FileSpec(name="a", pixels="gray8", ring=plan, path="", **options)
         self.feed = Feed(spec, self.writer, self.page, self.clock, self.stop)
         self.reader = LinkReader(reader, ours)
         self.rings: dict[int, RingReader] = {}

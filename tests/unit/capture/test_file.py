@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from syncsvc.capture import decode
 from syncsvc.capture.file import FileSource, read_sidecar
 from syncsvc.capture.source import Loss, Shot
-from syncsvc.capture.spec import CaptureSpec, Recorded, RingPlan, Start
+from syncsvc.capture.spec import FileSpec, Recorded, RingPlan, Start
 from syncsvc.errors import ConfigError, SourceEnded
 from syncsvc.testing import MS, T0, ManualClock, ManualStop, S
 from syncsvc.transport.page import StreamPage
@@ -60,8 +60,7 @@ class Playing:
     def __init__(self, path: Path, page: StreamPage, *, clock: ManualClock | None = None, **options: Any) -> None:
         self.clock = clock or ManualClock()
         self.stop = ManualStop(self.clock)
-        values = {"path": str(path), "pace": "realtime", "loop": False, "timestamps": None} | options
-        spec = CaptureSpec("a", "file", "", "i420", None, RingPlan(2 * S), values)
+        spec = FileSpec(name="a", pixels="i420", ring=RingPlan(2 * S), path=str(path), **options)
         self.source = FileSource(spec, self.clock, lambda position: None, self.stop, page)
         self.source.open()
         self.begin = Start(T0 + 2 * S, 1002 * S, self.source.recorded.origin_ns or 0)
@@ -287,10 +286,7 @@ def test_the_ring_is_made_for_the_densest_part(recording: Path, page: StreamPage
     playing.source.close()
     dense = tmp_path / "dense.csv"
     dense.write_text(times(*(n * 0.001 for n in range(FRAMES))))
-    spec = CaptureSpec(
-        "a", "file", "", "i420", None, RingPlan(S // 2), {"path": str(recording), "pace": "realtime", "loop": False,
-        "timestamps": str(dense)},
-    )  # fmt: skip
+    spec = FileSpec(name="a", pixels="i420", ring=RingPlan(S // 2), path=str(recording), timestamps=str(dense))
     source = FileSource(spec, ManualClock(), lambda position: None, ManualStop(ManualClock()), page)
     source.open()
     assert source.fps == 60

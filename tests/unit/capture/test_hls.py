@@ -9,7 +9,7 @@ import pytest
 from syncsvc.capture.hls import HlsReader, Timeline
 from syncsvc.capture.http_get import Answer
 from syncsvc.capture.playlist import MediaSegment, Resource
-from syncsvc.capture.spec import CaptureSpec, RingPlan
+from syncsvc.capture.spec import HttpSpec, RingPlan
 from syncsvc.capture.stamps import MediaStamp
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Observation
@@ -60,7 +60,7 @@ class Sleeper(StopToken):
 def test_no_playlist_makes_its_reader_sleep_for_hours(target_s: int, duration_s: int, pause_s: float) -> None:
     stop = Sleeper()
     answer = cast(Answer, Listed(target_s, duration_s))
-    spec = CaptureSpec("a", "http", "", "i420", None, RingPlan(S), {})
+    spec = HttpSpec(name="a", url="", pixels="i420", ring=RingPlan(S))
     reader = HlsReader(spec, answer, lambda position: None, ManualClock(), stop)
     assert list(reader.frames()) == []
     assert stop.seconds == pause_s

@@ -16,14 +16,14 @@ from syncsvc.capture.jpeg import CodedPicture, JpegPicture
 from syncsvc.capture.passthrough import PassThrough, reader_of
 from syncsvc.capture.picture import AvPicture, jpeg_of
 from syncsvc.capture.source import Loss
-from syncsvc.capture.spec import CaptureSpec, RingPlan
+from syncsvc.capture.spec import CaptureSpec, HttpSpec, RingPlan
 from syncsvc.decoded import packet_of
 from syncsvc.layout import Layout, to_bgr
 from syncsvc.model import Observation
 from syncsvc.testing import ManualClock, S
 
 FRAMES, GOP, WIDTH, HEIGHT = 20, 8, 96, 50
-SPEC = CaptureSpec("a", "http", "", "encoded", None, RingPlan(S), {})
+SPEC = HttpSpec(name="a", url="", pixels="encoded", ring=RingPlan(S))
 
 
 def clip(container: str, codec: str = "libx264", bframes: int = 0, width: int = WIDTH, **options: str) -> bytes:

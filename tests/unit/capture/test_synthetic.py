@@ -8,11 +8,14 @@ import pytest
 
 from syncsvc import barcode
 from syncsvc.capture.source import Shot
-from syncsvc.capture.spec import CaptureSpec, RingPlan
+from syncsvc.capture.spec import RingPlan, SyntheticSpec
 from syncsvc.capture.synthetic import SyntheticSource
-from syncsvc.config.models import SyntheticSpec
 from syncsvc.layout import planes_i420
 from syncsvc.testing import MS, T0, ManualClock, ManualStop, S
+
+
+def spec_of(pixels: str, **more: Any) -> SyntheticSpec:
+    return SyntheticSpec(name="a", pixels=pixels, ring=RingPlan(S), **{"width": 320, "height": 180} | more)
 
 
 class Made:
@@ -21,11 +24,10 @@ class Made:
     def __init__(self, count: int = 50, pixels: str = "i420", begin_ns: int = 0, **options: Any) -> None:
         self.clock = ManualClock()
         self.clock.advance(begin_ns)
-        values = SyntheticSpec.model_validate({"width": 320, "height": 180} | options).model_dump(mode="json")
-        spec = CaptureSpec("a", "synthetic", "", pixels, None, RingPlan(S), {"spec": values})
+        spec = spec_of(pixels, **options)
         source = SyntheticSource(spec, self.clock, lambda position: None, ManualStop(self.clock))
         source.open()
-        assert source.fps == values["fps"]
+        assert source.fps == spec.fps
         self.shots: list[Shot] = []
         self.delivered_ns: list[int] = []
         self.codes: list[barcode.Barcode] = []
@@ -128,9 +130,7 @@ def test_the_seed_decides_everything() -> None:
 
 def test_a_step_of_the_hosts_clock_does_not_touch_the_truth() -> None:
     clock = ManualClock()
-    values = SyntheticSpec.model_validate({"width": 320, "height": 180}).model_dump(mode="json")
-    spec = CaptureSpec("a", "synthetic", "", "gray8", None, RingPlan(S), {"spec": values})
-    source = SyntheticSource(spec, clock, lambda position: None, ManualStop(clock))
+    source = SyntheticSource(spec_of("gray8"), clock, lambda position: None, ManualStop(clock))
     source.open()
     stamps = []
     for place, shot in enumerate(islice(source.shots(), 20)):
@@ -144,9 +144,7 @@ def test_a_step_of_the_hosts_clock_does_not_touch_the_truth() -> None:
 def test_a_stop_ends_it() -> None:
     clock = ManualClock()
     stop = ManualStop(clock)
-    values = SyntheticSpec.model_validate({"width": 320, "height": 180}).model_dump(mode="json")
-    spec = CaptureSpec("a", "synthetic", "", "gray8", None, RingPlan(S), {"spec": values})
-    source = SyntheticSource(spec, clock, lambda position: None, stop)
+    source = SyntheticSource(spec_of("gray8"), clock, lambda position: None, stop)
     source.open()
     count = 0
     for _ in source.shots():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from syncsvc.capture.source import Loss, Shot
-from syncsvc.capture.spec import CaptureSpec, RingPlan
+from syncsvc.capture.spec import RingPlan, V4l2Spec
 from syncsvc.capture.v4l2 import V4l2Source
 from syncsvc.errors import SourceUnavailable
 from syncsvc.layout import payload_bytes, to_bgr
@@ -60,8 +60,7 @@ class Device:
 
 def open_source(device: Device, **more: Any) -> tuple[V4l2Source, list[Position]]:
     positions: list[Position] = []
-    options = {"device": "/dev/video7"} | more.pop("options", {})
-    spec = CaptureSpec("a", "v4l2", "", more.get("pixels", "i420"), more.get("size"), RingPlan(S), options)
+    spec = V4l2Spec(name="a", ring=RingPlan(S), device="/dev/video7", **{"pixels": "i420"} | more)
 
     def opener(path: str) -> Device:
         assert path == "/dev/video7"
@@ -120,7 +119,7 @@ def test_a_device_that_is_not_there(clock: ManualClock) -> None:
 
 def test_the_driver_is_asked_for_what_the_url_asks_for(clock: ManualClock) -> None:
     device = Device(clock)
-    source, _ = open_source(device, options={"fourcc": "MJPG", "device_size": [1280, 720], "fps": 15})
+    source, _ = open_source(device, fourcc="MJPG", device_size=(1280, 720), fps=15)
     assert device.asked == {
         cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"MJPG"),
         cv2.CAP_PROP_FRAME_WIDTH: 1280,

@@ -12,7 +12,7 @@ from pydantic_core import PydanticUndefined
 
 from syncsvc.cli import main
 from syncsvc.config.loader import load, loads
-from syncsvc.config.models import STREAM_MODELS, GroupConfig, Http, Model, Publish, SyntheticSpec
+from syncsvc.config.models import STREAM_MODELS, GroupConfig, Http, Model, Publish, SyntheticKeys
 from syncsvc.config.schema import keys_of
 from syncsvc.errors import ConfigError
 
@@ -185,8 +185,8 @@ def test_the_reference_has_every_other_key_with_its_default() -> None:
 def test_the_reference_has_every_parameter_of_a_generated_stream() -> None:
     url = REFERENCE["streams"]["test"]["url"]
     written = {pair.partition("=")[0] for pair in url.partition("?")[2].split("&")}
-    assert written == set(SyntheticSpec.model_fields) - {"width", "height", "stall"} | {"size"}
-    assert load(CONFIGS / "reference.yaml", {}).streams["test"].spec == SyntheticSpec()  # type: ignore[union-attr]
+    assert written == set(SyntheticKeys.model_fields) - {"width", "height", "stall"} | {"size"}
+    assert load(CONFIGS / "reference.yaml", {}).streams["test"].spec == SyntheticKeys()  # type: ignore[union-attr]
 
 
 def test_every_key_of_the_reference_says_why() -> None:

@@ -17,7 +17,7 @@ from syncsvc.config.models import (
     HttpStream,
     Publish,
     RtspStream,
-    SyntheticSpec,
+    SyntheticKeys,
     SyntheticStream,
     V4l2Stream,
 )
@@ -139,7 +139,7 @@ def test_parameters_of_a_synthetic_stream_are_typed() -> None:
     found = stream(
         "synthetic:?fps=29.97&size=320x240&offset_ms=-5&drift_ppm=30&jitter_ms=2.5&latency_ms=60&phase_ms=10&drop=0.08&stall=10:2&seed=7"
     )
-    assert found.spec == SyntheticSpec(
+    assert found.spec == SyntheticKeys(
         fps=29.97,
         width=320,
         height=240,
@@ -152,7 +152,7 @@ def test_parameters_of_a_synthetic_stream_are_typed() -> None:
         stall=(10.0, 2.0),
         seed=7,
     )
-    assert stream("'synthetic:'").spec == SyntheticSpec(fps=25.0, width=640, height=360, seed=1)
+    assert stream("'synthetic:'").spec == SyntheticKeys(fps=25.0, width=640, height=360, seed=1)
 
 
 def test_parameters_of_a_device_are_typed() -> None:

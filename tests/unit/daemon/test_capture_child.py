@@ -9,7 +9,7 @@ import pytest
 
 from syncsvc.capture.answers import FromCapture, Opened, Unavailable
 from syncsvc.capture.orders import PlanRing, ToCapture
-from syncsvc.capture.spec import CaptureSpec, RingPlan
+from syncsvc.capture.spec import HttpSpec, RingPlan
 from syncsvc.daemon.capture_child import Private, SupervisedStream
 from syncsvc.daemon.child import Child
 from syncsvc.observe.status import IngestStatus
@@ -49,7 +49,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def stream(clock: ManualClock) -> Iterator[SupervisedStream]:
-    spec = CaptureSpec("a", "http", "http://camera/", "gray8", None, RingPlan(S), {})
+    spec = HttpSpec(name="a", url="http://camera/", pixels="gray8", ring=RingPlan(S))
     page = StreamPage.create("a")
     yield SupervisedStream(spec, page, Private(frozenset(), frozenset()), clock, Random(1))
     page.close()

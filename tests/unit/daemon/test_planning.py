@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec import structs
 
+from syncsvc.capture.orders import Capture, ToCapture
 from syncsvc.config.loader import loads
 from syncsvc.config.models import Config
 from syncsvc.daemon.http import readiness
-from syncsvc.daemon.planning import group_plan, ring_plan, stream_plan, window_lcm_ns
+from syncsvc.daemon.planning import capture_spec, group_plan, ring_plan, stream_plan, window_lcm_ns
 from syncsvc.daemon.reload import refuse_unreloadable
 from syncsvc.errors import ConfigError
 from syncsvc.observe.status import ServiceStatus
@@ -65,3 +67,24 @@ def emitted_ago(age_ms: float) -> ServiceStatus:
     """A service with one group without windows, which emitted so long ago."""
     group = structs.replace(GROUP, window_ms=None, max_latency_ms=500.0, last_batch_age_ms=age_ms)
     return structs.replace(SERVICE, is_ready=True, groups={"g": group})
+
+
+URLS = {
+    "rtsp": ("rtsp://ann:pass@camera/main", {"url": "rtsp://ann:pass@camera/main", "transport": "tcp"}),
+    "http": ("http://camera/live.ts", {"url": "http://camera/live.ts"}),
+    "file": ("file:/nowhere/a.mp4", {"path": "/nowhere/a.mp4", "pace": "realtime", "loop": False, "timestamps": None}),
+    "v4l2": ("v4l2:/dev/video0?fps=30&size=640x480", {"device": "/dev/video0", "fps": 30.0, "device_size": (640, 480)}),
+    "synthetic": ("synthetic:?fps=50&stall=10:2&seed=9", {"fps": 50.0, "stall": (10.0, 2.0), "seed": 9, "width": 640}),
+}
+
+
+@pytest.mark.parametrize(("kind", "url", "told"), [(kind, *rest) for kind, rest in URLS.items()], ids=URLS)
+def test_a_capture_is_told_what_its_kind_of_source_needs_and_hears_it_as_it_was_meant(
+    kind: str, url: str, told: dict[str, object]
+) -> None:
+    found = loads(f"streams: {{a: {{url: '{url}'}}}}", "/x.yaml")
+    spec = capture_spec("a", found.streams["a"], found)
+    assert (spec.kind, spec.name, spec.pixels, spec.size, spec.quality) == (kind, "a", "i420", None, 85)
+    assert {name: getattr(spec, name) for name in told} == told
+    order = Capture(spec, ("pass",))
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(order), type=ToCapture) == order
