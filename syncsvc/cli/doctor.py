@@ -45,8 +45,8 @@ def doctor(config: Path, seconds: float, as_json: bool, plot: Path | None, conte
     if plot is not None:
         require_plotting(plot)
     with stop_on_signals() as stop, _progress(seconds) as progress:
-        recording, diagnosis = examine(config, seconds, stop, progress, with_content=content)
-    if not any(stream.pace.frames for stream in diagnosis.streams.values()):
+        run, diagnosis = examine(config, seconds, stop, progress, with_content=content)
+    if not any(stream.delivery.frames for stream in diagnosis.streams.values()):
         if stop.is_set:
             click.echo("syncsvc: stopped before there was anything to see", err=True)
             raise SystemExit(EXIT_INTERRUPTED)
@@ -58,7 +58,7 @@ def doctor(config: Path, seconds: float, as_json: bool, plot: Path | None, conte
     else:
         rendering.show(diagnosis)
     if plot is not None:
-        save_plot(recording, diagnosis, plot)
+        save_plot(run, diagnosis, plot)
 
 
 @contextmanager

@@ -1,13 +1,14 @@
 """One examination from the first frame to the diagnosis."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 from syncsvc.client.subscriber import Subscriber
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.doctor.diagnosis import Diagnosis, diagnose
-from syncsvc.doctor.motion import Eye
-from syncsvc.doctor.recording import Recording
+from syncsvc.doctor.motion import MotionWatch
+from syncsvc.doctor.observed import ObservedRun
 from syncsvc.doctor.service import ExaminedService
 from syncsvc.doctor.workplace import workplace
 from syncsvc.errors import LinkClosed, SubscriptionEnded
@@ -19,7 +20,7 @@ _POLL_S = 0.2
 
 def examine(
     path: Path, seconds: float, stop: StopToken, progress: Callable[[float], None], *, with_content: bool
-) -> tuple[Recording, Diagnosis]:
+) -> tuple[ObservedRun, Diagnosis]:
     """Run the service on a configuration, and judge what was seen.
 
     Args:
@@ -34,50 +35,38 @@ def examine(
         LinkClosed: the service did not start, or broke; the message has its last words.
         ConfigError: the service refused the configuration.
     """
-    eye = Eye() if with_content else None
-    with (
-        workplace() as folder,
-        ExaminedService(path, folder, 1 if eye else 0) as service,
-    ):
+    motion = MotionWatch() if with_content else None
+    with workplace() as folder, ExaminedService(path, folder, 1 if motion else 0) as service:
         if service.await_ready(stop):
-            _watch(service, seconds, stop, progress, eye)
+            with Subscriber(service.live) if motion else nullcontext() as batches:
+                for pause_s in _pauses(service, seconds, stop, progress):
+                    if batches is None or motion is None:
+                        stop.sleep(pause_s)
+                    else:
+                        _look(batches, motion, pause_s, stop)
         service.finish()
-        recording, said = service.recording(), service.hearsay()
-        if service.broke and not stop.is_set and not any(map(len, recording.streams.values())):
+        run, said = service.observed(), service.hearsay()
+        if service.broke and not stop.is_set and not any(map(len, run.streams.values())):
             raise LinkClosed(f"the service broke: {service.broke}")
-    content = None if eye is None else eye.compare(recording)
-    return recording, diagnose(recording, said, content)
+    return run, diagnose(run, said, motion.compare(run) if motion else None)
 
 
-def _watch(
-    service: ExaminedService, seconds: float, stop: StopToken, progress: Callable[[float], None], eye: Eye | None
-) -> None:
-    if eye is None:
-        _wait(service, seconds, stop, progress, lambda pause_s: stop.sleep(pause_s))
-        return
-    with Subscriber(service.live) as batches:
-        _wait(service, seconds, stop, progress, lambda pause_s: _look(batches, eye, pause_s, stop))
-
-
-def _wait(
-    service: ExaminedService,
-    seconds: float,
-    stop: StopToken,
-    progress: Callable[[float], None],
-    spend: Callable[[float], object],
-) -> None:
+def _pauses(
+    service: ExaminedService, seconds: float, stop: StopToken, progress: Callable[[float], None]
+) -> Iterator[float]:
+    """How long to wait until one looks at the time again, until it is over."""
     begun_ns = SYSTEM_CLOCK.monotonic_ns()
     while not stop.is_set and service.is_running:
         over_s = (SYSTEM_CLOCK.monotonic_ns() - begun_ns) / NS_PER_S
         progress(min(over_s, seconds))
         if over_s >= seconds:
             return
-        spend(min(_POLL_S, seconds - over_s))
+        yield min(_POLL_S, seconds - over_s)
 
 
-def _look(batches: Subscriber[FrameBatch], eye: Eye, pause_s: float, stop: StopToken) -> None:
+def _look(batches: Subscriber[FrameBatch], motion: MotionWatch, pause_s: float, stop: StopToken) -> None:
     try:
-        eye.take(batches.receive(pause_s))
+        motion.take(batches.receive(pause_s))
     except TimeoutError:
         pass
     except SubscriptionEnded:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syncsvc.clock import NS_PER_S
-from syncsvc.doctor.recording import Ints
+from syncsvc.doctor.observed import Ints
 
 RATE_HZ = 200
 MAX_LAG_S = 3.0

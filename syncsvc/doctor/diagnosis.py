@@ -7,13 +7,13 @@ import numpy as np
 
 from syncsvc.clock import NS_PER_MS
 from syncsvc.doctor.content import Comparison
+from syncsvc.doctor.delivery import Delivery, delivery_of
 from syncsvc.doctor.findings import Finding, findings_of
 from syncsvc.doctor.latencies import suggest
 from syncsvc.doctor.ntp_clock import NtpClock, ntp_clock_of
-from syncsvc.doctor.pace import Pace, pace_of
+from syncsvc.doctor.observed import NONE, ObservedRun, ObservedStream
 from syncsvc.doctor.proposals import GroupAdvice, advise
-from syncsvc.doctor.pts_clock import Medium, medium_of
-from syncsvc.doctor.recording import NONE, Recording, StreamRecord
+from syncsvc.doctor.pts_clock import PtsClock, pts_clock_of
 
 MODELLED = ("model", "arrival")
 """Classes of stamps that the constant latency is in, unless ``latency_ms`` takes it out."""
@@ -37,8 +37,8 @@ class StreamDiagnosis:
     uncertainty_ms: float | None
     declared_fps: float | None
     problem: str
-    pace: Pace
-    medium: Medium
+    delivery: Delivery
+    pts_clock: PtsClock
     ntp: NtpClock
     configured_latency_ms: float | None
     latency_ms: float | None = None
@@ -50,17 +50,17 @@ class StreamDiagnosis:
     @property
     def drift(self) -> tuple[float, float, str] | None:
         """ppm, its ±, and against what: ``ntp`` where the camera's clock is believed, else ``arrivals``."""
-        ntp, medium = self.ntp, self.medium
+        ntp, pts_clock = self.ntp, self.pts_clock
         if ntp.verdict == "believable" and ntp.drift_ppm is not None and ntp.drift_doubt_ppm is not None:
             return ntp.drift_ppm, ntp.drift_doubt_ppm, "ntp"
-        if medium.drift_ppm is not None and medium.drift_doubt_ppm is not None:
-            return medium.drift_ppm, medium.drift_doubt_ppm, "arrivals"
+        if pts_clock.drift_ppm is not None and pts_clock.drift_doubt_ppm is not None:
+            return pts_clock.drift_ppm, pts_clock.drift_doubt_ppm, "arrivals"
         return None
 
     @property
     def is_mjpeg(self) -> bool:
         """Whether it comes over HTTP without any pts: pictures in parts, which declare no rate either."""
-        return self.kind == "http" and self.pace.pts_missing == self.pace.frames > 0
+        return self.kind == "http" and self.delivery.pts_missing == self.delivery.frames > 0
 
     @property
     def is_suspect(self) -> bool:
@@ -97,18 +97,18 @@ class Hearsay:
 
 
 def diagnose(
-    recording: Recording,
+    run: ObservedRun,
     hearsay: Mapping[str, Hearsay] | None = None,
     content: tuple[Comparison, ...] | None = None,
 ) -> Diagnosis:
     """Judge a run.
 
     Args:
-        recording: its log.
+        run: its log.
         hearsay: per stream.
         content: what the pictures said, if they were asked.
     """
-    records = recording.streams
+    records = run.streams
     streams = {name: _stream(record, (hearsay or {}).get(name, Hearsay())) for name, record in records.items()}
     streams = _with_content(streams, content or ())
     streams = {name: replace(one, findings=findings_of(one, streams, content)) for name, one in streams.items()}
@@ -122,13 +122,13 @@ def diagnose(
         for name, stream in streams.items()
         if stream.clock in MODELLED and stream.proposed_latency_ms is not None
     }
-    groups = {name: advise(group, records, earlier_ms) for name, group in recording.groups.items()}
-    return Diagnosis(recording.seconds, streams, groups, content, recording.lost_records)
+    groups = {name: advise(group, records, earlier_ms) for name, group in run.groups.items()}
+    return Diagnosis(run.seconds, streams, groups, content, run.lost_records)
 
 
-def _stream(record: StreamRecord, said: Hearsay) -> StreamDiagnosis:
+def _stream(record: ObservedStream, said: Hearsay) -> StreamDiagnosis:
     chosen = (record.time_ns != NONE) & (record.clock == record.clock_class)
-    medium = medium_of(record)
+    pts_clock = pts_clock_of(record)
     plain = StreamDiagnosis(
         record.name,
         record.kind,
@@ -138,8 +138,8 @@ def _stream(record: StreamRecord, said: Hearsay) -> StreamDiagnosis:
         float(np.median(record.uncertainty_ns[chosen])) / NS_PER_MS if chosen.any() else None,
         said.declared_fps,
         said.problem,
-        pace_of(record, medium.floor_of(record)),
-        medium,
+        delivery_of(record, pts_clock.floor_of(record)),
+        pts_clock,
         ntp_clock_of(record),
         None if record.latency_ns is None else record.latency_ns / NS_PER_MS,
         is_punctual=record.tells_time_by_arriving,

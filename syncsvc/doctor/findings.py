@@ -31,7 +31,7 @@ def findings_of(
     content: "Iterable[Comparison] | None" = None,
 ) -> tuple[Finding, ...]:
     """Everything worth a word about a stream, the gravest first."""
-    if not stream.pace.frames:
+    if not stream.delivery.frames:
         return (Finding("no_frames", f"no frame came{f': {stream.problem}' if stream.problem else ''}"),)
     found = [finding for look in _LOOKS for finding in look(stream)]
     return (*found, *_sent_reports(stream, streams), *_contradicted(stream, content or ()))
@@ -53,32 +53,32 @@ def _ntp(stream: "StreamDiagnosis") -> Iterator[Finding]:
 
 
 def _clock(stream: "StreamDiagnosis") -> Iterator[Finding]:
-    medium = stream.medium
+    pts_clock = stream.pts_clock
     if stream.is_doubtful:
         yield Finding("doubtful", "a better clock of it was caught lying: it follows the other streams' sets")
-    if medium.is_grid:
+    if pts_clock.is_grid:
         yield Finding(
             "pts_grid",
-            f"its pts count frames, not time: they say {stream.pace.pts_fps or 0:.2f} frames/s, and "
-            f"{stream.pace.fps or 0:.2f} come",
+            f"its pts count frames, not time: they say {stream.delivery.pts_fps or 0:.2f} frames/s, and "
+            f"{stream.delivery.fps or 0:.2f} come",
         )
     elif stream.drift is not None and abs(stream.drift[0]) - stream.drift[1] > UNUSUAL_PPM:
         yield Finding("drift", f"its clock is {stream.drift[0]:+.0f} ppm off, more than a crystal should be")
-    if medium.steps_ms:
-        widest = max(medium.steps_ms, key=abs)
-        yield Finding("pts_steps", f"its pts stepped {_times(len(medium.steps_ms))}, by {widest:+.0f} ms at most")
-    if stream.pace.pts_not_rising:
-        yield Finding("pts_not_rising", f"the pts of {stream.pace.pts_not_rising} frames did not rise")
-    usual = max(1, stream.pace.sessions)  # the first picture of an RTSP session has none
-    if stream.pace.pts_missing > usual and not stream.is_mjpeg:
-        yield Finding("pts_missing", f"{stream.pace.pts_missing} frames had no pts")
+    if pts_clock.steps_ms:
+        widest = max(pts_clock.steps_ms, key=abs)
+        yield Finding("pts_steps", f"its pts stepped {_times(len(pts_clock.steps_ms))}, by {widest:+.0f} ms at most")
+    if stream.delivery.pts_not_rising:
+        yield Finding("pts_not_rising", f"the pts of {stream.delivery.pts_not_rising} frames did not rise")
+    usual = max(1, stream.delivery.sessions)  # the first picture of an RTSP session has none
+    if stream.delivery.pts_missing > usual and not stream.is_mjpeg:
+        yield Finding("pts_missing", f"{stream.delivery.pts_missing} frames had no pts")
 
 
 def _delivery(stream: "StreamDiagnosis") -> Iterator[Finding]:
-    pace, pauses = stream.pace, stream.pace.pauses
+    delivery, pauses = stream.delivery, stream.delivery.pauses
     declared = stream.declared_fps if stream.is_punctual and not stream.is_mjpeg else None
-    if declared and pace.fps and not stream.medium.is_grid and abs(pace.fps / declared - 1) > FPS_TOLERANCE:
-        yield Finding("fps", f"declares {declared:g} frames/s and delivers {pace.fps:.2f}")
+    if declared and delivery.fps and not stream.pts_clock.is_grid and abs(delivery.fps / declared - 1) > FPS_TOLERANCE:
+        yield Finding("fps", f"declares {declared:g} frames/s and delivers {delivery.fps:.2f}")
     if pauses.are_at_keys:
         yield Finding(
             "pauses_at_keys",
@@ -86,13 +86,13 @@ def _delivery(stream: "StreamDiagnosis") -> Iterator[Finding]:
         )
     elif pauses.count:
         yield Finding("pauses", f"it paused {_times(pauses.count)}, for {pauses.longest_ms:.0f} ms at most")
-    if pace.never_came > NEVER_CAME_SHARE * pace.frames:
-        yield Finding("never_came", f"{pace.never_came} frames never came, by the gaps in its pts")
-    lost = {cause: count for cause, count in (pace.losses or {}).items() if count}
+    if delivery.never_came > NEVER_CAME_SHARE * delivery.frames:
+        yield Finding("never_came", f"{delivery.never_came} frames never came, by the gaps in its pts")
+    lost = {cause: count for cause, count in (delivery.losses or {}).items() if count}
     if lost:
         yield Finding("losses", "frames lost: " + ", ".join(f"{count} {cause}" for cause, count in lost.items()))
-    if pace.sessions > 1:
-        yield Finding("reconnects", f"it was opened {pace.sessions} times")
+    if delivery.sessions > 1:
+        yield Finding("reconnects", f"it was opened {delivery.sessions} times")
 
 
 _LOOKS: tuple[Callable[["StreamDiagnosis"], Iterator[Finding]], ...] = (_ntp, _clock, _delivery)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from syncsvc.doctor.recording import Ints
+from syncsvc.doctor.observed import Ints
 from syncsvc.timing.floor_line import Point, lower_hull
 
 _DOUBT = 24.0
@@ -22,7 +22,7 @@ _LEAST_POINTS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class FloorLine:
+class FittedFloor:
     """``y = x + base_ns + slope * (x - at_ns)``: no point lies under it. ``doubt`` is the slope's ±."""
 
     at_ns: int
@@ -37,7 +37,7 @@ class FloorLine:
         return line
 
 
-def floor_line(x_ns: Ints, y_ns: Ints) -> FloorLine | None:
+def fit_floor(x_ns: Ints, y_ns: Ints) -> FittedFloor | None:
     """The line under the delays ``y - x``; None for fewer than ten points, or all at one time.
 
     Args:
@@ -54,7 +54,7 @@ def floor_line(x_ns: Ints, y_ns: Ints) -> FloorLine | None:
     base = left[1] - slope * left[0]
     over = float(np.mean(d - base - slope * x))
     doubt = _DOUBT * over / len(x) / x[-1]
-    return FloorLine(at_ns, first_ns + base, slope, max(_LEAST_DOUBT, doubt))
+    return FittedFloor(at_ns, first_ns + base, slope, max(_LEAST_DOUBT, doubt))
 
 
 def _edge_over(middle: float, hull: list[Point]) -> tuple[Point, Point]:

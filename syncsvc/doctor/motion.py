@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from syncsvc.doctor.content import Comparison, Curve, compare, difference, motion_curve, reduced
 from syncsvc.doctor.diagnosis import MODELLED
-from syncsvc.doctor.pts_clock import medium_of
-from syncsvc.doctor.recording import NONE, Ints, Recording, StreamRecord
+from syncsvc.doctor.observed import NONE, Ints, ObservedRun, ObservedStream
+from syncsvc.doctor.pts_clock import pts_clock_of
 from syncsvc.errors import FrameUndecodable
 from syncsvc.model import Frame, FrameBatch
 
 
-class Eye:
+class MotionWatch:
     """One pair of pictures per stream, whatever the length of the run."""
 
     def __init__(self) -> None:
@@ -40,16 +40,16 @@ class Eye:
         self._seqs.setdefault(name, []).append(frame.seq)
         self._moved.setdefault(name, []).append(moved)
 
-    def compare(self, recording: Recording) -> tuple[Comparison, ...]:
+    def compare(self, run: ObservedRun) -> tuple[Comparison, ...]:
         """What the streams of each group have in common, by the times that the log gives their frames."""
-        curves = {name: self._curve(recording.streams[name]) for name in self._seqs if name in recording.streams}
+        curves = {name: self._curve(run.streams[name]) for name in self._seqs if name in run.streams}
         return tuple(
             compare(first, second, curves[first], curves[second])
-            for first, second in _pairs(group.streams for group in recording.groups.values())
+            for first, second in _pairs(group.streams for group in run.groups.values())
             if first in curves and second in curves
         )
 
-    def _curve(self, record: StreamRecord) -> Curve:
+    def _curve(self, record: ObservedStream) -> Curve:
         time_ns, has_own_clock = content_times(record)
         seqs = np.array(self._seqs[record.name], np.int64)
         at = np.searchsorted(record.seq, seqs)
@@ -59,7 +59,7 @@ class Eye:
         return motion_curve(time_ns[at[is_known]], moved[is_known], has_own_clock)
 
 
-def content_times(record: StreamRecord) -> tuple[Ints, bool]:
+def content_times(record: ObservedStream) -> tuple[Ints, bool]:
     """When each picture was taken, UTC, ``NONE`` where unknown; and whether that is the camera's own word.
 
     Without a clock of the camera's own: when it would have begun to arrive without any waiting, so that what is
@@ -67,7 +67,7 @@ def content_times(record: StreamRecord) -> tuple[Ints, bool]:
     """
     if record.clock_class not in MODELLED:
         return np.where(record.clock == record.clock_class, record.time_ns, NONE), True
-    floor_ns = medium_of(record).floor_of(record)
+    floor_ns = pts_clock_of(record).floor_of(record)
     if (floor_ns == NONE).all():
         floor_ns = record.start_ns
     return np.where(floor_ns == NONE, NONE, floor_ns + record.utc_less_mono_ns), False

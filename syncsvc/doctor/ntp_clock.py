@@ -12,7 +12,7 @@ from typing import Final, Literal
 import numpy as np
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S
-from syncsvc.doctor.recording import NONE, Ints, StreamRecord
+from syncsvc.doctor.observed import NONE, Ints, ObservedStream
 from syncsvc.timing.ntp import NTP_TO_UNIX_S, STEP_NS, fault_of, unix_ns
 
 REPORTS_NEED_S = 10.0
@@ -55,7 +55,7 @@ class _Level:
     at: Ints
 
 
-def ntp_clock_of(record: StreamRecord) -> NtpClock:
+def ntp_clock_of(record: ObservedStream) -> NtpClock:
     """Judge the sender reports of a record; ``silent`` says that an RTSP stream brought none."""
     reports = len({(report.ntp, report.rtp) for report in record.reports})
     usable = np.flatnonzero((record.ntp_ns != NONE) & (record.pts_ns != NONE) & (record.start_ns != NONE))
@@ -86,7 +86,7 @@ def ntp_clock_of(record: StreamRecord) -> NtpClock:
     )
 
 
-def _lie_about_the_year(record: StreamRecord) -> Verdict | None:
+def _lie_about_the_year(record: ObservedStream) -> Verdict | None:
     """Reports that count from zero, from when the camera was switched on, or not at all."""
     seconds = [report.ntp >> 32 for report in record.reports]
     if not seconds:
@@ -97,7 +97,7 @@ def _lie_about_the_year(record: StreamRecord) -> Verdict | None:
     return "uptime" if last < _FEW_YEARS_S or 0 <= last - NTP_TO_UNIX_S < _FEW_YEARS_S else None
 
 
-def _levels(record: StreamRecord, usable: Ints) -> list[_Level]:
+def _levels(record: ObservedStream, usable: Ints) -> list[_Level]:
     """Runs of frames with one difference between NTP time and pts; what only one frame says is not believed."""
     if not len(usable):
         return []
@@ -109,11 +109,11 @@ def _levels(record: StreamRecord, usable: Ints) -> list[_Level]:
     return [_Level(int(record.pts_ns[usable[run[0]]]), int(np.median(base[run])), usable[run]) for run in runs]
 
 
-def _same_session(record: StreamRecord, before: _Level, after: _Level) -> bool:
+def _same_session(record: ObservedStream, before: _Level, after: _Level) -> bool:
     return bool(record.session[before.at[0]] == record.session[after.at[0]])
 
 
-def _rate(record: StreamRecord, levels: list[_Level]) -> tuple[float | None, float | None, float | None]:
+def _rate(record: ObservedStream, levels: list[_Level]) -> tuple[float | None, float | None, float | None]:
     """Rate of the NTP clock against pts, less one; its ±; and how far the levels lie from that line (nanoseconds)."""
     session = record.session[levels[-1].at[0]]
     some = [level for level in levels if record.session[level.at[0]] == session]
@@ -126,7 +126,7 @@ def _rate(record: StreamRecord, levels: list[_Level]) -> tuple[float | None, flo
     return float(rate), 2 * max(scatter_ns, 12_000.0) / float(pts[-1]), scatter_ns
 
 
-def _floor_ns(record: StreamRecord, levels: list[_Level], rate: float) -> int:
+def _floor_ns(record: ObservedStream, levels: list[_Level], rate: float) -> int:
     """Least (start of arrival - NTP time), the time taken by each level's own report and the rate since."""
     floors = [
         record.start_utc_ns[level.at]
@@ -136,7 +136,7 @@ def _floor_ns(record: StreamRecord, levels: list[_Level], rate: float) -> int:
     return int(min(floor.min() for floor in floors))
 
 
-def _on_frame_share(record: StreamRecord) -> float:
+def _on_frame_share(record: ObservedStream) -> float:
     """The part of the reports whose RTP time is a picture's: then their NTP times lie whole intervals apart."""
     near = [
         abs(int(record.ntp_ns[report.at]) - unix_ns(report.ntp)) % _period_ns(record)
@@ -147,6 +147,6 @@ def _on_frame_share(record: StreamRecord) -> float:
     return sum(hits) / len(hits) if hits else 0.0
 
 
-def _period_ns(record: StreamRecord) -> int:
+def _period_ns(record: ObservedStream) -> int:
     steps = np.diff(record.pts_ns[record.pts_ns != NONE])
     return max(1, int(np.median(steps))) if len(steps) else NS_PER_S

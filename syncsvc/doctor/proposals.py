@@ -10,7 +10,7 @@ import numpy as np
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.daemon.planning import HOLD_MARGIN_NS
-from syncsvc.doctor.recording import NONE, StreamRecord
+from syncsvc.doctor.observed import NONE, ObservedStream
 from syncsvc.observe.records import GroupSettings
 from syncsvc.pairing.minspread import Match, MinSpread
 
@@ -45,7 +45,7 @@ class GroupAdvice:
     why_not: str = ""
 
 
-def advise(group: GroupSettings, records: Mapping[str, StreamRecord], earlier_ms: Mapping[str, float]) -> GroupAdvice:
+def advise(group: GroupSettings, records: Mapping[str, ObservedStream], earlier_ms: Mapping[str, float]) -> GroupAdvice:
     """Look at the stamps of a group's streams as the service gave them.
 
     Args:
@@ -94,7 +94,7 @@ def advise(group: GroupSettings, records: Mapping[str, StreamRecord], earlier_ms
     )
 
 
-def settled_times(record: StreamRecord) -> list[int]:
+def settled_times(record: ObservedStream) -> list[int]:
     """Stamps by the clock that the stream came to rest on, from half a second after its first one."""
     chosen = (record.time_ns != NONE) & (record.clock == record.clock_class)
     times = record.time_ns[chosen]
@@ -167,7 +167,7 @@ def _has_gap(times: Sequence[int], low: int, high: int, limit: float) -> bool:
     return any(after - before > limit for before, after in pairwise(near))
 
 
-def _lateness_ms(record: StreamRecord) -> float | None:
+def _lateness_ms(record: ObservedStream) -> float | None:
     """How long after their own time frames come out of the demuxer, at most (one in a thousand apart)."""
     chosen = (record.time_ns != NONE) & (record.clock == record.clock_class)
     if record.is_asap or not chosen.any():

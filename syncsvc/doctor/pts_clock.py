@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S
-from syncsvc.doctor.floor_fit import FloorLine, floor_line
-from syncsvc.doctor.pace import Jitter
-from syncsvc.doctor.recording import NONE, Ints, StreamRecord
+from syncsvc.doctor.delivery import Jitter
+from syncsvc.doctor.floor_fit import FittedFloor, fit_floor
+from syncsvc.doctor.observed import NONE, Ints, ObservedStream
 
 DRIFT_NEEDS_S = 10.0
 GRID_PPM = 500.0
@@ -23,11 +23,11 @@ class Stretch:
     """Frames of one connection whose pts run on without a step: indices into the record, and the floor under them."""
 
     at: Ints
-    line: FloorLine
+    line: FittedFloor
 
 
 @dataclass(frozen=True, slots=True)
-class Medium:
+class PtsClock:
     """What pts and arrivals say of each other; ``drift_ppm`` is positive for a camera's clock that is fast."""
 
     stretches: tuple[Stretch, ...] = ()
@@ -38,7 +38,7 @@ class Medium:
     steps_ms: tuple[float, ...] = ()
     is_grid: bool = False
 
-    def floor_of(self, record: StreamRecord) -> Ints:
+    def floor_of(self, record: ObservedStream) -> Ints:
         """When each frame would have begun to arrive without any waiting, CLOCK_MONOTONIC; ``NONE`` where unknown."""
         floor = np.full(len(record), NONE, np.int64)
         for stretch in self.stretches:
@@ -46,27 +46,27 @@ class Medium:
         return floor
 
 
-def medium_of(record: StreamRecord) -> Medium:
+def pts_clock_of(record: ObservedStream) -> PtsClock:
     """Fit a floor to each stretch of the record; none where arrivals tell nothing."""
     if not record.tells_time_by_arriving:
-        return Medium()
+        return PtsClock()
     usable = np.flatnonzero((record.pts_ns != NONE) & (record.start_ns != NONE))
     stretches, steps_ms = [], []
     for at, step_ms in _stretches(record, usable):
         if step_ms is not None:
             steps_ms.append(step_ms)
-        line = floor_line(record.pts_ns[at], record.start_ns[at])
+        line = fit_floor(record.pts_ns[at], record.start_ns[at])
         if line is not None:
             stretches.append(Stretch(at, line))
     if not stretches:
-        return Medium(steps_ms=tuple(steps_ms))
+        return PtsClock(steps_ms=tuple(steps_ms))
     waits = [record.start_ns[some.at] - some.line.of(record.pts_ns[some.at]) for some in stretches]
     longest = max(stretches, key=lambda some: _span_s(record, some))
     if _span_s(record, longest) < DRIFT_NEEDS_S:
-        return Medium(tuple(stretches), delay=Jitter.of(np.concatenate(waits)), steps_ms=tuple(steps_ms))
+        return PtsClock(tuple(stretches), delay=Jitter.of(np.concatenate(waits)), steps_ms=tuple(steps_ms))
     # ``slope`` is what a second of pts lacks of a second: a fast clock's seconds are short.
     drift_ppm, doubt_ppm = -longest.line.slope / (1 + longest.line.slope) * 1e6, longest.line.doubt * 1e6
-    return Medium(
+    return PtsClock(
         tuple(stretches),
         drift_ppm,
         doubt_ppm,
@@ -76,11 +76,11 @@ def medium_of(record: StreamRecord) -> Medium:
     )
 
 
-def _span_s(record: StreamRecord, stretch: Stretch) -> float:
+def _span_s(record: ObservedStream, stretch: Stretch) -> float:
     return float(record.pts_ns[stretch.at[-1]] - record.pts_ns[stretch.at[0]]) / NS_PER_S
 
 
-def _stretches(record: StreamRecord, usable: Ints) -> list[tuple[Ints, float | None]]:
+def _stretches(record: ObservedStream, usable: Ints) -> list[tuple[Ints, float | None]]:
     """Runs of frames without a reconnection or a step of pts; with the step before each in milliseconds, if one was."""
     if not len(usable):
         return []

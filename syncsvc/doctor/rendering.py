@@ -51,15 +51,7 @@ def tables(diagnosis: Diagnosis) -> Iterator[Rows]:
     yield f"clocks, {diagnosis.seconds:.0f} s", columns, [_clock_row(stream) for stream in streams]
     columns = ("stream", "frames", "fps", "declared", "jitter p50/p99 ms", "parser ms", "key every", "pauses", "lost")
     yield "frames", columns, [_frames_row(stream) for stream in streams]
-    columns = (
-        "group",
-        "spread p50/p99 ms",
-        "complete",
-        "max_skew_ms",
-        "then",
-        "any phase ms",
-        "max_latency_ms",
-    )
+    columns = ("group", "spread p50/p99 ms", "complete", "max_skew_ms", "then", "any phase ms", "max_latency_ms")
     yield "groups, and what would suit them", columns, [_group_row(*item) for item in diagnosis.groups.items()]
     if diagnosis.content:
         columns = ("same motion in", "later by ms", "halves ms", "correlation", "x next", "suggested")
@@ -68,7 +60,7 @@ def tables(diagnosis: Diagnosis) -> Iterator[Rows]:
 
 def _clock_row(stream: StreamDiagnosis) -> Row:
     drift = stream.drift
-    waiting = stream.medium.delay
+    waiting = stream.pts_clock.delay
     return (
         stream.name,
         (stream.clock or "-") + (" ?" if stream.is_doubtful else ""),
@@ -81,18 +73,18 @@ def _clock_row(stream: StreamDiagnosis) -> Row:
 
 
 def _frames_row(stream: StreamDiagnosis) -> Row:
-    pace = stream.pace
-    keys = "-" if pace.key_every_s is None else f"{pace.key_every_s:.1f} s"
+    delivery = stream.delivery
+    keys = "-" if delivery.key_every_s is None else f"{delivery.key_every_s:.1f} s"
     return (
         stream.name,
-        str(pace.frames),
-        _number(pace.fps, 2),
+        str(delivery.frames),
+        _number(delivery.fps, 2),
         _number(stream.declared_fps, 2),
-        "-" if pace.interval is None else f"{pace.interval.p50_ms:.1f}/{pace.interval.p99_ms:.1f}",
-        _number(pace.parser_ms, 1),
-        "each" if pace.key_every_frames == 1 else keys,
-        str(pace.pauses.count),
-        str(sum((pace.losses or {}).values())),
+        "-" if delivery.interval is None else f"{delivery.interval.p50_ms:.1f}/{delivery.interval.p99_ms:.1f}",
+        _number(delivery.parser_ms, 1),
+        "each" if delivery.key_every_frames == 1 else keys,
+        str(delivery.pauses.count),
+        str(sum((delivery.losses or {}).values())),
     )
 
 
@@ -190,12 +182,13 @@ def _reason(stream: StreamDiagnosis) -> str:
 
 def as_object(diagnosis: Diagnosis) -> dict[str, Any]:
     """Plain values for JSON; the keys are those of docs/doctor.md."""
+    content = diagnosis.content
     return {
         "seconds": diagnosis.seconds,
         "needs_s": NEEDED_S,
         "streams": {name: _stream_object(stream) for name, stream in diagnosis.streams.items()},
         "groups": {name: asdict(advice) for name, advice in diagnosis.groups.items()},
-        "content": None if diagnosis.content is None else [_content_object(one) for one in diagnosis.content],
+        "content": None if content is None else [{**asdict(one), "accepted": one.is_accepted} for one in content],
         "lost_records": diagnosis.lost_records,
         "snippet": "\n".join(snippet(diagnosis)) + "\n",
     }
@@ -203,7 +196,7 @@ def as_object(diagnosis: Diagnosis) -> dict[str, Any]:
 
 def _stream_object(stream: StreamDiagnosis) -> Mapping[str, Any]:
     drift = stream.drift or (None, None, None)
-    medium = stream.medium
+    pts_clock = stream.pts_clock
     return {
         "kind": stream.kind,
         "clock": stream.clock or None,
@@ -212,13 +205,13 @@ def _stream_object(stream: StreamDiagnosis) -> Mapping[str, Any]:
         "uncertainty_ms": stream.uncertainty_ms,
         "declared_fps": stream.declared_fps,
         "problem": stream.problem,
-        **{key: value for key, value in asdict(stream.pace).items() if key != "losses"},
-        "losses": dict(stream.pace.losses or {}),
+        **{key: value for key, value in asdict(stream.delivery).items() if key != "losses"},
+        "losses": dict(stream.delivery.losses or {}),
         "drift_ppm": drift[0],
         "drift_doubt_ppm": drift[1],
         "drift_against": drift[2],
-        "waiting": None if medium.delay is None else asdict(medium.delay),
-        "pts_steps_ms": list(medium.steps_ms),
+        "waiting": None if pts_clock.delay is None else asdict(pts_clock.delay),
+        "pts_steps_ms": list(pts_clock.steps_ms),
         "ntp": asdict(stream.ntp),
         "latency_ms": stream.latency_ms,
         "latency_basis": stream.latency_basis or None,
@@ -226,10 +219,6 @@ def _stream_object(stream: StreamDiagnosis) -> Mapping[str, Any]:
         "proposed_latency_ms": stream.proposed_latency_ms,
         "findings": [asdict(finding) for finding in stream.findings],
     }
-
-
-def _content_object(one: Comparison) -> Mapping[str, Any]:
-    return {**asdict(one), "accepted": one.is_accepted}
 
 
 def _number(value: float | None, digits: int) -> str:

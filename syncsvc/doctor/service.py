@@ -8,8 +8,8 @@ from typing import Self
 import msgspec
 
 from syncsvc.doctor.diagnosis import Hearsay
+from syncsvc.doctor.observed import ObservedRun, gather
 from syncsvc.doctor.own_daemon import EX_REFUSED, LIVE, OBSERVATIONS, READY, STATUS
-from syncsvc.doctor.recording import Recording, gather
 from syncsvc.errors import ConfigError, LinkClosed, LogError
 from syncsvc.lifecycle import StopToken
 from syncsvc.observe.log_reader import read
@@ -77,12 +77,12 @@ class ExaminedService:
         if self._program.wait() == EX_REFUSED:
             raise ConfigError(self._path, self._program.last_words.removeprefix(f"{self._path}: "))
 
-    def recording(self) -> Recording:
+    def observed(self) -> ObservedRun:
         """What it logged."""
         try:
             return gather(record for _, record in read(self._folder / OBSERVATIONS))
         except LogError:  # stopped before there was a line
-            return Recording({}, {}, 0.0, 0)
+            return ObservedRun({}, {}, 0.0, 0)
 
     def hearsay(self) -> Mapping[str, Hearsay]:
         """What it said of its streams at the end; nothing when it had to be killed."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from syncsvc.bench.traces import MONO_NS, UTC_NS, SimulatedCamera, observe
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.doctor.diagnosis import Diagnosis, diagnose
-from syncsvc.doctor.recording import Recording, gather
+from syncsvc.doctor.observed import ObservedRun, gather
 from syncsvc.model import ClockClass
 from syncsvc.observe.records import (
     AnyRecord,
@@ -68,14 +68,14 @@ def _stream(camera: SimulatedCamera, seconds: float, clock: ClockClass) -> Itera
         )
 
 
-def recording_of(*cameras: SimulatedCamera, seconds: float = SECONDS, **more: object) -> Recording:
+def run_of(*cameras: SimulatedCamera, seconds: float = SECONDS, **more: object) -> ObservedRun:
     """The same, read."""
     return gather(log_of(cameras, seconds, **more))  # type: ignore[arg-type]
 
 
 def diagnosis_of(*cameras: SimulatedCamera, seconds: float = SECONDS, **more: object) -> Diagnosis:
     """The same, judged."""
-    return diagnose(recording_of(*cameras, seconds=seconds, **more))
+    return diagnose(run_of(*cameras, seconds=seconds, **more))
 
 
 def camera(name: str = "cam", **keys: object) -> SimulatedCamera:

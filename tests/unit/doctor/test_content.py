@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.doctor.content import Comparison, Curve, compare, difference, motion_curve, reduced
 from syncsvc.doctor.diagnosis import diagnose
-from syncsvc.doctor.motion import Eye, content_times, luma_of
+from syncsvc.doctor.motion import MotionWatch, content_times, luma_of
 from syncsvc.layout import Layout
 from syncsvc.model import Counts, Frame, FrameBatch
-from tests.unit.doctor.logs import camera, recording_of
+from tests.unit.doctor.logs import camera, run_of
 from tests.unit.doctor.scene import Scene, View
 
 SECONDS = 62.0
@@ -126,8 +126,8 @@ def test_brightness_is_found_in_every_format(pixel_format: str) -> None:
 
 
 def test_modelled_streams_take_their_times_from_the_floor_and_others_from_their_stamps() -> None:
-    recording = recording_of(camera("ntp"), camera("model", latency_ms=90.0, jitter_ms=10.0), clocks={"model": "model"})
-    ntp, model = recording.streams["ntp"], recording.streams["model"]
+    run = run_of(camera("ntp"), camera("model", latency_ms=90.0, jitter_ms=10.0), clocks={"model": "model"})
+    ntp, model = run.streams["ntp"], run.streams["model"]
     times, has_own_clock = content_times(ntp)
     assert has_own_clock
     assert np.array_equal(times, ntp.time_ns)
@@ -137,38 +137,38 @@ def test_modelled_streams_take_their_times_from_the_floor_and_others_from_their_
 
 
 def test_an_accepted_comparison_gives_a_mute_stream_its_latency_and_nothing_to_others() -> None:
-    recording = recording_of(camera("ntp"), camera("mute", sr="none"), clocks={"mute": "model"})
+    run = run_of(camera("ntp"), camera("mute", sr="none"), clocks={"mute": "model"})
     found = Comparison("ntp", "mute", 70.0, 62.3, 0.9, 3.0, (61.0, 63.0))
-    told = diagnose(recording, None, (found,)).streams
+    told = diagnose(run, None, (found,)).streams
     assert (told["mute"].latency_ms, told["mute"].latency_basis) == (62.3, "content")
     assert told["mute"].proposed_latency_ms == 62.3
     assert told["ntp"].latency_ms == pytest.approx(30, abs=0.5)
     turned = Comparison("mute", "ntp", 70.0, -62.3, 0.9, 3.0, (-61.0, -63.0))
-    assert diagnose(recording, None, (turned,)).streams["mute"].latency_ms == 62.3
+    assert diagnose(run, None, (turned,)).streams["mute"].latency_ms == 62.3
     refused = replace(found, why_not="no")
-    assert diagnose(recording, None, (refused,)).streams["mute"].latency_ms is None
+    assert diagnose(run, None, (refused,)).streams["mute"].latency_ms is None
 
 
 def test_two_clocks_that_contradict_what_is_seen_are_told() -> None:
-    recording = recording_of(camera("one"), camera("other"))
+    run = run_of(camera("one"), camera("other"))
     found = Comparison("one", "other", 70.0, 40.0, 0.9, 3.0, (39.0, 41.0), "", 40.0)
-    one = diagnose(recording, None, (found,)).streams["one"]
+    one = diagnose(run, None, (found,)).streams["one"]
     assert [finding.text for finding in one.findings] == [
         "other shows the same 40 ms later, by both streams' own clocks: one of them is wrong"
     ]
 
 
 def test_the_eye_sees_each_frame_once_and_keeps_no_picture() -> None:
-    recording = recording_of(camera("cam"), camera("two"))
-    eye, noise = Eye(), np.random.default_rng(3)
+    run = run_of(camera("cam"), camera("two"))
+    motion, noise = MotionWatch(), np.random.default_rng(3)
     frames = [frame_of(seq, noise.integers(0, 255, (48, 64), np.uint8)) for seq in range(600)]
     for first in range(0, 600, 25):
         some = frames[first : first + 25]
         batch = FrameBatch("all", 0, 1, 0, 1, 2, {}, {"cam": some}, (), {"cam": Counts()})
-        eye.take(batch)
-        eye.take(batch)  # the same stream in a second group
-    assert eye.compare(recording) == ()  # of the pair, only one was seen
-    eye.take(FrameBatch("all", 0, 1, 0, 1, 2, {}, {"two": frames}, (), {"two": Counts()}))
-    (found,) = eye.compare(recording)
+        motion.take(batch)
+        motion.take(batch)  # the same stream in a second group
+    assert motion.compare(run) == ()  # of the pair, only one was seen
+    motion.take(FrameBatch("all", 0, 1, 0, 1, 2, {}, {"two": frames}, (), {"two": Counts()}))
+    (found,) = motion.compare(run)
     assert (found.first, found.second, found.why_not) == ("cam", "two", "needs 60 s of both")
     assert found.seconds == pytest.approx(24, abs=1)

@@ -8,10 +8,10 @@ import pytest
 from syncsvc.bench.traces import SimulatedCamera, Stalls
 from syncsvc.clock import NS_PER_MS
 from syncsvc.doctor.diagnosis import Hearsay, StreamDiagnosis, diagnose
-from syncsvc.doctor.floor_fit import floor_line
-from syncsvc.doctor.recording import NONE, gather
+from syncsvc.doctor.floor_fit import fit_floor
+from syncsvc.doctor.observed import NONE, gather
 from syncsvc.observe.records import LossRecord, LostRecords, ObsRecord, UtcRecord
-from tests.unit.doctor.logs import camera, diagnosis_of, log_of, recording_of
+from tests.unit.doctor.logs import camera, diagnosis_of, log_of, run_of
 
 
 def of(one: SimulatedCamera, *others: SimulatedCamera, seconds: float = 25.0) -> StreamDiagnosis:
@@ -26,22 +26,22 @@ def test_a_faultless_camera_has_no_finding() -> None:
     stream = of(camera())
     assert stream.findings == ()
     assert (stream.clock, stream.uncertainty_ms, stream.ntp.verdict) == ("rtcp", 1.0, "believable")
-    assert stream.pace.fps == pytest.approx(25, rel=1e-4)
-    assert stream.pace.pts_fps == pytest.approx(25, rel=1e-3)
-    assert stream.pace.parser_ms == pytest.approx(40, abs=1)
-    assert stream.pace.sessions == 1
+    assert stream.delivery.fps == pytest.approx(25, rel=1e-4)
+    assert stream.delivery.pts_fps == pytest.approx(25, rel=1e-3)
+    assert stream.delivery.parser_ms == pytest.approx(40, abs=1)
+    assert stream.delivery.sessions == 1
 
 
 @pytest.mark.parametrize("ppm", [-100.0, 0.0, 80.0])
 @pytest.mark.parametrize("fps", [15.0, 29.97])
 def test_drift_is_found_against_arrivals_and_against_ntp(ppm: float, fps: float) -> None:
     stream = of(camera(drift_ppm=ppm, fps=fps))
-    assert stream.medium.drift_ppm == pytest.approx(ppm, abs=5)
+    assert stream.pts_clock.drift_ppm == pytest.approx(ppm, abs=5)
     assert stream.ntp.drift_ppm == pytest.approx(ppm, abs=1)
     assert stream.drift is not None
     assert stream.drift[2] == "ntp"
     assert abs(stream.drift[0] - ppm) <= stream.drift[1]
-    assert stream.pace.fps == pytest.approx(fps * (1 + ppm * 1e-6), rel=1e-4)
+    assert stream.delivery.fps == pytest.approx(fps * (1 + ppm * 1e-6), rel=1e-4)
 
 
 def test_the_drift_of_twenty_cameras_lies_within_its_doubt_nineteen_times() -> None:
@@ -56,7 +56,7 @@ def test_the_drift_of_twenty_cameras_lies_within_its_doubt_nineteen_times() -> N
 def test_drift_needs_ten_seconds() -> None:
     stream = of(camera(sr="none"), seconds=8.0)
     assert stream.drift is None
-    assert stream.medium.delay is not None
+    assert stream.pts_clock.delay is not None
 
 
 @pytest.mark.parametrize("latency_ms", [10.0, 60.0, 250.0])
@@ -105,43 +105,43 @@ def test_reports_that_are_stamped_when_sent_are_suspected_beside_honest_ones() -
 def test_a_grid_that_the_arrivals_do_not_follow_is_told_from_drift() -> None:
     stream = of(camera(fps=21.0, pts="grid", declared_fps=25.0, sr="none"))
     assert codes(stream) == {"ntp_absent", "pts_grid"}
-    assert stream.pace.fps == pytest.approx(21, rel=1e-3)
-    assert stream.pace.pts_fps == pytest.approx(25, rel=1e-3)
+    assert stream.delivery.fps == pytest.approx(21, rel=1e-3)
+    assert stream.delivery.pts_fps == pytest.approx(25, rel=1e-3)
     assert "25.00 frames/s, and 21.00 come" in stream.findings[1].text
 
 
 def test_a_declared_rate_that_is_not_kept_is_told() -> None:
-    recording = recording_of(camera(fps=21.0))
-    stream = diagnose(recording, {"cam": Hearsay(25.0, "")}).streams["cam"]
+    run = run_of(camera(fps=21.0))
+    stream = diagnose(run, {"cam": Hearsay(25.0, "")}).streams["cam"]
     assert [finding.text for finding in stream.findings] == ["declares 25 frames/s and delivers 21.00"]
-    assert diagnose(recording, {"cam": Hearsay(21.0, "")}).streams["cam"].findings == ()
+    assert diagnose(run, {"cam": Hearsay(21.0, "")}).streams["cam"].findings == ()
 
 
 def test_steps_of_pts_are_found_and_losses_in_a_jam_are_no_step() -> None:
     stream = of(camera(pts_steps=((8.0, 400.0), (16.0, -700.0)), sr="none"))
-    assert stream.medium.steps_ms == pytest.approx([400, -700], abs=15)
+    assert stream.pts_clock.steps_ms == pytest.approx([400, -700], abs=15)
     assert "pts_steps" in codes(stream)
     jammed = of(camera(stalls=Stalls(5.0, 0.8), sr="none"))
-    assert jammed.medium.steps_ms == ()
+    assert jammed.pts_clock.steps_ms == ()
     begun_late = of(camera(fps=8.0, burst_s=1.1, sr="none"))
-    assert begun_late.medium.steps_ms == ()
-    assert begun_late.medium.drift_ppm == pytest.approx(0, abs=6)
+    assert begun_late.pts_clock.steps_ms == ()
+    assert begun_late.pts_clock.drift_ppm == pytest.approx(0, abs=6)
 
 
 def test_reconnections_are_counted_and_measured_through() -> None:
     stream = of(camera(reconnect_at_s=(6.0,), drift_ppm=40.0))
-    assert stream.pace.sessions == 2
-    assert stream.medium.steps_ms == ()
+    assert stream.delivery.sessions == 2
+    assert stream.pts_clock.steps_ms == ()
     assert codes(stream) == {"reconnects"}
-    assert stream.medium.drift_ppm == pytest.approx(40, abs=6)
+    assert stream.pts_clock.drift_ppm == pytest.approx(40, abs=6)
     assert stream.latency_ms == pytest.approx(30, abs=0.5)
 
 
 def test_pauses_are_told_by_where_they_stand() -> None:
     stream = of(camera(stalls=Stalls(5.0, 0.5)))
-    assert stream.pace.pauses.count >= 4
-    assert stream.pace.pauses.every_s == pytest.approx(5, abs=0.1)
-    assert stream.pace.pauses.longest_ms == pytest.approx(500, abs=45)
+    assert stream.delivery.pauses.count >= 4
+    assert stream.delivery.pauses.every_s == pytest.approx(5, abs=0.1)
+    assert stream.delivery.pauses.longest_ms == pytest.approx(500, abs=45)
     assert codes(stream) == {"pauses"}
     records = log_of([camera(jitter_ms=0.0)])
     observed = [record for record in records if isinstance(record, ObsRecord)]
@@ -161,17 +161,17 @@ def test_pauses_are_told_by_where_they_stand() -> None:
             )
         moved.append(record)
     keys = diagnose(gather(moved)).streams["cam"]
-    assert keys.pace.pauses.are_at_keys
-    assert keys.pace.key_every_frames == 50
-    assert keys.pace.key_every_s == pytest.approx(2, abs=0.01)
+    assert keys.delivery.pauses.are_at_keys
+    assert keys.delivery.key_every_frames == 50
+    assert keys.delivery.key_every_s == pytest.approx(2, abs=0.01)
     assert "pauses at key frames, every 2.0 s" in " ".join(finding.text for finding in keys.findings)
 
 
 def test_frames_that_never_came_are_counted_by_the_gaps_in_pts() -> None:
     stream = of(camera(drop_pct=4.0, drift_ppm=90.0))
     assert "never_came" in codes(stream)
-    expected = 25 * 25 - stream.pace.frames
-    assert stream.pace.never_came == pytest.approx(expected, abs=2)
+    expected = 25 * 25 - stream.delivery.frames
+    assert stream.delivery.never_came == pytest.approx(expected, abs=2)
 
 
 def test_losses_are_listed_by_cause() -> None:
@@ -181,10 +181,10 @@ def test_losses_are_listed_by_cause() -> None:
 
 
 def test_a_stream_without_a_frame_has_its_problem_and_nothing_else() -> None:
-    recording = recording_of(camera(), seconds=0.0)
-    stream = diagnose(recording, {"cam": Hearsay(None, "cannot be opened: timed out")}).streams["cam"]
+    run = run_of(camera(), seconds=0.0)
+    stream = diagnose(run, {"cam": Hearsay(None, "cannot be opened: timed out")}).streams["cam"]
     assert [finding.text for finding in stream.findings] == ["no frame came: cannot be opened: timed out"]
-    assert (stream.pace.frames, stream.clock, stream.latency_ms) == (0, "", None)
+    assert (stream.delivery.frames, stream.clock, stream.latency_ms) == (0, "", None)
 
 
 def test_one_frame_is_enough_for_a_report() -> None:
@@ -196,8 +196,8 @@ def test_one_frame_is_enough_for_a_report() -> None:
 
 def test_utc_follows_the_segments_of_the_hosts_clock() -> None:
     records = log_of([camera(jitter_ms=0.0)])
-    recording = gather(records)
-    begun = recording.streams["cam"].arrival_ns[0]
+    run = gather(records)
+    begun = run.streams["cam"].arrival_ns[0]
     slewed = UtcRecord(mono_ns=int(begun) + 10**9, utc_ns=5_000_000_000, rate=1e-4, epoch=1)
     record = gather([*records, slewed]).streams["cam"]
     utc = record.arrival_ns + record.utc_less_mono_ns
@@ -220,8 +220,8 @@ def test_lost_records_are_told() -> None:
 
 
 def test_no_line_goes_under_too_few_points() -> None:
-    record = recording_of(camera()).streams["cam"]
-    assert floor_line(record.pts_ns[1:10], record.start_ns[1:10]) is None
-    line = floor_line(record.pts_ns[1:], record.start_ns[1:])
+    record = run_of(camera()).streams["cam"]
+    assert fit_floor(record.pts_ns[1:10], record.start_ns[1:10]) is None
+    line = fit_floor(record.pts_ns[1:], record.start_ns[1:])
     assert line is not None
     assert (record.start_ns[1:] - line.of(record.pts_ns[1:])).min() >= -1

@@ -7,7 +7,7 @@ import pytest
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.daemon.planning import HOLD_MARGIN_NS
 from syncsvc.doctor.proposals import advise, rounded_up_ms
-from tests.unit.doctor.logs import GROUP, camera, diagnosis_of, recording_of
+from tests.unit.doctor.logs import GROUP, camera, diagnosis_of, run_of
 
 
 def test_the_proposed_skew_is_the_spread_that_the_phases_need() -> None:
@@ -32,8 +32,8 @@ def test_mixed_rates_need_more_and_losses_do_not_count() -> None:
 
 
 def test_a_bound_that_is_too_tight_shows_in_the_share_of_complete_sets() -> None:
-    recording = recording_of(camera("one", fps=10.0), camera("two", fps=10.0, phase_ms=48.0))
-    advice = advise(recording.groups[GROUP], recording.streams, {})
+    run = run_of(camera("one", fps=10.0), camera("two", fps=10.0, phase_ms=48.0))
+    advice = advise(run.groups[GROUP], run.streams, {})
     assert advice.complete_share == 0
     assert advice.max_skew_ms == 55
     assert advice.proposed_share == 1
@@ -50,9 +50,9 @@ def test_a_reference_of_the_configuration_is_kept() -> None:
 
 def test_the_latency_that_is_proposed_for_modelled_stamps_moves_them() -> None:
     cameras = [camera("ntp"), camera("model", latency_ms=130.0)]
-    recording = recording_of(*cameras, clocks={"model": "model"})
-    raw = advise(recording.groups[GROUP], recording.streams, {})
-    moved = advise(recording.groups[GROUP], recording.streams, {"model": 130.0})
+    run = run_of(*cameras, clocks={"model": "model"})
+    raw = advise(run.groups[GROUP], run.streams, {})
+    moved = advise(run.groups[GROUP], run.streams, {"model": 130.0})
     assert raw.spread_p50_ms == pytest.approx(10, abs=0.2)  # 130 ms are three intervals and 10 ms
     assert moved.spread_p50_ms == pytest.approx(0, abs=0.2)
     assert raw.lateness_ms is not None
@@ -92,28 +92,28 @@ def test_bounds_are_round_with_a_twentieth_to_spare(value: float, rounded: float
 
 
 def test_only_stamps_of_the_final_clock_count() -> None:
-    recording = recording_of(camera("one"), camera("two", phase_ms=13.0))
-    two = recording.streams["two"]
+    run = run_of(camera("one"), camera("two", phase_ms=13.0))
+    two = run.streams["two"]
     two.clock[:100] = "pts"
     two.time_ns[:100] += 7 * NS_PER_MS
-    advice = advise(recording.groups[GROUP], recording.streams, {})
+    advice = advise(run.groups[GROUP], run.streams, {})
     assert advice.spread_p99_ms == pytest.approx(13, abs=0.1)
     assert np.count_nonzero(two.clock == "pts") == 100
 
 
 def test_a_skew_that_the_window_does_not_allow_is_not_proposed() -> None:
-    recording = recording_of(camera("one", fps=4.0), camera("two", fps=4.0, phase_ms=120.0))
-    group = msgspec.structs.replace(recording.groups[GROUP], window_ns=100 * NS_PER_MS)
-    advice = advise(group, recording.streams, {})
+    run = run_of(camera("one", fps=4.0), camera("two", fps=4.0, phase_ms=120.0))
+    group = msgspec.structs.replace(run.groups[GROUP], window_ns=100 * NS_PER_MS)
+    advice = advise(group, run.streams, {})
     assert advice.max_skew_ms is None
     assert "window of 100 ms" in advice.why_not
 
 
 def test_without_windows_any_skew_fits_and_a_set_waits_for_one_more_frame_of_each() -> None:
-    recording = recording_of(camera("one", fps=10.0), camera("two", fps=10.0, phase_ms=48.0))
-    group = recording.groups[GROUP]
+    run = run_of(camera("one", fps=10.0), camera("two", fps=10.0, phase_ms=48.0))
+    group = run.groups[GROUP]
     advice, narrow, sets = (
-        advise(msgspec.structs.replace(group, window_ns=window), recording.streams, {})
+        advise(msgspec.structs.replace(group, window_ns=window), run.streams, {})
         for window in (NS_PER_S, 50 * NS_PER_MS, None)
     )
     assert narrow.why_not.startswith("55 ms would be needed")

@@ -11,15 +11,15 @@ from syncsvc.doctor import plot
 from syncsvc.doctor import rendering as report
 from syncsvc.doctor.content import Comparison
 from syncsvc.doctor.diagnosis import Diagnosis, Hearsay, diagnose
-from syncsvc.doctor.recording import Recording
+from syncsvc.doctor.observed import ObservedRun
 from syncsvc.errors import UsageError
 from tests.project import texts
-from tests.unit.doctor.logs import camera, recording_of
+from tests.unit.doctor.logs import camera, run_of
 
 
 @pytest.fixture(scope="module")
-def recording() -> Recording:
-    return recording_of(
+def run() -> ObservedRun:
+    return run_of(
         camera("north", latency_ms=60.0, phase_ms=9.0),
         camera("gate", fps=30.0, ntp_offset_ms=10_000.0),
         camera("yard", sr="none"),
@@ -28,10 +28,10 @@ def recording() -> Recording:
 
 
 @pytest.fixture(scope="module")
-def diagnosis(recording: Recording) -> Diagnosis:
+def diagnosis(run: ObservedRun) -> Diagnosis:
     seen = Comparison("north", "yard", 70.0, 41.0, 0.9, 3.0, (40.0, 42.0))
     unlike = Comparison("north", "gate", 70.0, 900.0, 0.2, 1.1, (1.0, 2000.0), "they have too little in common")
-    return diagnose(recording, {"gate": Hearsay(25.0, "")}, (seen, unlike))
+    return diagnose(run, {"gate": Hearsay(25.0, "")}, (seen, unlike))
 
 
 def printed(diagnosis: Diagnosis, capsys: pytest.CaptureFixture[str]) -> str:
@@ -74,17 +74,17 @@ def test_the_snippet_is_yaml_that_a_configuration_takes(diagnosis: Diagnosis) ->
 
 
 def test_what_was_watched_too_briefly_for_a_bound_stands_beside_it() -> None:
-    brief = report.snippet(diagnose(recording_of(camera("one"), camera("two", phase_ms=13.0), seconds=6.0)))
+    brief = report.snippet(diagnose(run_of(camera("one"), camera("two", phase_ms=13.0), seconds=6.0)))
     bounds = [line.partition("  # ") for line in brief if "max_" in line]
     assert [line.partition(":")[0].strip() for line, _, _ in bounds] == ["max_skew_ms", "max_latency_ms"]
     assert all(why.startswith("a guess from 6.0 s, it needs 10") for _, _, why in bounds), bounds
     assert bounds[0][2].endswith("up to 25")
-    long = report.snippet(diagnose(recording_of(camera("one"), camera("two", phase_ms=13.0), seconds=12.0)))
+    long = report.snippet(diagnose(run_of(camera("one"), camera("two", phase_ms=13.0), seconds=12.0)))
     assert not any("guess" in line for line in long)
 
 
 def test_nothing_to_propose_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    text = printed(diagnose(recording_of(camera("one"), camera("two"), seconds=0.0)), capsys)
+    text = printed(diagnose(run_of(camera("one"), camera("two"), seconds=0.0)), capsys)
     assert "# nothing to propose" in text
     assert "watched for 0 s: fps needs 3 s, ntp needs 10 s" in text
     assert "content needs" not in text
@@ -116,16 +116,16 @@ def test_every_code_of_a_finding_is_in_the_document() -> None:
 
 
 def test_a_plot_without_its_library_is_refused_in_one_line(
-    recording: Recording, diagnosis: Diagnosis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    run: ObservedRun, diagnosis: Diagnosis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(UsageError, match=r"--plot needs matplotlib .*install syncsvc\[bench\]"):
-        plot.save_plot(recording, diagnosis, tmp_path / "x.png")
+        plot.save_plot(run, diagnosis, tmp_path / "x.png")
 
 
 @pytest.mark.usefixtures("plotting")
-def test_the_plot_is_drawn_where_its_library_is(recording: Recording, diagnosis: Diagnosis, tmp_path: Path) -> None:
-    plot.save_plot(recording, diagnosis, tmp_path / "x.png")
+def test_the_plot_is_drawn_where_its_library_is(run: ObservedRun, diagnosis: Diagnosis, tmp_path: Path) -> None:
+    plot.save_plot(run, diagnosis, tmp_path / "x.png")
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UsageError, match="--plot"):
-        plot.save_plot(recording, diagnosis, tmp_path / "no" / "x.png")
+        plot.save_plot(run, diagnosis, tmp_path / "no" / "x.png")

@@ -38,7 +38,7 @@ class SenderReport:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamRecord:
+class ObservedStream:
     """Everything seen of one stream; the arrays have one entry per frame, in the order of ``seq``.
 
     ``arrival_ns`` and ``start_ns`` are on CLOCK_MONOTONIC, ``utc_less_mono_ns`` is what makes UTC of them;
@@ -89,10 +89,10 @@ class StreamRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class ObservedRun:
     """One run, as its log tells it; ``seconds`` from its start to the last thing seen."""
 
-    streams: Mapping[str, StreamRecord]
+    streams: Mapping[str, ObservedStream]
     groups: Mapping[str, GroupSettings]
     seconds: float
     lost_records: int
@@ -124,13 +124,13 @@ class _Run:
     is_asap: bool = False
 
 
-def gather(records: Iterable[AnyRecord]) -> Recording:
+def gather(records: Iterable[AnyRecord]) -> ObservedRun:
     """Make tables of the records of an observation log; kinds that are of no use here are passed over."""
     run = _Run()
     for record in records:
         _take(run, record)
     offset = _Offset(run.utc)
-    return Recording(
+    return ObservedRun(
         {name: _table(name, stream, offset, is_asap=run.is_asap) for name, stream in run.streams.items()},
         run.groups,
         (max(run.moments_ns, default=0) - min(run.moments_ns, default=0)) / NS_PER_S,
@@ -139,6 +139,7 @@ def gather(records: Iterable[AnyRecord]) -> Recording:
 
 
 def _take(run: _Run, record: AnyRecord) -> None:
+    stream = run.streams.get(getattr(record, "stream", ""))
     match record:
         case RunRecord():
             run.moments_ns.append(record.mono_ns)
@@ -152,29 +153,20 @@ def _take(run: _Run, record: AnyRecord) -> None:
             run.utc.append((record.mono_ns, record.utc_ns, record.rate))
         case LostRecords():
             run.lost_records += record.count
-        case SessionRecord() | ObsRecord() | StampRecord() | LossRecord() | ClockRecord() if (
-            record.stream in run.streams
-        ):
-            _note(run.streams[record.stream], record)
-            if isinstance(record, ObsRecord):
-                run.moments_ns.append(record.arrival_mono_ns)
-
-
-def _note(stream: _Stream, record: SessionRecord | ObsRecord | StampRecord | LossRecord | ClockRecord) -> None:
-    match record:
-        case SessionRecord():
+        case SessionRecord() if stream:
             stream.sessions += 1
-        case ObsRecord():
+        case ObsRecord() if stream:
+            run.moments_ns.append(record.arrival_mono_ns)
             known = (record.start_mono_ns, record.pts_ns, record.ntp_ns)
             values = [NONE if value is None else value for value in known]
             stream.rows[record.seq] = [record.arrival_mono_ns, *values, record.key, stream.sessions]
             if record.sr is not None:
                 stream.reports[record.seq] = record.sr
-        case StampRecord():
+        case StampRecord() if stream:
             stream.stamps[record.seq] = record.time_ns, record.uncertainty_ns, record.clock
-        case LossRecord():
+        case LossRecord() if stream:
             stream.losses[record.cause] += record.count
-        case ClockRecord():
+        case ClockRecord() if stream:
             stream.is_doubtful, stream.reasons = record.doubtful, record.reasons
 
 
@@ -196,14 +188,14 @@ class _Offset:
         return offset
 
 
-def _table(name: str, stream: _Stream, offset: _Offset, *, is_asap: bool) -> StreamRecord:
+def _table(name: str, stream: _Stream, offset: _Offset, *, is_asap: bool) -> ObservedStream:
     seqs = sorted(stream.rows)
     rows = np.array([stream.rows[seq] for seq in seqs], np.int64).reshape(-1, 6)
     if (rows[:, 1] == NONE).all():  # nothing holds its frames back: they begin when they are there
         rows[:, 1] = rows[:, 0]
     stamps = [stream.stamps.get(seq, (NONE, NONE, "")) for seq in seqs]
     places = {seq: at for at, seq in enumerate(seqs)}
-    return StreamRecord(
+    return ObservedStream(
         name=name,
         kind=stream.about.kind,
         latency_ns=stream.about.latency_ns,

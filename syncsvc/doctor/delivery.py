@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S
-from syncsvc.doctor.recording import NONE, Ints, StreamRecord
+from syncsvc.doctor.observed import NONE, Ints, ObservedStream
 
 PAUSE_INTERVALS = 2.5
 """A longer gap is a pause: two intervals are what one lost frame leaves."""
@@ -40,7 +40,7 @@ class Pauses:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Delivery:
     """One stream's; ``fps`` as delivered, ``pts_fps`` as its own pts count; None where it cannot be told."""
 
     frames: int
@@ -60,7 +60,7 @@ class Pace:
     losses: Mapping[str, int] | None = None
 
 
-def pace_of(record: StreamRecord, floor_ns: Ints) -> Pace:
+def delivery_of(record: ObservedStream, floor_ns: Ints) -> Delivery:
     """Look at how the frames of a stream came.
 
     Args:
@@ -68,7 +68,7 @@ def pace_of(record: StreamRecord, floor_ns: Ints) -> Pace:
         floor_ns: when each frame would have begun to arrive without any waiting; ``NONE`` where unknown.
     """
     if len(record) < 3:
-        return Pace(len(record), 0.0, record.sessions, losses=record.losses)
+        return Delivery(len(record), 0.0, record.sessions, losses=record.losses)
     begun = np.where(record.start_ns == NONE, record.arrival_ns, record.start_ns)
     same = np.diff(record.session) == 0
     steps = np.diff(begun)[same].astype(np.float64)
@@ -77,7 +77,7 @@ def pace_of(record: StreamRecord, floor_ns: Ints) -> Pace:
     held = (record.arrival_ns - record.start_ns)[has_start]
     has_pts = record.pts_ns != NONE
     rises = np.diff(record.pts_ns[has_pts])[np.diff(record.session[has_pts]) == 0]
-    return Pace(
+    return Delivery(
         len(record),
         float(record.arrival_ns[-1] - record.arrival_ns[0]) / NS_PER_S,
         record.sessions,
@@ -95,7 +95,7 @@ def pace_of(record: StreamRecord, floor_ns: Ints) -> Pace:
     )
 
 
-def _rate(record: StreamRecord, time_ns: Ints) -> float | None:
+def _rate(record: ObservedStream, time_ns: Ints) -> float | None:
     """Frames per second of these times: the slope of the count over time, within connections, by least squares."""
     known = time_ns != NONE
     over_time = over_both = 0.0
@@ -108,7 +108,7 @@ def _rate(record: StreamRecord, time_ns: Ints) -> float | None:
     return over_both / over_time if over_time > 0 else None
 
 
-def _key_distance(record: StreamRecord) -> tuple[int | None, float | None]:
+def _key_distance(record: ObservedStream) -> tuple[int | None, float | None]:
     keys = np.flatnonzero(record.is_key)
     apart = np.diff(keys)[np.diff(record.session[keys]) == 0]
     if not len(apart):
@@ -117,7 +117,7 @@ def _key_distance(record: StreamRecord) -> tuple[int | None, float | None]:
     return int(np.median(apart)), float(np.median(seconds)) / NS_PER_S
 
 
-def _pauses(record: StreamRecord, begun: Ints, same: NDArray[np.bool_]) -> Pauses:
+def _pauses(record: ObservedStream, begun: Ints, same: NDArray[np.bool_]) -> Pauses:
     """Gaps, and whether they stand next to key frames, as an encoder that takes breath makes them."""
     steps = np.diff(begun)
     if not same.any() or not record.tells_time_by_arriving:
