@@ -2,16 +2,14 @@
 
 import os
 import stat
-from collections.abc import Mapping
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from syncsvc.config.files import absent_files
-from syncsvc.config.models import STREAM_MODELS, Config
-from syncsvc.config.refusals import KeyPath, config_error, show
+from syncsvc.config.models import STREAM_MODELS, Config, FileStream
+from syncsvc.config.refusals import KeyPath, config_error, did_you_mean, one_line, show
 from syncsvc.config.schema import Schema, allowed, keys_of, walk
 from syncsvc.config.streamurl import describe
 from syncsvc.config.urls import MASK, RefusedError, kind_of, secrets_in
@@ -108,12 +106,23 @@ def _build(document: Document, base_dir: Path, secrets: set[str], files: bool) -
     except ValidationError as error:
         raise _first(error, document) from None
     if files:
-        for name, key, problem in absent_files(config):
+        for name, key, problem in _absent_files(config):
             path = ("streams", name, key)
             if path in document.written:
                 problem = f"found {show(document.written[path])}, where no file is; allowed: a file that exists"
             raise document.error(path, problem)
     return config
+
+
+def _absent_files(config: Config) -> Iterator[tuple[str, str, str]]:
+    """Stream, key and problem of every file that the configuration names and that is not there."""
+    for name, stream in config.streams.items():
+        files = {"url": stream.path, "timestamps": stream.timestamps} if isinstance(stream, FileStream) else {}
+        for key, path in files.items():
+            if path is not None and not (os.path.isfile(path) and os.access(path, os.R_OK)):
+                is_folder, is_there = os.path.isdir(path), os.path.exists(path)
+                what = "a directory" if is_folder else "no readable file" if is_there else "no file"
+                yield name, key, f"found {what} at '{one_line(str(path))}'; allowed: a file that exists"
 
 
 def _stream(name: str, raw: Any, document: Document, base_dir: Path) -> dict[str, Any]:
@@ -155,9 +164,7 @@ def _check_key(key: str, kind: str, document: Document, path: KeyPath) -> None:
 def _unknown(key: str, known: tuple[str, ...]) -> str:
     if key == "security":
         return f"found a key that is not available yet; allowed: {', '.join(known)}"
-    close = get_close_matches(key, known, 1)
-    hint = f" (did you mean `{close[0]}`?)" if close else ""
-    return f"found an unknown key{hint}; allowed: {', '.join(known)}"
+    return f"found an unknown key{did_you_mean(key, known)}; allowed: {', '.join(known)}"
 
 
 def _refusal(document: Document, path: KeyPath, found: str, remedy: str) -> str:

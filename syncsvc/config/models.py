@@ -3,7 +3,8 @@
 The JSON Schema, the messages and ``configs/reference.yaml`` all follow from these models; tests hold them together.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
@@ -29,24 +30,22 @@ def refused(found: str, allowed: str, *path: str | int) -> PydanticCustomError:
     )
 
 
-def _endpoint(text: str) -> str:
-    try:
-        endpoint(text)
-    except RefusedError as problem:
-        raise refused(problem.found, problem.allowed) from None
-    return text
+def _read_by(read: Callable[[str], object]) -> AfterValidator:
+    """For a text that this reads, and that is kept as it is."""
+
+    def check(text: str) -> str:
+        try:
+            read(text)
+        except RefusedError as problem:
+            raise refused(problem.found, problem.allowed) from None
+        return text
+
+    return AfterValidator(check)
 
 
-def _bind(text: str) -> str:
-    try:
-        host_and_port(text, "HOST:PORT on loopback, for example 127.0.0.1:8080 (port 0 takes a free one)")
-    except RefusedError as problem:
-        raise refused(problem.found, problem.allowed) from None
-    return text
-
-
-Endpoint = Annotated[str, AfterValidator(_endpoint)]
-Bind = Annotated[str, AfterValidator(_bind)]
+_BIND: Final = "HOST:PORT on loopback, for example 127.0.0.1:8080 (port 0 takes a free one)"
+Endpoint = Annotated[str, _read_by(endpoint)]
+Bind = Annotated[str, _read_by(partial(host_and_port, allowed=_BIND))]
 
 
 class Model(BaseModel):

@@ -1,7 +1,8 @@
 """One line per refusal: file, line, key path, what was found, what is allowed, and never a password."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 
 from syncsvc.config.urls import redact_text, redact_url
@@ -42,6 +43,12 @@ def show(value: Any) -> str:
             return "[" + ", ".join(show(item) for item in value) + "]"
         return f"a list of {len(value)}"
     return shorten(str(value))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint at the name that was perhaps meant, with a space before it; empty where none is near."""
+    close = get_close_matches(name, list(known), 1)
+    return f" (did you mean `{close[0]}`?)" if close else ""
 
 
 def key_path(path: KeyPath) -> str:

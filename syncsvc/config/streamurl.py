@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from syncsvc.config.refusals import did_you_mean
 from syncsvc.config.urls import MASK, RefusedError, kind_of
 from syncsvc.config.yamltext import resolve_scalar
 
@@ -130,9 +130,7 @@ def _split_query(text: str, readers: Mapping[str, Callable[[str], Any]]) -> dict
     for pair in text.split("&") if text else ():
         name, equals, value = pair.partition("=")
         if name not in readers:
-            close = get_close_matches(name, readers, 1)
-            hint = f" (did you mean `{close[0]}`?)" if close else ""
-            raise RefusedError(f"the unknown parameter '{name}'{hint}", ", ".join(readers))
+            raise RefusedError(f"the unknown parameter '{name}'{did_you_mean(name, readers)}", ", ".join(readers))
         if name in values:
             raise RefusedError(f"the parameter '{name}' twice", "each parameter once")
         if not equals or not value:

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from syncsvc.config.files import check_files
 from syncsvc.config.loader import load, loads
 from syncsvc.config.models import (
     Config,
@@ -253,14 +252,13 @@ def test_models_are_frozen_comparable_and_survive_a_pipe() -> None:
 
 
 def test_files_are_looked_for_only_when_asked(tmp_path: Path) -> None:
-    found = config("streams: {a: {url: file:absent.mp4}}")
-    with pytest.raises(
-        ConfigError, match=r"^configuration: streams\.a\.url: found no file at '/srv/cameras/absent.mp4'"
-    ):
-        check_files(found)
+    absent = "streams: {a: {url: file:absent.mp4}}"
+    config(absent)
+    with pytest.raises(ConfigError, match=r"^x.yaml:1: streams\.a\.url: found no file at '/srv/cameras/absent.mp4'"):
+        loads(absent, "x.yaml", "/srv/cameras", {}, files=True)
     (tmp_path / "a.mp4").touch()
     (tmp_path / "t.csv").touch()
-    check_files(loads("streams: {a: {url: file:a.mp4, timestamps: t.csv}}", "x.yaml", tmp_path, {}))
+    loads("streams: {a: {url: file:a.mp4, timestamps: t.csv}}", "x.yaml", tmp_path, {}, files=True)
 
 
 def test_a_thousand_streams_load() -> None:
