@@ -10,7 +10,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from syncsvc.errors import FrameUndecodable
-from syncsvc.layout import Layout
+from syncsvc.layout import Layout, to_bgr
 
 ClockClass = Literal["rtcp", "kernel", "pts", "model", "arrival"]
 StampKind = Literal["", "pts", "media", "playlist", "kernel"]
@@ -160,8 +160,6 @@ class Frame(Struct, frozen=True, eq=False):
             ValueError: the payload is not what ``layout`` says.
             ImportError: OpenCV, or PyAV for ``encoded``, cannot be loaded; the message says what to install.
         """
-        from syncsvc.layout import to_bgr
-
         if self.layout.format != "encoded":
             return to_bgr(self.pixels, self.layout)
         if self.decoder is None:

@@ -1,16 +1,15 @@
 """The child of ``VirtualCameras``: a farm that is told what to do in JSON lines on its standard input.
 
-The first line says which cameras, later ones ``{"do": set|stop|start|stats, "camera": NAME, ...}``; each is answered
-with one line. The end of the input is the end of the farm.
+The first line says which cameras, each later one is an ``Order``; each is answered with one line. The end of the input
+is the end of the farm.
 """
 
 import asyncio
 import sys
-from typing import Any
 
 import msgspec
 
-from syncsvc.cameras.farm import Farm
+from syncsvc.cameras.farm import Farm, Order
 from syncsvc.cameras.settings import parse_specs
 from syncsvc.errors import BindError, UsageError
 
@@ -24,17 +23,18 @@ def _answer(answer: object) -> None:
     sys.stdout.buffer.flush()
 
 
-async def _obey(farm: Farm, order: dict[str, Any]) -> object:
-    outlet = farm.outlet(order["camera"])
-    if order["do"] == "set":
-        outlet.change(order["keys"])
-    elif order["do"] == "stop":
-        outlet.switch_off()
-    elif order["do"] == "start":
-        await outlet.load()
-        outlet.switch_on()
-    else:
-        return outlet.stats()
+async def _handle(farm: Farm, order: Order) -> object:
+    outlet = farm.outlet(order.camera)
+    match order.do:
+        case "set":
+            outlet.change(order.keys)
+        case "stop":
+            outlet.switch_off()
+        case "start":
+            await outlet.load()
+            outlet.switch_on()
+        case "stats":
+            return outlet.stats()
     return {}
 
 
@@ -51,7 +51,7 @@ async def _run() -> int:
             _answer({"port": farm.port, "urls": farm.urls})
             while line := await lines.readline():
                 try:
-                    _answer(await _obey(farm, msgspec.json.decode(line)))
+                    _answer(await _handle(farm, msgspec.json.decode(line, type=Order)))
                 except UsageError as error:
                     _answer({"usage": str(error)})
     except BindError as error:

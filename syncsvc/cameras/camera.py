@@ -27,7 +27,7 @@ class EncodedPicture:
 
 @dataclass(slots=True)
 class CaptureCounts:
-    """What the capture thread did; ``skipped`` are shutter times for which the machine was too slow."""
+    """What capture threads did at one place of a farm; ``skipped`` are times for which the machine was too slow."""
 
     captured: int = 0
     dropped: int = 0
@@ -44,7 +44,7 @@ class Camera:
         origin_mono_ns: the farm's common instant, from which ``phase_ms`` counts.
         clock: the host's.
         deliver: called from the camera's thread with each picture.
-        first_counter: number of the first picture, so that a restarted camera goes on.
+        counts: go on where a camera before this one left them; a picture's number is how many were captured before.
     """
 
     def __init__(
@@ -54,14 +54,13 @@ class Camera:
         origin_mono_ns: int,
         clock: Clock,
         deliver: Callable[[EncodedPicture], None],
-        first_counter: int = 0,
+        counts: CaptureCounts,
     ) -> None:
-        self.index, self.counts = index, CaptureCounts()
-        self.next_counter = first_counter
+        self.index, self.counts, self._skipped_before = index, counts, counts.skipped
         self.start_mono_ns = clock.monotonic_ns()
         self._spec, self._host, self._deliver = spec, clock, deliver
         self._random = random.Random(f"{spec.seed}/{index}/drop")
-        drawn = random.Random(f"{spec.seed}/{index}/{first_counter}/rtp").getrandbits(32)
+        drawn = random.Random(f"{spec.seed}/{index}/{counts.captured}/rtp").getrandbits(32)
         self.clock = CameraClock(spec, self.start_mono_ns, drawn if spec.rtp_base is None else spec.rtp_base)
         self._shutter = Shutter(spec, origin_mono_ns)
         self._encoder = Encoder(spec, index)
@@ -127,7 +126,7 @@ class Camera:
                 self._shutter.retune(shot_with)
             now = self._host.monotonic_ns()
             due = self._shutter.next_due_ns(now)
-            self.counts.skipped = self._shutter.skipped
+            self.counts.skipped = self._skipped_before + self._shutter.skipped
             if stop.sleep((due - now) / NS_PER_S):
                 return
             self._apply_events(due)
@@ -142,7 +141,7 @@ class Camera:
         if not self._encoder.serves(spec):
             self._encoder = Encoder(spec, self.index)
         keys_asked = self._keys_asked
-        counter, self.next_counter = self.next_counter, self.next_counter + 1
+        counter = self.counts.captured
         moment = read_moment(self._host)  # the true instant of capture: everything else derives from it
         self.counts.late_us_max = max(self.counts.late_us_max, (moment.mono_ns - due_ns) // 1000)
         if spec.drop_pct and self._random.random() * 100 < spec.drop_pct:

@@ -7,7 +7,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import msgspec
 
@@ -118,6 +118,14 @@ def serve(
     return asyncio.run(run())
 
 
+class Order(msgspec.Struct, frozen=True):
+    """What the child is to do with one of its cameras; ``keys`` are what ``set`` changes."""
+
+    do: Literal["set", "stop", "start", "stats"]
+    camera: str
+    keys: dict[str, Any] = {}
+
+
 class VirtualCameras:
     """Cameras in a child process, for tests and demos; the child ends with this object, or with this process.
 
@@ -181,21 +189,21 @@ class VirtualCameras:
 
     def set(self, name: str, **keys: Any) -> None:
         """Give a camera other values while it runs, from the next picture on."""
-        self._ask({"do": "set", "camera": name, "keys": keys})
+        self._ask(Order("set", name, keys))
 
     def stop(self, name: str) -> None:
         """Cut a camera's power: its connections break, and it answers 404."""
-        self._ask({"do": "stop", "camera": name})
+        self._ask(Order("stop", name))
 
     def start(self, name: str) -> None:
         """Power a camera again: new RTP clock and numbers, the counter in its pictures goes on."""
-        self._ask({"do": "start", "camera": name})
+        self._ask(Order("start", name))
 
     def stats(self, name: str) -> CameraStats:
         """A camera's account."""
-        return msgspec.convert(self._ask({"do": "stats", "camera": name}), CameraStats)
+        return msgspec.convert(self._ask(Order("stats", name)), CameraStats)
 
-    def _ask(self, order: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, order: "Order | dict[str, Any]") -> dict[str, Any]:
         with self._asking:
             child = self._child
             if child is None or child.stdin is None or child.stdout is None:

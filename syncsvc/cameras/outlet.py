@@ -3,12 +3,13 @@
 import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
 import msgspec
 
-from syncsvc.cameras.camera import Camera, EncodedPicture
+from syncsvc.cameras.camera import Camera, CaptureCounts, EncodedPicture
 from syncsvc.cameras.clockwork import SendPath, read_moment
 from syncsvc.cameras.session import MediaSession, SessionStats
 from syncsvc.cameras.settings import CameraSpec
@@ -53,9 +54,8 @@ class Outlet:
         self._sessions: dict[MediaSession, Callable[[str], None]] = {}
         self._ended: deque[SessionStats] = deque(maxlen=_KEPT_SESSIONS)
         self._closed: Counter[str] = Counter()
-        self._past: Counter[str] = Counter()  # the counts of cameras that were stopped here
-        self._withheld = self._released = self._sent = 0
-        self._next_counter = self._incarnation = 0
+        self._counts = CaptureCounts()
+        self._withheld = self._released = self._sent = self._incarnation = 0
 
     camera: Camera | None
 
@@ -64,7 +64,7 @@ class Outlet:
         if self.camera is None:
             self._incarnation += 1
             deliver = partial(self._arrive, self._incarnation)
-            arguments = (self.spec, self._index, self._origin_ns, self._clock, deliver, self._next_counter)
+            arguments = (self.spec, self._index, self._origin_ns, self._clock, deliver, self._counts)
             self.camera = await asyncio.to_thread(Camera, *arguments)
 
     def switch_on(self) -> None:
@@ -79,10 +79,6 @@ class Outlet:
         camera, self.camera = self.camera, None
         self._incarnation += 1
         camera.stop()
-        counts = camera.counts
-        self._past += Counter(captured=counts.captured, dropped=counts.dropped, skipped=counts.skipped)
-        self._past["late_us_max"] = max(self._past["late_us_max"], counts.late_us_max)
-        self._next_counter = camera.next_counter
         self._withheld += len(self._queue)
         self._queue.clear()
         if self._timer is not None:
@@ -110,7 +106,7 @@ class Outlet:
         if self._sessions.pop(session, None) is not None:
             session.sink.close()
             self._closed[cause] += 1
-            session.playing = False
+            session.pause()
             self._ended.append(session.stats())
 
     def _arrive(self, incarnation: int, picture: EncodedPicture) -> None:
@@ -150,23 +146,14 @@ class Outlet:
 
     def stats(self) -> CameraStats:
         """The account so far."""
-        camera, total = self.camera, Counter(self._past)
-        late = total.pop("late_us_max", 0)
-        if camera is not None:
-            counts = camera.counts
-            total += Counter(captured=counts.captured, dropped=counts.dropped, skipped=counts.skipped)
-            late = max(late, counts.late_us_max)
-        error = camera.error if camera is not None else None
+        counts, error = replace(self._counts), self.camera.error if self.camera is not None else None
         return CameraStats(
-            running=camera is not None and error is None,
-            captured=total["captured"],
-            dropped=total["dropped"],
+            running=self.camera is not None and error is None,
+            **asdict(counts),
             withheld=self._withheld,
-            queued=total["captured"] - total["dropped"] - self._withheld - self._released,
+            queued=counts.captured - counts.dropped - self._withheld - self._released,
             released=self._released,
             sent=self._sent,
-            skipped=total["skipped"],
-            late_us_max=late,
             closed=dict(self._closed),
             sessions=[session.stats() for session in self._sessions],
             ended_sessions=list(self._ended),

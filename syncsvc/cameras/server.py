@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol):
     def check_alive(self, now_ns: int) -> None:
         """End a connection that nobody seems to use; one that takes pictures over TCP shows itself by reading."""
         session = self._session
-        if session is not None and session.playing and session.sink.transport == "tcp":
+        if session is not None and session.account.playing and session.sink.transport == "tcp":
             return
         limit_s = self._server.session_timeout_s if self._has_asked else min(SILENT_S, self._server.session_timeout_s)
         if now_ns - self._heard_ns > limit_s * NS_PER_S:
@@ -104,7 +104,7 @@ class Connection(asyncio.Protocol):
     def _count_report(self, payload: bytes) -> None:
         self._heard_ns = self._clock.monotonic_ns()
         if self._session is not None and len(payload) >= 8 and payload[0] >> 6 == 2:
-            self._session.reports_received += 1
+            self._session.account.reports_received += 1
 
     def _end_session(self, cause: str) -> None:
         if self._session is not None and self._outlet is not None:
@@ -145,7 +145,7 @@ class Connection(asyncio.Protocol):
         if outlet is None or outlet.camera is None:
             return Response(404)
         if self._session is not None:
-            if self._session.playing:
+            if self._session.account.playing:
                 return Response(455)
             if request.headers.get("session", self._session.id).split(";")[0] != self._session.id:
                 return Response(454)
@@ -179,35 +179,38 @@ class Connection(asyncio.Protocol):
         timeout_s = round(self._server.session_timeout_s)
         return Response(200, {**headers, "Session": f"{self._session.id};timeout={timeout_s}"})
 
-    def _lacks_session(self, request: Request) -> bool:
-        return self._session is None or request.headers.get("session", "").split(";")[0].strip() != self._session.id
+    def _named_session(self, request: Request) -> MediaSession | None:
+        """Our session, if it is the one that the request speaks of."""
+        session, name = self._session, request.headers.get("session", "").split(";")[0].strip()
+        return session if session is not None and name == session.id else None
 
     def _play(self, request: Request) -> Response:
-        session = self._session
-        if self._lacks_session(request) or session is None:
+        session = self._named_session(request)
+        if session is None:
             return Response(454)
         now_ns = self._clock.monotonic_ns()
         timestamp = session.camera.clock.rtp(now_ns)
-        if not session.playing:
+        if not session.account.playing:
             session.play(now_ns)
         base = request.url.rstrip("/").removesuffix("/" + rtp.TRACK)
         info = f"url={base}/{rtp.TRACK};seq={session.sender.next_seq};rtptime={timestamp}"
         return self._with_session(**{"Range": "npt=now-", "RTP-Info": info})
 
     def _pause(self, request: Request) -> Response:
-        if self._lacks_session(request) or self._session is None:
+        session = self._named_session(request)
+        if session is None:
             return Response(454)
-        self._session.pause()
+        session.pause()
         return self._with_session()
 
     def _teardown(self, request: Request) -> Response:
-        if self._lacks_session(request):
+        if self._named_session(request) is None:
             return Response(454)
         self._end_session("client")
         return Response(200)
 
     def _parameter(self, request: Request) -> Response:
-        if "session" in request.headers and self._lacks_session(request):
+        if "session" in request.headers and self._named_session(request) is None:
             return Response(454)
         if request.body.strip():
             return Response(451)

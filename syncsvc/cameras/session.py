@@ -14,20 +14,20 @@ from syncsvc.timing.ntp import NTP_TO_UNIX_S
 CNAME = "syncsvc"
 
 
-class SessionStats(msgspec.Struct, frozen=True):
+class SessionStats(msgspec.Struct):
     """What one session was sent; with no loss, ``frames`` runs from ``first_counter`` to ``last_counter``."""
 
     client: str
     transport: str
-    playing: bool
-    frames: int
-    first_counter: int | None
-    last_counter: int | None
-    packets: int
-    octets: int
-    packets_lost: int
-    reports_sent: int
-    reports_received: int
+    playing: bool = False
+    frames: int = 0
+    first_counter: int | None = None
+    last_counter: int | None = None
+    packets: int = 0
+    octets: int = 0
+    packets_lost: int = 0
+    reports_sent: int = 0
+    reports_received: int = 0
 
 
 class MediaSession:
@@ -35,40 +35,37 @@ class MediaSession:
 
     def __init__(self, camera: Camera, sink: Sink, client: str, seed: str) -> None:
         drawn = random.Random(seed)
-        self.camera, self.sink, self.client = camera, sink, client
+        self.camera, self.sink = camera, sink
         self.sender = rtp.RtpSender(drawn.getrandbits(32), drawn.getrandbits(16))
         self.id = f"{drawn.getrandbits(64):016x}"
-        self.playing = False
-        self.reports_received = 0
+        self.account = SessionStats(client, sink.transport)
         self._random = drawn
         self._played_ns = 0
         self._awaits_key = True
         self._report_due_ns = 0
-        self._frames = self._lost = self._reports_sent = 0
-        self._first: int | None = None
-        self._last: int | None = None
 
     def play(self, now_ns: int) -> None:
         """Begin with the next key picture taken from now on, and see to it that there is one."""
         spec = self.camera.spec
-        self.playing, self._awaits_key, self._played_ns = True, True, now_ns
+        self.account.playing, self._awaits_key, self._played_ns = True, True, now_ns
         self._report_due_ns = 0 if spec.sr_immediate else now_ns + round(spec.sr_first_s * NS_PER_S)
         self.camera.request_key()
 
     def pause(self) -> None:
         """Send nothing until ``play``."""
-        self.playing = False
+        self.account.playing = False
 
     def ends(self, now_ns: int) -> str:
         """Why it is over; empty while it is not."""
         close_after_s = self.camera.spec.close_after_s
-        if self.playing and close_after_s and now_ns - self._played_ns > close_after_s * NS_PER_S:
+        if self.account.playing and close_after_s and now_ns - self._played_ns > close_after_s * NS_PER_S:
             return "camera"
         return "slow" if self.sink.is_overdue(now_ns) else ""
 
     def send(self, picture: EncodedPicture, now: Moment) -> bool:
         """Send a picture if the client is to have it, and a sender report before it if one is due; whether it went."""
-        if not self.playing:
+        account = self.account
+        if not account.playing:
             return False
         if self._awaits_key:
             if not picture.is_key or picture.moment.mono_ns < self._played_ns:
@@ -79,18 +76,18 @@ class MediaSession:
         packets = self.sender.packets_of(picture.payloads, picture.timestamp)
         if spec.loss_pct and self.sink.transport == "udp":
             kept = [packet for packet in packets if self._random.random() * 100 >= spec.loss_pct]
-            self._lost += len(packets) - len(kept)
+            account.packets_lost += len(packets) - len(kept)
             packets = kept
-        self._lost += self.sink.send_rtp(packets)
-        self._frames += 1
-        self._first = picture.counter if self._first is None else self._first
-        self._last = picture.counter
+        account.packets_lost += self.sink.send_rtp(packets)
+        account.frames += 1
+        account.first_counter = picture.counter if account.first_counter is None else account.first_counter
+        account.last_counter = picture.counter
         return True
 
     def report(self, now: Moment) -> None:
         """Send the sender report that is due, if one is: NTP and RTP time of this instant, as the camera has them."""
         spec, clock = self.camera.spec, self.camera.clock
-        if not spec.sr or not self.playing or self._awaits_key or now.mono_ns < self._report_due_ns:
+        if not spec.sr or not self.account.playing or self._awaits_key or now.mono_ns < self._report_due_ns:
             return
         self._report_due_ns = now.mono_ns + round(spec.sr_interval_s * NS_PER_S)
         ntp, timestamp = rtp.ntp_timestamp(clock.wall_ns(now)), clock.rtp(now.mono_ns)
@@ -101,20 +98,8 @@ class MediaSession:
         elif spec.sr_mode == "sendtime":
             timestamp = clock.rtp(now.mono_ns - round(spec.latency_ms * NS_PER_MS))
         self.sink.send_rtcp(self.sender.sender_report(ntp, timestamp, CNAME))
-        self._reports_sent += 1
+        self.account.reports_sent += 1
 
     def stats(self) -> SessionStats:
         """What it was sent so far."""
-        return SessionStats(
-            client=self.client,
-            transport=self.sink.transport,
-            playing=self.playing,
-            frames=self._frames,
-            first_counter=self._first,
-            last_counter=self._last,
-            packets=self.sender.packets,
-            octets=self.sender.octets,
-            packets_lost=self._lost,
-            reports_sent=self._reports_sent,
-            reports_received=self.reports_received,
-        )
+        return msgspec.structs.replace(self.account, packets=self.sender.packets, octets=self.sender.octets)
