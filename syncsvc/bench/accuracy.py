@@ -9,16 +9,17 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from syncsvc.bench.report import Grid, Report, Table
+from syncsvc.bench.rounds import Request
 from syncsvc.bench.scenarios import Case, cases
 from syncsvc.bench.score import Score
-from syncsvc.bench.tournament import NAMES, OURS, WARM_UP_S, Outcome, contest, contest_live
+from syncsvc.bench.tournament import NAMES, OURS, WARM_UP_S, TournamentResult, contest, contest_live
 from syncsvc.cameras import CameraSpec
 from syncsvc.demo.screen import verdict_object
 from syncsvc.demo.trial import Scenario, Trial
 from syncsvc.demo.verdict import OVERRUN_MS, WARM_UP_WINDOWS, Verdict, judge
+from syncsvc.errors import UsageError
 from syncsvc.lifecycle import StopToken
 
-SECONDS: Final = 40.0
 _ABSENT: Final = "-"
 _NOTES: Final = (
     "rules: stamps + how sets are formed; position: n-th frame of each second; nearest: to each frame of the slowest",
@@ -57,35 +58,41 @@ LIVE: Final[Mapping[str, LiveCase]] = {
 }
 
 
-def run(
-    command: str, seconds: float, progress: Callable[[str], None], *, only: str | None = None, name: str | None = None
-) -> Report:
-    """Compare the rules.
+def run(request: Request) -> Report:
+    """Compare the rules; ``only`` is ``simulated`` or ``live`` here, None is both.
 
-    Args:
-        command: to reproduce the figures with.
-        seconds: how long each live run watches its cameras.
-        progress: is told how far it is.
-        only: ``simulated`` or ``live``; None is both.
-        name: of the only simulated case to run; there is no live run then.
+    Raises:
+        UsageError: there is no such half, or no such case in it.
     """
-    simulated: dict[str, tuple[Case, Outcome]] = {}
-    live: dict[str, tuple[LiveCase, Verdict, Outcome]] = {}
-    if only != "live":
-        wanted = {key: case for key, case in cases().items() if name in (None, key)}
-        for number, (key, case) in enumerate(wanted.items(), start=1):
-            progress(f"simulated {number} of {len(wanted)}: {case.about}")
-            simulated[key] = case, contest(case)
-    if only != "simulated" and name is None:
+    wanted = _wanted(request)
+    simulated: dict[str, tuple[Case, TournamentResult]] = {}
+    live: dict[str, tuple[LiveCase, Verdict, TournamentResult]] = {}
+    for number, (key, case) in enumerate(wanted.items(), start=1):
+        request.progress(f"simulated {number} of {len(wanted)}: {case.about}")
+        simulated[key] = case, contest(case)
+    if request.only != "simulated" and request.case is None:
         for key, live_case in LIVE.items():
-            live[key] = live_case, *_watch(live_case, seconds, progress)
-    return report(command, simulated, live)
+            live[key] = live_case, *_watch(live_case, request)
+    return report(simulated, live)
 
 
-def _watch(case: LiveCase, seconds: float, progress: Callable[[str], None]) -> tuple[Verdict, Outcome]:
+def _wanted(request: Request) -> Mapping[str, Case]:
+    known = cases()
+    if request.only not in (None, "simulated", "live"):
+        raise UsageError(f"--only {request.only} is not known to accuracy; halves are simulated, live")
+    if request.case is None:
+        return {} if request.only == "live" else known
+    if request.case not in known:
+        raise UsageError(f"--case {request.case} is not known; cases are {', '.join(known)}")
+    if request.only == "live":
+        raise UsageError("--case is of the simulated half; --only live leaves that out")
+    return {request.case: known[request.case]}
+
+
+def _watch(case: LiveCase, request: Request) -> tuple[Verdict, TournamentResult]:
     with Trial(case.scenario) as trial:
-        for batch in trial.watch(seconds, StopToken()):
-            progress(f"live, {case.about}: window {batch.seq + 1} of about {seconds:.0f}")
+        for batch in trial.watch(request.seconds, StopToken()):
+            request.progress(f"live, {case.about}: window {batch.seq + 1} of about {request.seconds:.0f}")
         deque(trial.finish(), maxlen=0)
         history = trial.history()
     warm_up = min(case.warm_up_windows, max(WARM_UP_WINDOWS, len(history.batches) // 2))
@@ -93,9 +100,8 @@ def _watch(case: LiveCase, seconds: float, progress: Callable[[str], None]) -> t
 
 
 def report(
-    command: str,
-    simulated: Mapping[str, tuple[Case, Outcome]],
-    live: Mapping[str, tuple[LiveCase, Verdict, Outcome]],
+    simulated: Mapping[str, tuple[Case, TournamentResult]],
+    live: Mapping[str, tuple[LiveCase, Verdict, TournamentResult]],
 ) -> Report:
     """What was found as tables: a line per case, a column per rule."""
     scores = {key: outcome.scores for key, (_, outcome) in simulated.items()}
@@ -107,8 +113,6 @@ def report(
     for key, (_, verdict, _) in live.items():
         tables += _live_tables(key, verdict)
     return Report(
-        name="accuracy",
-        command=command,
         tables=tuple(tables),
         ratios={},
         plot=Grid(

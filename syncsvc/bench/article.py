@@ -5,10 +5,10 @@ one hand-over.
 """
 
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -16,11 +16,10 @@ from typing import Final
 import msgspec
 
 from syncsvc.bench import clip
-from syncsvc.bench.programs import Delivery
-from syncsvc.bench.reader import Seen
+from syncsvc.bench.article_programs import Delivery
 from syncsvc.bench.report import Bars, Report, Table
-from syncsvc.bench.rounds import Progress, alternate, chosen
-from syncsvc.bench.served import SUBSCRIBERS, serving
+from syncsvc.bench.rounds import Request, alternate
+from syncsvc.bench.running_service import SUBSCRIBERS, serving
 from syncsvc.clock import NS_PER_MS, NS_PER_S, sleep_s
 from syncsvc.errors import LinkClosed
 from syncsvc.observe.figures import Figures, median
@@ -28,7 +27,6 @@ from syncsvc.programs import leashed
 
 PROGRAMS: Final = {"queue of 25-frame lists": "queue", "pipe per frame": "pipe"}
 OURS: Final = {f"syncsvc, {kind}": kind for kind in SUBSCRIBERS}
-_CLIP_FRAMES = 10 * clip.FPS
 _LOOK_S = 0.001
 _END_S = 20.0
 _FIRST_SKIPPED = 2
@@ -45,23 +43,13 @@ class Cadence:
     """The calls that return the frames of both cameras, without the wait for one to be there where that is known."""
 
 
-def run(command: str, seconds: float, progress: Progress, only: str | None = None) -> Report:
-    """Run each for so long.
-
-    Args:
-        command: to reproduce the figures with.
-        seconds: how long each runs; the article's queues may fill memory meanwhile, some 200 MB a second.
-        progress: is told what is done now.
-        only: words of the rows that are meant; None means all.
-    """
-    meant = chosen([*PROGRAMS, *OURS], only)
-    with tempfile.TemporaryDirectory(prefix="syncsvc-bench-") as folder:
-        path = Path(folder, "clip.mp4")
-        progress(f"making {_CLIP_FRAMES} frames of 1080p")
-        clip.make(path, _CLIP_FRAMES)
-        turns = {label: (lambda label=label: measure(path, label, seconds)) for label in meant}
-        results = alternate(turns, 1, progress)
-    return report(command, {label: found for label, (found,) in results.found.items()}, results.notes())
+def run(request: Request) -> Report:
+    """Run each once; the article's queues may fill memory meanwhile, some 200 MB a second."""
+    meant = request.chosen([*PROGRAMS, *OURS])
+    with clip.recording(request.progress) as path:
+        turns = {label: partial(measure, path, label, request.seconds) for label in meant}
+        results = alternate(turns, 1, request.progress)
+    return report({label: found for label, (found,) in results.found.items()}, results.notes())
 
 
 def measure(path: Path, label: str, seconds: float) -> Cadence:
@@ -76,7 +64,7 @@ def measure(path: Path, label: str, seconds: float) -> Cadence:
 @contextmanager
 def program(path: Path, which: str) -> Iterator["subprocess.Popen[bytes]"]:
     """One of the article's programs while the block lasts; its standard output has a ``Delivery`` per line."""
-    words = ["-m", "syncsvc.bench.programs", which, str(path)]
+    words = ["-m", "syncsvc.bench.article_programs", which, str(path)]
     with leashed(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         try:
             yield process
@@ -98,12 +86,8 @@ def _service(path: Path, kind: str, seconds: float) -> Cadence:
     stream = {"url": f"file:{path}", "loop": True, "pixels": "bgr24"}  # what OpenCV gives the others
     with serving({"left": stream, "right": stream}, kind, is_watched=True, poll_s=_LOOK_S) as served:
         sleep_s(seconds)
-        seen = served.seen()
-    return cadence([one.received_ns for one in seen], [_got_ns(one) for one in seen])
-
-
-def _got_ns(seen: Seen) -> int:
-    return seen.call_ns + seen.views_ns
+        receipts = served.receipts()
+    return cadence([one.received_ns for one in receipts], [one.call_ns + one.views_ns for one in receipts])
 
 
 def cadence(at_ns: Sequence[int], got_ns: Sequence[int]) -> Cadence:
@@ -119,7 +103,7 @@ def cadence(at_ns: Sequence[int], got_ns: Sequence[int]) -> Cadence:
     return Cadence(Figures.of(intervals), min(intervals), Figures.of([got / NS_PER_MS for got in got_ns]))
 
 
-def report(command: str, found: Mapping[str, Cadence], notes: Sequence[str]) -> Report:
+def report(found: Mapping[str, Cadence], notes: Sequence[str]) -> Report:
     """The report of what was measured."""
     rows = [
         (
@@ -142,8 +126,6 @@ def report(command: str, found: Mapping[str, Cadence], notes: Sequence[str]) -> 
         for label, one in found.items()
     }
     return Report(
-        name="article",
-        command=command,
         tables=(
             Table(
                 "Two 1080p25 cameras, a second of both at a time",

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import av
 import msgspec
 
+from syncsvc.bench.answers import answer
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, cpu_ns, sleep_s
 
 
@@ -60,5 +61,4 @@ def _decoded(path: str) -> Iterator[av.VideoFrame]:
 
 if __name__ == "__main__":
     path, fps, skip, frames, pixels, *go = sys.argv[1:]
-    answer = main(path, float(fps), int(skip), int(frames), pixels, int(go[0]) if go else None)
-    sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+    answer(main(path, float(fps), int(skip), int(frames), pixels, int(go[0]) if go else None))

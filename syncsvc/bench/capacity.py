@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from syncsvc.bench import clip
 from syncsvc.bench.bare import Decoded
 from syncsvc.bench.memory import private_bytes_of, touch
 from syncsvc.bench.report import Bars, Report, Table
-from syncsvc.bench.rounds import Progress, chosen
+from syncsvc.bench.rounds import Request
+from syncsvc.bench.running_service import NOBODY, RunningService, serving, wait_until
 from syncsvc.bench.search import Found, most_that_holds
-from syncsvc.bench.served import NOBODY, Served, serving, wait_until
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, sleep_s
 from syncsvc.errors import LinkClosed
 from syncsvc.programs import leashed
@@ -30,7 +29,6 @@ LATE_MS: Final = 500
 """A bare decoder keeps up when no frame is later: so late a frame of a service with default bounds misses its batch."""
 GROUP: Final = "all"
 AIMS: Final = {"i420": f"0.9 x {BARE}", "encoded": "64"}
-_CLIP_FRAMES = 10 * clip.FPS
 _BARE_SKIP = 25
 _START_S = 45.0
 _SETTLES_S = 60.0
@@ -58,45 +56,32 @@ class Level:
     """The receiver's, at the beginning and at the end of the turn."""
 
 
-def run(command: str, seconds: float, step: int | None, progress: Progress, only: str | None = None) -> Report:
-    """Search upward for each contestant.
-
-    Args:
-        command: to reproduce the figures with.
-        seconds: how long each level is watched, after it has settled.
-        step: streams more at a time; None is 4, and 16 for ``encoded``.
-        progress: is told what is done now.
-        only: words of the contestants that are meant; None means all.
-    """
-    meant = chosen(STEPS, only)
+def run(request: Request) -> Report:
+    """Search upward for bare decoders and for the service with each payload; a level is watched once it has settled."""
+    meant = request.chosen(STEPS)
     found: dict[str, tuple[Found, list[Level]]] = {}
     absent: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="syncsvc-bench-") as folder:
-        path = Path(folder, "clip.mp4")
-        progress(f"making {_CLIP_FRAMES} frames of 1080p")
-        clip.make(path, _CLIP_FRAMES)
+    with clip.recording(request.progress) as path:
         subscriber = _best_subscriber(path)
         for name in meant:
-            by = step or STEPS[name]
             try:
-                found[name] = _search(name, path, subscriber, seconds, by, progress)
+                found[name] = _search(name, path, subscriber, request)
             except LinkClosed as error:
                 absent[name] = str(error)
-    return report(command, seconds, subscriber, found, absent)
+    return report(request.seconds, subscriber, found, absent)
 
 
-def _search(
-    name: str, path: Path, subscriber: str, seconds: float, step: int, progress: Progress
-) -> tuple[Found, list[Level]]:
+def _search(name: str, path: Path, subscriber: str, request: Request) -> tuple[Found, list[Level]]:
     levels: list[Level] = []
+    step, seconds = request.step or STEPS[name], request.seconds
 
     def holds(streams: int) -> bool:
-        progress(f"{name}: {streams} streams")
-        level = (
-            bare_level(path, streams, seconds) if name == BARE else level_of(path, streams, name, subscriber, seconds)
+        request.progress(f"{name}: {streams} streams")
+        is_bare = name == BARE
+        levels.append(
+            bare_level(path, streams, seconds) if is_bare else level_of(path, streams, name, subscriber, seconds)
         )
-        levels.append(level)
-        return level.is_held
+        return levels[-1].is_held
 
     return most_that_holds(holds, 2 * step, step, LIMIT), levels
 
@@ -152,7 +137,7 @@ def level_of(path: Path, streams: int, pixels: str, subscriber: str, seconds: fl
             return Level(streams, False, str(error))
 
 
-def _watch(served: Served, streams: int, seconds: float) -> Level:
+def _watch(served: RunningService, streams: int, seconds: float) -> Level:
     wait_until(lambda: _run_all(served), "a frame of every stream", _START_S)
     _settle(served)
     pids = served.daemon.pids()
@@ -165,7 +150,7 @@ def _watch(served: Served, streams: int, seconds: float) -> Level:
     return Level(streams, not why, why, max(captures) / 2**20, receivers)
 
 
-def _settle(served: Served) -> None:
+def _settle(served: RunningService) -> None:
     """Wait until nothing is lost for a while; too many streams never come to that."""
     begun_ns = SYSTEM_CLOCK.monotonic_ns()
     group = served.daemon.status()["groups"][GROUP]
@@ -177,7 +162,7 @@ def _settle(served: Served) -> None:
             return
 
 
-def _run_all(served: Served) -> bool:
+def _run_all(served: RunningService) -> bool:
     status = served.daemon.status()
     if not served.daemon.is_running:
         raise LinkClosed(f"the daemon ended: {served.daemon.last_words}")
@@ -214,7 +199,6 @@ def what_broke(before: Mapping[str, Any], after: Mapping[str, Any], seconds: flo
 
 
 def report(
-    command: str,
     seconds: float,
     subscriber: str,
     found: Mapping[str, tuple[Found, Sequence[Level]]],
@@ -235,8 +219,6 @@ def report(
             ratios[f"{name} / {BARE}"] = result.most / found[BARE][0].most
     columns = ("contestant", "streams", "aim", "first that broke", "capture MiB", "receiver MiB")
     return Report(
-        name="capacity",
-        command=command,
         tables=(Table("1080p25 streams without a loss", columns, tuple(rows)),),
         ratios=ratios,
         plot=Bars("1080p25 streams without a loss", "streams", {name: one.most for name, (one, _) in found.items()}),

@@ -1,5 +1,8 @@
-"""Makes the recording that the pipeline benchmark decodes: 1080p25 as a camera would send it, hard enough to decode."""
+"""Makes the recording that benchmarks decode: 1080p25 as a camera would send it, hard enough to decode."""
 
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -8,10 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 WIDTH, HEIGHT, FPS = 1920, 1080, 25
+FRAMES = 10 * FPS
+"""As many as most benchmarks take."""
 BITS_PER_S = 4_000_000
 _GOP = 50
 _NOISE_LEVELS = 6.0  # standard deviation of a sensor at dusk
 _SPEED_PX = 3
+
+
+@contextmanager
+def recording(progress: Callable[[str], None], frames: int = FRAMES) -> Iterator[Path]:
+    """Such a file, in a folder of its own, while the ``with`` block lasts."""
+    with tempfile.TemporaryDirectory(prefix="syncsvc-bench-") as folder:
+        progress(f"making {frames} frames of 1080p")
+        make(Path(folder, "clip.mp4"), frames)
+        yield Path(folder, "clip.mp4")
 
 
 def make(path: Path, frames: int) -> None:

@@ -13,10 +13,12 @@ import msgspec
 import numpy as np
 
 from syncsvc.bench import ways
-from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, cpu_ns, sleep_s
+from syncsvc.bench.answers import answer
+from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, cpu_ns, sleep_s
 from syncsvc.errors import LinkClosed
 from syncsvc.layout import Layout, PixelFormat
 from syncsvc.lifecycle import die_with_parent
+from syncsvc.observe.figures import Figures
 
 WIDTH, HEIGHT = 1920, 1080
 _WARM_UP = ways.RING_SLOTS + 8  # every page was touched
@@ -24,49 +26,54 @@ _SOURCES = 4
 _ANSWER_S = 60.0
 
 
-class TurnCost(msgspec.Struct, frozen=True):
-    """CPU time of either end for all frames after the warm-up; of each frame, the time from ``send`` to in hand."""
+class HandoverCost(msgspec.Struct, frozen=True):
+    """CPU of both ends per frame, after the warm-up, and the time from before ``send`` to the frame in hand."""
 
-    sender_ns: int
-    receiver_ns: int
-    latencies_ns: list[int]
+    sender_ms: float
+    receiver_ms: float
+    latency_ms: Figures
+
+    @property
+    def cpu_ms(self) -> float:
+        """Both ends."""
+        return self.sender_ms + self.receiver_ms
 
 
-def measure(way: str, pixels: PixelFormat, frames: int, rate_hz: float) -> TurnCost:
+def measure(way: str, pixels: PixelFormat, frames: int, rate_hz: float) -> HandoverCost:
     """Send ``frames`` frames to a child; nobody receives what is only copied."""
     layout = Layout(pixels, WIDTH, HEIGHT)
     context = multiprocessing.get_context("spawn")
     ends = ways.WAYS[way].open(layout, context)
     if ways.WAYS[way].receiver is None:
-        return TurnCost(_send(ends.send, layout, frames, rate_hz), 0, [])
-    answer, tell = context.Pipe(duplex=False)
+        return HandoverCost(_send(ends.send, layout, frames, rate_hz), 0.0, Figures())
+    replies, tell = context.Pipe(duplex=False)
     child = context.Process(target=_receive, args=(os.getpid(), way, layout, ends.remote, frames, tell), daemon=True)
     child.start()
     try:
         tell.close()
-        _answer_of(answer)  # it is up
-        sender_ns = _send(ends.send, layout, frames, rate_hz)
-        receiver_ns, latencies_ns = _answer_of(answer)
+        _reply(replies)  # it is up
+        sender_ms = _send(ends.send, layout, frames, rate_hz)
+        receiver_ms, latency_ms = _reply(replies)
         child.join(_ANSWER_S)
     finally:
         child.kill()
         child.join()
-        answer.close()
+        replies.close()
         ends.close()
-    return TurnCost(sender_ns, receiver_ns, latencies_ns)
+    return HandoverCost(sender_ms, receiver_ms, latency_ms)
 
 
-def _answer_of(answer: Connection) -> Any:
-    if not answer.poll(_ANSWER_S):
+def _reply(replies: Connection) -> Any:
+    if not replies.poll(_ANSWER_S):
         raise LinkClosed("the receiving process does not answer")
     try:
-        return answer.recv()
+        return replies.recv()
     except EOFError as error:
         raise LinkClosed("the receiving process is gone") from error
 
 
-def _send(send: ways.Send, layout: Layout, frames: int, rate_hz: float) -> int:
-    """CPU time of this process for ``frames`` frames."""
+def _send(send: ways.Send, layout: Layout, frames: int, rate_hz: float) -> float:
+    """CPU time of this process per frame, milliseconds."""
     noise = np.random.default_rng(1)
     sources = [noise.integers(0, 256, layout.size_bytes, np.uint8) for _ in range(_SOURCES)]
     started_ns, begun_ns = SYSTEM_CLOCK.monotonic_ns(), cpu_ns()
@@ -79,28 +86,28 @@ def _send(send: ways.Send, layout: Layout, frames: int, rate_hz: float) -> int:
         source = sources[number % _SOURCES]
         source[:8].view(np.int64)[0] = SYSTEM_CLOCK.monotonic_ns()
         send(source)
-    return cpu_ns() - begun_ns
+    return (cpu_ns() - begun_ns) / frames / NS_PER_MS
 
 
 def _receive(parent: int, way: str, layout: Layout, remote: Any, frames: int, tell: Connection) -> None:
-    """The other process: CPU time for ``frames`` frames, and the latency of each."""
+    """The other process: CPU time per frame, and the latencies, both in milliseconds."""
     die_with_parent(parent)
     make = ways.WAYS[way].receiver
     assert make is not None, "it was asked before"
     receiver = make(remote, layout)
     tell.send("up")
-    latencies: list[int] = []
+    latencies_ns: list[int] = []
     begun_ns = cpu_ns()
     for number in range(frames + _WARM_UP):
         if number == _WARM_UP:
             begun_ns = cpu_ns()
-            latencies.clear()
+            latencies_ns.clear()
         stamp_ns = receiver.receive()
-        latencies.append(SYSTEM_CLOCK.monotonic_ns() - stamp_ns)
-    tell.send((cpu_ns() - begun_ns, latencies))
+        latencies_ns.append(SYSTEM_CLOCK.monotonic_ns() - stamp_ns)
+    spent_ms = (cpu_ns() - begun_ns) / frames / NS_PER_MS
+    tell.send((spent_ms, Figures.of([value / NS_PER_MS for value in latencies_ns])))
     receiver.close()
 
 
 if __name__ == "__main__":
-    outcome = measure(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))  # type: ignore[arg-type]  # ours
-    sys.stdout.buffer.write(msgspec.json.encode(outcome) + b"\n")
+    answer(measure(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])))  # type: ignore[arg-type]  # ours

@@ -1,28 +1,23 @@
 """What the whole service costs per frame beside bare decoding of the same file, in the same run."""
 
-import subprocess
-import tempfile
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from syncsvc.bench import clip
+from syncsvc.bench.answers import answer_of
 from syncsvc.bench.bare import Decoded
-from syncsvc.bench.meter import Meter, Usage
+from syncsvc.bench.cpu_usage import Meter, Usage
 from syncsvc.bench.report import Bars, Report, Table
-from syncsvc.bench.rounds import Progress, Results, alternate, chosen
-from syncsvc.bench.served import NOBODY, START_S, SUBSCRIBERS, Served, serving, wait_until
+from syncsvc.bench.rounds import Request, Results, alternate
+from syncsvc.bench.running_service import NOBODY, START_S, SUBSCRIBER, SUBSCRIBERS, RunningService, serving, wait_until
 from syncsvc.clock import NS_PER_MS, NS_PER_S, sleep_s
-from syncsvc.errors import LinkClosed
 from syncsvc.observe.figures import median
-from syncsvc.programs import leashed
 
-CLIP_FRAMES: Final = 10 * clip.FPS
-STREAM, CAPTURE, SUBSCRIBER = "clip", "capture clip", "subscriber"
+STREAM, CAPTURE = "clip", "capture clip"
 PARTS: Final = ("daemon", "receiver", "nursery", CAPTURE)
 """The processes that count; the subscriber's CPU is its own."""
 PACES: Final = ("asap", "realtime")
@@ -56,7 +51,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class LoadCost:
     """One load in one round: CPU per frame, in total and by process."""
 
     total_ms: float
@@ -72,29 +67,18 @@ def loads() -> list[Load]:
     ]
 
 
-def run(command: str, rounds: int, seconds: float, progress: Progress, only: str | None = None) -> Report:
-    """Alternate bare decoding and the service under its loads, at full speed and at 25 fps.
-
-    Args:
-        command: to reproduce the figures with.
-        rounds: how often each has its turn.
-        seconds: how long each turn is measured, after its warm-up.
-        progress: is told what is done now.
-        only: words of the rows that are meant; None means all. What they are compared to is measured in any case.
-    """
-    wanted = set(chosen((load.label for load in loads()), only))
+def run(request: Request) -> Report:
+    """Alternate bare decoding and the service under its loads, at full speed and at 25 fps."""
+    wanted = set(request.chosen(load.label for load in loads()))
     meant = [load for load in loads() if load.label in wanted]
     bases = dict.fromkeys(load.base for load in meant)
-    with tempfile.TemporaryDirectory(prefix="syncsvc-bench-") as folder:
-        path = Path(folder, "clip.mp4")
-        progress(f"making {CLIP_FRAMES} frames of 1080p")
-        clip.make(path, CLIP_FRAMES)
-        turns = {load.label: partial(measure, path, load, seconds) for load in (*bases, *meant)}
-        results = alternate(turns, rounds, progress)
-        return report(command, meant, results, path.stat().st_size)
+    with clip.recording(request.progress) as path:
+        turns = {load.label: partial(measure, path, load, request.seconds) for load in (*bases, *meant)}
+        results = alternate(turns, request.rounds, request.progress)
+        return report(meant, results, path.stat().st_size)
 
 
-def measure(path: Path, load: Load, seconds: float) -> Turn:
+def measure(path: Path, load: Load, seconds: float) -> LoadCost:
     """One turn, measured for so long.
 
     Raises:
@@ -103,44 +87,36 @@ def measure(path: Path, load: Load, seconds: float) -> Turn:
     return _service(path, load, seconds) if load.subscriber else _bare(path, load, seconds)
 
 
-def _bare(path: Path, load: Load, seconds: float) -> Turn:
+def _bare(path: Path, load: Load, seconds: float) -> LoadCost:
     rate = clip.FPS if load.pace == "realtime" else 0
     frames = max(1, round(seconds * (rate or 4 * clip.FPS)))
-    arguments = ["-m", "syncsvc.bench.bare", str(path), str(rate), str(_BARE_SKIP), str(frames), load.pixels]
-    with leashed(arguments, stdout=subprocess.PIPE) as process:
-        output, _ = process.communicate(timeout=START_S + 10 * seconds)
-    if process.returncode != 0:
-        raise LinkClosed(f"bare decoding ended with {process.returncode}")
-    found = msgspec.json.decode(output, type=Decoded)
-    return Turn(found.cpu_ns / NS_PER_MS / found.frames, {}, found.frames * NS_PER_S / found.took_ns)
+    words = (path, rate, _BARE_SKIP, frames, load.pixels)
+    found = answer_of("bare decoding", "bare", words, Decoded, START_S + 10 * seconds)
+    return LoadCost(found.cpu_ns / NS_PER_MS / found.frames, {}, found.frames * NS_PER_S / found.took_ns)
 
 
-def _service(path: Path, load: Load, seconds: float) -> Turn:
+def _service(path: Path, load: Load, seconds: float) -> LoadCost:
     stream = {"url": f"file:{path}", "pace": load.pace, "loop": True, "pixels": load.pixels}
     with serving({STREAM: stream}, load.subscriber) as served:
         usage = usage_of(served, seconds)
-    return Turn(sum(usage.cpu_ms[part] for part in PARTS), usage.cpu_ms, usage.fps)
+    return LoadCost(sum(usage.cpu_ms[part] for part in PARTS), usage.cpu_ms, usage.fps)
 
 
-def usage_of(served: Served, seconds: float) -> Usage:
+def usage_of(served: RunningService, seconds: float) -> Usage:
     """CPU per frame of all processes over so long, after the warm-up; the stream is the one named ``STREAM``."""
     wait_until(lambda: CAPTURE in served.daemon.pids(), "the capture of the recording")
-    others = {} if served.sink_pid is None else {SUBSCRIBER: served.sink_pid}
-    meter = Meter({**served.daemon.pids(), **others}, STREAM)
-    try:
+    with closing(Meter(served.pids(), STREAM)) as meter:
         wait_until(lambda: meter.read().frames >= _WARM_UP_FRAMES, "the first frames of the recording")
         before = meter.read()
         sleep_s(seconds)
         return Usage.between(before, meter.read())
-    finally:
-        meter.close()
 
 
-def _total(turn: Turn) -> float:
+def _total(turn: LoadCost) -> float:
     return turn.total_ms
 
 
-def report(command: str, meant: list[Load], results: Results[Turn], size_bytes: int) -> Report:
+def report(meant: list[Load], results: Results[LoadCost], size_bytes: int) -> Report:
     """The report of what was measured."""
     rows, ratios, bars, data = [], {}, {}, []
     for load in (*dict.fromkeys(load.base for load in meant), *meant):
@@ -168,15 +144,13 @@ def report(command: str, meant: list[Load], results: Results[Turn], size_bytes: 
     if colder is not None:
         ratios["pacing alone: bare at 25 fps / bare at full speed"] = colder
     columns = ("load", "fps", "CPU ms", "daemon", "receiver", "nursery", "capture", "(subscriber)", "/ bare", "rounds")
-    mbit = size_bytes * 8 / 1e6 / (CLIP_FRAMES / clip.FPS)
+    mbit = size_bytes * 8 / 1e6 / (clip.FRAMES / clip.FPS)
     return Report(
-        name="pipeline",
-        command=command,
         tables=(Table("CPU per 1080p frame (median of the rounds)", columns, tuple(rows)),),
         ratios=ratios,
         plot=Bars("The whole service and bare decoding", "CPU ms per 1080p frame", bars),
         notes=(
-            f"recording: {CLIP_FRAMES} frames, {mbit:.1f} Mbit/s; the subscriber's own CPU is not counted",
+            f"recording: {clip.FRAMES} frames, {mbit:.1f} Mbit/s; the subscriber's own CPU is not counted",
             "bgr24 is compared to bare decoding and conversion, the others to bare decoding",
             *results.notes(),
         ),

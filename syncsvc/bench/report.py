@@ -1,4 +1,4 @@
-"""What every benchmark hands out: the machine, the command, tables and ratios; printed, as JSON, or drawn."""
+"""What every benchmark hands out, tables and ratios: printed with machine and command, as JSON, or drawn."""
 
 import math
 import os
@@ -50,8 +50,6 @@ class Grid:
 class Report:
     """One benchmark's result. It never judges: ``ratios`` are what was measured side by side in this run."""
 
-    name: str
-    command: str
     tables: tuple[Table, ...]
     ratios: dict[str, float]
     plot: Bars | Grid
@@ -85,11 +83,11 @@ def _cpu_model() -> str:
     return named[0] if named else platform.machine()
 
 
-def as_object(report: Report) -> dict[str, Any]:
-    """The report as plain values, for JSON."""
+def as_object(report: Report, name: str, command: str) -> dict[str, Any]:
+    """The report of a benchmark as plain values, for JSON."""
     return {
-        "benchmark": report.name,
-        "command": report.command,
+        "benchmark": name,
+        "command": command,
         "machine": machine(),
         "ratios": report.ratios,
         "notes": list(report.notes),
@@ -97,10 +95,10 @@ def as_object(report: Report) -> dict[str, Any]:
     }
 
 
-def as_markdown(report: Report) -> str:
+def as_markdown(report: Report, command: str) -> str:
     """The report as a section of a results page; where ratios have aims only those, the tables have the others."""
     aimed = {name: ratio for name, ratio in report.ratios.items() if "(aim: " in name}
-    lines = ["```sh", report.command, "```", ""]
+    lines = ["```sh", command, "```", ""]
     for table in report.tables:
         rows = [table.columns, ("---",) * len(table.columns), *table.rows]
         lines += [f"{table.title}:", "", *(f"| {' | '.join(row)} |" for row in rows), ""]
@@ -108,7 +106,7 @@ def as_markdown(report: Report) -> str:
     return "\n".join([*lines, *(f"- {fact}" for fact in facts)])
 
 
-def show(report: Report) -> None:
+def show(report: Report, command: str) -> None:
     """Print the report."""
     from rich import box
     from rich import table as rich_table
@@ -116,7 +114,7 @@ def show(report: Report) -> None:
 
     console = Console(markup=False, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     console.print(f"machine: {', '.join(f'{key} {value}' for key, value in machine().items())}")
-    console.print(f"command: {report.command}")
+    console.print(f"command: {command}")
     for table in report.tables:
         shown = rich_table.Table(title=table.title, title_justify="left", box=box.SIMPLE)
         for index, column in enumerate(table.columns):

@@ -5,10 +5,42 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from syncsvc.errors import LinkClosed, UsageError
-from syncsvc.observe.figures import median
+from syncsvc.observe.figures import median, percentile
 
 T = TypeVar("T")
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What ``syncsvc bench NAME`` is asked for; a benchmark looks at what means something to it."""
+
+    progress: Progress
+    """Is told what is done now."""
+    seconds: float = 0.0
+    """How long each turn is measured, after its warm-up."""
+    rounds: int = 3
+    """How often each has its turn."""
+    frames: int = 100
+    """Per turn of ``transport``; subscribers get as many at 25 a second."""
+    step: int | None = None
+    """Streams more at a time in ``capacity``; None is 4, and 16 for ``encoded``."""
+    only: str | None = None
+    """Words of the rows that are meant; None means all. What they are compared to is measured in any case."""
+    case: str | None = None
+    """The only simulated case of ``accuracy`` to run; there is no live run then."""
+
+    def chosen(self, labels: Iterable[str]) -> list[str]:
+        """The labels that have every word of ``only``: ``i420 local`` means the rows that have both.
+
+        Raises:
+            UsageError: none has.
+        """
+        labels, words = list(labels), (self.only or "").lower().replace(",", " ").split()
+        found = [label for label in labels if all(word in label.lower() for word in words)]
+        if not found:
+            raise UsageError(f"--only {self.only!r} names nothing; there are {'; '.join(labels)}")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +63,7 @@ class Results(Generic[T]):
 
     def middle(self, name: str, cost: Callable[[T], float]) -> T:
         """The median round of one that took part, by cost."""
-        return sorted(self.found[name], key=cost)[(len(self.found[name]) - 1) // 2]
+        return percentile(sorted(self.found[name], key=cost), 50)
 
     def notes(self) -> tuple[str, ...]:
         """A line for each that is absent."""
@@ -41,11 +73,7 @@ class Results(Generic[T]):
 def alternate(contestants: Mapping[str, Callable[[], T]], rounds: int, progress: Progress) -> Results[T]:
     """Let each have its turn, ``rounds`` times.
 
-    Args:
-        contestants: one turn of each, by name; ``LinkClosed`` from one means that it cannot take part, and it is left
-            out from then on.
-        rounds: how often each has its turn.
-        progress: is told whose turn it is.
+    ``LinkClosed`` from one means that it cannot take part, and it is left out from then on.
     """
     found: dict[str, list[T]] = {name: [] for name in contestants}
     absent: dict[str, str] = {}
@@ -59,22 +87,3 @@ def alternate(contestants: Mapping[str, Callable[[], T]], rounds: int, progress:
             except LinkClosed as error:
                 absent[name] = str(error)
     return Results({name: results for name, results in found.items() if name not in absent}, absent)
-
-
-def is_meant(label: str, only: str | None) -> bool:
-    """Whether every word of ``only`` is in the label: ``i420 local`` means the rows that have both."""
-    words = (only or "").lower().replace(",", " ").split()
-    return all(word in label.lower() for word in words)
-
-
-def chosen(labels: Iterable[str], only: str | None) -> list[str]:
-    """The labels that are meant.
-
-    Raises:
-        UsageError: none is.
-    """
-    labels = list(labels)
-    found = [label for label in labels if is_meant(label, only)]
-    if not found:
-        raise UsageError(f"--only {only!r} names nothing; there are {'; '.join(labels)}")
-    return found

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from syncsvc.bench.simulated import Setup
-from syncsvc.bench.traces import Congestion, SimulatedCamera
+from syncsvc.bench.simulated_cameras import Congestion, SimulatedCamera
+from syncsvc.bench.simulated_service import Setup
 
 LIAR: Final = "b30"
 DAY_MS: Final = 86_400_000.0

@@ -8,8 +8,8 @@ from syncsvc.bench import rules
 from syncsvc.bench.rules import Rule, RuleSet, Stamped, Streams
 from syncsvc.bench.scenarios import Case
 from syncsvc.bench.score import Errors, Judge, Score, Truth
-from syncsvc.bench.simulated import Served, serve, sight, true_ns
-from syncsvc.bench.traces import UTC_NS, Sighting
+from syncsvc.bench.simulated_cameras import UTC_NS, Sighting
+from syncsvc.bench.simulated_service import SimulatedRun, serve, sight, true_ns
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.demo.history import History, SeenFrame
 
@@ -42,15 +42,15 @@ NAMES: Final = (*(contestant.name for contestant in CONTESTANTS), OURS, ORACLE)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TournamentResult:
     """The scores by rule; one that lacks its stamps is left out. ``served`` is what the service did, if simulated."""
 
     scores: Mapping[str, Score]
     judge: Judge
-    served: Served | None = None
+    served: SimulatedRun | None = None
 
 
-def contest(case: Case, others: Sequence[Contestant] = CONTESTANTS) -> Outcome:
+def contest(case: Case, others: Sequence[Contestant] = CONTESTANTS) -> TournamentResult:
     """Run a simulated case: the service's classes, and ``others`` on the same observations."""
     sightings = sight(case.setup.cameras, case.setup.seconds)
     served = serve(case.setup, sightings)
@@ -59,14 +59,14 @@ def contest(case: Case, others: Sequence[Contestant] = CONTESTANTS) -> Outcome:
     taken = {name: {one.seen.seq: one.taken_ns for one in some} for name, some in sightings.items()}
     scores = _scores(others, judge, sources, taken)
     scores[OURS] = judge.score(served.sets(), _served_errors(judge.truth, sightings, served))
-    return Outcome(scores | {ORACLE: judge.score_oracle()}, judge, served)
+    return TournamentResult(scores | {ORACLE: judge.score_oracle()}, judge, served)
 
 
-def contest_live(history: History, warm_up_windows: int) -> Outcome:
+def contest_live(history: History, warm_up_windows: int) -> TournamentResult:
     """Score what the service sent in a run on virtual cameras, and every other rule on the frames that it sent."""
     judged = history.batches[min(warm_up_windows, len(history.batches) // 2) : -1]
     if not judged:
-        return Outcome({}, Judge(Truth({}, history.max_skew_ns, NS_PER_S, 0, 0)))
+        return TournamentResult({}, Judge(Truth({}, history.max_skew_ns, NS_PER_S, 0, 0)))
     frames = {name: [f for batch in history.batches for f in batch.frames.get(name, ())] for name in history.cameras}
     known = {name: _readable(some) for name, some in frames.items()}
     truth = Truth(
@@ -88,7 +88,7 @@ def contest_live(history: History, warm_up_windows: int) -> Outcome:
         for name, some in known.items()
     }
     scores[OURS] = judge.score(_seen_sets(history, known), errors)
-    return Outcome(scores | {ORACLE: judge.score_oracle()}, judge)
+    return TournamentResult(scores | {ORACLE: judge.score_oracle()}, judge)
 
 
 def _scores(
@@ -153,7 +153,7 @@ def _simulated_streams(sightings: Mapping[str, Sequence[Sighting]], stamps: str)
     return streams if all(streams.values()) else None
 
 
-def _served_errors(truth: Truth, sightings: Mapping[str, Sequence[Sighting]], served: Served) -> Errors:
+def _served_errors(truth: Truth, sightings: Mapping[str, Sequence[Sighting]], served: SimulatedRun) -> Errors:
     """By how much each frame's age at its arrival is wrong: so a step of the host's clock is no error of a stamp."""
     errors: dict[str, list[tuple[int, int | None]]] = {}
     for name, some in sightings.items():

@@ -1,49 +1,28 @@
 """What it costs to hand a 1080p frame to another process, both ends: the shared ring beside what others use."""
 
-import subprocess
-import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
-from syncsvc.bench import clip, handover, pipeline, ways
-from syncsvc.bench.pipeline import SUBSCRIBER
+from syncsvc.bench import clip, pipeline, ways
+from syncsvc.bench.answers import answer_of
+from syncsvc.bench.handover import HandoverCost
 from syncsvc.bench.report import Bars, Report, Table
-from syncsvc.bench.rounds import Progress, Results, alternate, chosen
-from syncsvc.bench.served import SUBSCRIBERS, serving
-from syncsvc.clock import NS_PER_MS
-from syncsvc.errors import LinkClosed
+from syncsvc.bench.rounds import Request, Results, alternate
+from syncsvc.bench.running_service import SUBSCRIBER, SUBSCRIBERS, serving
 from syncsvc.layout import PixelFormat
 from syncsvc.observe.figures import Figures, median
-from syncsvc.programs import leashed
 
 PACES: Final = {"flat out": 0.0, "25/s": 25.0}
 FORMATS: Final[tuple[PixelFormat, ...]] = ("bgr24", "i420")
-SUBSCRIBERS_LABEL: Final = "subscriber"
 AIM_MS: Final = 0.05
 """CPU per frame for a hand-over without the copy, and for a local subscriber to hold the pixels: at most."""
 _TURN_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Handover:
-    """One way in one round: CPU of both ends per frame, and the time from before ``send`` to the frame in hand."""
-
-    sender_ms: float
-    receiver_ms: float
-    latency_ms: Figures
-
-    @property
-    def cpu_ms(self) -> float:
-        """Both ends."""
-        return self.sender_ms + self.receiver_ms
-
-
-@dataclass(frozen=True, slots=True)
-class Contestant:
+class LoadedWay:
     """One way under one load."""
 
     pixels: PixelFormat
@@ -55,83 +34,68 @@ class Contestant:
         """How rows are named."""
         return f"{self.pixels}, {self.pace}, {self.way}"
 
-    def beside(self, way: str) -> "Contestant":
+    def beside(self, way: str) -> "LoadedWay":
         """Another way under the same load."""
-        return Contestant(self.pixels, self.pace, way)
+        return LoadedWay(self.pixels, self.pace, way)
 
 
-def contestants() -> list[Contestant]:
+def loaded_ways() -> list[LoadedWay]:
     """Every way that is installed, under every load that it can carry."""
-    return [Contestant(pixels, pace, way) for pixels in FORMATS for pace in PACES for way in ways.available(pixels)]
+    return [LoadedWay(pixels, pace, way) for pixels in FORMATS for pace in PACES for way in ways.available(pixels)]
 
 
-def run(command: str, rounds: int, frames: int, progress: Progress, only: str | None = None) -> Report:
+def run(request: Request) -> Report:
     """Measure every way in turn, round after round, flat out and at 25 frames a second, and subscribers of the service.
 
-    Args:
-        command: to reproduce the figures with.
-        rounds: how often each has its turn.
-        frames: per way and round; subscribers get as many at 25 a second.
-        progress: is told what is measured now.
-        only: words of the rows that are meant; None means all. Our ring and the plain copy are measured beside each.
+    Our ring and the plain copy are measured beside each that is meant.
     """
-    every = contestants()
-    subscribers = {f"{SUBSCRIBERS_LABEL}, {kind}": kind for kind in SUBSCRIBERS}
-    wanted = set(chosen([*(one.label for one in every), *subscribers], only))
+    every = loaded_ways()
+    subscribers = {f"{SUBSCRIBER}, {kind}": kind for kind in SUBSCRIBERS}
+    wanted = set(request.chosen([*(one.label for one in every), *subscribers]))
     meant = [one for one in every if one.label in wanted]
     measured = dict.fromkeys(other for one in meant for other in (one.beside(ways.COPY), one.beside(ways.RING), one))
-    turns = {one.label: partial(measure, one.way, one.pixels, frames, PACES[one.pace]) for one in measured}
-    found = alternate(turns, rounds, progress)
-    served = _subscribers([kind for label, kind in subscribers.items() if label in wanted], rounds, frames, progress)
-    return report(command, list(measured), found, served)
+    turns = {one.label: partial(measure, one.way, one.pixels, request.frames, PACES[one.pace]) for one in measured}
+    found = alternate(turns, request.rounds, request.progress)
+    served = _subscribers([kind for label, kind in subscribers.items() if label in wanted], request)
+    return report(list(measured), found, served)
 
 
-def measure(way: str, pixels: PixelFormat, frames: int, rate_hz: float) -> Handover:
+def measure(way: str, pixels: PixelFormat, frames: int, rate_hz: float) -> HandoverCost:
     """One turn of a way, in two processes of its own; flat out where ``rate_hz`` is 0.
 
     Raises:
         LinkClosed: one of them ended.
     """
-    arguments = ["-m", "syncsvc.bench.handover", way, pixels, str(frames), str(rate_hz)]
-    with leashed(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        output, errors = process.communicate(timeout=_TURN_S + (frames / rate_hz if rate_hz else 0))
-    if process.returncode != 0:
-        last = errors.decode(errors="replace").rstrip().rpartition("\n")[2]
-        raise LinkClosed(f"handing over ended with {process.returncode}: {last}")
-    found = msgspec.json.decode(output.rstrip().rpartition(b"\n")[2], type=handover.TurnCost)  # some libraries print
-    latency = Figures.of([value / NS_PER_MS for value in found.latencies_ns])
-    return Handover(found.sender_ns / frames / NS_PER_MS, found.receiver_ns / frames / NS_PER_MS, latency)
+    limit_s = _TURN_S + (frames / rate_hz if rate_hz else 0)
+    return answer_of("handing over", "handover", (way, pixels, frames, rate_hz), HandoverCost, limit_s)
 
 
-def _subscribers(kinds: list[str], rounds: int, frames: int, progress: Progress) -> Results[Handover]:
+def _subscribers(kinds: list[str], request: Request) -> Results[HandoverCost]:
     """What it costs a subscriber of the service to hold the pixels of a 1080p25 recording, by how it subscribes."""
     if not kinds:
         return Results({}, {})
-    with tempfile.TemporaryDirectory(prefix="syncsvc-bench-") as folder:
-        path = Path(folder, "clip.mp4")
-        progress("making a recording")
-        clip.make(path, 2 * clip.FPS)
-        turns = {kind: partial(subscriber, path, kind, frames / clip.FPS) for kind in kinds}
-        return alternate(turns, rounds, progress)
+    with clip.recording(request.progress, 2 * clip.FPS) as path:
+        turns = {kind: partial(subscriber, path, kind, request.frames / clip.FPS) for kind in kinds}
+        return alternate(turns, request.rounds, request.progress)
 
 
-def subscriber(path: Path, kind: str, seconds: float) -> Handover:
+def subscriber(path: Path, kind: str, seconds: float) -> HandoverCost:
     """One turn of a subscriber: its own CPU as the receiver's, the service's receiver process as the sender's."""
     streams = {pipeline.STREAM: {"url": f"file:{path}", "loop": True}}
     with serving(streams, kind) as served:
         usage = pipeline.usage_of(served, seconds)
-    return Handover(usage.cpu_ms["receiver"], usage.cpu_ms[SUBSCRIBER], Figures())
+    return HandoverCost(usage.cpu_ms["receiver"], usage.cpu_ms[SUBSCRIBER], Figures())
 
 
-def _both(found: Handover) -> float:
+def _both(found: HandoverCost) -> float:
     return found.cpu_ms
 
 
-def _receivers(found: Handover) -> float:
+def _receivers(found: HandoverCost) -> float:
     return found.receiver_ms
 
 
-def report(command: str, measured: list[Contestant], found: Results[Handover], served: Results[Handover]) -> Report:
+def report(measured: list[LoadedWay], found: Results[HandoverCost], served: Results[HandoverCost]) -> Report:
     """The report of what was measured."""
     rows, data = [], []
     ratios: dict[str, float] = {}
@@ -151,7 +115,7 @@ def report(command: str, measured: list[Contestant], found: Results[Handover], s
         tables.append(_subscriber_table(served))
         ratios |= _subscriber_ratios(served)
         data += [
-            {"contestant": f"{SUBSCRIBERS_LABEL}, {kind}", "rounds": [_plain(result) for result in results]}
+            {"contestant": f"{SUBSCRIBER}, {kind}", "rounds": [_plain(result) for result in results]}
             for kind, results in served.found.items()
         ]
     bars = {
@@ -160,8 +124,6 @@ def report(command: str, measured: list[Contestant], found: Results[Handover], s
         if (one.pixels, one.pace) == ("bgr24", "flat out") and one.way != ways.PACING and one.label in found.found
     }
     return Report(
-        name="transport",
-        command=command,
         tables=tuple(tables),
         ratios=ratios,
         plot=Bars(
@@ -180,7 +142,7 @@ _NOTES: Final = (
 )
 
 
-def _headlines(one: Contestant, middle: Handover, ratio: float | None, copies: float | None) -> dict[str, float]:
+def _headlines(one: LoadedWay, middle: HandoverCost, ratio: float | None, copies: float | None) -> dict[str, float]:
     """What is printed below the tables of one way."""
     if one.way in (ways.COPY, ways.PACING):
         return {}
@@ -191,7 +153,7 @@ def _headlines(one: Contestant, middle: Handover, ratio: float | None, copies: f
     return {} if ratio is None else {f"{one.label} / ring": ratio}
 
 
-def _subscriber_table(served: Results[Handover]) -> Table:
+def _subscriber_table(served: Results[HandoverCost]) -> Table:
     middles = {kind: served.middle(kind, _receivers) for kind in served.found}
     rows = [(kind, f"{middle.receiver_ms:.3f}", f"{middle.sender_ms:.3f}") for kind, middle in middles.items()]
     return Table(
@@ -201,7 +163,7 @@ def _subscriber_table(served: Results[Handover]) -> Table:
     )
 
 
-def _subscriber_ratios(served: Results[Handover]) -> dict[str, float]:
+def _subscriber_ratios(served: Results[HandoverCost]) -> dict[str, float]:
     ratios: dict[str, float] = {}
     if "local" in served.found:
         own_ms = median([_receivers(found) for found in served.found["local"]])
@@ -219,7 +181,7 @@ def _absent_peers() -> tuple[str, ...]:
     return (f"not installed, so not measured: {', '.join(packages)}; pip install 'syncsvc[bench]' brings them",)
 
 
-def _plain(result: Handover) -> dict[str, float]:
+def _plain(result: HandoverCost) -> dict[str, float]:
     return {
         "sender_ms": result.sender_ms,
         "receiver_ms": result.receiver_ms,

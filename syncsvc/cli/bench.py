@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -69,68 +70,29 @@ def bench(name: str, as_json: bool, as_markdown: bool, plot: Path | None, **give
     for option in options:
         if option not in _OPTIONS[name]:
             raise UsageError(f"{option} means nothing to `bench {name}`; it takes {', '.join(_OPTIONS[name])}")
-    if name == "accuracy" and options.get("--only") not in (None, "simulated", "live"):
-        raise UsageError(f"--only {options['--only']} is not known to accuracy; halves are simulated, live")
-    if "--case" in options:
-        _check_case(options)
     from syncsvc.bench import report
+    from syncsvc.bench.rounds import Request
     from syncsvc.observe.plotting import require_plotting
 
     if plot is not None:
         require_plotting(plot)
-    words = [f"{option} {_as_word(value)}" for option, value in options.items()]
+    command = " ".join(["syncsvc bench", name, *(f"{option} {_as_word(value)}" for option, value in options.items())])
+    asked = {"--seconds": _SECONDS[name], **options}
     with _progress() as progress:
-        result = _run(name, " ".join(["syncsvc bench", name, *words]), options, progress)
+        request = Request(progress, **{option[2:]: value for option, value in asked.items()})
+        result: Report = import_module(f"syncsvc.bench.{name}").run(request)
     if as_json:
-        click.echo(json.dumps(report.as_object(result)))
+        click.echo(json.dumps(report.as_object(result, name, command)))
     elif as_markdown:
-        click.echo(report.as_markdown(result))
+        click.echo(report.as_markdown(result, command))
     else:
-        report.show(result)
+        report.show(result, command)
     if plot is not None:
         report.save_plot(result, plot)
 
 
 def _as_word(value: float | str) -> str:
     return f"{value:g}" if isinstance(value, float) else shlex.quote(str(value))
-
-
-def _check_case(options: dict[str, Any]) -> None:
-    from syncsvc.bench.scenarios import cases
-
-    known = cases()
-    if options["--case"] not in known:
-        raise UsageError(f"--case {options['--case']} is not known; cases are {', '.join(known)}")
-    if options.get("--only") == "live":
-        raise UsageError("--case is of the simulated half; --only live leaves that out")
-
-
-def _run(name: str, command: str, options: dict[str, Any], progress: "Callable[[str], None]") -> "Report":
-    seconds, rounds = options.get("--seconds", _SECONDS[name]), options.get("--rounds", 3)
-    only = options.get("--only")
-    if name == "transport":
-        from syncsvc.bench import transport
-
-        return transport.run(command, rounds, options.get("--frames", 100), progress, only)
-    if name == "pipeline":
-        from syncsvc.bench import pipeline
-
-        return pipeline.run(command, rounds, seconds, progress, only)
-    if name == "capacity":
-        from syncsvc.bench import capacity
-
-        return capacity.run(command, seconds, options.get("--step"), progress, only)
-    if name == "latency":
-        from syncsvc.bench import latency
-
-        return latency.run(command, rounds, seconds, progress, only)
-    if name == "article":
-        from syncsvc.bench import article
-
-        return article.run(command, seconds, progress, only)
-    from syncsvc.bench import accuracy
-
-    return accuracy.run(command, seconds, progress, only=only, name=options.get("--case"))
 
 
 @contextmanager

@@ -36,12 +36,12 @@ _NO_SET = _Set((0, 0, 0), {})
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class _Partial:
     """One way to form the sets of the first references of a stretch; ``used`` is the last index per other stream."""
 
     cost: Cost
     used: tuple[int, ...]
-    before: "_Way | None"
+    before: "_Partial | None"
     partners: Partners
 
 
@@ -102,12 +102,12 @@ class _Problem:
             stretches[start:end] = [(start, end)] * (end - start)
         return solved
 
-    def _search(self, start: int, end: int, width: int, bound: Cost | None) -> _Way:
+    def _search(self, start: int, end: int, width: int, bound: Cost | None) -> _Partial:
         """The best way through the references from ``start`` until before ``end``."""
-        ways = [_Way((0, 0, 0), self._unused, None, {})]
+        ways = [_Partial((0, 0, 0), self._unused, None, {})]
         for place in range(start, end):
             passed = self._passed(place + 1, end)
-            grown: dict[tuple[int, ...], _Way] = {}
+            grown: dict[tuple[int, ...], _Partial] = {}
             for way in ways:
                 for cost, partners in self._steps(way, place, passed, bound):
                     used = list(map(max, way.used, passed))
@@ -115,12 +115,12 @@ class _Problem:
                         used[stream] = max(used[stream], index)
                     key = tuple(used)
                     if key not in grown or cost < grown[key].cost:
-                        grown[key] = _Way(cost, key, way, partners)
+                        grown[key] = _Partial(cost, key, way, partners)
             ways = _worth_following(grown.values(), width)
         return ways[0]
 
     def _steps(
-        self, way: _Way, place: int, passed: Sequence[int], bound: Cost | None
+        self, way: _Partial, place: int, passed: Sequence[int], bound: Cost | None
     ) -> Iterator[tuple[Cost, Partners]]:
         """What the reference may do next, and what the way costs then; parts of sets only if there is a bound."""
         yield self._cost(way, place, _NO_SET), {}
@@ -138,7 +138,7 @@ class _Problem:
                     if bound is None or cost <= bound:
                         yield cost, left
 
-    def _cost(self, way: _Way, place: int, chosen: _Set) -> Cost:
+    def _cost(self, way: _Partial, place: int, chosen: _Set) -> Cost:
         best = self._alone[place].rank
         wider = max(0, chosen.rank[1] - best[1])
         regret = self._price * (chosen.rank[0] - best[0]) + self._price * wider // (wider + self._half)
@@ -179,9 +179,9 @@ class _Problem:
         return _Set((-len(times), max(times) - min(times), sum(times)), partners)
 
 
-def _worth_following(ways: Iterable[_Way], most: int) -> list[_Way]:
+def _worth_following(ways: Iterable[_Partial], most: int) -> list[_Partial]:
     """The cheapest, without those that a cheaper one can follow in every step."""
-    kept: list[_Way] = []
+    kept: list[_Partial] = []
     for way in sorted(ways, key=lambda way: way.cost):
         if not any(all(map(le, cheaper.used, way.used)) for cheaper in kept):
             kept.append(way)
@@ -201,7 +201,7 @@ def _first_collision(solved: Sequence[Partners]) -> tuple[int, int] | None:
     return None
 
 
-def _unwound(way: _Way) -> list[Partners]:
+def _unwound(way: _Partial) -> list[Partners]:
     solved: list[Partners] = []
     while way.before is not None:
         solved.append(way.partners)

@@ -1,12 +1,14 @@
-"""How samples become the few figures that are printed, the same in the demo and in every benchmark."""
+"""How samples become the few figures that are printed, the same everywhere."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
+
+T = TypeVar("T")
 
 
-def percentile(ordered: Sequence[float], percent: float) -> float:
+def percentile(ordered: Sequence[T], percent: float) -> T:
     """The nearest-rank percentile of a sorted, non-empty sequence: always one of its values."""
     return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
 

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from syncsvc.bench import article, capacity, clip, latency, pipeline, transport, ways
+from syncsvc.bench.article_programs import Delivery
 from syncsvc.bench.pipeline import Load
-from syncsvc.bench.programs import Delivery
-from syncsvc.bench.served import NOBODY
+from syncsvc.bench.running_service import NOBODY
 from syncsvc.daemon.runner import DaemonRunner
 from syncsvc.errors import LinkClosed
 
@@ -105,9 +105,9 @@ def test_a_level_of_the_capacity_is_so_many_streams_or_decoders(recording: Path)
         capacity.level_of(recording, 1, "webp", NOBODY, 1.0)
 
 
-def test_a_turn_of_the_latency_follows_batches_to_the_subscriber(tmp_path: Path) -> None:
-    latency.write_recordings(tmp_path, streams=1, frames=50)
-    found = latency.measure(tmp_path, "ipc", "windows of 1000 ms", 8.0, streams=1)
+def test_a_turn_of_the_latency_follows_batches_to_the_subscriber(recording: Path) -> None:
+    latency.write_times(recording, streams=1, frames=50)
+    found = latency.measure(recording, "ipc", "windows of 1000 ms", 8.0, streams=1)
     assert found.needed_ms.count == found.emitted_ms.count > 0
     assert 0 < found.emitted_ms.p50 < found.needed_ms.p50, "it was needed before it was sent"
 

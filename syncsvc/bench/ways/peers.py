@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from syncsvc.bench.ways.way import IMAGES, Ends, Pixels, Receiver, Way, image, stamp_of
+from syncsvc.bench.ways.way import IMAGES, Pixels, ReceivingEnd, SendingEnd, Way, image, stamp_of
 from syncsvc.errors import LinkClosed
 from syncsvc.layout import Layout
 
@@ -29,13 +29,13 @@ def _free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def _open_imagezmq(layout: Layout, _: Any) -> Ends:
+def _open_imagezmq(layout: Layout, _: Any) -> SendingEnd:
     address = f"tcp://127.0.0.1:{_free_port()}"
     sender = import_module("imagezmq").ImageSender(connect_to=address)
-    return Ends(lambda frame: sender.send_image("camera", image(frame, layout)), address, sender.close)
+    return SendingEnd(lambda frame: sender.send_image("camera", image(frame, layout)), address, sender.close)
 
 
-def _imagezmq_receiver(address: str, _: Layout) -> Receiver:
+def _imagezmq_receiver(address: str, _: Layout) -> ReceivingEnd:
     hub = import_module("imagezmq").ImageHub(open_port=address)
 
     def receive() -> int:
@@ -44,10 +44,10 @@ def _imagezmq_receiver(address: str, _: Layout) -> Receiver:
         hub.send_reply(b"OK")
         return stamp
 
-    return Receiver(receive, hub.close)
+    return ReceivingEnd(receive, hub.close)
 
 
-def _open_netgear(layout: Layout, _: Any) -> Ends:
+def _open_netgear(layout: Layout, _: Any) -> SendingEnd:
     port = str(_free_port())
     server: Any = None
 
@@ -61,10 +61,10 @@ def _open_netgear(layout: Layout, _: Any) -> Ends:
         if server is not None:
             server.close()
 
-    return Ends(send, port, close)
+    return SendingEnd(send, port, close)
 
 
-def _netgear_receiver(port: str, _: Layout) -> Receiver:
+def _netgear_receiver(port: str, _: Layout) -> ReceivingEnd:
     client = _netgear(port, is_receiver=True)
 
     def receive() -> int:
@@ -73,7 +73,7 @@ def _netgear_receiver(port: str, _: Layout) -> Receiver:
             raise LinkClosed("NetGear gave up")
         return stamp_of(picture)
 
-    return Receiver(receive)  # to close it while it listens is an error of its thread; the process ends anyway
+    return ReceivingEnd(receive)  # to close it while it listens is an error of its thread; the process ends anyway
 
 
 def _netgear(port: str, *, is_receiver: bool) -> Any:
@@ -96,7 +96,7 @@ def _iceoryx_services(folder: str) -> tuple[Any, Any, Any]:
     return node, frames.enable_safe_overflow(False).open_or_create(), event
 
 
-def _open_iceoryx(layout: Layout, _: Any) -> Ends:
+def _open_iceoryx(layout: Layout, _: Any) -> SendingEnd:
     iox2 = import_module("iceoryx2")
     folder = tempfile.TemporaryDirectory(prefix="syncsvc-")
     node, service, event = _iceoryx_services(folder.name)
@@ -121,10 +121,10 @@ def _open_iceoryx(layout: Layout, _: Any) -> Ends:
             left.unlink(missing_ok=True)
         folder.cleanup()
 
-    return Ends(send, folder.name, close)
+    return SendingEnd(send, folder.name, close)
 
 
-def _iceoryx_receiver(folder: str, _: Layout) -> Receiver:
+def _iceoryx_receiver(folder: str, _: Layout) -> ReceivingEnd:
     iox2 = import_module("iceoryx2")
     node, service, event = _iceoryx_services(folder)
     subscriber: Any = service.subscriber_builder().create()
@@ -140,10 +140,10 @@ def _iceoryx_receiver(folder: str, _: Layout) -> Receiver:
         nonlocal subscriber, listener, service, event, node
         subscriber = listener = service = event = node = None
 
-    return Receiver(receive, close)
+    return ReceivingEnd(receive, close)
 
 
-def _open_savant(_: Layout, __: Any) -> Ends:
+def _open_savant(_: Layout, __: Any) -> SendingEnd:
     address = f"tcp://127.0.0.1:{_free_port()}"
     utils = import_module("savant_rs.utils")
     message: Any = import_module("savant_rs.utils.serialization").Message
@@ -155,10 +155,10 @@ def _open_savant(_: Layout, __: Any) -> Ends:
     def send(frame: Pixels) -> None:
         writer.send_message(_SAVANT_TOPIC, message.video_frame(about), frame.tobytes())
 
-    return Ends(send, address, writer.shutdown)
+    return SendingEnd(send, address, writer.shutdown)
 
 
-def _savant_receiver(address: str, _: Layout) -> Receiver:
+def _savant_receiver(address: str, _: Layout) -> ReceivingEnd:
     import_module("savant_rs.utils.serialization")  # before its sockets, as in its examples
     zmq: Any = import_module("savant_rs.zmq")
     reader = zmq.BlockingReader(zmq.ReaderConfigBuilder(f"router+connect:{address}").build())
@@ -169,7 +169,7 @@ def _savant_receiver(address: str, _: Layout) -> Receiver:
             pass
         return stamp_of(found.data(0))
 
-    return Receiver(receive, reader.shutdown)
+    return ReceivingEnd(receive, reader.shutdown)
 
 
 WAYS: Final[dict[str, Way]] = {

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from syncsvc.bench.ways.way import Ends, Pixels, Receiver, Way, stamp_of
+from syncsvc.bench.ways.way import Pixels, ReceivingEnd, SendingEnd, Way, stamp_of
 from syncsvc.errors import LinkClosed
 from syncsvc.layout import Layout
 from syncsvc.model import Observation
@@ -32,7 +32,7 @@ _HELD = SLOTS // 2
 _LEASE_S = 5.0
 
 
-def _open_ring(layout: Layout, copied_bytes: int) -> Ends:
+def _open_ring(layout: Layout, copied_bytes: int) -> SendingEnd:
     pipe_reader, pipe_writer, ours, theirs = open_link()
     writer, ring = LinkWriter(pipe_writer, theirs), RingWriter(1, SLOTS, layout.size_bytes)
     writer.hand_over(ring.ring_id, ring.slots, ring.slot_bytes, ring.fd)
@@ -60,7 +60,7 @@ def _open_ring(layout: Layout, copied_bytes: int) -> Ends:
         ours.close()
         os.close(pipe_reader)
 
-    return Ends(send, (_Descriptor(pipe_reader), ours), close)
+    return SendingEnd(send, (_Descriptor(pipe_reader), ours), close)
 
 
 class _Descriptor:
@@ -77,7 +77,7 @@ def _detach(duplicate: Any) -> int:
     return int(duplicate.detach())
 
 
-def _ring_receiver(remote: tuple[int, socket.socket], _: Layout) -> Receiver:
+def _ring_receiver(remote: tuple[int, socket.socket], _: Layout) -> ReceivingEnd:
     reader = LinkReader(*remote)
     ring: RingReader | None = None
     held: deque[tuple[int, int]] = deque()
@@ -99,17 +99,17 @@ def _ring_receiver(remote: tuple[int, socket.socket], _: Layout) -> Receiver:
             reader.give_back([held.popleft()])
         return stamp
 
-    return Receiver(receive, reader.close)
+    return ReceivingEnd(receive, reader.close)
 
 
-def _open_copy(layout: Layout, _: Any) -> Ends:
+def _open_copy(layout: Layout, _: Any) -> SendingEnd:
     ring = RingWriter(1, SLOTS, layout.size_bytes)
     ring.close()
     slots = itertools.cycle(range(SLOTS))
-    return Ends(lambda frame: np.copyto(ring.pixels(next(slots)), frame), None)
+    return SendingEnd(lambda frame: np.copyto(ring.pixels(next(slots)), frame), None)
 
 
-def _opener(copied_bytes: Callable[[Layout], int]) -> Callable[[Layout, Any], Ends]:
+def _opener(copied_bytes: Callable[[Layout], int]) -> Callable[[Layout, Any], SendingEnd]:
     return lambda layout, _: _open_ring(layout, copied_bytes(layout))
 
 
@@ -117,5 +117,5 @@ WAYS: Final[dict[str, Way]] = {
     RING: Way(_opener(lambda layout: layout.size_bytes), _ring_receiver),
     HAND_OVER: Way(_opener(lambda _: _STAMP_BYTES), _ring_receiver),
     COPY: Way(_open_copy, None),
-    PACING: Way(lambda *_: Ends(lambda _: None, None), None),
+    PACING: Way(lambda *_: SendingEnd(lambda _: None, None), None),
 }

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from syncsvc.bench.ways.way import Ends, Pixels, Receiver, Way, image, stamp_of
+from syncsvc.bench.ways.way import Pixels, ReceivingEnd, SendingEnd, Way, image, stamp_of
 from syncsvc.errors import LinkClosed
 from syncsvc.layout import Layout
 
@@ -15,21 +15,21 @@ _QUEUE_LENGTH = 8
 _TOKEN_S = 5.0
 
 
-def _open_queue(layout: Layout, context: Any) -> Ends:
+def _open_queue(layout: Layout, context: Any) -> SendingEnd:
     queue: Queue[Pixels] = context.Queue(_QUEUE_LENGTH)
 
     def close() -> None:
         queue.close()
         queue.join_thread()
 
-    return Ends(lambda frame: queue.put(image(frame, layout)), queue, close)
+    return SendingEnd(lambda frame: queue.put(image(frame, layout)), queue, close)
 
 
-def _queue_receiver(queue: "Queue[Pixels]", _: Layout) -> Receiver:
-    return Receiver(lambda: stamp_of(queue.get()))
+def _queue_receiver(queue: "Queue[Pixels]", _: Layout) -> ReceivingEnd:
+    return ReceivingEnd(lambda: stamp_of(queue.get()))
 
 
-def _open_pipe(layout: Layout, context: Any, *, is_pickled: bool) -> Ends:
+def _open_pipe(layout: Layout, context: Any, *, is_pickled: bool) -> SendingEnd:
     reader, writer = context.Pipe(duplex=False)
 
     def close() -> None:
@@ -37,19 +37,19 @@ def _open_pipe(layout: Layout, context: Any, *, is_pickled: bool) -> Ends:
         writer.close()
 
     if is_pickled:
-        return Ends(lambda frame: writer.send(image(frame, layout)), reader, close)
-    return Ends(lambda frame: writer.send_bytes(frame.data), reader, close)
+        return SendingEnd(lambda frame: writer.send(image(frame, layout)), reader, close)
+    return SendingEnd(lambda frame: writer.send_bytes(frame.data), reader, close)
 
 
-def _pickle_receiver(reader: Connection, _: Layout) -> Receiver:
-    return Receiver(lambda: stamp_of(reader.recv()), reader.close)
+def _pickle_receiver(reader: Connection, _: Layout) -> ReceivingEnd:
+    return ReceivingEnd(lambda: stamp_of(reader.recv()), reader.close)
 
 
-def _bytes_receiver(reader: Connection, _: Layout) -> Receiver:
-    return Receiver(lambda: stamp_of(reader.recv_bytes()), reader.close)
+def _bytes_receiver(reader: Connection, _: Layout) -> ReceivingEnd:
+    return ReceivingEnd(lambda: stamp_of(reader.recv_bytes()), reader.close)
 
 
-def _open_shared_array(layout: Layout, context: Any) -> Ends:
+def _open_shared_array(layout: Layout, context: Any) -> SendingEnd:
     """One array in named shared memory, found by its name; a pipe says whose turn it is."""
     block = SharedMemory(create=True, size=layout.size_bytes)
     array = np.ndarray((layout.size_bytes,), np.uint8, buffer=block.buf)
@@ -74,10 +74,10 @@ def _open_shared_array(layout: Layout, context: Any) -> Ends:
         ours.close()
         theirs.close()
 
-    return Ends(send, (block.name, theirs), close)
+    return SendingEnd(send, (block.name, theirs), close)
 
 
-def _shared_array_receiver(remote: tuple[str, Connection], layout: Layout) -> Receiver:
+def _shared_array_receiver(remote: tuple[str, Connection], layout: Layout) -> ReceivingEnd:
     name, tokens = remote
     block = SharedMemory(name)
     array = np.ndarray((layout.size_bytes,), np.uint8, buffer=block.buf)
@@ -94,7 +94,7 @@ def _shared_array_receiver(remote: tuple[str, Connection], layout: Layout) -> Re
         block.close()
         tokens.close()
 
-    return Receiver(receive, close)
+    return ReceivingEnd(receive, close)
 
 
 WAYS: Final[dict[str, Way]] = {

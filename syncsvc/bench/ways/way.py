@@ -31,7 +31,7 @@ def nothing() -> None:
 
 
 @dataclass(frozen=True)
-class Ends:
+class SendingEnd:
     """A way, opened: the sender's function, what the other process is given, and what to close afterwards."""
 
     send: Send
@@ -40,7 +40,7 @@ class Ends:
 
 
 @dataclass(frozen=True)
-class Receiver:
+class ReceivingEnd:
     """The other end, in the other process: waits for a frame and returns its stamp."""
 
     receive: Callable[[], int]
@@ -53,13 +53,13 @@ class Way:
 
     Args:
         open: makes the ends; gets the frames' layout and the context of ``multiprocessing``.
-        receiver: makes the other end of what ``Ends.remote`` was.
+        receiver: makes the other end of what ``SendingEnd.remote`` was.
         formats: the pictures that it carries.
         needs: modules that must be installed.
     """
 
-    open: Callable[[Layout, Any], Ends]
-    receiver: Callable[[Any, Layout], Receiver] | None
+    open: Callable[[Layout, Any], SendingEnd]
+    receiver: Callable[[Any, Layout], ReceivingEnd] | None
     """None: nobody receives."""
     formats: tuple[PixelFormat, ...] = RAW
     needs: tuple[str, ...] = ()

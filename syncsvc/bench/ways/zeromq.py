@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import zmq
 
-from syncsvc.bench.ways.way import Ends, Pixels, Receiver, Way, stamp_of
+from syncsvc.bench.ways.way import Pixels, ReceivingEnd, SendingEnd, Way, stamp_of
 from syncsvc.layout import Layout
 
 _MARK = 1
@@ -14,7 +14,7 @@ _IN_FLIGHT = 3
 """Messages whose memory ZeroMQ may still read; the benchmark writes each frame's memory again after four."""
 
 
-def _open(endpoint: str) -> Ends:
+def _open(endpoint: str) -> SendingEnd:
     context: zmq.Context[Any] = zmq.Context()
     socket = context.socket(zmq.PUSH)
     socket.sndhwm, socket.linger = _MARK, 0
@@ -28,14 +28,14 @@ def _open(endpoint: str) -> Ends:
         assert tracker is not None, "it was asked for"
         trackers.append(tracker)
 
-    return Ends(send, str(socket.last_endpoint.decode()), lambda: context.destroy(linger=0))
+    return SendingEnd(send, str(socket.last_endpoint.decode()), lambda: context.destroy(linger=0))
 
 
-def _open_tcp(_: Layout, __: Any) -> Ends:
+def _open_tcp(_: Layout, __: Any) -> SendingEnd:
     return _open("tcp://127.0.0.1:*")
 
 
-def _open_ipc(_: Layout, __: Any) -> Ends:
+def _open_ipc(_: Layout, __: Any) -> SendingEnd:
     folder = tempfile.TemporaryDirectory(prefix="syncsvc-")
     ends = _open(f"ipc://{folder.name}/frames")
 
@@ -43,15 +43,15 @@ def _open_ipc(_: Layout, __: Any) -> Ends:
         ends.close()
         folder.cleanup()
 
-    return Ends(ends.send, ends.remote, close)
+    return SendingEnd(ends.send, ends.remote, close)
 
 
-def _receiver(endpoint: str, _: Layout) -> Receiver:
+def _receiver(endpoint: str, _: Layout) -> ReceivingEnd:
     context: zmq.Context[Any] = zmq.Context()
     socket = context.socket(zmq.PULL)
     socket.rcvhwm = _MARK
     socket.connect(endpoint)
-    return Receiver(lambda: stamp_of(socket.recv(copy=False).buffer), lambda: context.destroy(linger=0))
+    return ReceivingEnd(lambda: stamp_of(socket.recv(copy=False).buffer), lambda: context.destroy(linger=0))
 
 
 WAYS: Final[dict[str, Way]] = {

@@ -5,7 +5,7 @@ from typing import Any
 
 from syncsvc.bench import capacity
 from syncsvc.bench.memory import private_bytes
-from syncsvc.bench.report import as_object
+from syncsvc.bench.report import Report, as_object
 from syncsvc.bench.search import Found
 
 SMAPS = """\
@@ -26,6 +26,11 @@ VmFlags: rd wr mr mw me ac
 def group(batches: int, complete: int, **counts: Any) -> dict[str, Any]:
     one = {"captured": 25 * batches, "late": 0, "dropped": {}} | counts
     return {"batches": batches, "complete_batches": complete, "counts": {"cam0": one, "cam1": one}}
+
+
+def plain(report: Report) -> dict[str, Any]:
+    """The report as JSON brings it over."""
+    return dict(json.loads(json.dumps(as_object(report, "x", "syncsvc bench x"))))
 
 
 def test_rings_are_not_counted_as_memory_of_ones_own() -> None:
@@ -61,7 +66,7 @@ def test_the_report_sets_the_service_beside_bare_decoders() -> None:
         "i420": (Found(8, 9), levels),
         "encoded": (Found(0, 1), [capacity.Level(1, False, "x")]),
     }
-    report = capacity.report("syncsvc bench capacity", 20.0, "local", found, {"jpeg": "refused"})
+    report = capacity.report(20.0, "local", found, {"jpeg": "refused"})
     assert report.ratios == {"i420 / bare decoders": 0.8, "encoded / bare decoders": 0.0}
     assert report.tables[0].rows == (
         ("bare decoders", "10", "", "11: 900 ms late", "", ""),
@@ -69,4 +74,4 @@ def test_the_report_sets_the_service_beside_bare_decoders() -> None:
         ("encoded", "0", "64", "1: x", "", ""),
     )
     assert "not measured: jpeg: refused" in report.notes
-    assert json.loads(json.dumps(as_object(report)))["capacity"]["i420"]["levels"][0]["capture_mib"] == 30.0
+    assert plain(report)["capacity"]["i420"]["levels"][0]["capture_mib"] == 30.0

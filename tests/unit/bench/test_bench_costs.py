@@ -2,14 +2,16 @@
 
 import json
 from importlib.machinery import ModuleSpec
+from typing import Any
 
 import pytest
 
 from syncsvc.bench import article, pipeline, transport, ways
-from syncsvc.bench.pipeline import Load, Turn
-from syncsvc.bench.report import as_object
+from syncsvc.bench.handover import HandoverCost
+from syncsvc.bench.pipeline import Load, LoadCost
+from syncsvc.bench.report import Report, as_object
 from syncsvc.bench.rounds import Results
-from syncsvc.bench.transport import Contestant, Handover
+from syncsvc.bench.transport import LoadedWay
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.errors import LinkClosed
 from syncsvc.observe.figures import Figures
@@ -17,8 +19,13 @@ from syncsvc.observe.figures import Figures
 LATENCY = Figures(10, 1.0, 2.0, 2.0)
 
 
-def handover(cpu_ms: float) -> Handover:
-    return Handover(cpu_ms / 4, cpu_ms * 3 / 4, LATENCY)
+def plain(report: Report) -> dict[str, Any]:
+    """The report as JSON brings it over."""
+    return dict(json.loads(json.dumps(as_object(report, "x", "syncsvc bench x"))))
+
+
+def handover(cpu_ms: float) -> HandoverCost:
+    return HandoverCost(cpu_ms / 4, cpu_ms * 3 / 4, LATENCY)
 
 
 def test_ways_whose_packages_are_missing_are_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +35,7 @@ def test_ways_whose_packages_are_missing_are_left_out_and_named(monkeypatch: pyt
     assert "imagezmq" in ways.available("bgr24")
     assert "imagezmq" not in ways.available("i420"), "it carries images"
     assert {"NetGear", "iceoryx2", "savant-rs"}.isdisjoint(ways.available("bgr24"))
-    report = transport.report("x", [], Results({}, {}), Results({}, {}))
+    report = transport.report([], Results({}, {}), Results({}, {}))
     assert report.notes[-1] == (
         "not installed, so not measured: iceoryx2, savant_rs, vidgear; pip install 'syncsvc[bench]' brings them"
     )
@@ -36,14 +43,14 @@ def test_ways_whose_packages_are_missing_are_left_out_and_named(monkeypatch: pyt
 
 def test_transport_compares_with_the_ring_and_with_the_copy_of_the_same_round() -> None:
     ring, copy, alone, pipe = (
-        Contestant("bgr24", "flat out", way) for way in (ways.RING, ways.COPY, ways.HAND_OVER, "pipe, pickled")
+        LoadedWay("bgr24", "flat out", way) for way in (ways.RING, ways.COPY, ways.HAND_OVER, "pipe, pickled")
     )
     costs = {ring: (1.0, 10.0), copy: (0.5, 9.0), alone: (0.04, 0.1), pipe: (20.0, 300.0)}
     found = Results({one.label: [handover(cost) for cost in some] for one, some in costs.items()}, {"x": "why"})
     served = Results(
-        {kind: [Handover(0.0, cost, Figures())] for kind, cost in {"local": 0.025, "tcp": 1.0}.items()}, {}
+        {kind: [HandoverCost(0.0, cost, Figures())] for kind, cost in {"local": 0.025, "tcp": 1.0}.items()}, {}
     )
-    report = transport.report("x", list(costs), found, served)
+    report = transport.report(list(costs), found, served)
     assert report.ratios == {
         "bgr24, flat out, ring / copy alone (aim: 1.3)": pytest.approx(10 / 9),
         "bgr24, flat out, ring, hand-over alone / 0.05 ms (aim: 1)": pytest.approx(0.8),
@@ -54,7 +61,7 @@ def test_transport_compares_with_the_ring_and_with_the_copy_of_the_same_round() 
     assert [row[0] for row in report.tables[0].rows] == [one.label for one in costs]
     assert report.tables[1].rows == (("local", "0.025", "0.000"), ("tcp", "1.000", "0.000"))
     assert "not measured: x: why" in report.notes
-    assert json.loads(json.dumps(as_object(report)))["transport"][0]["rounds"][1]["sender_ms"] == 2.5
+    assert plain(report)["transport"][0]["rounds"][1]["sender_ms"] == 2.5
 
 
 def test_pipeline_compares_each_load_with_the_bare_process_that_does_as_much() -> None:
@@ -65,12 +72,12 @@ def test_pipeline_compares_each_load_with_the_bare_process_that_does_as_much() -
     bare, ours, colours = Load("asap", "i420"), Load("asap", "i420", "local"), Load("asap", "bgr24", "local")
     found = Results(
         {
-            bare.label: [Turn(5.0, {}, 200.0), Turn(10.0, {}, 100.0)],
-            ours.label: [Turn(5.5, service, 180.0), Turn(12.0, service, 90.0)],
+            bare.label: [LoadCost(5.0, {}, 200.0), LoadCost(10.0, {}, 100.0)],
+            ours.label: [LoadCost(5.5, service, 180.0), LoadCost(12.0, service, 90.0)],
         },
         {colours.label: "refused"},
     )
-    report = pipeline.report("x", [ours, colours], found, 5_000_000)
+    report = pipeline.report([ours, colours], found, 5_000_000)
     assert report.ratios == {"asap, i420, local / asap, bare decoding (aim: 1.10)": pytest.approx(1.1)}
     assert [row[0] for row in report.tables[0].rows] == [bare.label, ours.label]
     assert report.tables[0].rows[1][-1] == "1.100..1.200"
@@ -92,8 +99,8 @@ def test_a_cadence_is_without_the_start() -> None:
 def test_the_article_beside_the_service() -> None:
     theirs = article.Cadence(Figures(5, 2.3, 2.5, 2.5), 2.0, Figures(5, 100.0, 120.0, 120.0))
     ours = article.Cadence(Figures(9, 1.0, 1.01, 1.01), 0.99, Figures(9, 0.5, 0.9, 0.9))
-    report = article.report("x", {"pipe per frame": theirs, "syncsvc, ipc": ours}, ("a note",))
+    report = article.report({"pipe per frame": theirs, "syncsvc, ipc": ours}, ("a note",))
     assert report.ratios == {"get: pipe per frame / syncsvc": 200.0}
     assert report.tables[0].rows[1] == ("syncsvc, ipc", "9", "1.000", "0.990..1.010", "0.500", "0.900")
     assert report.notes[-1] == "a note"
-    assert json.loads(json.dumps(as_object(report)))["article"]["pipe per frame"]["interval_s"]["min"] == 2.0
+    assert plain(report)["article"]["pipe per frame"]["interval_s"]["min"] == 2.0

@@ -1,15 +1,15 @@
 """Which frame a batch waited for, and the figures that follow."""
 
 from syncsvc.bench import latency
-from syncsvc.bench.reader import Seen
 from syncsvc.bench.rounds import Results
+from syncsvc.bench.subscriber import Receipt
 from syncsvc.clock import NS_PER_MS
 from syncsvc.observe.figures import Figures
 
 MS = NS_PER_MS
 
 
-def seen(number: int, received_ms: float, *, is_complete: bool = True) -> Seen:
+def seen(number: int, received_ms: float, *, is_complete: bool = True) -> Receipt:
     """The batch of one window of 100 ms of two streams: ``one`` at 0, 50, ..., ``two`` 7 ms later; each 2 ms old."""
     frames = [
         (name, at * MS, (at + 2) * MS)
@@ -18,7 +18,7 @@ def seen(number: int, received_ms: float, *, is_complete: bool = True) -> Seen:
     ]
     window = (100 * number * MS, 100 * (number + 1) * MS)
     received_ns = round(received_ms * MS)
-    return Seen(received_ns, 0, 0, window, received_ns - MS, is_complete, frames)
+    return Receipt(received_ns, 0, 0, window, received_ns - MS, is_complete, frames)
 
 
 def test_a_batch_waits_for_the_first_frame_past_its_edge_of_the_last_stream() -> None:
@@ -33,19 +33,19 @@ def test_a_batch_waits_for_the_first_frame_past_its_edge_of_the_last_stream() ->
 
 def test_latencies_leave_out_the_warm_up_what_is_incomplete_and_what_was_not_seen_out() -> None:
     batches = [seen(0, 111), seen(1, 212), seen(2, 316, is_complete=False), seen(3, 413.5), seen(4, 520)]
-    found = latency.turn_of(batches, 200 * MS, 0)
+    found = latency.delays_of(batches, 200 * MS, 0)
     assert found.needed_ms == Figures(2, 3.0, 4.5, 4.5)
     assert found.emitted_ms == Figures(2, 1.0, 1.0, 1.0)
-    later = latency.turn_of(batches[:2], 0, 20 * MS)
+    later = latency.delays_of(batches[:2], 0, 20 * MS)
     assert later.needed_ms == Figures(1, 111 - 159, 111 - 159, 111 - 159), "20 ms past the edge is the frame at 157"
 
 
 def test_the_report_has_the_worst_of_all_rounds_and_the_median_of_the_others() -> None:
     turns = [
-        latency.Turn(Figures(10, p50, 2 * p50, 3 * p50), Figures(10, 0.5, 1.0, 1.0), Figures(10, 0.1, 0.2, 0.3))
+        latency.Delays(Figures(10, p50, 2 * p50, 3 * p50), Figures(10, 0.5, 1.0, 1.0), Figures(10, 0.1, 0.2, 0.3))
         for p50 in (1.0, 9.0, 3.0)
     ]
-    found = latency.report("syncsvc bench latency", Results({"local, windows of 1000 ms": turns}, {"tcp, x": "why"}))
+    found = latency.report(Results({"local, windows of 1000 ms": turns}, {"tcp, x": "why"}))
     assert found.tables[0].rows == (
         ("local, windows of 1000 ms", "30", "3.00", "6.00", "27.00", "0.50", "1.00", "0.10"),
     )

@@ -4,16 +4,17 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from syncsvc.bench import accuracy, report
-from syncsvc.bench.meter import Reading, Usage
+from syncsvc.bench.cpu_usage import Reading, Usage
 from syncsvc.bench.scenarios import cases
 from syncsvc.bench.score import Judge, Truth
-from syncsvc.bench.tournament import NAMES, OURS, Outcome, contest_live
+from syncsvc.bench.tournament import NAMES, OURS, TournamentResult, contest_live
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.demo import screen as demo
 from syncsvc.demo.verdict import judge
@@ -22,15 +23,19 @@ from syncsvc.observe.figures import Figures, median, percentile
 from tests.unit.demo import histories as make
 
 JUDGE = Judge(Truth({}, 1, NS_PER_S, 0, 0))
+COMMAND = "syncsvc bench transport"
 REPORT = report.Report(
-    name="transport",
-    command="syncsvc bench transport",
     tables=(report.Table("a title", ("way", "ms"), (("ring", "0.5"), ("pipe [x]", "18.4"))),),
     ratios={"pipe / ring": 36.8},
     plot=report.Bars("title", "ms", {"ring": 0.5}),
     notes=("a note",),
     data={"rounds": [1, 2]},
 )
+
+
+def plain(some: report.Report) -> dict[str, Any]:
+    """The report as JSON brings it over."""
+    return dict(json.loads(json.dumps(report.as_object(some, "transport", COMMAND))))
 
 
 @given(st.lists(st.integers(-100, 100), min_size=1), st.integers(0, 100))
@@ -56,14 +61,14 @@ def test_usage_is_cpu_per_frame_by_process_and_the_rate() -> None:
 
 
 def test_a_report_is_printed_whole_into_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
-    report.show(REPORT)
+    report.show(REPORT, COMMAND)
     printed = capsys.readouterr().out
     for words in ("cores", "command: syncsvc bench transport", "a title", "pipe [x]", "pipe / ring: 36.80 x", "a note"):
         assert words in printed
 
 
 def test_a_report_as_json_has_machine_command_ratios_and_data() -> None:
-    found = json.loads(json.dumps(report.as_object(REPORT)))
+    found = plain(REPORT)
     assert found["benchmark"] == "transport"
     assert found["ratios"] == {"pipe / ring": 36.8}
     assert found["rounds"] == [1, 2]
@@ -71,7 +76,7 @@ def test_a_report_as_json_has_machine_command_ratios_and_data() -> None:
 
 
 def test_a_report_as_markdown_is_a_section_of_a_page() -> None:
-    assert report.as_markdown(REPORT).splitlines() == [
+    assert report.as_markdown(REPORT, COMMAND).splitlines() == [
         "```sh", "syncsvc bench transport", "```", "", "a title:", "",
         "| way | ms |", "| --- | --- |", "| ring | 0.5 |", "| pipe [x] | 18.4 |", "",
         "- pipe / ring: 36.80 x", "- a note",
@@ -80,7 +85,7 @@ def test_a_report_as_markdown_is_a_section_of_a_page() -> None:
 
 def test_markdown_leaves_ratios_without_an_aim_to_the_tables_where_others_have_one() -> None:
     aimed = replace(REPORT, ratios={"pipe / ring": 36.8, "ring / copy (aim: 1.3)": 1.1})
-    text = report.as_markdown(aimed)
+    text = report.as_markdown(aimed, COMMAND)
     assert "- ring / copy (aim: 1.3): 1.10 x" in text
     assert "36.80" not in text
 
@@ -121,7 +126,7 @@ def test_the_verdict_as_json_carries_figures_and_reasons() -> None:
 def test_the_accuracy_report_never_judges_but_names_what_broke() -> None:
     broken = replace(make.history(), max_skew_ns=1)
     live = {"rtcp": (accuracy.LIVE["rtcp"], judge(broken), contest_live(broken, 2))}
-    found = accuracy.report("syncsvc bench accuracy", {}, live)
+    found = accuracy.report({}, live)
     assert "live-rtcp: broken: batch 0 has a set that spreads 7.0 ms, allowed are 1e-06 ms" in found.notes
     assert [row[0] for row in found.tables[-2].rows] == ["fast", "slow"]
 
@@ -148,14 +153,14 @@ def test_a_rule_without_its_stamps_is_left_out() -> None:
 
 def test_the_accuracy_report_has_a_line_per_case_and_a_column_per_rule() -> None:
     live = {"rtcp": (accuracy.LIVE["rtcp"], judge(make.history()), contest_live(make.history(), 2))}
-    found = accuracy.report("syncsvc bench accuracy", {"four": (cases()["four"], Outcome({}, JUDGE))}, live)
+    found = accuracy.report({"four": (cases()["four"], TournamentResult({}, JUDGE))}, live)
     identical = found.tables[0]
     assert identical.columns == ("case", *NAMES)
     assert [row[0] for row in identical.rows] == ["four", "live-rtcp"]
     assert identical.rows[1][identical.columns.index(OURS)] == "100.00"
     assert isinstance(found.plot, report.Grid)
     assert list(found.plot.rows) == ["four cameras, RTCP", "live, four cameras, RTCP"]
-    assert json.loads(json.dumps(report.as_object(found)))["live"]["rtcp"]["rules"][OURS]["sets"] == 30
+    assert plain(found)["live"]["rtcp"]["rules"][OURS]["sets"] == 30
 
 
 @pytest.mark.usefixtures("plotting")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from syncsvc.bench.rounds import Results, alternate, chosen, is_meant
+from syncsvc.bench.rounds import Request, Results, alternate
 from syncsvc.errors import LinkClosed, UsageError
 
 
@@ -57,11 +57,15 @@ def test_a_ratio_is_the_median_of_the_ratios_of_each_round() -> None:
     assert found.middle("theirs", identity) == 10
 
 
+def chosen(labels: list[str], only: str | None) -> list[str]:
+    return Request(print, only=only).chosen(labels)
+
+
 def test_rows_are_chosen_by_all_their_words() -> None:
     labels = ["asap, i420, local", "realtime, i420, local", "realtime, bgr24, local"]
     assert chosen(labels, None) == labels
     assert chosen(labels, "I420 realtime") == ["realtime, i420, local"]
     assert chosen(labels, "local, bgr24") == ["realtime, bgr24, local"]
-    assert is_meant("anything", None)
+    assert chosen(["anything"], None) == ["anything"]
     with pytest.raises(UsageError, match="--only 'webp' names nothing; there are asap, i420, local; realtime"):
         chosen(labels, "webp")

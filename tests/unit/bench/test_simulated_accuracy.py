@@ -12,8 +12,8 @@ import pytest
 from syncsvc.bench import scenarios
 from syncsvc.bench.scenarios import LIAR, LIES, Case, cases
 from syncsvc.bench.score import Members, Score
-from syncsvc.bench.simulated import Served, Setup, serve, sight
-from syncsvc.bench.tournament import CONTESTANTS, OURS, Outcome, contest
+from syncsvc.bench.simulated_service import Setup, SimulatedRun, serve, sight
+from syncsvc.bench.tournament import CONTESTANTS, OURS, TournamentResult, contest
 from syncsvc.clock import NS_PER_MS
 
 UNSEEN = ("sendtime", "shutter")
@@ -27,7 +27,7 @@ HONEST = (*RTCP, "four-latency", "four-unknown", "congestion", "half-hour")
 
 
 @cache
-def outcome(name: str) -> Outcome:
+def outcome(name: str) -> TournamentResult:
     return contest(cases()[name], CONTESTANTS if name in COMPARED else ())
 
 
@@ -35,11 +35,11 @@ def ours(name: str) -> Score:
     return outcome(name).scores[OURS]
 
 
-def served(name: str) -> Served:
+def served(name: str) -> SimulatedRun:
     return served_of(outcome(name))
 
 
-def served_of(found: Outcome) -> Served:
+def served_of(found: TournamentResult) -> SimulatedRun:
     assert found.served is not None
     return found.served
 
@@ -51,13 +51,13 @@ def honest_parts(name: str) -> frozenset[Members]:
 
 
 @cache
-def honest_twin() -> Outcome:
+def honest_twin() -> TournamentResult:
     """The four cameras, all honest, judged as in the cases of a lie."""
     return contest(Case("twin", "", cases()["four"].setup, LIAR), ())
 
 
 @cache
-def absent_twin() -> Served:
+def absent_twin() -> SimulatedRun:
     """The four cameras without the one that lies in the cases of a lie."""
     cameras = tuple(camera for camera in scenarios.four() if camera.name != LIAR)
     return serve(Setup(cameras, scenarios.SECONDS), sight(cameras, scenarios.SECONDS))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from syncsvc.bench.traces import MONO_NS, UTC_NS, SimulatedCamera, observe
+from syncsvc.bench.simulated_cameras import MONO_NS, UTC_NS, SimulatedCamera, observe
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.doctor.diagnosis import Diagnosis, diagnose
 from syncsvc.doctor.observed import ObservedRun, gather

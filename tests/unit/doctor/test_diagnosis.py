@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from syncsvc.bench.traces import SimulatedCamera, Stalls
+from syncsvc.bench.simulated_cameras import SimulatedCamera, Stalls
 from syncsvc.clock import NS_PER_MS
 from syncsvc.doctor.diagnosis import Hearsay, StreamDiagnosis, diagnose
 from syncsvc.doctor.floor_fit import fit_floor

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from syncsvc.bench.traces import Congestion, SimulatedCamera, Stalls, observe, true_mono_ns
+from syncsvc.bench.simulated_cameras import Congestion, SimulatedCamera, Stalls, observe, true_mono_ns
 from syncsvc.testing import MS, S
 from syncsvc.timing.clock_model import ClockModel
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from syncsvc.bench.traces import MONO_NS, UTC_NS, Congestion, Sighting, SimulatedCamera, observe
+from syncsvc.bench.simulated_cameras import MONO_NS, UTC_NS, Congestion, Sighting, SimulatedCamera, observe
 from syncsvc.model import Observation
 from syncsvc.testing import MS, T0, S, observation
 from syncsvc.timing.ladder import Stamp, StreamClock, rungs_for

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from syncsvc.bench.traces import MONO_NS, UTC_NS, Sighting, SimulatedCamera, observe
+from syncsvc.bench.simulated_cameras import MONO_NS, UTC_NS, Sighting, SimulatedCamera, observe
 from syncsvc.cameras.rtp import ntp_timestamp
 from syncsvc.testing import MS, T0, S
 from syncsvc.timing.ntp import SenderReportMap

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from syncsvc.bench.reader import HEARS, Seen
+from syncsvc.bench.subscriber import HEARS, Receipt
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, sleep_s
 from syncsvc.daemon.runner import DaemonRunner
 from syncsvc.errors import LinkClosed
@@ -17,27 +17,27 @@ from syncsvc.programs import LeashedProgram
 
 NOBODY: Final = "nobody"
 SUBSCRIBERS: Final = ("tcp", "ipc", "local")
+SUBSCRIBER: Final = "subscriber"
 START_S: Final = 60.0
 _POLL_S = 0.05
 
 
 @dataclass(frozen=True)
-class Served:
+class RunningService:
     """A daemon that is ready, and its subscriber if there is one."""
 
     daemon: DaemonRunner
-    sink: LeashedProgram | None
+    subscriber: LeashedProgram | None
     report: Path
 
-    @property
-    def sink_pid(self) -> int | None:
-        """The subscriber's process."""
-        return None if self.sink is None else self.sink.process.pid
+    def pids(self) -> dict[str, int]:
+        """What runs now, by name: the daemon's processes, and the subscriber."""
+        return self.daemon.pids() | ({SUBSCRIBER: self.subscriber.process.pid} if self.subscriber else {})
 
-    def seen(self) -> list[Seen]:
+    def receipts(self) -> list[Receipt]:
         """What the subscriber has reported until now, without a line that it is still writing."""
         lines = self.report.read_bytes().split(b"\n")[:-1]
-        return [msgspec.json.decode(line, type=Seen) for line in lines]
+        return [msgspec.json.decode(line, type=Receipt) for line in lines]
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def serving(
     is_awaited: bool = True,
     is_watched: bool = False,
     poll_s: float = 0.0,
-) -> Iterator[Served]:
+) -> Iterator[RunningService]:
     """Run the service while the block lasts.
 
     Args:
@@ -67,19 +67,19 @@ def serving(
         config: dict[str, Any] = {"streams": dict(streams)} | ({"groups": dict(groups)} if groups else {})
         if subscriber == "ipc":
             config["publish"] = {"live": f"ipc://{folder}/live", "control": f"ipc://{folder}/control"}
-        report = Path(folder, "seen.jsonl")
+        report = Path(folder, "receipts.jsonl")
         with DaemonRunner(config) as daemon:
             if subscriber == NOBODY:
-                yield Served(daemon, None, report)
+                yield RunningService(daemon, None, report)
                 return
             mode = "local" if subscriber == "local" else "live"
             words = [daemon.live, mode, str(report) if is_watched else "", str(poll_s)]
             sink = LeashedProgram(HEARS)
             try:
-                sink.start(["-m", "syncsvc.bench.reader", *words])
+                sink.start(["-m", "syncsvc.bench.subscriber", *words])
                 if is_awaited and not sink.await_ready(START_S):
                     raise LinkClosed(f"no batch reached the subscriber: {sink.last_words}")
-                yield Served(daemon, sink, report)
+                yield RunningService(daemon, sink, report)
             finally:
                 sink.close()
 

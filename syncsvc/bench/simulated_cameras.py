@@ -124,12 +124,12 @@ class _Picture:
     media_s: float
     """What the camera's RTP clock says of it."""
     release_s: float
-    reports: list["_Report"] = field(default_factory=list)
+    reports: list["_SenderReport"] = field(default_factory=list)
     """Those that were sent right before it."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Report:
+class _SenderReport:
     ntp_s: float
     """Of the camera's clock, in seconds since it was switched on in UTC; may mean the year 1900."""
     media_s: float
@@ -227,7 +227,7 @@ def _report(camera: SimulatedCamera, pictures: list[_Picture]) -> None:
             due_s = picture.release_s + camera.sr_interval_s
 
 
-def _report_at(camera: SimulatedCamera, now_s: float, before: _Picture) -> _Report:
+def _report_at(camera: SimulatedCamera, now_s: float, before: _Picture) -> _SenderReport:
     if camera.pts == "true":
         media_s = camera.crystal_s(now_s) + _stepped(camera.pts_steps, now_s)
     else:  # it counts on from the last picture
@@ -239,12 +239,12 @@ def _report_at(camera: SimulatedCamera, now_s: float, before: _Picture) -> _Repo
         raw_ns = -NTP_TO_UNIX_S * NS_PER_S + (_ns(now_s) if camera.sr == "uptime" else 0)
         ntp_s = (raw_ns - UTC_NS) / NS_PER_S
     rtp = (random.Random(f"{camera.seed} rtp").getrandbits(32) + round(media_s * RTP_HZ)) & 0xFFFFFFFF
-    return _Report(ntp_s, media_s, (ntp_timestamp(raw_ns), rtp))
+    return _SenderReport(ntp_s, media_s, (ntp_timestamp(raw_ns), rtp))
 
 
 def _seen(camera: SimulatedCamera, pictures: list[_Picture], seq: int) -> Iterator[tuple[Observation, _Picture]]:
     """What libavformat shows of a session; behind a parser the last picture never comes out."""
-    report: _Report | None = None
+    report: _SenderReport | None = None
     for number, picture in enumerate(pictures):
         after = pictures[number + 1] if number + 1 < len(pictures) else None
         told = picture.reports[-1].raw if picture.reports else None

@@ -11,7 +11,7 @@ from syncsvc.align.batches import GroupRules
 from syncsvc.align.decider import Late, Now, Opening
 from syncsvc.align.windows import GroupWindows
 from syncsvc.bench.rules import RuleSet
-from syncsvc.bench.traces import MONO_NS, UTC_NS, Sighting, SimulatedCamera, observe
+from syncsvc.bench.simulated_cameras import MONO_NS, UTC_NS, Sighting, SimulatedCamera, observe
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.daemon.planning import HOLD_MARGIN_NS
 from syncsvc.layout import Layout
@@ -55,7 +55,7 @@ class Setup:
 
 
 @dataclass(slots=True)
-class Served:
+class SimulatedRun:
     """What came of it. ``batches`` are with the moment at which each left, on the cameras' true time."""
 
     stamps: dict[str, list[Stamp]]
@@ -80,7 +80,7 @@ def sight(cameras: Sequence[SimulatedCamera], seconds: float) -> dict[str, list[
     return {camera.name: observe(camera, seconds) for camera in cameras}
 
 
-def serve(setup: Setup, sightings: Mapping[str, Sequence[Sighting]]) -> Served:
+def serve(setup: Setup, sightings: Mapping[str, Sequence[Sighting]]) -> SimulatedRun:
     """Let the service see it all, and end."""
     return _Service(setup).run(sightings)
 
@@ -116,7 +116,7 @@ class _Service:
         self._sessions = dict.fromkeys(self._clocks, 0)
         self._steps = sorted(setup.host_steps, reverse=True)
         self._ticks = 0
-        self._served = Served({name: [] for name in self._clocks}, late=dict.fromkeys(self._clocks, 0))
+        self._served = SimulatedRun({name: [] for name in self._clocks}, late=dict.fromkeys(self._clocks, 0))
         self._standings: dict[str, tuple[str | None, bool]] = {}
 
     def _stream_clock(self, name: str) -> StreamClock:
@@ -129,7 +129,7 @@ class _Service:
             to_utc=self._utc.to_utc,
         )
 
-    def run(self, sightings: Mapping[str, Sequence[Sighting]]) -> Served:
+    def run(self, sightings: Mapping[str, Sequence[Sighting]]) -> SimulatedRun:
         every = [(one.seen.arrival_mono_ns, name, one) for name, some in sightings.items() for one in some]
         every.sort(key=lambda entry: entry[:2])
         for arrival_ns, name, one in every:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from syncsvc.bench.traces import (
+from syncsvc.bench.simulated_cameras import (
     UTC_NS,
     Congestion,
     Sighting,

@@ -1,7 +1,7 @@
 """A subscriber in a process of its own: takes every batch, holds its pixels until the next one, and may say when.
 
-``python -m syncsvc.bench.reader ENDPOINT MODE [REPORT [POLL_S]]``: until the service ends, or this process is killed.
-With its first batch it says ``sink: hears`` on stderr. REPORT is a file that gets a JSON line per batch, see ``Seen``.
+``python -m syncsvc.bench.subscriber ENDPOINT MODE [REPORT [POLL_S]]``: until the service ends. With its
+first batch it says ``subscriber: hears`` on stderr. REPORT is a file that gets a JSON line per batch, see ``Receipt``.
 With POLL_S it looks so often instead of waiting, so that the call that has a batch to return can be timed alone.
 """
 
@@ -17,10 +17,10 @@ from syncsvc.clock import SYSTEM_CLOCK, sleep_s
 from syncsvc.errors import SubscriptionEnded
 from syncsvc.model import FrameBatch
 
-HEARS = "sink: hears"
+HEARS = "subscriber: hears"
 
 
-class Seen(msgspec.Struct, frozen=True, array_like=True):
+class Receipt(msgspec.Struct, frozen=True, array_like=True):
     """One batch: when the call returned it (UTC), how long that and then views of all pixels took, what is in it."""
 
     received_ns: int
@@ -48,7 +48,7 @@ def main(endpoint: str, mode: Any, report: str | None, poll_s: float) -> None:
                 sys.stderr.write(f"{HEARS}\n")
                 sys.stderr.flush()
             if lines is not None:
-                lines.write(msgspec.json.encode(_seen(batch, received_ns, call_ns, views_ns)) + b"\n")
+                lines.write(msgspec.json.encode(_receipt(batch, received_ns, call_ns, views_ns)) + b"\n")
 
 
 def _taken(batches: "Subscriber[FrameBatch]", poll_s: float) -> Iterator[tuple[FrameBatch, int]]:
@@ -66,10 +66,10 @@ def _taken(batches: "Subscriber[FrameBatch]", poll_s: float) -> Iterator[tuple[F
         return
 
 
-def _seen(batch: FrameBatch, received_ns: int, call_ns: int, views_ns: int) -> Seen:
+def _receipt(batch: FrameBatch, received_ns: int, call_ns: int, views_ns: int) -> Receipt:
     frames = [(frame.stream, frame.time_ns, frame.arrival_ns) for some in batch.frames.values() for frame in some]
     window = (batch.window_start_ns, batch.window_end_ns)
-    return Seen(received_ns, call_ns, views_ns, window, batch.emitted_ns, batch.complete, frames)
+    return Receipt(received_ns, call_ns, views_ns, window, batch.emitted_ns, batch.complete, frames)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """The two programs of a much-read article about slow queues between processes, as it has them, on our recording.
 
-``python -m syncsvc.bench.programs queue|pipe FILE``: two cameras read a recording through OpenCV with a pause of 38 ms
-after each frame. ``queue``: each puts lists of 25 frames into a queue, a third process takes one list of either and
-puts both into a third queue, which a fourth empties. ``pipe``: each sends frame by frame, two threads of a third
-process collect what has the same whole second into lists and queue them there, and its main thread takes one of either.
-A JSON line per delivery, see ``Delivery``. They run until SIGTERM; killed otherwise, their queues leave semaphores.
+``python -m syncsvc.bench.article_programs queue|pipe FILE``: two cameras read a recording through OpenCV with a pause
+of 38 ms after each frame. ``queue``: each puts lists of 25 frames into a queue, a third process takes one list of
+either and puts both into a third queue, which a fourth empties. ``pipe``: each sends frame by frame, two threads of a
+third process collect what has the same whole second into lists and queue them there, and its main thread takes one of
+either. A JSON line per delivery, see ``Delivery``. They run until SIGTERM; killed, they leave semaphores.
 """
 
 import multiprocessing
@@ -12,12 +12,14 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.queues import Queue
 from typing import Any
 
 import msgspec
 
+from syncsvc.bench.answers import answer
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, sleep_s
 from syncsvc.layout import load_cv2
 from syncsvc.lifecycle import die_with_parent
@@ -34,7 +36,7 @@ class Delivery(msgspec.Struct, frozen=True):
     second_ns: int
 
 
-class Camera:
+class LoopedRecording:
     """A recording that begins again when it is over."""
 
     def __init__(self, path: str) -> None:
@@ -50,9 +52,8 @@ class Camera:
         return frame
 
 
-def _camera_of_lists(parent: int, path: str, queue: "Queue[Any]") -> None:
-    die_with_parent(parent)
-    camera = Camera(path)
+def _camera_of_lists(path: str, queue: "Queue[Any]") -> None:
+    camera = LoopedRecording(path)
     frames: list[Any] = []
     while True:
         frames.append(camera.read())
@@ -62,27 +63,24 @@ def _camera_of_lists(parent: int, path: str, queue: "Queue[Any]") -> None:
         sleep_s(PAUSE_S)
 
 
-def _combiner(parent: int, first: "Queue[Any]", second: "Queue[Any]", both: "Queue[Any]") -> None:
-    die_with_parent(parent)
+def _combiner(first: "Queue[Any]", second: "Queue[Any]", both: "Queue[Any]") -> None:
     clock = SYSTEM_CLOCK
     while True:
         begun_ns = clock.monotonic_ns()
         ours = first.get()
         between_ns = clock.monotonic_ns()
         theirs = second.get()
-        _tell(Delivery(clock.monotonic_ns(), between_ns - begun_ns, clock.monotonic_ns() - between_ns))
+        answer(Delivery(clock.monotonic_ns(), between_ns - begun_ns, clock.monotonic_ns() - between_ns))
         both.put((ours, theirs))
 
 
-def _consumer(parent: int, both: "Queue[Any]") -> None:
-    die_with_parent(parent)
+def _consumer(both: "Queue[Any]") -> None:
     while True:
         both.get()
 
 
-def _camera_of_frames(parent: int, path: str, pipe: Connection) -> None:
-    die_with_parent(parent)
-    camera = Camera(path)
+def _camera_of_frames(path: str, pipe: Connection) -> None:
+    camera = LoopedRecording(path)
     while True:
         camera.read()
         pipe.send((SYSTEM_CLOCK.utc_ns() // NS_PER_S, camera.read()))  # every other picture, as the article has it
@@ -102,8 +100,7 @@ def _collect(pipe: Connection, queue: "Queue[Any]") -> None:
         frames.append(frame)
 
 
-def _collector(parent: int, first: Connection, second: Connection, queues: "list[Queue[Any]]") -> None:
-    die_with_parent(parent)
+def _collector(first: Connection, second: Connection, queues: "list[Queue[Any]]") -> None:
     clock = SYSTEM_CLOCK
     for pipe, queue in zip((first, second), queues, strict=True):
         threading.Thread(target=_collect, args=(pipe, queue), daemon=True).start()
@@ -114,36 +111,35 @@ def _collector(parent: int, first: Connection, second: Connection, queues: "list
         queues[0].get()
         between_ns = clock.monotonic_ns()
         queues[1].get()
-        _tell(Delivery(clock.monotonic_ns(), between_ns - begun_ns, clock.monotonic_ns() - between_ns))
+        answer(Delivery(clock.monotonic_ns(), between_ns - begun_ns, clock.monotonic_ns() - between_ns))
 
 
-def _tell(delivery: Delivery) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(delivery) + b"\n")
-    sys.stdout.buffer.flush()
+def _leashed(parent: int, body: Callable[..., None], *arguments: Any) -> None:
+    die_with_parent(parent)
+    body(*arguments)
 
 
 def main(which: str, path: str) -> None:
     """Start the processes of one program, and wait for them."""
     context = multiprocessing.get_context("spawn")
-    us = os.getpid()
     queues = [context.Queue() for _ in range(3)]  # ours all, so that they are gone when we end
-    bodies: list[tuple[Any, tuple[Any, ...]]]
+    bodies: list[tuple[Any, ...]]
     if which == "queue":
         first, second, both = queues
         bodies = [
-            (_camera_of_lists, (us, path, first)),
-            (_camera_of_lists, (us, path, second)),
-            (_combiner, (us, first, second, both)),
-            (_consumer, (us, both)),
+            (_camera_of_lists, path, first),
+            (_camera_of_lists, path, second),
+            (_combiner, first, second, both),
+            (_consumer, both),
         ]
     else:
         (first_out, first_in), (second_out, second_in) = context.Pipe(duplex=False), context.Pipe(duplex=False)
         bodies = [
-            (_camera_of_frames, (us, path, first_in)),
-            (_camera_of_frames, (us, path, second_in)),
-            (_collector, (us, first_out, second_out, queues[:2])),
+            (_camera_of_frames, path, first_in),
+            (_camera_of_frames, path, second_in),
+            (_collector, first_out, second_out, queues[:2]),
         ]
-    processes = [context.Process(target=body, args=arguments) for body, arguments in bodies]
+    processes = [context.Process(target=_leashed, args=(os.getpid(), *body)) for body in bodies]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         for process in processes:
