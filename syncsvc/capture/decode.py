@@ -79,11 +79,11 @@ class Demuxer(ABC):
     """
 
     def __init__(self, opened: OpenInput) -> None:
-        self._source_id, self._container = opened.source_id, opened.container
+        self._source_id, self.container = opened.source_id, opened.container
         self._pulse, self._clock, self._arrived_at = opened.pulse, opened.clock, opened.arrived_at
-        if not self._container.streams.video:
+        if not self.container.streams.video:
             raise SourceUnavailable(self._source_id, "has no video")
-        self.stream = self._container.streams.video[0]
+        self.stream = self.container.streams.video[0]
         context = self.stream.codec_context
         if not context.is_open:  # a recording that was rewound goes on with its decoder
             context.thread_type, context.thread_count = "NONE", 1  # FRAME threads hold n-1 frames back
@@ -107,7 +107,7 @@ class Demuxer(ABC):
         Raises:
             SourceUnavailable: the input broke, or was silent for the read timeout.
         """
-        packets = self._container.demux(self.stream)
+        packets = self.container.demux(self.stream)
         while is_wanted():
             self._pulse(Position.DEMUX)
             try:
@@ -139,9 +139,23 @@ class Demuxer(ABC):
             start_mono_ns=self._start_of(packet, arrival_mono_ns),
         )
 
+    @property
+    def first_ns(self) -> int | None:
+        """The pts of the input's first frame, as its container says."""
+        start = self.stream.start_time
+        return None if start is None else self.ns_of(start)
+
     def _ns(self, pts: int | None) -> int | None:
         """A packet's pts in nanoseconds of the stream's own time."""
-        return None if pts is None else pts * self._tick[0] // self._tick[1]
+        return None if pts is None else self.ns_of(pts)
+
+    def ns_of(self, ticks: int) -> int:
+        """So many ticks of the stream, in nanoseconds."""
+        return ticks * self._tick[0] // self._tick[1]
+
+    def ticks_of(self, ns: int) -> int:
+        """So many nanoseconds, in ticks of the stream."""
+        return ns * self._tick[1] // self._tick[0]
 
     def _start_of(self, packet: Any, arrival_mono_ns: int) -> int | None:
         """When the packet's first part came.

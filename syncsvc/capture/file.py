@@ -107,27 +107,31 @@ class FileSource:
         self._spec, self._clock, self._pulse, self._stop, self._page = spec, clock, pulse, stop, page
         self._resume_ns, self._is_catching_up = page.media_ns, page.media_ns > 0
         self._recorded = read_sidecar(Path(spec.timestamps), spec.name) if spec.timestamps else None
-        self._container: InputContainer | None = None
-        self._decoder: Demuxer | None = None
+        self._demuxer: Demuxer | None = None
         self._is_in_order = False
         self._opened: tuple[int, int, int] | None = None
-        self.start: Start | None = None
+        self.start: Start
+        """To be set once it is known, before there are shots."""
+
+    @property
+    def _reader(self) -> Demuxer:
+        assert self._demuxer is not None, "the source is not open"
+        return self._demuxer
 
     @property
     def recorded(self) -> Recorded:
         """When it was made, as its sidecar says or else its container: mp4 in whole seconds, mkv to the microsecond."""
         if self._recorded is not None:
             return Recorded(origin_ns=next((time for time in self._recorded if time is not None), None))
-        assert self._container is not None, "the source is not open"
-        created = of_date(self._container.metadata.get("creation_time", ""))
-        if created is None or not self._container.duration:
+        container = self._reader.container
+        created = of_date(container.metadata.get("creation_time", ""))
+        if created is None or not container.duration:
             return Recorded()
         doubt_ns = created.doubt_ns
         if created.utc_ns % NS_PER_S == 0:  # libavformat writes mp4's whole seconds with six zeros
             doubt_ns = NS_PER_S
-        return Recorded(
-            created_ns=created.utc_ns, doubt_ns=doubt_ns, length_ns=self._container.duration * NS_PER_S // AV_TIME_BASE
-        )
+        length_ns = container.duration * NS_PER_S // AV_TIME_BASE
+        return Recorded(created_ns=created.utc_ns, doubt_ns=doubt_ns, length_ns=length_ns)
 
     def open(self) -> None:
         """Open the file.
@@ -137,18 +141,19 @@ class FileSource:
         """
         self._opened = self._version()
         try:
-            self._container = open_container(self._spec.name, f"file:{self._spec.path}", {}, None, self._pulse)
             if self._spec.pixels == "encoded" and not self._is_in_order:
-                self._refuse_b_frames(self._container)
+                self._refuse_b_frames()
                 self._is_in_order = True
-                self._container = open_container(self._spec.name, f"file:{self._spec.path}", {}, None, self._pulse)
-            self._decoder = reader_of(self._spec, self._container, self._pulse, self._clock)
+            self._demuxer = reader_of(self._spec, self._container(), self._pulse, self._clock)
         except SourceUnavailable as error:
             raise ConfigError(self._spec.path, error.problem) from error
 
-    def _refuse_b_frames(self, container: InputContainer) -> None:
+    def _container(self) -> InputContainer:
+        return open_container(self._spec.name, f"file:{self._spec.path}", {}, None, self._pulse)
+
+    def _refuse_b_frames(self) -> None:
         """Look through the first packets; coded pictures leave in their order, and their times must rise in it."""
-        with container:
+        with self._container() as container:
             stream = container.streams.best("video")
             if not isinstance(stream, VideoStream):
                 return
@@ -160,20 +165,17 @@ class FileSource:
     @property
     def fps(self) -> float:
         """The densest that frames come over the ring's span, at least the declared rate."""
-        assert self._decoder is not None, "the source is not open"
-        span, tick = self._spec.ring.span_ns, self._decoder.stream.time_base
+        span, reader = self._spec.ring.span_ns, self._reader
         times = [time for time in self._recorded or () if time is not None]
-        if not times and tick is not None:
-            times = sorted(entry.timestamp * tick.numerator * NS_PER_S // tick.denominator for entry in self._index())
+        times = times or sorted(reader.ns_of(entry.timestamp) for entry in self._index())
         if not times:
-            return self._decoder.fps
+            return reader.fps
         dense = max(bisect_left(times, time + span) - place for place, time in enumerate(times))
-        return max(dense * NS_PER_S / span, self._decoder.fps)
+        return max(dense * NS_PER_S / span, reader.fps)
 
     def _index(self) -> list[Any]:
         """The container's table of frames, where it lists every frame (MP4 does, Matroska lists key frames only)."""
-        assert self._decoder is not None
-        stream = self._decoder.stream
+        stream = self._reader.stream
         entries = list(stream.index_entries)
         return entries if stream.frames and len(entries) >= stream.frames else []
 
@@ -185,7 +187,6 @@ class FileSource:
             SourceEnded: after the last frame.
             SourceUnavailable: the file broke.
         """
-        assert self.start is not None, "the start is not known"
         begun_ns = self._page.pass_begun_ns
         while True:
             self._page.pass_begun_ns = begun_ns
@@ -210,19 +211,16 @@ class FileSource:
 
         A table of what was overwritten, or has another file in its place, leads nowhere.
         """
-        assert self._container is not None
-        assert self._decoder is not None
+        reader = self._reader
         if not self._index() or self._opened != self._version():
             self._open_anew()
-        elif self._go_to(self._decoder.stream.start_time or 0):
-            self._decoder = reader_of(self._spec, self._container, self._pulse, self._clock)
+        elif self._go_to(reader.stream.start_time or 0):
+            self._demuxer = reader_of(self._spec, reader.container, self._pulse, self._clock)
 
     def _go_to(self, pts: int) -> bool:
         """Go to the last key frame up to there; false where there is none: then it is at the first frame."""
-        assert self._container is not None
-        assert self._decoder is not None
         try:
-            self._container.seek(pts, stream=self._decoder.stream)
+            self._reader.container.seek(pts, stream=self._reader.stream)
         except FFmpegError:
             self._open_anew()  # what was sought in vain leaves libav anywhere
             return False
@@ -241,7 +239,6 @@ class FileSource:
 
     def _is_due(self, shot: Shot) -> bool:
         """Wait for the frame's time; false for one that an earlier capture took, or that was due before we resumed."""
-        assert self.start is not None
         if shot.media_ns < self._resume_ns:
             return False
         if self._spec.is_patient:
@@ -256,10 +253,8 @@ class FileSource:
         return True
 
     def _one_pass(self, begun_ns: int) -> Iterator[Shot | Loss]:
-        assert self._decoder is not None, "the source is not open"
-        assert self.start is not None, "the start is not known"
-        index, first_ns = -1, self._seek(begun_ns)
-        for item in self._decoder.frames():
+        index, first_ns, reader = -1, self._seek(begun_ns), self._reader
+        for item in reader.frames():
             index += 1
             if isinstance(item, Loss):
                 yield item
@@ -274,7 +269,7 @@ class FileSource:
             else:
                 pts_ns = seen.pts_ns
                 if pts_ns is None:
-                    if first_ns is None and self._decoder.stream.start_time is None:
+                    if first_ns is None and reader.first_ns is None:
                         raise ConfigError(self._spec.path, _TIMELESS)
                     yield Loss("no_timestamp")
                     continue
@@ -284,21 +279,15 @@ class FileSource:
 
     def _seek(self, begun_ns: int) -> int | None:
         """On resuming, go to the key frame before the position; returns the first frame's pts where it was skipped."""
-        assert self._decoder is not None, "the source is not open"
-        assert self.start is not None, "the start is not known"
-        stream = self._decoder.stream
+        reader = self._reader
         elapsed_ns = self._clock.monotonic_ns() - self.start.mono_ns if not self._spec.is_patient else 0
         target_ns = max(self._resume_ns, elapsed_ns) - begun_ns
-        if not self._is_catching_up or self._recorded is not None or target_ns <= 0 or stream.time_base is None:
+        if not self._is_catching_up or self._recorded is not None or target_ns <= 0:
             return None
-        first = stream.start_time or 0
-        ticks = first + target_ns * stream.time_base.denominator // (stream.time_base.numerator * NS_PER_S)
-        if not self._go_to(ticks):
-            return None
-        return first * stream.time_base.numerator * NS_PER_S // stream.time_base.denominator
+        first = reader.stream.start_time or 0
+        return reader.ns_of(first) if self._go_to(first + reader.ticks_of(target_ns)) else None
 
     def _shot(self, unit: Unit, is_key: bool, media_ns: int) -> Shot:
-        assert self.start is not None
         arrival_ns = self._clock.monotonic_ns()
         if not self._spec.is_patient:  # it comes when it is due or, where decoding falls behind, when it is there
             arrival_ns = max(arrival_ns, self.start.mono_ns + media_ns)
@@ -308,13 +297,12 @@ class FileSource:
 
     def _last_period_ns(self, length_ns: int) -> int:
         """How long the last frame of a pass lasts, before the loop begins anew."""
-        assert self._decoder is not None
         if self._recorded is not None and len(self._recorded) > 1:
             return length_ns // (len(self._recorded) - 1)
-        return round(NS_PER_S / (float(self._decoder.stream.average_rate or 0) or self._decoder.fps))
+        return round(NS_PER_S / (float(self._reader.stream.average_rate or 0) or self._reader.fps))
 
     def close(self) -> None:
         """Close the file."""
-        if self._container is not None:
-            self._container.close()
-            self._container = self._decoder = None
+        if self._demuxer is not None:
+            self._demuxer.container.close()
+            self._demuxer = None

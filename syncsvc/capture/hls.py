@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 
-from av.container import InputContainer
-
 from syncsvc.capture.decode import Unit, open_container, with_side_data
 from syncsvc.capture.http_get import READ_TIMEOUT_S, Answer, get
 from syncsvc.capture.passthrough import reader_of
@@ -80,16 +78,18 @@ class _Loaded:
 
     def __init__(self, spec: CaptureSpec, data: bytes, arrival_mono_ns: int, pulse: Pulse, clock: Clock) -> None:
         self.arrival_mono_ns = arrival_mono_ns
-        self.container: InputContainer = open_container(spec.name, BytesIO(data), _OPTIONS, None, pulse)
-        self.decoder = reader_of(spec, self.container, pulse, clock)
-        self.is_mpegts = self.container.format.name == "mpegts"
+        container = open_container(spec.name, BytesIO(data), _OPTIONS, None, pulse)
+        self.demuxer = reader_of(spec, container, pulse, clock)
+        self.is_mpegts = container.format.name == "mpegts"
 
     def first_pts_ns(self, decoded_ns: int) -> int:
         """The pts of the segment's first frame, also where that was lost before the first that was decoded."""
-        stream = self.decoder.stream
-        if stream.start_time is None or stream.time_base is None:
-            return decoded_ns
-        return stream.start_time * stream.time_base.numerator * NS_PER_S // stream.time_base.denominator
+        first_ns = self.demuxer.first_ns
+        return decoded_ns if first_ns is None else first_ns
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.demuxer.container.close()
 
 
 class HlsReader:
@@ -124,7 +124,7 @@ class HlsReader:
     def fps(self) -> float:
         """The first segment's declared rate."""
         assert self._loaded is not None, "the source is not open"
-        return self._loaded.decoder.fps
+        return self._loaded.demuxer.fps
 
     def open(self) -> None:
         """Fetch the first segment.
@@ -173,7 +173,7 @@ class HlsReader:
         loaded, self._loaded = self._loaded or self._load(segment), None
         try:
             has_begun = False
-            for item in loaded.decoder.frames():
+            for item in loaded.demuxer.frames():
                 if isinstance(item, Loss):
                     yield item
                     continue
@@ -185,7 +185,7 @@ class HlsReader:
                 seen = self._timeline.place(replace(seen, arrival_mono_ns=at_ns, start_mono_ns=at_ns))
                 yield unit, with_side_data(unit, seen)
         finally:
-            loaded.container.close()
+            loaded.close()
 
     def _reload(self) -> None:
         """Fetch the playlist again, when it is time: a target duration after it changed, half of one after it did not.
@@ -233,5 +233,5 @@ class HlsReader:
     def close(self) -> None:
         """Let go of a segment that was not played."""
         if self._loaded is not None:
-            self._loaded.container.close()
+            self._loaded.close()
             self._loaded = None

@@ -10,7 +10,6 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
-from email.message import Message
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import (
@@ -31,7 +30,7 @@ _KEPT_ARRIVALS = 8192
 _FAULTS = (OSError, http.client.HTTPException, ValueError)
 
 
-class _Deadline:
+class _MovableDeadline:
     """When the other side's patience with us, or ours with it, ends; may be moved."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
@@ -57,7 +56,7 @@ class _Deadline:
 class _Received(io.RawIOBase):
     """What comes from a socket, until the deadline, however it drips; a socket's own time-out is for each drop."""
 
-    def __init__(self, connection: socket.socket, deadline: _Deadline) -> None:
+    def __init__(self, connection: socket.socket, deadline: _MovableDeadline) -> None:
         self._connection, self._deadline = connection, deadline
         self._raw = connection.makefile("rb", buffering=0)
 
@@ -76,7 +75,7 @@ class _Received(io.RawIOBase):
 class _BoundedSocket:
     """As much of a socket as http.client needs, every wait bounded by one deadline."""
 
-    def __init__(self, connection: socket.socket, deadline: _Deadline) -> None:
+    def __init__(self, connection: socket.socket, deadline: _MovableDeadline) -> None:
         self._connection, self._deadline = connection, deadline
 
     def sendall(self, data: bytes) -> None:
@@ -98,22 +97,13 @@ class Answer:
     """
 
     def __init__(
-        self, source_id: str, url: str, clock: Clock, response: http.client.HTTPResponse, deadline: _Deadline
+        self, source_id: str, url: str, clock: Clock, response: http.client.HTTPResponse, deadline: _MovableDeadline
     ) -> None:
         self._source_id, self.url, self._clock = source_id, url, clock
         self._response, self._deadline = response, deadline
+        self.status, self.headers = response.status, response.headers
         self._offset = 0
         self._arrivals: deque[tuple[int, int]] = deque(maxlen=_KEPT_ARRIVALS)
-
-    @property
-    def status(self) -> int:
-        """HTTP's number for how it went."""
-        return self._response.status
-
-    @property
-    def headers(self) -> Message:
-        """What the server said before the body."""
-        return self._response.headers
 
     def wait_at_most(self, seconds: float) -> None:
         """From now on, reads that end later fail."""
@@ -182,7 +172,7 @@ def get(source_id: str, url: str, clock: Clock, range_bytes: tuple[int, int] | N
     headers = {"User-Agent": "syncsvc", "Accept": "*/*", "Connection": "close"}
     if range_bytes is not None:
         headers["Range"] = f"bytes={range_bytes[0]}-{range_bytes[0] + range_bytes[1] - 1}"
-    deadline = _Deadline(clock, OPEN_TIMEOUT_S)
+    deadline = _MovableDeadline(clock, OPEN_TIMEOUT_S)
     try:
         parts = urlsplit(url)
         answer = Answer(source_id, url, clock, _ask(parts, headers, deadline), deadline)
@@ -204,7 +194,7 @@ def get(source_id: str, url: str, clock: Clock, range_bytes: tuple[int, int] | N
     raise SourceUnavailable(source_id, f"cannot be opened: {why}")
 
 
-def _ask(parts: SplitResult, headers: dict[str, str], deadline: _Deadline) -> http.client.HTTPResponse:
+def _ask(parts: SplitResult, headers: dict[str, str], deadline: _MovableDeadline) -> http.client.HTTPResponse:
     is_tls = parts.scheme == "https"
     port = parts.port or (http.client.HTTPS_PORT if is_tls else http.client.HTTP_PORT)
     connection = _connect(parts.hostname or "", port, deadline)
@@ -223,7 +213,7 @@ def _ask(parts: SplitResult, headers: dict[str, str], deadline: _Deadline) -> ht
         connection.close()  # it stays open while the response has it
 
 
-def _connect(host: str, port: int, deadline: _Deadline) -> socket.socket:
+def _connect(host: str, port: int, deadline: _MovableDeadline) -> socket.socket:
     problem = OSError("has no address")
     for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         connection = socket.socket(family, kind, protocol)

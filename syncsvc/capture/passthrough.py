@@ -72,7 +72,7 @@ class PassThrough(Demuxer):
             self._describe(extradata[:MAX_EXTRADATA_BYTES], None)
         self._has_begun = False
         self._last_pts: int | None = None
-        self._ticks_per_s = NS_PER_S * self._tick[1] // self._tick[0]
+        self._ticks_per_s = self.ticks_of(NS_PER_S)
 
     def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[tuple[Unit, Observation] | Loss]:
         if not packet.size:

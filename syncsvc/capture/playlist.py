@@ -79,7 +79,7 @@ def parse(text: str, url: str) -> Playlist:
     lines = [line.strip() for line in text.removeprefix("\ufeff").splitlines()]
     if not lines or lines[0] != "#EXTM3U":
         raise PlaylistError("is no playlist")
-    reader = _Reader(url, _segments_before_the_last(lines))
+    reader = _PlaylistReader(url, _segments_before_the_last(lines))
     for line in lines[1:]:
         if line.startswith("#EXT"):
             reader.tag(*line.partition(":")[::2])
@@ -98,7 +98,7 @@ def _segments_before_the_last(lines: list[str]) -> int:
     return 0
 
 
-class _Reader:
+class _PlaylistReader:
     """What was read of a playlist; what tags said of the segment whose URI comes waits until then.
 
     Of the first ``passed_over`` segments only what later ones need is kept: the last date, and the durations since.

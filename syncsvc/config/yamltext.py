@@ -92,10 +92,10 @@ def parse(text: str, source_name: str, expand: Callable[[str], str]) -> Document
     if odd := _NOT_TEXT.search(text):
         line = text.count("\n", 0, odd.start()) + 1
         raise config_error(source_name, f"found control character U+{ord(odd[0]):04X}; allowed: printable text", line)
-    return _Reader(text, source_name, expand).read()
+    return _EventReader(text, source_name, expand).read()
 
 
-class _Reader:
+class _EventReader:
     """Turns events into plain values, one level of Python stack per level of nesting, at most MAX_DEPTH."""
 
     def __init__(self, text: str, source_name: str, expand: Callable[[str], str]) -> None:

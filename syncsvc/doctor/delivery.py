@@ -40,7 +40,7 @@ class Pauses:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class FrameDelivery:
     """One stream's; ``fps`` as delivered, ``pts_fps`` as its own pts count; None where it cannot be told."""
 
     frames: int
@@ -60,7 +60,7 @@ class Delivery:
     losses: Mapping[str, int] | None = None
 
 
-def delivery_of(record: ObservedStream, floor_ns: Ints) -> Delivery:
+def delivery_of(record: ObservedStream, floor_ns: Ints) -> FrameDelivery:
     """Look at how the frames of a stream came.
 
     Args:
@@ -68,7 +68,7 @@ def delivery_of(record: ObservedStream, floor_ns: Ints) -> Delivery:
         floor_ns: when each frame would have begun to arrive without any waiting; ``NONE`` where unknown.
     """
     if len(record) < 3:
-        return Delivery(len(record), 0.0, record.sessions, losses=record.losses)
+        return FrameDelivery(len(record), 0.0, record.sessions, losses=record.losses)
     begun = np.where(record.start_ns == NONE, record.arrival_ns, record.start_ns)
     same = np.diff(record.session) == 0
     steps = np.diff(begun)[same].astype(np.float64)
@@ -77,7 +77,7 @@ def delivery_of(record: ObservedStream, floor_ns: Ints) -> Delivery:
     held = (record.arrival_ns - record.start_ns)[has_start]
     has_pts = record.pts_ns != NONE
     rises = np.diff(record.pts_ns[has_pts])[np.diff(record.session[has_pts]) == 0]
-    return Delivery(
+    return FrameDelivery(
         len(record),
         float(record.arrival_ns[-1] - record.arrival_ns[0]) / NS_PER_S,
         record.sessions,

@@ -7,7 +7,7 @@ import numpy as np
 
 from syncsvc.clock import NS_PER_MS
 from syncsvc.doctor.content import Comparison
-from syncsvc.doctor.delivery import Delivery, delivery_of
+from syncsvc.doctor.delivery import FrameDelivery, delivery_of
 from syncsvc.doctor.findings import Finding, findings_of
 from syncsvc.doctor.latencies import suggest
 from syncsvc.doctor.ntp_clock import NtpClock, ntp_clock_of
@@ -37,7 +37,7 @@ class StreamDiagnosis:
     uncertainty_ms: float | None
     declared_fps: float | None
     problem: str
-    delivery: Delivery
+    delivery: FrameDelivery
     pts_clock: PtsClock
     ntp: NtpClock
     configured_latency_ms: float | None

@@ -35,6 +35,7 @@ CATCH_ALL: Mapping[str, str] = {
     "syncsvc/cameras/farm.py": "whatever ends the start, Ctrl-C too: no child is left behind; raised again",
     "syncsvc/capture/nursery.py": "the top frame of a child that was forked: it must not return into its parent's code",
     "syncsvc/daemon/runner.py": "the top frame of a process",
+    "syncsvc/transport/channel.py": "whatever ends a send: its descriptors are closed; raised again",
     "syncsvc/lifecycle.py": "a worker's top frame, which keeps what was raised for its owner",
 }
 
