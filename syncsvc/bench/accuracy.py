@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from syncsvc.bench.report import Grid, Report, Table
-from syncsvc.bench.rounds import Request
+from syncsvc.bench.report import BenchReport, Grid, Table
+from syncsvc.bench.rounds import BenchRequest
 from syncsvc.bench.scenarios import Case, cases
 from syncsvc.bench.score import Score
 from syncsvc.bench.tournament import NAMES, OURS, WARM_UP_S, TournamentResult, contest, contest_live
@@ -58,7 +58,7 @@ LIVE: Final[Mapping[str, LiveCase]] = {
 }
 
 
-def run(request: Request) -> Report:
+def run(request: BenchRequest) -> BenchReport:
     """Compare the rules; ``only`` is ``simulated`` or ``live`` here, None is both.
 
     Raises:
@@ -76,7 +76,7 @@ def run(request: Request) -> Report:
     return report(simulated, live)
 
 
-def _wanted(request: Request) -> Mapping[str, Case]:
+def _wanted(request: BenchRequest) -> Mapping[str, Case]:
     known = cases()
     if request.only not in (None, "simulated", "live"):
         raise UsageError(f"--only {request.only} is not known to accuracy; halves are simulated, live")
@@ -89,7 +89,7 @@ def _wanted(request: Request) -> Mapping[str, Case]:
     return {request.case: known[request.case]}
 
 
-def _watch(case: LiveCase, request: Request) -> tuple[Verdict, TournamentResult]:
+def _watch(case: LiveCase, request: BenchRequest) -> tuple[Verdict, TournamentResult]:
     with Trial(case.scenario) as trial:
         for batch in trial.watch(request.seconds, StopToken()):
             request.progress(f"live, {case.about}: window {batch.seq + 1} of about {request.seconds:.0f}")
@@ -102,7 +102,7 @@ def _watch(case: LiveCase, request: Request) -> tuple[Verdict, TournamentResult]
 def report(
     simulated: Mapping[str, tuple[Case, TournamentResult]],
     live: Mapping[str, tuple[LiveCase, Verdict, TournamentResult]],
-) -> Report:
+) -> BenchReport:
     """What was found as tables: a line per case, a column per rule."""
     scores = {key: outcome.scores for key, (_, outcome) in simulated.items()}
     scores |= {f"live-{key}": outcome.scores for key, (_, _, outcome) in live.items()}
@@ -112,7 +112,7 @@ def report(
     tables += [_clocks(scores), _cases(abouts)]
     for key, (_, verdict, _) in live.items():
         tables += _live_tables(key, verdict)
-    return Report(
+    return BenchReport(
         tables=tuple(tables),
         ratios={},
         plot=Grid(

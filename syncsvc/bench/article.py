@@ -16,9 +16,9 @@ from typing import Final
 import msgspec
 
 from syncsvc.bench import clip
-from syncsvc.bench.article_programs import Delivery
-from syncsvc.bench.report import Bars, Report, Table
-from syncsvc.bench.rounds import Request, alternate
+from syncsvc.bench.article_programs import TimedGet
+from syncsvc.bench.report import Bars, BenchReport, Table
+from syncsvc.bench.rounds import BenchRequest, alternate
 from syncsvc.bench.running_service import SUBSCRIBERS, serving
 from syncsvc.clock import NS_PER_MS, NS_PER_S, sleep_s
 from syncsvc.errors import LinkClosed
@@ -43,7 +43,7 @@ class Cadence:
     """The calls that return the frames of both cameras, without the wait for one to be there where that is known."""
 
 
-def run(request: Request) -> Report:
+def run(request: BenchRequest) -> BenchReport:
     """Run each once; the article's queues may fill memory meanwhile, some 200 MB a second."""
     meant = request.chosen([*PROGRAMS, *OURS])
     with clip.recording(request.progress) as path:
@@ -63,7 +63,7 @@ def measure(path: Path, label: str, seconds: float) -> Cadence:
 
 @contextmanager
 def program(path: Path, which: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """One of the article's programs while the block lasts; its standard output has a ``Delivery`` per line."""
+    """One of the article's programs while the block lasts; its standard output has a ``TimedGet`` per line."""
     words = ["-m", "syncsvc.bench.article_programs", which, str(path)]
     with leashed(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         try:
@@ -78,7 +78,7 @@ def _program(path: Path, which: str, seconds: float) -> Cadence:
         sleep_s(seconds)
         process.terminate()
         output, _ = process.communicate(timeout=_END_S)
-    found = [msgspec.json.decode(line, type=Delivery) for line in output.split(b"\n")[:-1]]
+    found = [msgspec.json.decode(line, type=TimedGet) for line in output.split(b"\n")[:-1]]
     return cadence([one.at_ns for one in found], [one.first_ns + one.second_ns for one in found])
 
 
@@ -103,7 +103,7 @@ def cadence(at_ns: Sequence[int], got_ns: Sequence[int]) -> Cadence:
     return Cadence(Figures.of(intervals), min(intervals), Figures.of([got / NS_PER_MS for got in got_ns]))
 
 
-def report(found: Mapping[str, Cadence], notes: Sequence[str]) -> Report:
+def report(found: Mapping[str, Cadence], notes: Sequence[str]) -> BenchReport:
     """The report of what was measured."""
     rows = [
         (
@@ -125,7 +125,7 @@ def report(found: Mapping[str, Cadence], notes: Sequence[str]) -> Report:
         }
         for label, one in found.items()
     }
-    return Report(
+    return BenchReport(
         tables=(
             Table(
                 "Two 1080p25 cameras, a second of both at a time",

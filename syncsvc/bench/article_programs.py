@@ -4,7 +4,7 @@
 of 38 ms after each frame. ``queue``: each puts lists of 25 frames into a queue, a third process takes one list of
 either and puts both into a third queue, which a fourth empties. ``pipe``: each sends frame by frame, two threads of a
 third process collect what has the same whole second into lists and queue them there, and its main thread takes one of
-either. A JSON line per delivery, see ``Delivery``. They run until SIGTERM; killed, they leave semaphores.
+either. A JSON line per delivery, see ``TimedGet``. They run until SIGTERM; killed, they leave semaphores.
 """
 
 import multiprocessing
@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from syncsvc.bench.answers import answer
+from syncsvc.bench.child_answers import answer
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, sleep_s
 from syncsvc.layout import load_cv2
 from syncsvc.lifecycle import die_with_parent
@@ -28,7 +28,7 @@ PAUSE_S = 0.038
 FRAMES_PER_LIST = 25
 
 
-class Delivery(msgspec.Struct, frozen=True):
+class TimedGet(msgspec.Struct, frozen=True):
     """When frames of both cameras were in hand (monotonic), and how long the two calls took that got them."""
 
     at_ns: int
@@ -70,7 +70,7 @@ def _combiner(first: "Queue[Any]", second: "Queue[Any]", both: "Queue[Any]") -> 
         ours = first.get()
         between_ns = clock.monotonic_ns()
         theirs = second.get()
-        answer(Delivery(clock.monotonic_ns(), between_ns - begun_ns, clock.monotonic_ns() - between_ns))
+        answer(TimedGet(clock.monotonic_ns(), between_ns - begun_ns, clock.monotonic_ns() - between_ns))
         both.put((ours, theirs))
 
 
@@ -111,7 +111,7 @@ def _collector(first: Connection, second: Connection, queues: "list[Queue[Any]]"
         queues[0].get()
         between_ns = clock.monotonic_ns()
         queues[1].get()
-        answer(Delivery(clock.monotonic_ns(), between_ns - begun_ns, clock.monotonic_ns() - between_ns))
+        answer(TimedGet(clock.monotonic_ns(), between_ns - begun_ns, clock.monotonic_ns() - between_ns))
 
 
 def _leashed(parent: int, body: Callable[..., None], *arguments: Any) -> None:

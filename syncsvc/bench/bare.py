@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import av
 import msgspec
 
-from syncsvc.bench.answers import answer
+from syncsvc.bench.child_answers import answer
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, cpu_ns, sleep_s
 
 

@@ -13,8 +13,8 @@ import msgspec
 from syncsvc.bench import clip
 from syncsvc.bench.bare import Decoded
 from syncsvc.bench.memory import private_bytes_of, touch
-from syncsvc.bench.report import Bars, Report, Table
-from syncsvc.bench.rounds import Request
+from syncsvc.bench.report import Bars, BenchReport, Table
+from syncsvc.bench.rounds import BenchRequest
 from syncsvc.bench.running_service import NOBODY, RunningService, serving, wait_until
 from syncsvc.bench.search import Found, most_that_holds
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, sleep_s
@@ -56,7 +56,7 @@ class Level:
     """The receiver's, at the beginning and at the end of the turn."""
 
 
-def run(request: Request) -> Report:
+def run(request: BenchRequest) -> BenchReport:
     """Search upward for bare decoders and for the service with each payload; a level is watched once it has settled."""
     meant = request.chosen(STEPS)
     found: dict[str, tuple[Found, list[Level]]] = {}
@@ -71,7 +71,7 @@ def run(request: Request) -> Report:
     return report(request.seconds, subscriber, found, absent)
 
 
-def _search(name: str, path: Path, subscriber: str, request: Request) -> tuple[Found, list[Level]]:
+def _search(name: str, path: Path, subscriber: str, request: BenchRequest) -> tuple[Found, list[Level]]:
     levels: list[Level] = []
     step, seconds = request.step or STEPS[name], request.seconds
 
@@ -203,7 +203,7 @@ def report(
     subscriber: str,
     found: Mapping[str, tuple[Found, Sequence[Level]]],
     absent: Mapping[str, str],
-) -> Report:
+) -> BenchReport:
     """The report of what was found."""
     rows, ratios = [], {}
     for name, (result, levels) in found.items():
@@ -218,7 +218,7 @@ def report(
         if name != BARE and BARE in found and found[BARE][0].most:
             ratios[f"{name} / {BARE}"] = result.most / found[BARE][0].most
     columns = ("contestant", "streams", "aim", "first that broke", "capture MiB", "receiver MiB")
-    return Report(
+    return BenchReport(
         tables=(Table("1080p25 streams without a loss", columns, tuple(rows)),),
         ratios=ratios,
         plot=Bars("1080p25 streams without a loss", "streams", {name: one.most for name, (one, _) in found.items()}),

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from syncsvc.bench import ways
-from syncsvc.bench.answers import answer
+from syncsvc.bench.child_answers import answer
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, cpu_ns, sleep_s
 from syncsvc.errors import LinkClosed
 from syncsvc.layout import Layout, PixelFormat

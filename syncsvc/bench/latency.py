@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from syncsvc.bench import clip
-from syncsvc.bench.report import Bars, Report, Table
-from syncsvc.bench.rounds import Request, Results, alternate
+from syncsvc.bench.measured_subscriber import Receipt
+from syncsvc.bench.report import Bars, BenchReport, Table
+from syncsvc.bench.rounds import BenchRequest, Results, alternate
 from syncsvc.bench.running_service import SUBSCRIBERS, serving
-from syncsvc.bench.subscriber import Receipt
 from syncsvc.clock import NS_PER_MS, NS_PER_S, sleep_s
 from syncsvc.errors import LinkClosed
 from syncsvc.observe.figures import Figures, median
@@ -43,7 +43,7 @@ class Delays:
     """What it takes then to have an array of each frame's pixels."""
 
 
-def run(request: Request) -> Report:
+def run(request: BenchRequest) -> BenchReport:
     """Measure every subscriber with every window, round after round."""
     every = {f"{kind}, {window}": (kind, window) for window in WINDOWS for kind in SUBSCRIBERS}
     meant = request.chosen(every)
@@ -131,7 +131,7 @@ def last_needed_ns(arrivals: Arrivals, time_ns: int) -> int | None:
     return latest
 
 
-def report(results: Results[Delays]) -> Report:
+def report(results: Results[Delays]) -> BenchReport:
     """The report of what was measured."""
     rows, ratios, data = [], {}, {}
     for label, turns in results.found.items():
@@ -151,7 +151,7 @@ def report(results: Results[Delays]) -> Report:
         data[label] = [{"batches": f.count, "p50_ms": f.p50, "p99_ms": f.p99, "max_ms": f.max} for f in needed]
     columns = ("subscriber", "batches", "p50 ms", "p99 ms", "max ms", "sent: p50", "p99 ms", "views: p50")
     bars = {row[0]: float(row[2]) for row in rows}
-    return Report(
+    return BenchReport(
         tables=(Table("From the last frame that a batch waits for to the batch in hand", columns, tuple(rows)),),
         ratios=ratios,
         plot=Bars("From the last frame that a batch waits for to the batch in hand", "ms, median", bars),

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from syncsvc.bench import clip
-from syncsvc.bench.answers import answer_of
 from syncsvc.bench.bare import Decoded
+from syncsvc.bench.child_answers import answer_of
 from syncsvc.bench.cpu_usage import Meter, Usage
-from syncsvc.bench.report import Bars, Report, Table
-from syncsvc.bench.rounds import Request, Results, alternate
+from syncsvc.bench.report import Bars, BenchReport, Table
+from syncsvc.bench.rounds import BenchRequest, Results, alternate
 from syncsvc.bench.running_service import NOBODY, START_S, SUBSCRIBER, SUBSCRIBERS, RunningService, serving, wait_until
 from syncsvc.clock import NS_PER_MS, NS_PER_S, sleep_s
 from syncsvc.observe.figures import median
@@ -67,7 +67,7 @@ def loads() -> list[Load]:
     ]
 
 
-def run(request: Request) -> Report:
+def run(request: BenchRequest) -> BenchReport:
     """Alternate bare decoding and the service under its loads, at full speed and at 25 fps."""
     wanted = set(request.chosen(load.label for load in loads()))
     meant = [load for load in loads() if load.label in wanted]
@@ -116,7 +116,7 @@ def _total(turn: LoadCost) -> float:
     return turn.total_ms
 
 
-def report(meant: list[Load], results: Results[LoadCost], size_bytes: int) -> Report:
+def report(meant: list[Load], results: Results[LoadCost], size_bytes: int) -> BenchReport:
     """The report of what was measured."""
     rows, ratios, bars, data = [], {}, {}, []
     for load in (*dict.fromkeys(load.base for load in meant), *meant):
@@ -145,7 +145,7 @@ def report(meant: list[Load], results: Results[LoadCost], size_bytes: int) -> Re
         ratios["pacing alone: bare at 25 fps / bare at full speed"] = colder
     columns = ("load", "fps", "CPU ms", "daemon", "receiver", "nursery", "capture", "(subscriber)", "/ bare", "rounds")
     mbit = size_bytes * 8 / 1e6 / (clip.FRAMES / clip.FPS)
-    return Report(
+    return BenchReport(
         tables=(Table("CPU per 1080p frame (median of the rounds)", columns, tuple(rows)),),
         ratios=ratios,
         plot=Bars("The whole service and bare decoding", "CPU ms per 1080p frame", bars),

@@ -47,7 +47,7 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class BenchReport:
     """One benchmark's result. It never judges: ``ratios`` are what was measured side by side in this run."""
 
     tables: tuple[Table, ...]
@@ -83,7 +83,7 @@ def _cpu_model() -> str:
     return named[0] if named else platform.machine()
 
 
-def as_object(report: Report, name: str, command: str) -> dict[str, Any]:
+def as_object(report: BenchReport, name: str, command: str) -> dict[str, Any]:
     """The report of a benchmark as plain values, for JSON."""
     return {
         "benchmark": name,
@@ -95,7 +95,7 @@ def as_object(report: Report, name: str, command: str) -> dict[str, Any]:
     }
 
 
-def as_markdown(report: Report, command: str) -> str:
+def as_markdown(report: BenchReport, command: str) -> str:
     """The report as a section of a results page; where ratios have aims only those, the tables have the others."""
     aimed = {name: ratio for name, ratio in report.ratios.items() if "(aim: " in name}
     lines = ["```sh", command, "```", ""]
@@ -106,7 +106,7 @@ def as_markdown(report: Report, command: str) -> str:
     return "\n".join([*lines, *(f"- {fact}" for fact in facts)])
 
 
-def show(report: Report, command: str) -> None:
+def show(report: BenchReport, command: str) -> None:
     """Print the report."""
     from rich import box
     from rich import table as rich_table
@@ -128,7 +128,7 @@ def show(report: Report, command: str) -> None:
         console.print(note)
 
 
-def save_plot(report: Report, path: Path) -> None:
+def save_plot(report: BenchReport, path: Path) -> None:
     """Draw the report's plot into an image file.
 
     Raises:

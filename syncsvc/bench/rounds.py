@@ -12,7 +12,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class BenchRequest:
     """What ``syncsvc bench NAME`` is asked for; a benchmark looks at what means something to it."""
 
     progress: Progress

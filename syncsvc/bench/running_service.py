@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from syncsvc.bench.subscriber import HEARS, Receipt
+from syncsvc.bench.measured_subscriber import HEARS, Receipt
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, sleep_s
 from syncsvc.daemon.runner import DaemonRunner
 from syncsvc.errors import LinkClosed
@@ -76,7 +76,7 @@ def serving(
             words = [daemon.live, mode, str(report) if is_watched else "", str(poll_s)]
             sink = LeashedProgram(HEARS)
             try:
-                sink.start(["-m", "syncsvc.bench.subscriber", *words])
+                sink.start(["-m", "syncsvc.bench.measured_subscriber", *words])
                 if is_awaited and not sink.await_ready(START_S):
                     raise LinkClosed(f"no batch reached the subscriber: {sink.last_words}")
                 yield RunningService(daemon, sink, report)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Final
 
 from syncsvc.bench import clip, pipeline, ways
-from syncsvc.bench.answers import answer_of
+from syncsvc.bench.child_answers import answer_of
 from syncsvc.bench.handover import HandoverCost
-from syncsvc.bench.report import Bars, Report, Table
-from syncsvc.bench.rounds import Request, Results, alternate
+from syncsvc.bench.report import Bars, BenchReport, Table
+from syncsvc.bench.rounds import BenchRequest, Results, alternate
 from syncsvc.bench.running_service import SUBSCRIBER, SUBSCRIBERS, serving
 from syncsvc.layout import PixelFormat
 from syncsvc.observe.figures import Figures, median
@@ -44,7 +44,7 @@ def loaded_ways() -> list[LoadedWay]:
     return [LoadedWay(pixels, pace, way) for pixels in FORMATS for pace in PACES for way in ways.available(pixels)]
 
 
-def run(request: Request) -> Report:
+def run(request: BenchRequest) -> BenchReport:
     """Measure every way in turn, round after round, flat out and at 25 frames a second, and subscribers of the service.
 
     Our ring and the plain copy are measured beside each that is meant.
@@ -70,7 +70,7 @@ def measure(way: str, pixels: PixelFormat, frames: int, rate_hz: float) -> Hando
     return answer_of("handing over", "handover", (way, pixels, frames, rate_hz), HandoverCost, limit_s)
 
 
-def _subscribers(kinds: list[str], request: Request) -> Results[HandoverCost]:
+def _subscribers(kinds: list[str], request: BenchRequest) -> Results[HandoverCost]:
     """What it costs a subscriber of the service to hold the pixels of a 1080p25 recording, by how it subscribes."""
     if not kinds:
         return Results({}, {})
@@ -95,7 +95,7 @@ def _receivers(found: HandoverCost) -> float:
     return found.receiver_ms
 
 
-def report(measured: list[LoadedWay], found: Results[HandoverCost], served: Results[HandoverCost]) -> Report:
+def report(measured: list[LoadedWay], found: Results[HandoverCost], served: Results[HandoverCost]) -> BenchReport:
     """The report of what was measured."""
     rows, data = [], []
     ratios: dict[str, float] = {}
@@ -123,7 +123,7 @@ def report(measured: list[LoadedWay], found: Results[HandoverCost], served: Resu
         for one in measured
         if (one.pixels, one.pace) == ("bgr24", "flat out") and one.way != ways.PACING and one.label in found.found
     }
-    return Report(
+    return BenchReport(
         tables=tuple(tables),
         ratios=ratios,
         plot=Bars(

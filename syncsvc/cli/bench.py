@@ -17,7 +17,7 @@ from syncsvc.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from syncsvc.bench.report import Report
+    from syncsvc.bench.report import BenchReport
 
 _HELP: Final = """Measure, side by side with what it is compared to, and print ratios. It never judges.
 
@@ -71,7 +71,7 @@ def bench(name: str, as_json: bool, as_markdown: bool, plot: Path | None, **give
         if option not in _OPTIONS[name]:
             raise UsageError(f"{option} means nothing to `bench {name}`; it takes {', '.join(_OPTIONS[name])}")
     from syncsvc.bench import report
-    from syncsvc.bench.rounds import Request
+    from syncsvc.bench.rounds import BenchRequest
     from syncsvc.observe.plotting import require_plotting
 
     if plot is not None:
@@ -79,8 +79,8 @@ def bench(name: str, as_json: bool, as_markdown: bool, plot: Path | None, **give
     command = " ".join(["syncsvc bench", name, *(f"{option} {_as_word(value)}" for option, value in options.items())])
     asked = {"--seconds": _SECONDS[name], **options}
     with _progress() as progress:
-        request = Request(progress, **{option[2:]: value for option, value in asked.items()})
-        result: Report = import_module(f"syncsvc.bench.{name}").run(request)
+        request = BenchRequest(progress, **{option[2:]: value for option, value in asked.items()})
+        result: BenchReport = import_module(f"syncsvc.bench.{name}").run(request)
     if as_json:
         click.echo(json.dumps(report.as_object(result, name, command)))
     elif as_markdown:

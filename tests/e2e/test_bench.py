@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from syncsvc.bench import article, capacity, clip, latency, pipeline, transport, ways
-from syncsvc.bench.article_programs import Delivery
+from syncsvc.bench.article_programs import TimedGet
 from syncsvc.bench.pipeline import Load
 from syncsvc.bench.running_service import NOBODY
 from syncsvc.daemon.runner import DaemonRunner
@@ -116,7 +116,7 @@ def test_a_turn_of_the_latency_follows_batches_to_the_subscriber(recording: Path
 def test_the_programs_of_the_article_deliver(recording: Path, which: str) -> None:
     with article.program(recording, which) as process:
         assert process.stdout is not None
-        first, second = (msgspec.json.decode(process.stdout.readline(), type=Delivery) for _ in range(2))
+        first, second = (msgspec.json.decode(process.stdout.readline(), type=TimedGet) for _ in range(2))
     assert first.at_ns < second.at_ns
     assert min(first.first_ns, first.second_ns) > 0
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from syncsvc.bench import capacity
 from syncsvc.bench.memory import private_bytes
-from syncsvc.bench.report import Report, as_object
+from syncsvc.bench.report import BenchReport, as_object
 from syncsvc.bench.search import Found
 
 SMAPS = """\
@@ -28,7 +28,7 @@ def group(batches: int, complete: int, **counts: Any) -> dict[str, Any]:
     return {"batches": batches, "complete_batches": complete, "counts": {"cam0": one, "cam1": one}}
 
 
-def plain(report: Report) -> dict[str, Any]:
+def plain(report: BenchReport) -> dict[str, Any]:
     """The report as JSON brings it over."""
     return dict(json.loads(json.dumps(as_object(report, "x", "syncsvc bench x"))))
 

@@ -9,7 +9,7 @@ import pytest
 from syncsvc.bench import article, pipeline, transport, ways
 from syncsvc.bench.handover import HandoverCost
 from syncsvc.bench.pipeline import Load, LoadCost
-from syncsvc.bench.report import Report, as_object
+from syncsvc.bench.report import BenchReport, as_object
 from syncsvc.bench.rounds import Results
 from syncsvc.bench.transport import LoadedWay
 from syncsvc.clock import NS_PER_MS, NS_PER_S
@@ -19,7 +19,7 @@ from syncsvc.observe.figures import Figures
 LATENCY = Figures(10, 1.0, 2.0, 2.0)
 
 
-def plain(report: Report) -> dict[str, Any]:
+def plain(report: BenchReport) -> dict[str, Any]:
     """The report as JSON brings it over."""
     return dict(json.loads(json.dumps(as_object(report, "x", "syncsvc bench x"))))
 

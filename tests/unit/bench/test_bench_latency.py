@@ -1,8 +1,8 @@
 """Which frame a batch waited for, and the figures that follow."""
 
 from syncsvc.bench import latency
+from syncsvc.bench.measured_subscriber import Receipt
 from syncsvc.bench.rounds import Results
-from syncsvc.bench.subscriber import Receipt
 from syncsvc.clock import NS_PER_MS
 from syncsvc.observe.figures import Figures
 

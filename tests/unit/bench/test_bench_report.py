@@ -24,7 +24,7 @@ from tests.unit.demo import histories as make
 
 JUDGE = Judge(Truth({}, 1, NS_PER_S, 0, 0))
 COMMAND = "syncsvc bench transport"
-REPORT = report.Report(
+REPORT = report.BenchReport(
     tables=(report.Table("a title", ("way", "ms"), (("ring", "0.5"), ("pipe [x]", "18.4"))),),
     ratios={"pipe / ring": 36.8},
     plot=report.Bars("title", "ms", {"ring": 0.5}),
@@ -33,7 +33,7 @@ REPORT = report.Report(
 )
 
 
-def plain(some: report.Report) -> dict[str, Any]:
+def plain(some: report.BenchReport) -> dict[str, Any]:
     """The report as JSON brings it over."""
     return dict(json.loads(json.dumps(report.as_object(some, "transport", COMMAND))))
 

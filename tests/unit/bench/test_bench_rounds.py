@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from syncsvc.bench.rounds import Request, Results, alternate
+from syncsvc.bench.rounds import BenchRequest, Results, alternate
 from syncsvc.errors import LinkClosed, UsageError
 
 
@@ -58,7 +58,7 @@ def test_a_ratio_is_the_median_of_the_ratios_of_each_round() -> None:
 
 
 def chosen(labels: list[str], only: str | None) -> list[str]:
-    return Request(print, only=only).chosen(labels)
+    return BenchRequest(print, only=only).chosen(labels)
 
 
 def test_rows_are_chosen_by_all_their_words() -> None:

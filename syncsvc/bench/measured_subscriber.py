@@ -1,6 +1,6 @@
 """A subscriber in a process of its own: takes every batch, holds its pixels until the next one, and may say when.
 
-``python -m syncsvc.bench.subscriber ENDPOINT MODE [REPORT [POLL_S]]``: until the service ends. With its
+``python -m syncsvc.bench.measured_subscriber ENDPOINT MODE [REPORT [POLL_S]]``: until the service ends. With its
 first batch it says ``subscriber: hears`` on stderr. REPORT is a file that gets a JSON line per batch, see ``Receipt``.
 With POLL_S it looks so often instead of waiting, so that the call that has a batch to return can be timed alone.
 """
