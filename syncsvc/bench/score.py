@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from syncsvc.bench.rules import RuleSet
@@ -29,13 +29,11 @@ class Truth:
 
     def of(self, streams: Iterable[str]) -> Self:
         """The same for these streams only."""
-        wanted = set(streams)
-        taken = {name: some for name, some in self.taken.items() if name in wanted}
-        return type(self)(taken, self.max_skew_ns, self.window_ns, self.from_ns, self.until_ns)
+        return replace(self, taken={name: self.taken[name] for name in streams})
 
-    def is_judged(self, members: Members) -> bool:
-        """Whether a set counts."""
-        return self.from_ns <= min(self.taken[name][number] for name, number in members) < self.until_ns
+    def covers(self, taken_ns: int) -> bool:
+        """Whether what was taken then counts; of a set, its first frame."""
+        return self.from_ns <= taken_ns < self.until_ns
 
     def spread_ms(self, members: Members) -> float:
         """True spread of a set."""
@@ -127,7 +125,8 @@ class Judge:
         return frozenset(member for member in members if member[0] in self.truth.taken)
 
     def _counts(self, members: Members) -> bool:
-        return len(members) > 1 and self.truth.is_judged(members)
+        first = min((self.truth.taken[name][number] for name, number in members), default=0)
+        return len(members) > 1 and self.truth.covers(first)
 
     def _spread_p99_ms(self, sets: Iterable[Members]) -> float:
         return Figures.of([self.truth.spread_ms(members) for members in sets]).p99
@@ -160,12 +159,8 @@ class Judge:
 
     def _unused_pct(self, parts: Iterable[Members]) -> float:
         used = {member for part in parts for member in part}
-        judged = [
-            (name, number)
-            for name, taken in self.truth.taken.items()
-            for number, time in taken.items()
-            if self.truth.from_ns <= time < self.truth.until_ns
-        ]
+        every = ((name, number, time) for name, taken in self.truth.taken.items() for number, time in taken.items())
+        judged = [(name, number) for name, number, time in every if self.truth.covers(time)]
         return 100 * sum(member not in used for member in judged) / len(judged) if judged else 0.0
 
     def score_oracle(self) -> Score:

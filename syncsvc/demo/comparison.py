@@ -26,7 +26,7 @@ def true_sets(history: History, skip_windows: int) -> tuple[list[TrueSet], list[
     if not compared or not pictures:
         return [], []
     reference = min(pictures, key=lambda name: len(pictures[name]))
-    ours = [found for batch in compared for found in _ours(batch)]
+    ours = [found for batch in compared for found in sets_in(batch)]
     wanted = {frame.counter for batch in compared for frame in batch.frames.get(reference, ())}
     times = {name: [time for time, _ in known] for name, known in pictures.items()}
     best = []
@@ -45,7 +45,8 @@ def _pictures(history: History, name: str) -> list[tuple[int, int]]:
     )
 
 
-def _ours(batch: SeenBatch) -> list[TrueSet]:
+def sets_in(batch: SeenBatch) -> list[TrueSet]:
+    """Those of a batch whose pictures can all be read."""
     truth = {
         (name, frame.seq): (frame.true_ns, frame.counter)
         for name, frames in batch.frames.items()
