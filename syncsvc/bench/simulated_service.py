@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from syncsvc.align.batches import GroupRules
-from syncsvc.align.decider import Late, Now, Opening
+from syncsvc.align.decider import Now, Opening
 from syncsvc.align.windows import GroupWindows
 from syncsvc.bench.rules import RuleSet
 from syncsvc.bench.simulated_cameras import MONO_NS, UTC_NS, Sighting, SimulatedCamera, observe
@@ -17,7 +17,6 @@ from syncsvc.daemon.planning import HOLD_MARGIN_NS
 from syncsvc.layout import Layout
 from syncsvc.model import Frame, FrameBatch
 from syncsvc.timing.ladder import Stamp, StreamClock, rungs_for
-from syncsvc.timing.model_rung import ModelRung
 from syncsvc.timing.utc import UtcMapper
 
 TICK_NS = 20 * NS_PER_MS
@@ -36,35 +35,24 @@ class Setup:
     """What the configuration says of the cameras' latencies; nothing of those that are not in it."""
     host_steps: tuple[tuple[float, float], ...] = ()
     """``(at_s, seconds)``: somebody sets the host's clock."""
-    max_skew_ms: float = 40.0
-    max_latency_ms: float = 500.0
-    window_ms: int = 1000
-    reference: str | None = None
 
     @property
     def rules(self) -> GroupRules:
-        """What the group promises."""
-        return GroupRules(
-            "all",
-            tuple(camera.name for camera in self.cameras),
-            self.window_ms * NS_PER_MS,
-            round(self.max_skew_ms * NS_PER_MS),
-            round(self.max_latency_ms * NS_PER_MS),
-            self.reference,
-        )
+        """What the group promises: what a configuration that says nothing does."""
+        names = tuple(camera.name for camera in self.cameras)
+        return GroupRules("all", names, NS_PER_S, 40 * NS_PER_MS, 500 * NS_PER_MS, None)
 
 
 @dataclass(slots=True)
 class SimulatedRun:
     """What came of it. ``batches`` are with the moment at which each left, on the cameras' true time."""
 
+    clocks: Mapping[str, StreamClock]
+    """As the last session left them."""
     stamps: dict[str, list[Stamp]]
     batches: list[tuple[FrameBatch, int]] = field(default_factory=list)
-    late: dict[str, int] = field(default_factory=dict)
     standings: list[tuple[float, str, str | None, bool]] = field(default_factory=list)
     """``(seconds, stream, clock, doubtful)``, whenever a stream's clock or standing changed."""
-    restarts: dict[str, int] = field(default_factory=dict)
-    """How often the clock model of a stream's last session had to start anew."""
 
     def sets(self) -> list[RuleSet]:
         """The sets of all batches."""
@@ -116,7 +104,7 @@ class _Service:
         self._sessions = dict.fromkeys(self._clocks, 0)
         self._steps = sorted(setup.host_steps, reverse=True)
         self._ticks = 0
-        self._served = SimulatedRun({name: [] for name in self._clocks}, late=dict.fromkeys(self._clocks, 0))
+        self._served = SimulatedRun(self._clocks, {name: [] for name in self._clocks})
         self._standings: dict[str, tuple[str | None, bool]] = {}
 
     def _stream_clock(self, name: str) -> StreamClock:
@@ -144,9 +132,6 @@ class _Service:
             self._close_due()
         self._pass_to(self._clock.mono_ns + self._rules.max_latency_ns)
         self._leave(self._group.end(self._now))
-        for name, clock in self._clocks.items():
-            models = [rung.model for rung in clock.rungs if isinstance(rung, ModelRung)]
-            self._served.restarts[name] = sum(model.restarts for model in models)
         return self._served
 
     def _pass_to(self, mono_ns: int) -> None:
@@ -156,9 +141,8 @@ class _Service:
             while self._steps and self._steps[-1][0] <= (next_ns - MONO_NS) / NS_PER_S:
                 self._clock.step_ns += round(self._steps.pop()[1] * NS_PER_S)
             if self._ticks % UPDATE_TICKS == 0 and self._utc.update():
-                batches, late = self._group.jump(self._utc.epoch, self._utc.last_jump_ns, self._now)
+                batches, _ = self._group.jump(self._utc.epoch, self._utc.last_jump_ns, self._now)
                 self._leave(batches)
-                self._count(late)
             now_ns = self._utc.now_utc()
             for name, clock in self._clocks.items():
                 self._deliver(name, clock.expire(now_ns))
@@ -168,8 +152,7 @@ class _Service:
     def _deliver(self, name: str, stamps: Sequence[Stamp]) -> None:
         self._served.stamps[name] += stamps
         for stamp in stamps:
-            late = self._group.add(_frame(name, stamp), self._now)
-            self._count([late] if late else [])
+            self._group.add(_frame(name, stamp), self._now)
         self._note_standing(name)
 
     def _note_standing(self, name: str) -> None:
@@ -184,10 +167,6 @@ class _Service:
     @property
     def _now(self) -> Now:
         return Now(self._utc.now_utc(), self._utc.epoch)
-
-    def _count(self, late: Iterable[Late]) -> None:
-        for one in late:
-            self._served.late[one.frame.stream] += 1
 
     def _close_due(self) -> None:
         while (batch := self._group.close_due(self._now)) is not None:
