@@ -6,21 +6,17 @@ import select
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Literal, Self
 
 import msgspec
 
 from syncsvc.cameras.outlet import CameraStats, Outlet
 from syncsvc.cameras.server import RtspServer
-from syncsvc.cameras.session import SessionStats
 from syncsvc.cameras.settings import CameraSpec, check_specs
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, Clock
 from syncsvc.errors import BindError, LinkClosed, UsageError
 from syncsvc.lifecycle import StopToken
 from syncsvc.programs import end, start_leashed
-
-__all__ = ["CameraStats", "Farm", "SessionStats", "VirtualCameras", "serve"]
 
 _ANSWER_S = 20.0  # a child that imports everything on a busy machine takes some of them
 _END_S = 5.0
@@ -59,9 +55,7 @@ class Farm:
             outlet.switch_on()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for outlet in self._outlets.values():
             outlet.switch_off()
         await self._server.close()
@@ -174,9 +168,7 @@ class VirtualCameras:
         self.port, self.urls = ready["port"], ready["urls"]
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -9,11 +9,11 @@ from dataclasses import replace
 from io import BytesIO
 
 from syncsvc.capture.decode import Unit, open_container, with_side_data
-from syncsvc.capture.http_get import READ_TIMEOUT_S, Answer, get
+from syncsvc.capture.http_get import Answer, get
 from syncsvc.capture.passthrough import reader_of
 from syncsvc.capture.playlist import MediaSegment, Playlist, PlaylistError, Resource, parse
 from syncsvc.capture.source import Loss, Pulse
-from syncsvc.capture.spec import CaptureSpec
+from syncsvc.capture.spec import READ_TIMEOUT_S, CaptureSpec
 from syncsvc.capture.stamps import MediaStamp
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import SourceUnavailable

@@ -20,8 +20,7 @@ from urllib.request import (
     parse_keqv_list,
 )
 
-from syncsvc.capture.spec import OPEN_TIMEOUT_S as OPEN_TIMEOUT_S
-from syncsvc.capture.spec import READ_TIMEOUT_S as READ_TIMEOUT_S
+from syncsvc.capture.spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import SourceUnavailable
 

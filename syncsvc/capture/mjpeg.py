@@ -8,11 +8,11 @@ from av.codec.context import CodecContext
 
 from syncsvc.capture import stamps
 from syncsvc.capture.decode import UNKNOWN_FPS, Unit, with_stamp
-from syncsvc.capture.http_get import READ_TIMEOUT_S, Answer
+from syncsvc.capture.http_get import Answer
 from syncsvc.capture.jpeg import CodedPicture, plain_jpeg
 from syncsvc.capture.multipart import Part, PartReader
 from syncsvc.capture.source import Loss, Picture, Pulse
-from syncsvc.capture.spec import CaptureSpec
+from syncsvc.capture.spec import READ_TIMEOUT_S, CaptureSpec
 from syncsvc.clock import Clock
 from syncsvc.decoded import MAX_PIXELS, packet_of
 from syncsvc.layout import Codec, Layout, jpeg_header

@@ -7,43 +7,23 @@ catches a camera that keeps the session alive without video.
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Protocol
 
 from syncsvc.capture.decode import Unit, open_container, with_side_data
 from syncsvc.capture.hls import HlsReader, is_playlist
-from syncsvc.capture.http_get import OPEN_TIMEOUT_S, READ_TIMEOUT_S, Answer, get
+from syncsvc.capture.http_get import Answer, get
 from syncsvc.capture.mjpeg import MjpegReader, is_multipart
 from syncsvc.capture.passthrough import reader_of
 from syncsvc.capture.picture import picture_of
 from syncsvc.capture.source import Loss, Pulse, Shot
-from syncsvc.capture.spec import HttpSpec, RtspSpec
+from syncsvc.capture.spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S, HttpSpec, RtspSpec
 from syncsvc.clock import Clock
 from syncsvc.errors import SourceUnavailable
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Observation
 from syncsvc.transport.page import Position
 
-__all__ = ["OPEN_TIMEOUT_S", "READ_TIMEOUT_S", "NetworkSource"]
-
 _RTSP_OPTIONS = {"allowed_media_types": "video", "probesize": "32", "analyzeduration": "0"}
 _HTTP_OPTIONS = {"max_redirects": "0", "protocol_whitelist": "http,https,tcp,tls,crypto"}
-
-
-class Reader(Protocol):
-    """Frames of one connection, however it speaks."""
-
-    @property
-    def fps(self) -> float:
-        """The declared rate, or a guess on the high side."""
-        ...
-
-    def frames(self) -> Iterator[tuple[Unit, Observation] | Loss]:
-        """Frames as they arrive, until the other side ends."""
-        ...
-
-    def close(self) -> None:
-        """Disconnect."""
-        ...
 
 
 class LibavReader:
@@ -88,6 +68,10 @@ class LibavReader:
         self._container.close()
         if self._body is not None:
             self._body.close()
+
+
+Reader = LibavReader | MjpegReader | HlsReader
+"""Frames of one connection, however it speaks."""
 
 
 class NetworkSource:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from syncsvc.cli import EXIT_INTERRUPTED
 from syncsvc.cli.numbers import FiniteRange
 from syncsvc.cli.stopping import stop_on_signals
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from syncsvc.demo.history import SeenBatch
 
 EXIT_BROKEN = 1
-EXIT_INTERRUPTED = 130
 _ROWS = 16
 _DEFAULT_S = 15.0
 _SHORTEST_S = 3.0  # less is over before the cameras' first whole window

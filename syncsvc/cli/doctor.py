@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
+from syncsvc.cli import EXIT_INTERRUPTED
 from syncsvc.cli.numbers import FiniteRange
 from syncsvc.cli.stopping import stop_on_signals
 from syncsvc.config.loader import load
 from syncsvc.observe.logs import configure
 
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h: no stream could be opened
-EXIT_INTERRUPTED = 130
 
 
 @click.command(epilog="Example: syncsvc doctor configs/two-cameras.yaml --seconds 60 --plot cameras.png")

@@ -6,7 +6,6 @@ import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import msgspec
@@ -100,9 +99,7 @@ class DaemonRunner:
         """Wait for the end, and force it when it does not come in time; the exit code."""
         return self._program.wait(grace_s)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         try:
             self.terminate()
             self.wait()

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import msgspec
@@ -92,7 +91,5 @@ class ExaminedService:
             return {}
         return {name: Hearsay(one.declared_fps, one_line(redact(one.problem))) for name, one in status.streams.items()}
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._program.close()
