@@ -12,21 +12,20 @@ from typing import Any
 from syncsvc.clock import SYSTEM_CLOCK, Clock
 from syncsvc.config.loader import load
 from syncsvc.config.models import Config
-from syncsvc.daemon.capture_child import SupervisedStream
-from syncsvc.daemon.child import Child
+from syncsvc.daemon.capture_child import SupervisedCapture
 from syncsvc.daemon.drain import Drain, Step, leave_nobody
 from syncsvc.daemon.http import HttpServer
 from syncsvc.daemon.nursery_child import SupervisedNursery
-from syncsvc.daemon.pages import Pages
+from syncsvc.daemon.pages import KeptPages
 from syncsvc.daemon.planning import is_patient, receiver_plan, window_lcm_ns
 from syncsvc.daemon.receiver_child import SupervisedReceiver
 from syncsvc.daemon.reload import refuse_unreloadable
-from syncsvc.daemon.selector import Listening
 from syncsvc.daemon.signals import SignalPipe
 from syncsvc.daemon.starts import decide_starts
-from syncsvc.daemon.streams import Roster
+from syncsvc.daemon.streams import Streams
+from syncsvc.daemon.supervisor import Supervised, Supervisor
 from syncsvc.daemon.systemd import notify
-from syncsvc.errors import BindError, ConfigError, LinkClosed, SyncsvcError, TransportError
+from syncsvc.errors import BindError, ConfigError, SyncsvcError
 from syncsvc.observe import logs
 from syncsvc.observe.journal import open_journal
 from syncsvc.observe.status import LocalStatus, ReceiverProcess, Revisions, ServiceStatus
@@ -69,13 +68,12 @@ class Daemon:
         self._read, self._config = read, read(path)
         self._journal = open_journal(log_observations) if log_observations else None
         self._run_id = secrets.token_hex(16)
-        self._random = Random()
-        self._listening = Listening()
+        self._supervisor = Supervisor(clock, Random())
         self._untried: set[str] = set(self._config.streams)
-        self._pages = Pages()
-        self._roster = Roster(self._pages, clock, self._random)
-        self._receiver = SupervisedReceiver(clock, self._random)
-        self._nursery = SupervisedNursery(clock, self._random, self._listening)
+        self._pages = KeptPages()
+        self._streams = Streams(self._pages, self._supervisor, self._capture_ended)
+        self._receiver = SupervisedReceiver(self._supervisor, self._handle, self._receiver_ended)
+        self._nursery = SupervisedNursery(self._supervisor)
         self._is_subscribed = self._has_announced = False
         self._endpoints, self._ready_ns = (self._config.publish.live, self._config.publish.control), 0
         self._drain = Drain(clock)
@@ -84,7 +82,7 @@ class Daemon:
         self._exit: int | None = None
         self._refusal: SyncsvcError | None = None
         self._signals = SignalPipe((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
-        self._listening.to(self._signals, self._signalled)
+        self._supervisor.listen(self._signals, self._signalled)
 
     def run(self) -> int:
         """Serve until stopped, or until every recording ended; the return value is the exit code.
@@ -97,12 +95,12 @@ class Daemon:
             if self._config.http is not None:
                 self._http = HttpServer(self._config.http.bind, self.status)
                 self._http.start()
-            self._roster.configure(self._config)
+            self._streams.configure(self._config)
             while self._exit is None:
                 self._turn()
         finally:
-            leave_nobody(self._children(), self._receiver.child, is_clean=self._exit == 0)
-            self._listening.close()
+            leave_nobody(self._supervisor.children, self._receiver.child, is_clean=self._exit == 0)
+            self._supervisor.close()
             self._signals.close()
             if self._http is not None:
                 self._http.stop()
@@ -126,7 +124,7 @@ class Daemon:
                 subscriptions=report.subscriptions if report else 0,
                 local=report.local if report else LocalStatus(),
                 receiver=ReceiverProcess(receiver.pid if receiver else None),
-                streams=self._roster.status(report.streams if report else {}),
+                streams=self._streams.status(report.streams if report else {}),
                 groups=report.groups if report else {},
             )
         )
@@ -134,90 +132,55 @@ class Daemon:
     # One turn of the loop.
 
     def _turn(self) -> None:
-        self._listening.turn(TICK_S if self._is_busy else IDLE_TICK_S)
+        self._supervisor.turn(TICK_S if self._is_busy else IDLE_TICK_S)
         if self._receiver.is_due:
-            self._start_receiver()
+            journal = (self._journal.fd,) if self._journal else ()
+            self._receiver.spawn(self._plan(), self._config.variables, *journal)
         if self._nursery.is_due:
-            kinds = {stream.spec.kind for stream in self._roster.streams.values()}
-            self._nursery.spawn(kinds, self._config.variables, self._children)
+            self._nursery.spawn({stream.spec.kind for stream in self._streams.everyone}, self._config.variables)
         if self._receiver.is_ready and self._nursery.is_ready and not self._drain.has_begun:
-            for stream in self._roster.due:
-                self._spawn(stream)
+            for stream in self._streams.due:
+                stream.spawn(self._nursery.bear, self._receiver.send)
             self._start_recordings()
-        for stream in self._roster.everyone:
-            stream.watch()
-        self._receiver.watch()
-        self._nursery.watch()
+        for one in self._everybody:
+            one.watch()
         if self._receiver.is_ready:
             notify("WATCHDOG=1")
         self._go_on_ending()
 
     @property
+    def _everybody(self) -> tuple[Supervised[Any, Any], ...]:
+        return (*self._streams.everyone, self._receiver, self._nursery)
+
+    @property
     def _is_busy(self) -> bool:
-        due = (
-            self._receiver.due_ns,
-            self._nursery.due_ns,
-            *(stream.due_ns for stream in self._roster.streams.values()),
-        )
-        return self._drain.has_begun or any(some is not None for some in due)
+        return self._drain.has_begun or any(one.due_ns is not None for one in self._everybody)
 
-    def _spawn(self, stream: SupervisedStream) -> None:
-        try:
-            assert self._receiver.child is not None
-            stream.spawn(self._nursery.bear, self._receiver.child.channel)
-        except LinkClosed as error:
-            log.debug("stream %s: not started: %s", stream.spec.name, error)
-        if stream.child is not None:
-            child = stream.child
-            self._listening.to_child(
-                child, lambda: self._capture_spoke(stream, child), lambda: self._capture_ended(stream, child)
-            )
-
-    def _capture_spoke(self, stream: SupervisedStream, child: Child[Any]) -> None:
-        try:
-            stream.hear()
-        except LinkClosed:
-            self._listening.no_more_to(child)
-        except TransportError as error:
-            log.error("stream %s: its capture is killed: %s", stream.spec.name, error)
-            self._listening.no_more_to(child)
-            child.kill()
-
-    def _capture_ended(self, stream: SupervisedStream, child: Child[Any]) -> None:
-        if self._listening.hears(child):
-            self._capture_spoke(stream, child)  # its last words
-        is_wanted = not self._drain.has_begun and stream not in self._roster.leaving
-        stream.ended(self._listening.reap(child) or 0, again=is_wanted)
-        if stream in self._roster.leaving:
-            self._roster.leaving.remove(stream)
+    def _capture_ended(self, stream: SupervisedCapture) -> None:
+        if stream in self._streams.leaving:
+            self._streams.leaving.remove(stream)
             return
-        self._receiver.send(Detach(stream.spec.name, stream.page.next_seq))
+        self._receiver.send(Detach(stream.name, stream.page.next_seq))
         if stream.refusal is None:
-            self._untried.discard(stream.spec.name)
+            self._untried.discard(stream.name)
         elif not self._drain.has_begun:
-            self._refused(stream)
+            self._refused(stream, stream.refusal)
 
-    def _refused(self, stream: SupervisedStream) -> None:
+    def _refused(self, stream: SupervisedCapture, problem: str) -> None:
         """A stream that never ran is a mistake in the configuration; one that did may be served again later."""
-        if stream.spec.name in self._untried and stream.page.next_seq == 0:
-            key = f"streams.{stream.spec.name}"
-            self._refusal, self._exit = ConfigError(str(self._path), stream.refusal or "", key=key), 78
+        if stream.name in self._untried and stream.page.next_seq == 0:
+            self._refusal, self._exit = ConfigError(str(self._path), problem, key=f"streams.{stream.name}"), 78
             return
-        log.error("stream %s: %s", stream.spec.name, stream.refusal)
-        stream.refusal = None
-        stream.ended(78, again=True)
-
-    def _children(self) -> list[Child[Any]]:
-        captures = [stream.child for stream in self._roster.everyone]
-        return [child for child in (self._nursery.child, *captures, self._receiver.child) if child is not None]
+        log.error("stream %s: %s", stream.name, problem)
+        stream.retry()
 
     def _start_recordings(self) -> None:
         """Once every recording is ready and the subscribers that were asked for are there: one start for all."""
-        waiting = [stream for stream in self._roster.streams.values() if stream.is_recording and stream.start is None]
+        waiting = [stream for stream in self._streams.by_name.values() if stream.is_recording and stream.start is None]
         if not waiting or not self._is_subscribed or not all(stream.is_ready for stream in waiting):
             return
         starts = decide_starts(
-            {stream.spec.name: stream.recorded for stream in waiting},
+            {stream.name: stream.recorded for stream in waiting},
             [group.streams for group in self._config.groups.values()],
             edge_ns=window_lcm_ns(self._config),
             first_ns=self._ready_ns,
@@ -226,14 +189,9 @@ class Daemon:
             is_patient=is_patient(self._config),
         )
         for stream in waiting:
-            stream.begin(starts[stream.spec.name])
+            stream.begin(starts[stream.name])
 
     # The receiver.
-
-    def _start_receiver(self) -> None:
-        journal = (self._journal.fd,) if self._journal else ()
-        child = self._receiver.spawn(self._plan(), self._config.variables, *journal)
-        self._listening.to_child(child, lambda: self._receiver_spoke(child), lambda: self._receiver_ended(child))
 
     def _plan(self) -> ReceiverPlan:
         return receiver_plan(
@@ -243,17 +201,6 @@ class Daemon:
             min_epoch=self._receiver.min_epoch,
             endpoints=self._endpoints,
         )
-
-    def _receiver_spoke(self, child: Child[Any]) -> None:
-        try:
-            for message in self._receiver.messages():
-                self._handle(message)
-        except LinkClosed:
-            self._listening.no_more_to(child)
-        except TransportError as error:
-            log.error("the receiver is killed: %s", error)
-            self._listening.no_more_to(child)
-            child.kill()
 
     def _handle(self, message: FromReceiver) -> None:
         match message:
@@ -267,8 +214,8 @@ class Daemon:
                     self._refusal, self._exit = refusal, 78
             case Subscribed():
                 self._is_subscribed = True
-            case Lend(stream, span_ns) if stream in self._roster.streams:
-                self._roster.streams[stream].lend(span_ns)
+            case Lend(stream, span_ns) if stream in self._streams.by_name:
+                self._streams.by_name[stream].lend(span_ns)
             case Done():
                 self._exit = 0
 
@@ -285,32 +232,28 @@ class Daemon:
         self._receiver.send(Begin(self._ready_ns))
         self._receiver.is_ready = True
 
-    def _receiver_ended(self, child: Child[Any]) -> None:
-        if self._listening.hears(child):
-            self._receiver_spoke(child)  # its last words
-        code = self._listening.reap(child)
-        was_finishing = self._receiver.is_finishing or self._drain.has_begun
-        self._receiver.ended()
+    def _receiver_ended(self, code: int) -> None:
         if self._exit is not None:
             return
+        was_finishing = self._receiver.is_finishing or self._drain.has_begun
         log.error("the receiver ended with %s%s", code, "" if was_finishing else ": everything behind it starts again")
         if was_finishing:
             self._exit = 1
-        for stream in self._roster.streams.values():
+        for stream in self._streams.by_name.values():
             stream.excuse()
 
     # The end.
 
     def _go_on_ending(self) -> None:
         """Recordings that are all over, and the steps of a drain."""
-        running = [stream for stream in self._roster.everyone if stream.child is not None]
-        are_over = not running and all(stream.is_ended for stream in self._roster.streams.values())
+        running = [stream.child for stream in self._streams.everyone if stream.child is not None]
+        are_over = not running and all(stream.is_ended for stream in self._streams.by_name.values())
         if are_over and not self._drain.has_begun and not self._receiver.is_finishing:
             self._receiver.finish("ended")
         for step in self._drain.steps(has_captures=bool(running)):
             if step is Step.KILL_CAPTURES:
-                for stream in running:
-                    stream.kill()
+                for child in running:
+                    child.kill()
             elif step is Step.FINISH_RECEIVER:
                 self._receiver.finish("draining")
             else:
@@ -325,7 +268,7 @@ class Daemon:
         notify("STOPPING=1")
         self._drain.begin()
         self._receiver.send(DrainReceiver())
-        for stream in self._roster.everyone:
+        for stream in self._streams.everyone:
             stream.stop()
 
     # Signals and reload.
@@ -351,7 +294,7 @@ class Daemon:
         self._config = config
         self._nursery.hide(config.variables)
         self._untried.clear()  # from now on a stream that is refused is tried again, for the others' sake
-        self._roster.configure(config)
+        self._streams.configure(config)
         for name in config.groups:
             self._receiver.send(KeepPage(name), self._pages.fd(name))
         self._receiver.send(Reload(self._plan()))

@@ -1,6 +1,6 @@
 """How a run ends: the steps of a drain in their order, each with its patience, and nobody left behind."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
@@ -52,7 +52,7 @@ class Drain:
         return steps
 
 
-def leave_nobody(children: Sequence[Child[Any]], receiver: Child[Any] | None, *, is_clean: bool) -> None:
+def leave_nobody(children: Iterable[Child[Any]], receiver: Child[Any] | None, *, is_clean: bool) -> None:
     """Reap every child, and kill those that still run; a receiver that said goodbye may take a second for it."""
     for child in children:
         if child.reap(1.0 if child is receiver and is_clean else 0.0) is None:

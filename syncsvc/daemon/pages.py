@@ -6,7 +6,7 @@ from syncsvc.errors import ConfigError
 from syncsvc.transport.page import GroupPage, StreamPage
 
 
-class Pages:
+class KeptPages:
     """One page per stream and one per group, kept for good: numbers go on when a stream leaves and returns."""
 
     def __init__(self) -> None:

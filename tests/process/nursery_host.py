@@ -15,20 +15,20 @@ from syncsvc.capture.spec import FileSpec, RingPlan
 from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.daemon.child import Child
 from syncsvc.daemon.nursery_child import SupervisedNursery
-from syncsvc.daemon.selector import Listening
+from syncsvc.daemon.supervisor import Supervisor
 from syncsvc.transport.link import open_link
 from syncsvc.transport.page import StreamPage
 
-listening = Listening()
-nursery = SupervisedNursery(SYSTEM_CLOCK, Random(1), listening)
+supervisor = Supervisor(SYSTEM_CLOCK, Random(1))
+nursery = SupervisedNursery(supervisor)
 captures: dict[str, Child[FromCapture]] = {}
 
 
 def until_ready() -> None:
     while not nursery.is_ready:
         if nursery.due_ns is not None:
-            nursery.spawn(("file",), frozenset({"SECRET"}), lambda: [*captures.values()])
-        listening.turn(0.1)
+            nursery.spawn(("file",), frozenset({"SECRET"}))
+        supervisor.turn(0.1)
 
 
 def start(name: str) -> str:
@@ -49,10 +49,12 @@ def obey(word: str, name: str) -> object:
     match word:
         case "bear":
             captures[name] = nursery.bear(name)
+            supervisor.children.append(captures[name])
             return captures[name].pid
         case "start":
             return start(name)
         case "end":
+            supervisor.children.remove(captures[name])
             return captures.pop(name).reap(20)
         case "nursery":
             return nursery.child.pid if nursery.child else None
@@ -61,7 +63,7 @@ def obey(word: str, name: str) -> object:
             assert before is not None
             before.kill()
             while nursery.child is before:
-                listening.turn(0.1)
+                supervisor.turn(0.1)
             until_ready()
             return nursery.child.pid if nursery.child else None
         case "fds":

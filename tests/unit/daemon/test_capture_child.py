@@ -7,11 +7,12 @@ from typing import cast
 import msgspec
 import pytest
 
-from syncsvc.capture.answers import FromCapture, Opened, Unavailable
+from syncsvc.capture.answers import Ended, FromCapture, Misconfigured, Opened, Unavailable
 from syncsvc.capture.orders import PlanRing, ToCapture
 from syncsvc.capture.spec import HttpSpec, RingPlan
-from syncsvc.daemon.capture_child import Private, SupervisedStream
+from syncsvc.daemon.capture_child import SupervisedCapture
 from syncsvc.daemon.child import Child
+from syncsvc.daemon.supervisor import Supervisor
 from syncsvc.observe.status import IngestStatus
 from syncsvc.testing import ManualClock, S
 from syncsvc.transport.page import Position, StreamPage
@@ -22,18 +23,18 @@ class Talker:
 
     pid = 1
 
-    def __init__(self, stream: SupervisedStream) -> None:
-        self.channel, self._stream, self._words = self, stream, list[FromCapture]()
+    def __init__(self, stream: SupervisedCapture) -> None:
+        self.channel, self._stream = self, stream
         self.heard: list[ToCapture] = []
         stream.child = cast(Child[FromCapture], self)
         stream.page.at(Position.DEMUX, 0)
 
     def says(self, message: FromCapture) -> None:
-        self._words.append(message)
-        self._stream.hear()
+        self._stream.handle(message)
 
-    def receive(self, timeout_s: float) -> tuple[FromCapture, tuple[int, ...]] | None:
-        return (self._words.pop(), ()) if self._words else None
+    def ends(self, code: int) -> None:
+        self._stream.child = None
+        self._stream.ended(code)
 
     def send(self, message: ToCapture) -> None:
         self.heard.append(message)
@@ -48,16 +49,19 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def stream(clock: ManualClock) -> Iterator[SupervisedStream]:
+def stream(clock: ManualClock) -> Iterator[SupervisedCapture]:
     spec = HttpSpec(name="a", url="http://camera/", pixels="gray8", ring=RingPlan(S))
     page = StreamPage.create("a")
-    yield SupervisedStream(spec, page, Private(frozenset(), frozenset()), clock, Random(1))
+    supervisor = Supervisor(clock, Random(1))
+    yield SupervisedCapture(spec, page, frozenset(), supervisor, lambda stream: None)
+    supervisor.close()
     page.close()
 
 
-def test_a_reason_stays_until_frames_come(stream: SupervisedStream, clock: ManualClock) -> None:
-    Talker(stream).says(Unavailable("stopped sending: timed out"))
-    stream.ended(75, again=True)
+def test_a_reason_stays_until_frames_come(stream: SupervisedCapture, clock: ManualClock) -> None:
+    first = Talker(stream)
+    first.says(Unavailable("stopped sending: timed out"))
+    first.ends(75)
     second = Talker(stream)
     second.says(Opened(25.0))
     stream.page.beat_mono_ns = clock.monotonic_ns()
@@ -69,23 +73,49 @@ def test_a_reason_stays_until_frames_come(stream: SupervisedStream, clock: Manua
     assert stream.status(IngestStatus()).problem == ""
 
 
-def test_the_reason_that_a_capture_gave_counts_more_than_how_it_ended(stream: SupervisedStream) -> None:
-    Talker(stream).says(Unavailable("closed the connection"))
-    stream.ended(-9, again=True)
+def test_the_reason_that_a_capture_gave_counts_more_than_how_it_ended(stream: SupervisedCapture) -> None:
+    capture = Talker(stream)
+    capture.says(Unavailable("closed the connection"))
+    capture.ends(-9)
     assert stream.problem == "closed the connection"
 
 
-def test_a_capture_that_died_without_a_word_is_said_to_have(stream: SupervisedStream) -> None:
-    Talker(stream)
-    stream.ended(-9, again=True)
+def test_a_capture_that_died_without_a_word_is_said_to_have(stream: SupervisedCapture) -> None:
+    Talker(stream).ends(-9)
     assert stream.problem == "its capture was killed by signal 9"
 
 
 def test_a_capture_is_told_of_longer_leases_once_and_of_the_most_that_they_may_become(
-    stream: SupervisedStream,
+    stream: SupervisedCapture,
 ) -> None:
     stream.spec = msgspec.structs.replace(stream.spec, ring=RingPlan(2 * S, 5 * S))
     capture = Talker(stream)
     for span_ns in (S, S // 2, S):
         stream.lend(span_ns)
     assert capture.heard == [PlanRing(RingPlan(3 * S, 5 * S, 2 * S))]
+
+
+def test_a_refused_source_waits_until_somebody_asks_for_it_again(stream: SupervisedCapture) -> None:
+    stream.want_no_other()
+    stream.respecify(stream.spec, frozenset(), is_other=True)
+    assert stream.is_due
+    capture = Talker(stream)
+    stream.due_ns = None
+    capture.says(Misconfigured("it is no video"))
+    capture.ends(78)
+    assert (stream.due_ns, stream.restarts, stream.refusal) == (None, 0, "it is no video")
+    stream.retry()
+    assert stream.is_due
+    assert (stream.restarts, stream.refusal) == (1, None)
+
+
+def test_a_recording_that_ended_is_not_played_again_and_one_that_changed_is(stream: SupervisedCapture) -> None:
+    capture = Talker(stream)
+    stream.due_ns = None
+    capture.says(Ended())
+    capture.ends(0)
+    stream.excuse()
+    assert stream.due_ns is None
+    stream.respecify(stream.spec, frozenset(), is_other=True)
+    assert stream.is_due
+    assert not stream.is_ended

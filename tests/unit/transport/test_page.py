@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from syncsvc.daemon.pages import Pages
+from syncsvc.daemon.pages import KeptPages
 from syncsvc.transport.page import GroupPage, Position, StreamPage
 
 
@@ -43,7 +43,7 @@ def test_a_groups_places_do_not_touch_each_other() -> None:
 
 
 def test_places_are_given_once_and_never_change() -> None:
-    pages = Pages()
+    pages = KeptPages()
     assert pages.places("g", ["b", "a"]) == {"b": 0, "a": 1}
     assert pages.places("g", ["c", "a"]) == {"c": 2, "a": 1}
     assert pages.places("other", ["a"]) == {"a": 0}
