@@ -1,0 +1,66 @@
+"""A receiver of a thousand streams, as the daemon sees it: what it is told and what it reports fits its channel."""
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+import pytest
+
+from syncsvc.clock import SYSTEM_CLOCK
+from syncsvc.daemon.child import Child, SpawnedChild
+from syncsvc.model import StreamState
+from syncsvc.plan.from_receiver import Bound, Done, FromReceiver, Report
+from syncsvc.plan.plans import GroupPlan, ReceiverPlan, StreamPlan
+from syncsvc.plan.to_receiver import Begin, Finish, KeepPage, Serve
+from syncsvc.testing import MS, S
+from syncsvc.transport.page import GroupPage
+
+NAMES = tuple(f"camera-{number:04}" for number in range(1000))
+Wanted = TypeVar("Wanted", bound=FromReceiver)
+
+
+def plan() -> ReceiverPlan:
+    streams = {name: StreamPlan(name, "rtsp", "auto", None, 3 * S, 350 * MS, S) for name in NAMES}
+    groups = {
+        f"g{first}": GroupPlan(
+            f"g{first}", NAMES[first : first + 100], S, 40 * MS, 500 * MS, None, False,
+            {name: place for place, name in enumerate(NAMES[first : first + 100])},
+        )
+        for first in range(0, 1000, 100)
+    }  # fmt: skip
+    return ReceiverPlan("run", 1, "tcp://127.0.0.1:0", "tcp://127.0.0.1:0", 0, False, streams, groups)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Child[FromReceiver]]:
+    child: Child[FromReceiver] = SpawnedChild("syncsvc.receiver.process", "receiver", FromReceiver)
+    yield child
+    child.kill()
+    assert child.reap(10) is not None
+
+
+def await_message(receiver: Child[FromReceiver], kind: type[Wanted]) -> Wanted:
+    """Its next message of this kind; others are passed over."""
+    for _ in range(1000):
+        received = receiver.channel.receive(30)
+        assert received is not None, "it fell silent"
+        if isinstance(received[0], kind):
+            return received[0]
+    raise AssertionError(f"no {kind.__name__}")
+
+
+def test_a_receiver_tells_of_a_thousand_streams_and_lives(receiver: Child[FromReceiver]) -> None:
+    receiver.channel.send(Serve(plan()))
+    await_message(receiver, Bound)
+    for name in plan().groups:
+        page = GroupPage.create(name)
+        receiver.channel.send(KeepPage(name), page.fd)
+        page.close()
+    receiver.channel.send(Begin(SYSTEM_CLOCK.utc_ns()))
+    while len((report := await_message(receiver, Report).report).streams) < len(NAMES):
+        pass
+    assert {stream.state for stream in report.streams.values()} <= {StreamState.STARTING, StreamState.ABSENT}
+    assert len(report.groups) == 10
+    assert await_message(receiver, Report).report.epoch == report.epoch
+    receiver.channel.send(Finish("draining"), timeout_s=30)
+    await_message(receiver, Done)
+    assert receiver.reap(30) == 0
