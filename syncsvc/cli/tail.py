@@ -13,6 +13,7 @@ from syncsvc.client.subscriber import Subscriber
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import SubscriptionEnded, UsageError
 from syncsvc.model import FrameBatch, Gap
+from syncsvc.observe.figures import Figures
 
 
 @click.command(epilog="Example: syncsvc tail tcp://127.0.0.1:5555 --group lobby --count 10")
@@ -83,8 +84,8 @@ def batch_line(batch: FrameBatch, now_ns: int) -> str:
         frames,
     ]
     if batch.sets:
-        spreads = sorted(s.spread_ns for s in batch.sets)
-        parts.append(f"spread {_ms(spreads[(len(spreads) - 1) // 2])}/{_ms(spreads[-1])} ms")
+        spread_ms = Figures.of([found.spread_ns / NS_PER_MS for found in batch.sets])
+        parts.append(f"spread {spread_ms.p50:.1f}/{spread_ms.max:.1f} ms")
     parts.append(f"age {(now_ns - batch.window_end_ns) // NS_PER_MS} ms")
     parts.append("missing " + " ".join(f"{name}:{why}" for name, why in batch.missing.items()) if batch.missing else "")
     return "  ".join(part for part in parts if part)
@@ -98,7 +99,3 @@ def gap_line(gap: Gap) -> str:
 
 def _number(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-def _ms(spread_ns: int) -> str:
-    return f"{spread_ns / NS_PER_MS:.1f}"

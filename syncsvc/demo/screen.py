@@ -9,7 +9,7 @@ from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.demo.history import SeenBatch
 from syncsvc.demo.trial import Scenario
 from syncsvc.demo.verdict import Verdict
-from syncsvc.observe.figures import percentile
+from syncsvc.observe.figures import Figures
 
 SCENARIO: Final = Scenario(
     (
@@ -27,14 +27,14 @@ _SHOWN_PROBLEMS = 3
 def cells(batch: SeenBatch) -> tuple[str, ...]:
     """One batch as the texts under ``COLUMNS``; its age is from the end of its window until it was in our hands."""
     start = datetime.fromtimestamp(batch.window_start_ns // NS_PER_S, UTC)
-    spreads = sorted(found.spread_ns / NS_PER_MS for found in batch.sets)
+    spread_ms = Figures.of([found.spread_ns / NS_PER_MS for found in batch.sets])
     missing = " ".join(f"{name}:{why}" for name, why in batch.missing.items())
     return (
         f"{start:%H:%M:%S}.{batch.window_start_ns % NS_PER_S // NS_PER_MS:03}",
         f"#{batch.seq}",
         str(len(batch.sets)),
         f"no, {missing}" if missing else "yes",
-        f"{percentile(spreads, 50):.1f} / {spreads[-1]:.1f} ms" if spreads else "-",
+        f"{spread_ms.p50:.1f} / {spread_ms.max:.1f} ms" if batch.sets else "-",
         f"{(batch.received_ns - batch.window_end_ns) / NS_PER_MS:.0f} ms",
     )
 

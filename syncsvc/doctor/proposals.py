@@ -11,6 +11,7 @@ import numpy as np
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.daemon.planning import HOLD_MARGIN_NS
 from syncsvc.doctor.observed import NONE, ObservedStream
+from syncsvc.observe.figures import Figures
 from syncsvc.observe.records import GroupSettings
 from syncsvc.pairing.minspread import Match, MinSpread
 
@@ -81,12 +82,12 @@ def advise(group: GroupSettings, records: Mapping[str, ObservedStream], earlier_
     spreads = [match.spread_ns for match in crew.match(round(skew_ms * NS_PER_MS)) if len(match.times) == len(times)]
     if not spreads:
         return GroupAdvice(lateness_ms=lateness, why_not="no set was complete")
-    p50, p99 = np.percentile(spreads, (50, 99))
+    spread = Figures.of([spread_ns / NS_PER_MS for spread_ns in spreads])
     return GroupAdvice(
         skew_ms,
         crew.any_phase_ns / NS_PER_MS,
-        float(p50) / NS_PER_MS,
-        float(p99) / NS_PER_MS,
+        spread.p50,
+        spread.p99,
         crew.share(group.max_skew_ns),
         crew.share(round(skew_ms * NS_PER_MS)),
         _max_latency_ms(lateness, 2 * skew_ms if group.window_ns else max(crew.intervals.values()) / NS_PER_MS),
