@@ -44,17 +44,17 @@ class Fit(Message, tag="fit", frozen=True):
     is_fit: bool
 
 
-class Born(Message, tag="born", frozen=True):
+class Forked(Message, tag="forked", frozen=True):
     """A capture was forked."""
 
     pid: int
 
 
-class Barren(Message, tag="barren", frozen=True):
+class ForkFailed(Message, tag="fork_failed", frozen=True):
     """No capture could be forked."""
 
     problem: str
 
 
 FromCapture = Ready | Opened | Ended | Unavailable | Warned | Misconfigured
-FromNursery = Fit | Born | Barren
+FromNursery = Fit | Forked | ForkFailed

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from importlib import import_module
 
 from syncsvc.capture import process
-from syncsvc.capture.answers import Barren, Born, Fit
+from syncsvc.capture.answers import Fit, Forked, ForkFailed
 from syncsvc.capture.orders import Preload, ToCapture, ToNursery
 from syncsvc.errors import LinkClosed
 from syncsvc.lifecycle import die_with_parent
@@ -51,7 +51,7 @@ def thread_count() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
-def bear(channel_fd: int, parent: int, nursery: Channel[ToNursery]) -> int:
+def fork_capture(channel_fd: int, parent: int, nursery: Channel[ToNursery]) -> int:
     """Fork a capture that talks to the daemon over ``channel_fd``; returns its process id.
 
     When this returns, the capture is the daemon's child.
@@ -115,9 +115,9 @@ def serve(channel: Channel[ToNursery], parent: int) -> int:
         assert word is not None
         [channel_fd] = word[1]
         try:
-            channel.send(Born(bear(channel_fd, parent, channel)))
+            channel.send(Forked(fork_capture(channel_fd, parent, channel)))
         except OSError as error:
-            channel.send(Barren(str(error)))
+            channel.send(ForkFailed(str(error)))
         finally:
             os.close(channel_fd)
 

@@ -36,11 +36,11 @@ class Preload(Message, tag="preload", frozen=True):
     kinds: tuple[str, ...]
 
 
-class Bear(Message, tag="bear", frozen=True):
+class Fork(Message, tag="fork", frozen=True):
     """Fork a capture; its end of a channel to us comes along."""
 
     _descriptors: ClassVar[int] = 1
 
 
 ToCapture = Capture | Play | PlanRing | Stop
-ToNursery = Preload | Bear
+ToNursery = Preload | Fork

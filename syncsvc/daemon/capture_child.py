@@ -68,15 +68,15 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
         """Whether it waits for the common start of the recordings."""
         return isinstance(self.spec, FileSpec)
 
-    def spawn(self, bear: Callable[[str], Child[FromCapture]], attach: Callable[[Attach, int, int], None]) -> None:
+    def spawn(self, start: Callable[[str], Child[FromCapture]], attach: Callable[[Attach, int, int], None]) -> None:
         """Start a capture.
 
         Args:
-            bear: starts a process that does nothing before its first word.
+            start: starts a process that does nothing before its first word.
             attach: tells the receiver, and hands it its ends of the pipe and of the lease socket.
         """
         try:
-            child = bear(self.name)
+            child = start(self.name)
         except TransportError as error:
             self._went_wrong(f"its capture cannot be started: {error}")
             self._plan_next(has_worked=False)

@@ -140,7 +140,7 @@ class Daemon:
             self._nursery.spawn({stream.spec.kind for stream in self._streams.everyone}, self._config.variables)
         if self._receiver.is_ready and self._nursery.is_ready and not self._drain.has_begun:
             for stream in self._streams.due:
-                stream.spawn(self._nursery.bear, self._receiver.send)
+                stream.spawn(self._nursery.start_capture, self._receiver.send)
             self._start_recordings()
         for one in self._everybody:
             one.watch()

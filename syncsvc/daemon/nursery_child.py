@@ -6,8 +6,8 @@ import signal
 from collections.abc import Collection
 from pathlib import Path
 
-from syncsvc.capture.answers import Born, Fit, FromCapture, FromNursery
-from syncsvc.capture.orders import Bear, Preload, ToNursery
+from syncsvc.capture.answers import Fit, Forked, FromCapture, FromNursery
+from syncsvc.capture.orders import Fork, Preload, ToNursery
 from syncsvc.clock import NS_PER_S
 from syncsvc.daemon.child import Child, SpawnedChild
 from syncsvc.daemon.supervisor import Supervised, Supervisor
@@ -28,13 +28,13 @@ class SupervisedNursery(Supervised[FromNursery, ToNursery]):
     def __init__(self, supervisor: Supervisor) -> None:
         adopt_orphans()
         super().__init__("the nursery", supervisor)
-        self._is_born = self._is_unfit = False
+        self._can_fork = self._is_unfit = False
         self._without: frozenset[str] = frozenset()
 
     @property
     def is_ready(self) -> bool:
         """Whether captures can be started."""
-        return self._is_born or self._is_unfit
+        return self._can_fork or self._is_unfit
 
     def spawn(self, kinds: Collection[str], without: frozenset[str]) -> None:
         """Start a process that imports what sources of these kinds need, without these variables."""
@@ -45,13 +45,13 @@ class SupervisedNursery(Supervised[FromNursery, ToNursery]):
     def handle(self, message: FromNursery) -> None:
         """Whether it can fork; one that cannot is not needed, and none after it could."""
         if isinstance(message, Fit):
-            self._is_born, self._is_unfit = message.is_fit, not message.is_fit
+            self._can_fork, self._is_unfit = message.is_fit, not message.is_fit
             if self._is_unfit and self.child is not None:
                 log.warning("a library starts threads at import: captures are not forked, but started one by one")
                 self.want_no_other()
                 self.child.kill()
 
-    def bear(self, name: str) -> Child[FromCapture]:
+    def start_capture(self, name: str) -> Child[FromCapture]:
         """Start a capture; it does nothing before its first word.
 
         Raises:
@@ -64,13 +64,13 @@ class SupervisedNursery(Supervised[FromNursery, ToNursery]):
         ours: Channel[FromCapture]
         ours, theirs = Channel.pair(FromCapture)
         try:
-            self.child.channel.send(Bear(), theirs.fileno())
+            self.child.channel.send(Fork(), theirs.fileno())
             answer = self.child.channel.receive(FORK_S)
             if answer is None:
-                self._is_born = False
+                self._can_fork = False
                 self.kill("it does not answer")
                 raise LinkClosed("the nursery does not answer")
-            if not isinstance(answer[0], Born):
+            if not isinstance(answer[0], Forked):
                 raise LinkClosed(f"the nursery cannot fork: {answer[0]}")
             return Child(name, answer[0].pid, ours)
         except TransportError as error:
@@ -85,7 +85,7 @@ class SupervisedNursery(Supervised[FromNursery, ToNursery]):
         """These variables may hold passwords now: a process that has others of them is replaced."""
         is_news, self._without = not without <= self._without, without
         if is_news and self.child is not None:
-            self._is_born = False
+            self._can_fork = False
             self.excuse()
 
     def complaint(self) -> str | None:
@@ -95,7 +95,7 @@ class SupervisedNursery(Supervised[FromNursery, ToNursery]):
 
     def ended(self, code: int) -> None:
         """The process is over: captures that it left to us without a word end too."""
-        self._is_born = False
+        self._can_fork = False
         known = {child.pid for child in self._supervisor.children}
         for pid in [pid for pid in _children() if pid not in known]:
             os.kill(pid, signal.SIGKILL)

@@ -132,7 +132,7 @@ class Supervised(Generic[Received, Sent]):
         """Kill the process when there is a complaint."""
         if self.child is None or self._is_killed or self.complaint() is None:
             return
-        self._hear()  # it may have spoken, and it was us who did not listen
+        self._receive()  # it may have spoken, and it was us who did not listen
         if (why := self.complaint()) is not None:
             self.kill(why)
 
@@ -144,9 +144,9 @@ class Supervised(Generic[Received, Sent]):
         self._spawned_ns = self._clock.monotonic_ns()
         self._supervisor.children.append(child)
         self._supervisor.listen(child, self._reap)
-        self._supervisor.listen(child.channel, self._hear)
+        self._supervisor.listen(child.channel, self._receive)
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         """Take in the messages that wait."""
         child = self.child
         if child is None or not self._supervisor.is_listening(child.channel):
@@ -162,7 +162,7 @@ class Supervised(Generic[Received, Sent]):
     def _reap(self) -> None:
         """The process ended: its last words, its exit code."""
         assert self.child is not None
-        self._hear()
+        self._receive()
         child, self.child = self.child, None
         self._supervisor.forget(child)
         if self._supervisor.is_listening(child.channel):

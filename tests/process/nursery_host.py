@@ -48,7 +48,7 @@ def start(name: str) -> str:
 def obey(word: str, name: str) -> object:
     match word:
         case "bear":
-            captures[name] = nursery.bear(name)
+            captures[name] = nursery.start_capture(name)
             supervisor.children.append(captures[name])
             return captures[name].pid
         case "start":

@@ -34,7 +34,7 @@ class Something(Anything):
     def complaint(self) -> str | None:
         return self.complaints
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         pass
 
 
