@@ -104,7 +104,7 @@ class Outlet:
     def remove(self, session: MediaSession, cause: str) -> None:
         """Serve it no more."""
         if self._sessions.pop(session, None) is not None:
-            session.sink.close()
+            session.carrier.close()
             self._closed[cause] += 1
             session.pause()
             self._ended.append(session.stats())

@@ -5,7 +5,6 @@ import contextlib
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from syncsvc.clock import NS_PER_S
 
@@ -13,29 +12,7 @@ MAX_BACKLOG_BYTES = 4 * 1024 * 1024
 SOCKET_BUFFER_BYTES = 256 * 1024  # without a bound the kernel would hold minutes of a slow client's video
 
 
-class Sink(Protocol):
-    """The way to a client."""
-
-    transport: str
-
-    def send_rtp(self, packets: Sequence[bytes]) -> int:
-        """Send these, now or never; how many of them the machine refused to take."""
-        ...
-
-    def send_rtcp(self, packet: bytes) -> None:
-        """Send one compound packet."""
-        ...
-
-    def is_overdue(self, now_ns: int) -> bool:
-        """Whether the client left too much unread, for too long."""
-        ...
-
-    def close(self) -> None:
-        """Give back what is the session's own."""
-        ...
-
-
-class TcpSink:
+class TcpCarrier:
     """RTP inside the RTSP connection; what the client does not read waits, within bounds of bytes and age."""
 
     transport = "tcp"
@@ -47,7 +24,7 @@ class TcpSink:
         self._unread: deque[tuple[int, int]] = deque()  # (bytes written up to here, when)
 
     def send_rtp(self, packets: Sequence[bytes]) -> int:
-        """Queue them all."""
+        """Queue them all; how many the machine refused to take: none."""
         self._write(self._channels[0], packets)
         return 0
 
@@ -79,7 +56,7 @@ class TcpSink:
         """Nothing is ours: the connection closes itself."""
 
 
-class UdpSink:
+class UdpCarrier:
     """A pair of sockets, an even port for RTP and the next one for RTCP (RFC 3550 section 11)."""
 
     transport = "udp"
@@ -128,6 +105,10 @@ class UdpSink:
         for sock in self._sockets:
             self._loop.remove_reader(sock.fileno())
             sock.close()
+
+
+Carrier = TcpCarrier | UdpCarrier
+"""The way to a client."""
 
 
 def _udp_pair(local: str) -> tuple[socket.socket, socket.socket]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from syncsvc.cameras import rtp
 from syncsvc.cameras.outlet import Outlet
-from syncsvc.cameras.rtp_carriers import SOCKET_BUFFER_BYTES, Sink, TcpSink, UdpSink
+from syncsvc.cameras.rtp_carriers import SOCKET_BUFFER_BYTES, Carrier, TcpCarrier, UdpCarrier
 from syncsvc.cameras.rtsp import (
     Interleaved,
     MessageError,
@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol):
     def check_alive(self, now_ns: int) -> None:
         """End a connection that nobody seems to use; one that takes pictures over TCP shows itself by reading."""
         session = self._session
-        if session is not None and session.account.playing and session.sink.transport == "tcp":
+        if session is not None and session.account.playing and session.carrier.transport == "tcp":
             return
         limit_s = self._server.session_timeout_s if self._has_asked else min(SILENT_S, self._server.session_timeout_s)
         if now_ns - self._heard_ns > limit_s * NS_PER_S:
@@ -153,23 +153,23 @@ class Connection(asyncio.Protocol):
         if offer is None:
             return Response(461)
         try:
-            sink, chosen = self._open_sink(offer)
+            carrier, chosen = self._open_carrier(offer)
         except OSError:  # no pair of ports is free, or the client's address cannot be reached from here
             return Response(461)
         self._end_session("client")  # a client may ask again with another transport
         client = "{}:{}".format(*self._stream.get_extra_info("peername")[:2])
         seed = f"{outlet.spec.seed}/{outlet.spec.name}/{self._server.next_session_number()}"
-        self._session, self._outlet = MediaSession(outlet.camera, sink, client, seed), outlet
+        self._session, self._outlet = MediaSession(outlet.camera, carrier, client, seed), outlet
         outlet.add(self._session, self.hang_up)
         return self._with_session(Transport=f"{chosen};ssrc={self._session.sender.ssrc:08X}")
 
-    def _open_sink(self, offer: TransportOffer) -> tuple[Sink, str]:
+    def _open_carrier(self, offer: TransportOffer) -> tuple[Carrier, str]:
         first, second = offer.first, offer.second
         if offer.is_tcp:
-            tcp = TcpSink(self._stream, (first, second), self._server.max_backlog_s)
+            tcp = TcpCarrier(self._stream, (first, second), self._server.max_backlog_s)
             return tcp, f"RTP/AVP/TCP;unicast;interleaved={first}-{second}"
         local, remote = (self._stream.get_extra_info(name)[0] for name in ("sockname", "peername"))
-        udp = UdpSink(local, remote, (first, second), self._count_report)
+        udp = UdpCarrier(local, remote, (first, second), self._count_report)
         ports = "{}-{}".format(*udp.ports)
         return udp, f"RTP/AVP;unicast;client_port={first}-{second};server_port={ports}"
 

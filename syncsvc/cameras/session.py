@@ -7,7 +7,7 @@ import msgspec
 from syncsvc.cameras import rtp
 from syncsvc.cameras.camera import Camera, EncodedPicture
 from syncsvc.cameras.clockwork import Moment
-from syncsvc.cameras.rtp_carriers import Sink
+from syncsvc.cameras.rtp_carriers import Carrier
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.timing.ntp import NTP_TO_UNIX_S
 
@@ -33,12 +33,12 @@ class SessionStats(msgspec.Struct):
 class MediaSession:
     """One client's view of one camera, between SETUP and TEARDOWN."""
 
-    def __init__(self, camera: Camera, sink: Sink, client: str, seed: str) -> None:
+    def __init__(self, camera: Camera, carrier: Carrier, client: str, seed: str) -> None:
         drawn = random.Random(seed)
-        self.camera, self.sink = camera, sink
+        self.camera, self.carrier = camera, carrier
         self.sender = rtp.RtpSender(drawn.getrandbits(32), drawn.getrandbits(16))
         self.id = f"{drawn.getrandbits(64):016x}"
-        self.account = SessionStats(client, sink.transport)
+        self.account = SessionStats(client, carrier.transport)
         self._random = drawn
         self._played_ns = 0
         self._awaits_key = True
@@ -60,7 +60,7 @@ class MediaSession:
         close_after_s = self.camera.spec.close_after_s
         if self.account.playing and close_after_s and now_ns - self._played_ns > close_after_s * NS_PER_S:
             return "camera"
-        return "slow" if self.sink.is_overdue(now_ns) else ""
+        return "slow" if self.carrier.is_overdue(now_ns) else ""
 
     def send(self, picture: EncodedPicture, now: Moment) -> bool:
         """Send a picture if the client is to have it, and a sender report before it if one is due; whether it went."""
@@ -74,11 +74,11 @@ class MediaSession:
         self.report(now)
         spec = self.camera.spec
         packets = self.sender.packets_of(picture.payloads, picture.timestamp)
-        if spec.loss_pct and self.sink.transport == "udp":
+        if spec.loss_pct and self.carrier.transport == "udp":
             kept = [packet for packet in packets if self._random.random() * 100 >= spec.loss_pct]
             account.packets_lost += len(packets) - len(kept)
             packets = kept
-        account.packets_lost += self.sink.send_rtp(packets)
+        account.packets_lost += self.carrier.send_rtp(packets)
         account.frames += 1
         account.first_counter = picture.counter if account.first_counter is None else account.first_counter
         account.last_counter = picture.counter
@@ -97,7 +97,7 @@ class MediaSession:
             ntp = rtp.ntp_timestamp(clock.uptime_ns(now.mono_ns) - NTP_TO_UNIX_S * NS_PER_S)
         elif spec.sr_mode == "sendtime":
             timestamp = clock.rtp(now.mono_ns - round(spec.latency_ms * NS_PER_MS))
-        self.sink.send_rtcp(self.sender.sender_report(ntp, timestamp, CNAME))
+        self.carrier.send_rtcp(self.sender.sender_report(ntp, timestamp, CNAME))
         self.account.reports_sent += 1
 
     def stats(self) -> SessionStats:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
 
@@ -61,27 +61,22 @@ def advise(group: GroupSettings, records: Mapping[str, ObservedStream], earlier_
         if late_ms is not None:
             lateness[name] = late_ms + earlier_ms.get(name, 0.0)
         times[name] = [time - round(earlier_ms.get(name, 0.0) * NS_PER_MS) for time in settled_times(record)]
+    advice = GroupAdvice(lateness_ms=lateness)
     times = {name: some for name, some in times.items() if len(some) >= 3}
     if len(times) < 2:
-        return GroupAdvice(lateness_ms=lateness, why_not="fewer than two streams had frames with a settled clock")
+        return replace(advice, why_not="fewer than two streams had frames with a settled clock")
     crew = _Crew(times, group.reference)
+    guess = replace(advice, any_phase_ms=crew.any_phase_ns / NS_PER_MS)
     if len(crew.references) < _LEAST_REFERENCES:
-        return GroupAdvice(
-            lateness_ms=lateness,
-            any_phase_ms=crew.any_phase_ns / NS_PER_MS,
-            why_not=f"only {len(crew.references)} undisturbed frames of {crew.reference} while all were there",
-        )
+        undisturbed = f"{len(crew.references)} undisturbed frames of {crew.reference}"
+        return replace(guess, why_not=f"only {undisturbed} while all were there")
     skew_ms = rounded_up_ms(crew.sufficient_ns() / NS_PER_MS)
     if group.window_ns is not None and round(skew_ms * NS_PER_MS) >= group.window_ns:
-        return GroupAdvice(
-            lateness_ms=lateness,
-            any_phase_ms=crew.any_phase_ns / NS_PER_MS,
-            why_not=f"{skew_ms:g} ms would be needed, and it must be less than the window of "
-            f"{group.window_ns / NS_PER_MS:g} ms",
-        )
+        most = f"less than the window of {group.window_ns / NS_PER_MS:g} ms"
+        return replace(guess, why_not=f"{skew_ms:g} ms would be needed, and it must be {most}")
     spreads = [match.spread_ns for match in crew.match(round(skew_ms * NS_PER_MS)) if len(match.times) == len(times)]
     if not spreads:
-        return GroupAdvice(lateness_ms=lateness, why_not="no set was complete")
+        return replace(advice, why_not="no set was complete")
     spread = Figures.of([spread_ns / NS_PER_MS for spread_ns in spreads])
     return GroupAdvice(
         skew_ms,
