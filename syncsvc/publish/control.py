@@ -8,15 +8,28 @@ from msgspec import Struct, structs
 from syncsvc import wire
 from syncsvc.errors import WireError
 from syncsvc.observe.status import ReceiverStatus
+from syncsvc.publish.sockets import bind, endpoint_of
 
 MAX_REQUESTS_PER_TURN = 64
+MAX_ANSWERS = 64
 
 
 class Control:
     """Answers requests; the receiver gives it the two functions that know."""
 
+    socket: "zmq.Socket[bytes]"
+
     def __init__(self, hello: Callable[[], wire.Hello], status: Callable[[], ReceiverStatus]) -> None:
         self._answers: dict[str, Callable[[], Struct]] = {"hello": hello, "status": status}
+
+    def bind(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str) -> str:
+        """Bind; returns the endpoint, with the port that was taken where 0 was asked for.
+
+        Raises:
+            BindError: the endpoint is in use, or not to be had.
+        """
+        self.socket = bind(context, zmq.ROUTER, endpoint, send_mark=MAX_ANSWERS, most_bytes=wire.MAX_CONTROL_BYTES)
+        return endpoint_of(self.socket)
 
     def answer(self, request: bytes) -> bytes:
         """The reply to one request, whatever its bytes are."""
@@ -30,17 +43,17 @@ class Control:
             return wire.encode_control({"v": 1, "type": "error", "problem": problem})
         return wire.encode_control({"v": 1, "type": kind, **structs.asdict(self._answers[kind]())})
 
-    def serve(self, router: "zmq.Socket[bytes]") -> None:
-        """Answer what waits on the ROUTER; a peer that does not read its answers loses them."""
+    def serve(self) -> None:
+        """Answer what waits; a peer that does not read its answers loses them."""
         for _ in range(MAX_REQUESTS_PER_TURN):
             try:
-                parts = router.recv_multipart(zmq.DONTWAIT)
+                parts = self.socket.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
                 return
             if len(parts) < 2:
                 continue
             try:
                 # A REQ peer puts an empty part between its identity and its words; it wants it back.
-                router.send_multipart([*parts[:-1], self.answer(parts[-1])], zmq.DONTWAIT)
+                self.socket.send_multipart([*parts[:-1], self.answer(parts[-1])], zmq.DONTWAIT)
             except zmq.ZMQError:
                 continue

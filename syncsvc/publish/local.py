@@ -1,6 +1,6 @@
-"""Batches for subscribers on this host: descriptors instead of pixels, and leases that come home in time.
+"""The outlet for subscribers on this host: descriptors instead of pixels, and leases that come home in time.
 
-Whoever has the publisher's turn to send does so, a thread of this server's own hears. A subscriber that ends gives
+Whoever has the publisher's turn to send does so, a thread of its own hears. A subscriber that ends gives
 everything back at once. One that dawdles is asked for its leases when their time is over, and moves what it still looks
 at to memory of its own. One that does not answer in time is cut off: what it holds is never written again, and its
 rings are exchanged for new ones. So no reader ever sees a torn frame, and none costs the others more than memory.
@@ -14,16 +14,17 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from syncsvc import wire
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.errors import LinkClosed, TransportError
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, FrameBatch
 from syncsvc.observe.status import LocalStatus
-from syncsvc.publish.lease_book import GRACE_NS, LeaseBook
+from syncsvc.publish.lease_book import GRACE_NS, LeaseBook, stated_lease_ns
+from syncsvc.publish.outlet import Prepared, Waits
 from syncsvc.transport import leasing as handover
 from syncsvc.transport.leasing import FromSubscriber, Handover
 from syncsvc.transport.payload import Loan
+from syncsvc.wire import BATCH_PREFIX, batch_topic
 
 HELLO_NS = 2 * NS_PER_S
 MOST_SUBSCRIBERS = 256
@@ -50,6 +51,11 @@ class LocalSubscriber:
         """Whether it asked for the group."""
         return self.has_asked and not self.is_gone and self.group in (None, group)
 
+    @property
+    def topic(self) -> bytes:
+        """What it would subscribe to on ``live``."""
+        return BATCH_PREFIX if self.group is None else batch_topic(self.group)
+
     def has_room(self, group: str) -> bool:
         """Whether another batch of the group may be sent."""
         return self._untaken[group] < self._backlogs.get(group, 1)
@@ -65,7 +71,7 @@ class LocalSubscriber:
                 self.book.come_home(leases, now_ns)
 
     def send_batch(
-        self, batch: FrameBatch, header: bytes, loans: Sequence[tuple[Frame, Loan]], due_ns: int, until_ns: int
+        self, prepared: Prepared, group: str, loans: Sequence[tuple[Frame, Loan]], due_ns: int, until_ns: int
     ) -> bool:
         """Send a batch and lend its slots; false when it does not read: then nothing is lent.
 
@@ -78,12 +84,12 @@ class LocalSubscriber:
             if not self._show(frame.stream, loan):
                 return False
         places = [(one.ring.number, one.slot, one.generation, one.size_bytes) for _, one in loans]
-        if not self.link.send(handover.Lent(wire.batch_topic(batch.group), header, self.book.next_number, places)):
+        if not self.link.send(handover.Lent(prepared.topic, prepared.header, self.book.next_number, places)):
             return False
         for known in self._rings.values():
             del known[: -handover.RINGS_KEPT]
         self.book.lend([frame.payload for frame, _ in loans], due_ns, until_ns)
-        self._untaken[batch.group] += 1
+        self._untaken[group] += 1
         self.has_begun = True
         return True
 
@@ -96,8 +102,10 @@ class LocalSubscriber:
         return True
 
 
-class LocalServer:
+class LocalOutlet:
     """Serves every subscriber on this host."""
+
+    needs_copies = is_bound = False
 
     def __init__(self, run_id: str, clock: Clock, now_utc: Callable[[], int], *, is_patient: bool) -> None:
         """Prepare.
@@ -111,7 +119,7 @@ class LocalServer:
         self._run_id, self._clock, self._now_utc, self._is_patient = run_id, clock, now_utc, is_patient
         self._changed = threading.Condition()
         self._subscribers: list[LocalSubscriber] = []
-        self._wanted: Callable[[str], bool] = lambda group: False
+        self._wanted: Callable[[bytes], bool] = lambda topic: False
         self._listener: socket.socket | None = None
         self._backlogs: dict[str, int] = {}
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -119,9 +127,9 @@ class LocalServer:
 
     # From any thread.
 
-    def wants(self, group: str) -> bool:
-        """Whether a subscriber on this host wants the group's batches."""
-        return self._wanted(group)
+    def wants(self, topic: bytes) -> bool:
+        """Whether a subscriber on this host wants the batches under the topic."""
+        return self._wanted(topic)
 
     @property
     def subscriptions(self) -> int:
@@ -152,42 +160,29 @@ class LocalServer:
         except OSError as error:
             log.warning("subscribers on this host must use mode 'live': %s", error.strerror)
 
-    def send(
-        self,
-        batch: FrameBatch,
-        header: bytes,
-        frames: Sequence[Frame],
-        lease_ns: int,
-        is_waited_for: Callable[[], bool],
-    ) -> None:
-        """Lend a batch to everybody who wants it.
-
-        Args:
-            batch: with its number and its window.
-            header: as on ``live``.
-            frames: of the batch, in the order of the header's rows; their payloads lie in slots.
-            lease_ns: how long a subscriber may keep them.
-            is_waited_for: asked while a subscriber has no room: whether it is waited for, or misses the batch.
-        """
+    def send(self, prepared: Prepared, waits: Waits) -> None:
+        """Lend a batch to everybody who wants it."""
+        assert isinstance(prepared.item, FrameBatch), "late frames leave as copies"
+        group = prepared.item.group
+        lease_ns = stated_lease_ns(prepared.item.window_end_ns - prepared.item.window_start_ns)
         with self._changed:
             for one in tuple(self._subscribers):
-                while one.wants(batch.group) and not one.has_room(batch.group) and is_waited_for():
+                while one.wants(group) and not one.has_room(group) and waits():
                     self._changed.wait(WAIT_S)
-                if one.wants(batch.group):
-                    self._lend(one, batch, header, frames, lease_ns)
+                if one.wants(group):
+                    self._lend(one, prepared, group, lease_ns)
         self._rouse()
 
-    def _lend(
-        self, one: LocalSubscriber, batch: FrameBatch, header: bytes, frames: Sequence[Frame], lease_ns: int
-    ) -> None:
-        if not one.has_room(batch.group):
+    def _lend(self, one: LocalSubscriber, prepared: Prepared, group: str, lease_ns: int) -> None:
+        if not one.has_room(group):
             self._missed += 1
             return
-        loans = [(frame, loan) for frame in frames if (loan := frame.payload.lend()) is not None]
+        loans = [(frame, loan) for frame in prepared.frames if (loan := frame.payload.lend()) is not None]
         is_sent = False
         try:
             # Without a slot, the frame came before this subscriber did, and was copied out for the others.
-            is_sent = len(loans) == len(frames) and one.send_batch(batch, header, loans, *self._times(loans, lease_ns))
+            if len(loans) == len(prepared.frames):
+                is_sent = one.send_batch(prepared, group, loans, *self._times(loans, lease_ns))
         except LinkClosed:
             one.is_gone = True
         if not is_sent:
@@ -208,17 +203,21 @@ class LocalServer:
         )
         return now_ns + max(0, min(lease_ns, spare_ns - GRACE_NS)), now_ns + spare_ns - GRACE_NS // 2
 
-    def say(self, status: bytes, is_waited_for: Callable[[], bool] = lambda: False) -> None:
+    def tell(self, status: bytes, waits: Waits = lambda: False) -> None:
         """Say what is said under ``status``."""
         with self._changed:
             for one in tuple(self._subscribers):
                 try:
                     while one.has_asked and not one.is_gone and not one.link.send(handover.Said(status)):
-                        if not is_waited_for():
+                        if not waits():
                             break
                         self._changed.wait(WAIT_S)
                 except LinkClosed:
                     one.is_gone = True
+
+    def end(self, status: Callable[[], bytes], waits: Waits, *, is_over: bool, linger_ms: int) -> None:
+        """Say the last word; what was sent is read by who wants it, and our thread hangs up when it is stopped."""
+        self.tell(status(), waits)
 
     def _rouse(self) -> None:
         os.eventfd_write(self._wake, 1)
@@ -327,8 +326,8 @@ class LocalServer:
             one.link.close()
             one.book.close(is_silent=one.is_silent)
             self._subscribers.remove(one)
-        groups = {one.group for one in self._subscribers if one.has_asked}
-        self._wanted = (lambda group: True) if None in groups else groups.__contains__
+        topics = {one.topic for one in self._subscribers if one.has_asked}
+        self._wanted = (lambda topic: topic.startswith(BATCH_PREFIX)) if BATCH_PREFIX in topics else topics.__contains__
 
     def _close(self) -> None:
         with self._changed:

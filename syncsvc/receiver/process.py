@@ -12,13 +12,15 @@ import threading
 from contextlib import ExitStack
 from typing import Literal
 
+import zmq
+
 from syncsvc import wire
 from syncsvc.align.group import Group, GroupOutput, first_window
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import BindError, LinkClosed, TransportError
 from syncsvc.ingest.rest import Rest
 from syncsvc.ingest.worker import StreamIngest, Tuning
-from syncsvc.lifecycle import Worker, die_with_parent
+from syncsvc.lifecycle import StopToken, Worker, die_with_parent
 from syncsvc.model import Frame, FrameBatch
 from syncsvc.observe import logs
 from syncsvc.observe.journal import Journal
@@ -27,7 +29,10 @@ from syncsvc.plan.from_receiver import BindRefused, Bound, Done, Lend, Report, S
 from syncsvc.plan.plans import GroupPlan, ReceiverPlan, StreamPlan
 from syncsvc.plan.to_receiver import Attach, Begin, Detach, Drain, Finish, KeepPage, Reload, Serve, ToReceiver
 from syncsvc.publish.control import Control
-from syncsvc.publish.live import LateFrame, Publisher
+from syncsvc.publish.live import LiveOutlet
+from syncsvc.publish.local import LocalOutlet
+from syncsvc.publish.outlet import LateFrame
+from syncsvc.publish.publisher import Publisher
 from syncsvc.receiver.accounts import Accounts
 from syncsvc.receiver.local_readers import Lending
 from syncsvc.receiver.observation_log import ObservationLog
@@ -36,7 +41,7 @@ from syncsvc.timing.utc import UtcMapper
 from syncsvc.transport.channel import Channel
 from syncsvc.transport.link import LinkReader
 from syncsvc.transport.page import GroupPage
-from syncsvc.transport.payload import Payload
+from syncsvc.transport.payload import BufferPool
 
 EX_SOFTWARE = 70
 EX_CONFIG = 78
@@ -62,22 +67,29 @@ class Receiver:
         self._utc = UtcMapper(self._clock)
         self._epoch = max(plan.min_epoch, self._clock.utc_ns() // 1_000_000)
         self._accounts = Accounts(self._clock)
+        pool = BufferPool()
+        self._context = zmq.Context()
+        self._local = LocalOutlet(plan.run_id, self._clock, self._utc.now_utc, is_patient=plan.is_patient)
+        self._live = LiveOutlet(self._clock, pool.trim)
+        self._control = Control(self._hello, self._status)
         self._publisher = Publisher(
             plan.run_id,
             self._clock,
             self._utc.now_utc,
-            Control(self._hello, self._status),
+            (self._local, self._live),
+            (self._live, self._control),
             is_patient=plan.is_patient,
             before_send=self._before_send,
+            pool=pool,
         )
         self._endpoints = ("", "")
         self._groups: dict[str, tuple[Group, Worker]] = {}
         self._streams: dict[str, tuple[StreamIngest, Worker]] = {}
-        self._topics: dict[str, tuple[tuple[str, bytes], ...]] = {}
+        self._topics: dict[str, tuple[bytes, ...]] = {}
         self._gone: list[Worker] = []
         self._next_seq: dict[str, int] = {}
         self._publishing: Worker | None = None
-        self._lending = Lending(self._publisher.local, self._on_failure)
+        self._lending = Lending(self._local, self._on_failure)
         self._windows_ns: dict[str, dict[str, int]] = {}
         self._revisions: Revisions[ReceiverStatus] = Revisions()
         self._failure: str | None = None
@@ -88,12 +100,15 @@ class Receiver:
         """Serve until told to finish; the return value is the exit code."""
         plan = self._plan
         try:
-            self._endpoints = self._publisher.bind(plan.live, plan.control, plan.backlogs)
+            live = self._live.bind(self._context, plan.live, plan.backlogs)
+            self._endpoints = live, self._control.bind(self._context, plan.control)
         except BindError as error:
+            self._context.destroy(0)
             self._channel.send(BindRefused(error.endpoint, error.problem))
             return EX_CONFIG
         self._channel.send(Bound(*self._endpoints))
-        self._publishing = Worker("publisher", self._publisher.run, self._on_failure).start()
+        self._local.bind(live, plan.backlogs)
+        self._publishing = Worker("publisher", self._publish, self._on_failure).start()
         self._lending.start()
         ticks = 0
         has_told = False
@@ -117,6 +132,12 @@ class Receiver:
                 self._channel.send(Report(self._status()))
         log.error("gives up: %s", self._failure)
         return EX_SOFTWARE
+
+    def _publish(self, stop: StopToken) -> None:
+        """Send what there is, to the end; what the sockets still hold then has their linger to leave."""
+        self._publisher.run(stop)
+        self._control.socket.close(0)
+        self._context.term()
 
     def _on_failure(self, name: str, error: BaseException) -> None:
         """A thread broke: the process ends, the daemon starts a new one, and says so."""
@@ -189,7 +210,7 @@ class Receiver:
         Streams leave a group before it is flushed, so that no frame goes into one that is closed.
         """
         old, self._plan = (self._plan.groups if self._groups else {}), plan
-        self._publisher.local.allow(plan.backlogs)
+        self._local.allow(plan.backlogs)
         leaving = [self._groups.pop(name) for name in tuple(self._groups) if name not in plan.groups]
         for name, group_plan in plan.groups.items():
             self._accounts.plan(group_plan)
@@ -206,7 +227,7 @@ class Receiver:
             self._gone = [*(old for old in self._gone if old.is_alive), worker]
         for name, stream_plan in plan.streams.items():
             groups = self._groups_of(name)
-            self._topics[name] = tuple((group, wire.batch_topic(group)) for group in groups)
+            self._topics[name] = tuple(wire.batch_topic(group) for group in groups)
             self._windows_ns[name] = {group: plan.groups[group].window_ns for group in groups}
             if name not in self._streams:
                 ingest = self._make_ingest(stream_plan)
@@ -268,7 +289,7 @@ class Receiver:
             self._utc.to_utc,
             stall_after_ns=plan.stall_after_ns,
             is_patient=self._plan.is_patient,
-            take_pixels=self._take_pixels,
+            take_pixels=lambda stream, payload: self._publisher.take_early(payload, self._topics[stream]),
             observations=self._log,
         )
 
@@ -288,16 +309,6 @@ class Receiver:
         names = self._groups_of(plan.name)
         sinks = [self._groups[name][0] for name in names]
         return ingest.rewire(sinks, lambda stream, seq: self._accounts.joined(stream, seq, names), self._tuning(plan))
-
-    def _take_pixels(self, stream: str, payload: Payload) -> None:
-        """Copy a frame out of its slot as it comes, where somebody will want it.
-
-        A batch then leaves at its deadline without the time that copying all of it takes.
-        """
-        topics = self._topics[stream]
-        if any(self._publisher.wants(topic) for _, topic in topics):
-            is_lent = any(self._publisher.local.wants(group) for group, _ in topics)
-            payload.copy_out(self._publisher.pool, keeps_slot=is_lent)
 
     def _jump(self) -> None:
         self._epoch = max(self._epoch + 1, self._utc.now_utc() // 1_000_000)
@@ -325,7 +336,7 @@ class Receiver:
                 epoch=self._epoch,
                 pid=os.getpid(),
                 subscriptions=self._publisher.subscriptions,
-                local=self._publisher.local.status(),
+                local=self._local.status(),
                 streams={name: ingest.status() for name, (ingest, _) in tuple(self._streams.items())},
                 groups=self._accounts.status(),
             )

@@ -1,0 +1,91 @@
+"""What every way out of the service has in common, so that another one is another file, and nobody else's delay."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from syncsvc.model import Frame, FrameBatch
+
+Waits = Callable[[], bool]
+"""Asked again and again while a subscriber is full: whether it is waited for, or loses what is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class LateFrame:
+    """A frame that missed its window, on its way to ``late/GROUP``."""
+
+    group: str
+    frame: Frame
+    seq: int
+    epoch: int
+    window: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch or a late frame, made ready once for all outlets that want it.
+
+    ``frames`` are in the order of the header's rows, and stay where they are until ``send`` returns: an outlet that
+    needs them longer takes leases, or keeps ``copies``, their payloads in buffers that live for as long as somebody
+    refers to them. There are copies where an outlet that wants them says so by ``needs_copies``.
+    """
+
+    item: FrameBatch | LateFrame
+    topic: bytes
+    header: bytes
+    frames: Sequence[Frame]
+    copies: Sequence[Any]
+
+
+class Outlet(Protocol):
+    """One way out.
+
+    It is sent everything that it wants, in order, and never two things at once. A subscriber of its own that does not
+    keep up costs the others nothing: it loses batches, unless ``Waits`` says that it is waited for.
+    """
+
+    needs_copies: bool
+    """What it sends outlives the batch; otherwise it takes leases of the slots that the frames lie in."""
+    is_bound: bool
+    """Only the publisher's thread may send, as a socket wants it; otherwise whoever brings a batch."""
+
+    @property
+    def subscriptions(self) -> int:
+        """How many subscriptions there are, whatever to; from any thread."""
+        ...
+
+    def wants(self, topic: bytes) -> bool:
+        """Whether somebody may want what is sent under the topic; from any thread."""
+        ...
+
+    def send(self, prepared: Prepared, waits: Waits) -> None:
+        """Send it to everybody who wants it."""
+        ...
+
+    def tell(self, status: bytes) -> None:
+        """Send what is said under ``status``; who is full learns it from the next one."""
+        ...
+
+    def end(self, status: Callable[[], bytes], waits: Waits, *, is_over: bool, linger_ms: int) -> None:
+        """Say the last word and close, after everything that was sent.
+
+        Args:
+            status: makes the last word, with the time of now.
+            waits: as for ``send``.
+            is_over: no service will follow: also who comes only now is to learn that.
+            linger_ms: how long what was sent may take to leave; -1 for as long as it takes.
+        """
+        ...
+
+
+class Server(Protocol):
+    """What the publisher's thread listens to, besides sending."""
+
+    @property
+    def socket(self) -> Any:
+        """To poll on."""
+        ...
+
+    def serve(self) -> None:
+        """Take in what came, a bounded part of it; called also when nothing did."""
+        ...

@@ -1,0 +1,229 @@
+"""The publisher: takes batches in their order, makes each ready once, and hands it to every outlet that wants it.
+
+Its thread serves the sockets too. A batch that no outlet with a socket wants needs no thread of ours: whoever brings it
+sends it at once.
+"""
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import zmq
+
+from syncsvc import wire
+from syncsvc.clock import NS_PER_S, Clock
+from syncsvc.lifecycle import StopToken
+from syncsvc.model import Frame, FrameBatch
+from syncsvc.publish.headers import Headers
+from syncsvc.publish.outlet import LateFrame, Outlet, Prepared, Server
+from syncsvc.publish.sockets import LINGER_MS
+from syncsvc.transport.payload import BufferPool, Payload
+
+QUEUE_LENGTH = 4
+POLL_MS = 100
+
+Outgoing = FrameBatch | LateFrame
+
+
+class Publisher:
+    """The queue, the order, and the thread; which outlet gets what, and when it is the end."""
+
+    def __init__(
+        self,
+        run_id: str,
+        clock: Clock,
+        now_utc: Callable[[], int],
+        outlets: Sequence[Outlet],
+        servers: Sequence[Server] = (),
+        *,
+        is_patient: bool,
+        before_send: Callable[[FrameBatch, int], None],
+        pool: BufferPool | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            run_id: of the daemon's run.
+            clock: for the rate of status messages.
+            now_utc: what ``emitted_ns`` is read from.
+            outlets: in the order in which each gets a batch; whoever binds them does so before ``run``.
+            servers: what ``run`` listens to.
+            is_patient: wait for subscribers that are full instead of losing batches (pace ``asap``).
+            before_send: called with a batch and its ``emitted_ns`` just before its first part is sent, subscribers or
+                not.
+            pool: where copies lie.
+        """
+        self._run_id, self._clock, self._now_utc = run_id, clock, now_utc
+        self._outlets, self._servers, self._pool = tuple(outlets), tuple(servers), pool or BufferPool()
+        self._copying = tuple(outlet for outlet in outlets if outlet.needs_copies)
+        self._leasing = tuple(outlet for outlet in outlets if not outlet.needs_copies)
+        self._is_patient, self._before_send = is_patient, before_send
+        self._headers = Headers(run_id)
+        self._queue: queue.Queue[Outgoing] = queue.Queue(QUEUE_LENGTH)
+        self._sending = threading.Lock()  # from taking an item until it is sent: they leave in order
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoch = self._status_due_ns = 0
+        self._turned_ns = clock.monotonic_ns()
+        self._impatience = threading.Event()
+        self._is_draining = self._is_ending = False
+        self._state: wire.State = "running"
+
+    # From any thread.
+
+    @property
+    def subscriptions(self) -> int:
+        """Subscriptions that subscribers hold now, whatever to; one on this host has one."""
+        return sum(outlet.subscriptions for outlet in self._outlets)
+
+    @property
+    def turn_age_ns(self) -> int:
+        """How long ago its thread last went round, or was seen to wait for a subscriber."""
+        return self._clock.monotonic_ns() - self._turned_ns
+
+    def has_room(self) -> bool:
+        """Whether ``put`` would return at once, however slow a subscriber is."""
+        return not self._is_patient and not self._queue.full()
+
+    def put(self, item: Outgoing) -> None:
+        """Send a batch or a late frame, or queue it; waits while the publisher is ``QUEUE_LENGTH`` items behind."""
+        if self._send_now(item):
+            return
+        self._queue.put(item)
+        os.eventfd_write(self._wake, 1)
+
+    def _send_now(self, item: Outgoing) -> bool:
+        """Send from the calling thread, where there is nothing before it and nobody wants it who needs ours."""
+        if self._is_patient or self._is_draining or not self._sending.acquire(blocking=False):
+            return False
+        try:
+            wanting = self._wanting(item)
+            if not wanting or any(outlet.is_bound for outlet in wanting) or not self._queue.empty():
+                return False
+            self._send(item, wanting)
+        finally:
+            self._sending.release()
+        return True
+
+    def take_early(self, payload: Payload, topics: Sequence[bytes]) -> None:
+        """Copy a frame that has just come out of its slot, if a batch under one of the topics will be sent as copies.
+
+        A batch then leaves at its deadline without the time that copying all of it takes.
+        """
+        if any(outlet.wants(topic) for outlet in self._copying for topic in topics):
+            keeps_slot = any(outlet.wants(topic) for outlet in self._leasing for topic in topics)
+            payload.copy_out(self._pool, keeps_slot=keeps_slot)
+
+    def drain(self) -> None:
+        """The service stops: from now on subscribers are waited for, for three seconds in all."""
+        timer = threading.Timer(LINGER_MS / 1000, self._impatience.set)
+        timer.daemon = True
+        timer.start()
+        self._is_draining = True
+
+    def end(self, state: wire.State) -> None:
+        """Let ``run`` send what is queued and the last word, and return: no batch comes any more."""
+        self._state = state
+        if not (self._is_patient and state == "ended"):
+            self.drain()
+        self._is_ending = True
+        os.eventfd_write(self._wake, 1)
+
+    # From the publisher's thread.
+
+    def run(self, stop: StopToken) -> None:
+        """Serve until ``end`` and what was queued before it is sent, or until the stop; then end every outlet."""
+        poller = zmq.Poller()
+        for source in (self._wake, *(server.socket for server in self._servers)):
+            poller.register(source, zmq.POLLIN)
+        while not stop.is_set and not (self._is_ending and self._queue.empty()):
+            self._turned_ns = self._clock.monotonic_ns()
+            self._tell_status()
+            if self._wake in dict(poller.poll(POLL_MS)):
+                os.eventfd_read(self._wake)
+            for server in self._servers:
+                server.serve()
+            self._send_queued()
+        linger_ms = LINGER_MS if self._is_draining else -1
+        for outlet in self._outlets:
+            outlet.end(self._status, self._waits, is_over=self._state == "ended", linger_ms=linger_ms)
+        while not self._queue.empty():
+            _release(_frames_of(self._queue.get_nowait()))
+        os.close(self._wake)
+
+    def _tell_status(self) -> None:
+        now_ns = self._clock.monotonic_ns()
+        if now_ns >= self._status_due_ns:
+            self._status_due_ns = now_ns + NS_PER_S
+            status = self._status()
+            for outlet in self._outlets:
+                outlet.tell(status)
+
+    def _status(self) -> bytes:
+        return wire.encode_status(self._run_id, self._epoch, self._state, emitted_ns=self._now_utc())
+
+    def _send_queued(self) -> None:
+        """Send what waits; whatever was taken from the queue is sent before anything else is considered."""
+        while True:
+            with self._sending:
+                try:
+                    item = self._queue.get_nowait()
+                except queue.Empty:
+                    return
+                self._turned_ns = self._clock.monotonic_ns()
+                self._send(item, self._wanting(item))
+
+    def _wanting(self, item: Outgoing) -> list[Outlet]:
+        topic = _topic_of(item)
+        return [outlet for outlet in self._outlets if outlet.wants(topic)]
+
+    def _send(self, item: Outgoing, wanting: Sequence[Outlet]) -> None:
+        """Send it to those who want it, then let go of it."""
+        frames = _frames_of(item)
+        try:
+            copies = self._copies(frames) if any(outlet.needs_copies for outlet in wanting) else ()
+            emitted_ns = self._now_utc()
+            if isinstance(item, FrameBatch):
+                self._epoch = item.epoch
+                self._before_send(item, emitted_ns)
+                self._headers.learn(item)
+            if wanting:
+                prepared = Prepared(item, _topic_of(item), self._header(item, emitted_ns), frames, copies)
+                for outlet in wanting:
+                    outlet.send(prepared, self._waits)
+        finally:
+            _release(frames)
+
+    def _copies(self, frames: Sequence[Frame]) -> list[Any]:
+        """Their payloads in shared buffers; they stay in their slots too where another group may yet lease them."""
+        keeps_slot = any(outlet.subscriptions > 0 for outlet in self._leasing)
+        return [frame.payload.copy_out(self._pool, keeps_slot=keeps_slot) for frame in frames]
+
+    def _header(self, item: Outgoing, emitted_ns: int) -> bytes:
+        if isinstance(item, FrameBatch):
+            return self._headers.encode(item, emitted_ns)
+        return wire.encode_late(
+            item.frame, group=item.group, run_id=self._run_id, epoch=item.epoch, seq=item.seq, window=item.window,
+            emitted_ns=emitted_ns,
+        )  # fmt: skip
+
+    def _waits(self) -> bool:
+        """Whether a subscriber that is full is waited for; asked again and again while one is."""
+        self._turned_ns = self._clock.monotonic_ns()
+        return (self._is_patient or self._is_draining) and not self._impatience.is_set()
+
+
+def _topic_of(item: Outgoing) -> bytes:
+    return wire.batch_topic(item.group) if isinstance(item, FrameBatch) else wire.late_topic(item.group)
+
+
+def _frames_of(item: Outgoing) -> list[Frame]:
+    if isinstance(item, FrameBatch):
+        return [frame for some in item.frames.values() for frame in some]
+    return [item.frame]
+
+
+def _release(frames: Sequence[Frame]) -> None:
+    for frame in frames:
+        frame.payload.release()

@@ -1,0 +1,289 @@
+"""The publisher over outlets that only remember: order, who gets what, what is copied, and when it is the end."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from syncsvc import wire
+from syncsvc.lifecycle import StopToken, Worker
+from syncsvc.model import FrameBatch
+from syncsvc.publish.outlet import LateFrame, Outlet, Prepared, Waits
+from syncsvc.publish.publisher import QUEUE_LENGTH, Publisher
+from syncsvc.testing import T0, ManualClock, S, frame
+from tests.batches import batch
+
+BATCHES, LATE = wire.batch_topic("lobby"), wire.late_topic("lobby")
+
+
+class Pixels:
+    """A payload that remembers what was done with it."""
+
+    def __init__(self) -> None:
+        self.copies: list[bool] = []
+        self.releases = 0
+
+    def copy_out(self, pool: Any, *, keeps_slot: bool = False) -> str:
+        assert not self.releases, "it is gone"
+        self.copies.append(keeps_slot)
+        return f"copy of {id(self)}"
+
+    def release(self) -> None:
+        self.releases += 1
+
+
+class Door:
+    """An outlet that remembers."""
+
+    def __init__(self, *topics: bytes, copies: bool = False, is_bound: bool = False) -> None:
+        self.topics, self.needs_copies, self.is_bound = set(topics), copies, is_bound
+        self.subscriptions = len(topics)
+        self.sent: list[Prepared] = []
+        self.threads: list[str] = []
+        self.told: list[wire.Status] = []
+        self.end_words: list[tuple[wire.State, bool, int]] = []
+        self.on_send: Callable[[Waits], None] = lambda waits: None
+
+    def wants(self, topic: bytes) -> bool:
+        return topic in self.topics
+
+    def send(self, prepared: Prepared, waits: Waits) -> None:
+        assert all(one.payload.releases == 0 for one in prepared.frames)
+        self.threads.append(threading.current_thread().name)
+        self.on_send(waits)
+        self.sent.append(prepared)
+
+    def tell(self, status: bytes) -> None:
+        self.told.append(wire.decode_status(status))
+
+    def end(self, status: Callable[[], bytes], waits: Waits, *, is_over: bool, linger_ms: int) -> None:
+        self.end_words.append((wire.decode_status(status()).state, is_over, linger_ms))
+
+    @property
+    def seqs(self) -> list[int]:
+        return [one.item.seq for one in self.sent]
+
+
+class Rig:
+    """A publisher, and whom it told just before it sent."""
+
+    def __init__(self, *doors: Outlet, is_patient: bool = False) -> None:
+        self.clock, self.noted = ManualClock(), list[tuple[int, int]]()
+        self.publisher = Publisher(
+            "run-7", self.clock, lambda: T0 + 9, doors, is_patient=is_patient,
+            before_send=lambda batch, emitted_ns: self.noted.append((batch.seq, emitted_ns)),
+        )  # fmt: skip
+        self.is_over = False
+
+    def finish(self, state: wire.State = "draining") -> None:
+        """Run to the end, here."""
+        self.publisher.end(state)
+        self.run(StopToken())
+
+    def run(self, stop: StopToken) -> None:
+        self.is_over = True
+        self.publisher.run(stop)
+
+
+Rigs = Callable[..., Rig]
+
+
+@pytest.fixture
+def rig_of() -> Iterator[Rigs]:
+    """Makes rigs, and ends those that a test did not end."""
+    made: list[Rig] = []
+
+    def make(*doors: Outlet, is_patient: bool = False) -> Rig:
+        made.append(Rig(*doors, is_patient=is_patient))
+        return made[-1]
+
+    yield make
+    for rig in made:
+        if not rig.is_over:
+            rig.finish()
+
+
+def one(seq: int) -> FrameBatch:
+    frames = {name: [frame(name, seq, T0 + seq, payload=Pixels())] for name in ("north", "south")}
+    return batch(seq, frames=frames, group="lobby")
+
+
+def late(seq: int) -> LateFrame:
+    return LateFrame("lobby", frame("north", seq, T0, payload=Pixels()), seq, 5, (T0, T0 + S))
+
+
+def pixels(item: FrameBatch | LateFrame) -> list[Pixels]:
+    frames = (
+        [frame for some in item.frames.values() for frame in some] if isinstance(item, FrameBatch) else [item.frame]
+    )
+    return [frame.payload for frame in frames]
+
+
+def test_a_batch_without_a_reader_costs_no_copy_and_no_header_but_is_noted_and_let_go(
+    rig_of: Rigs,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    door = Door(copies=True, is_bound=True)
+    rig, item = rig_of(door), one(0)
+    monkeypatch.setattr(wire, "encode_batch", lambda *_, **__: pytest.fail("a header for nobody"))
+    rig.publisher.put(item)
+    rig.finish()
+    assert (door.sent, rig.noted) == ([], [(0, T0 + 9)])
+    assert [(one.copies, one.releases) for one in pixels(item)] == [([], 1)] * 2
+
+
+def test_every_outlet_gets_the_same_prepared_batch_whose_frames_were_copied_once(rig_of: Rigs) -> None:
+    leasing, first, second = Door(BATCHES), Door(BATCHES, copies=True), Door(BATCHES, copies=True, is_bound=True)
+    rig, item = rig_of(leasing, first, second), one(0)
+    rig.publisher.put(item)
+    rig.finish()
+    (prepared,) = leasing.sent
+    assert first.sent[0] is prepared
+    assert second.sent[0] is prepared
+    assert (prepared.topic, prepared.item, len(prepared.copies)) == (BATCHES, item, 2)
+    assert wire.decode_header(prepared.header)["emitted_ns"] == T0 + 9
+    assert [(one.copies, one.releases) for one in pixels(item)] == [([True], 1)] * 2, "slots stay for leases"
+
+
+def test_slots_go_home_with_the_copy_where_nobody_takes_leases(rig_of: Rigs) -> None:
+    rig, item = rig_of(Door(), Door(BATCHES, copies=True)), one(0)
+    rig.publisher.put(item)
+    assert [one.copies for one in pixels(item)] == [[False]] * 2
+
+
+def test_slots_stay_where_somebody_takes_leases_of_another_group(rig_of: Rigs) -> None:
+    rig, item = rig_of(Door(b"batch/other"), Door(BATCHES, copies=True)), one(0)
+    rig.publisher.put(item)
+    assert [one.copies for one in pixels(item)] == [[True]] * 2
+
+
+def test_what_no_bound_outlet_wants_is_sent_by_whoever_brings_it(rig_of: Rigs) -> None:
+    leasing, bound = Door(BATCHES), Door(LATE, copies=True, is_bound=True)
+    rig, item = rig_of(leasing, bound), one(0)
+    rig.publisher.put(item)
+    assert leasing.threads == [threading.current_thread().name]
+    assert [(one.copies, one.releases) for one in pixels(item)] == [([], 1)] * 2
+    assert bound.sent == []
+
+
+def test_a_bound_outlet_is_used_by_the_publishers_thread_only_and_nothing_overtakes(rig_of: Rigs) -> None:
+    leasing, bound = Door(BATCHES), Door(BATCHES, copies=True, is_bound=True)
+    rig = rig_of(leasing, bound)
+    rig.publisher.put(one(0))
+    assert leasing.sent == [], "it waits for the thread"
+    bound.topics.clear()
+    rig.publisher.put(one(1))
+    assert leasing.sent == [], "another is before it"
+    rig.publisher.end("draining")
+    with Worker("publisher", rig.run) as worker:
+        assert worker.join(5)
+    assert leasing.seqs == [0, 1]
+    assert leasing.threads == ["publisher"] * 2
+
+
+def test_a_late_frame_goes_to_who_wants_late_frames_and_is_let_go(rig_of: Rigs) -> None:
+    batches, both = Door(BATCHES), Door(BATCHES, LATE, copies=True, is_bound=True)
+    rig, item = rig_of(batches, both), late(3)
+    rig.publisher.put(item)
+    rig.finish()
+    (prepared,) = both.sent
+    assert (prepared.topic, prepared.item, len(prepared.copies)) == (LATE, item, 1)
+    assert batches.sent == []
+    assert [one.releases for one in pixels(item)] == [1]
+    assert rig.noted == [], "it is no batch"
+
+
+def test_a_batch_is_let_go_also_where_an_outlet_breaks(rig_of: Rigs) -> None:
+    door = Door(BATCHES)
+    rig, item = rig_of(door), one(0)
+
+    def break_down(waits: Waits) -> None:
+        raise OSError("broken")
+
+    door.on_send = break_down
+    with pytest.raises(OSError, match="broken"):
+        rig.publisher.put(item)
+    assert [one.releases for one in pixels(item)] == [1] * 2
+    door.on_send = lambda waits: None
+    rig.publisher.put(one(1))
+    assert door.seqs == [1], "its turn was given back"
+
+
+def test_a_frame_is_copied_as_it_comes_where_copies_will_be_wanted(rig_of: Rigs) -> None:
+    leasing, copying = Door(BATCHES), Door(BATCHES, copies=True)
+    rig, early = rig_of(leasing, copying), Pixels()
+    rig.publisher.take_early(early, [b"batch/other"])  # type: ignore[arg-type]
+    assert early.copies == []
+    rig.publisher.take_early(early, [b"batch/other", BATCHES])  # type: ignore[arg-type]
+    leasing.topics.clear()
+    rig.publisher.take_early(early, [BATCHES])  # type: ignore[arg-type]
+    assert early.copies == [True, False]
+
+
+def test_it_has_room_until_its_queue_is_full_and_never_where_subscribers_are_waited_for(rig_of: Rigs) -> None:
+    rig = rig_of(Door(BATCHES, copies=True, is_bound=True))
+    for seq in range(QUEUE_LENGTH):
+        assert rig.publisher.has_room()
+        rig.publisher.put(one(seq))
+    assert not rig.publisher.has_room()
+    patient = rig_of(Door(BATCHES), is_patient=True)
+    assert not patient.publisher.has_room()
+    patient.publisher.put(one(0))
+    assert patient.noted == [], "who brings a batch never waits for a subscriber"
+
+
+def test_subscribers_are_waited_for_with_asap_and_at_the_end_and_the_watchdog_sees_it(rig_of: Rigs) -> None:
+    asked: list[bool] = []
+    door = Door(BATCHES)
+    rig = rig_of(door)
+
+    def ask(waits: Waits) -> None:
+        rig.clock.advance(7 * S)
+        asked.append(waits())
+        assert rig.publisher.turn_age_ns == 0
+
+    door.on_send = ask
+    rig.publisher.put(one(0))
+    rig.publisher.drain()
+    rig.publisher.put(one(1))
+    rig.finish()
+    assert asked == [False, True]
+    patient_door = Door(BATCHES)
+    patient = rig_of(patient_door, is_patient=True)
+    patient_door.on_send = lambda waits: asked.append(waits())
+    patient.publisher.put(one(0))
+    patient.finish("ended")
+    assert asked[2:] == [True]
+
+
+def test_status_is_told_to_all_once_a_second_and_the_last_word_at_the_end(rig_of: Rigs) -> None:
+    doors = Door(BATCHES, copies=True, is_bound=True), Door()
+    rig, second = rig_of(*doors, is_patient=True), S
+    doors[0].on_send = lambda waits: rig.clock.advance(second // 2)
+    for seq in range(QUEUE_LENGTH):
+        rig.publisher.put(one(seq))
+    with Worker("publisher", rig.run) as worker:
+        until = StopToken()
+        while len(doors[1].told) < 2 and not until.sleep(0.01):
+            rig.publisher.put(one(9))
+        rig.publisher.end("draining")
+        assert worker.join(5)
+    for door in doors:
+        assert [status.state for status in door.told[:2]] == ["running"] * 2
+        assert len(door.told) <= 1 + len(doors[0].sent) // 2
+        assert door.end_words == [("draining", False, 3000)]
+    patient = Door(BATCHES)
+    rig_of(patient, is_patient=True).finish("ended")
+    assert patient.end_words == [("ended", True, -1)], "what was sent has all the time to leave"
+
+
+def test_a_stop_without_an_end_lets_go_of_what_is_queued(rig_of: Rigs) -> None:
+    door = Door(BATCHES, copies=True, is_bound=True)
+    rig, item, stop = rig_of(door), one(0), StopToken()
+    rig.publisher.put(item)
+    stop.set()
+    rig.run(stop)
+    assert door.sent == []
+    assert [one.releases for one in pixels(item)] == [1] * 2
+    assert door.end_words == [("running", False, -1)]
