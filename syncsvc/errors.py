@@ -11,7 +11,7 @@
         * SlotReclaimedError   a frame was overwritten before it was read
         * LinkClosed           the other end of a pipe is gone
     * WireError                a message is not what the protocol says
-    * FrameReclaimedError      a frame on loan was held too long: its pixels are gone
+    * FrameReclaimedError      a leased frame was held too long: its pixels are gone
     * FrameUndecodable         a frame of an encoded stream refers to others that are not there
     * SubscriptionEnded        every recording of the service is over: no batch will come any more
     * SubscriberClosed         a subscriber was used after its close

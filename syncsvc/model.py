@@ -140,7 +140,7 @@ class Frame(Struct, frozen=True, eq=False):
         """The payload as sent: one-dimensional, uint8, read-only, no copy.
 
         Raises:
-            FrameReclaimedError: it was on loan, and for too long (mode ``local`` only).
+            FrameReclaimedError: it was leased, and held for too long (mode ``local`` only).
         """
         if isinstance(self.payload, Borrowed):
             return self.payload.view()
@@ -155,7 +155,7 @@ class Frame(Struct, frozen=True, eq=False):
         done yet. In the order of ``seq`` each is decoded once.
 
         Raises:
-            FrameReclaimedError: the frame was on loan, and for too long (mode ``local`` only).
+            FrameReclaimedError: the frame was leased, and held for too long (mode ``local`` only).
             FrameUndecodable: it refers to a frame that was lost or has not come yet, or is damaged.
             ValueError: the payload is not what ``layout`` says.
             ImportError: OpenCV, or PyAV for ``encoded``, cannot be loaded; the message says what to install.

@@ -37,7 +37,7 @@ class CodedFrame:
 
     def __init__(self, owner: "StreamDecoder", frame: Frame) -> None:
         self._owner, self.seq, self.is_key, self.layout = owner, frame.seq, frame.keyframe, frame.layout
-        self.data = bytes(frame.pixels)  # of our own: a payload in a ring is only lent
+        self.data = bytes(frame.pixels)  # of our own: a payload in a ring is only leased
         self.previous: CodedFrame | None = None
         self.problem = ""
         self.chain_frames, self.chain_bytes = 1, len(self.data)

@@ -10,7 +10,7 @@ from syncsvc.client.live import AsyncLiveInlet, LiveInlet, check_endpoint
 from syncsvc.client.local import LocalInlet
 from syncsvc.client.sequence import Stats
 from syncsvc.errors import SubscriberClosed, UsageError
-from syncsvc.transport import leasing as handover
+from syncsvc.transport import leasing
 
 Mode = Literal["live", "lossless", "local", "auto"]
 
@@ -69,7 +69,7 @@ class AutoInlet:
         return None if line is None else line.take()
 
     def _choose(self) -> Inlet | None:
-        sock = handover.connect(self._endpoint)
+        sock = leasing.connect(self._endpoint)
         if sock is not None:
             return self._local(sock)
         # A service binds ``live`` a moment before it listens here, so one look at it alone does not settle it.
@@ -152,10 +152,10 @@ def open_line(
     def live() -> Inlet:
         return (AsyncLiveInlet if is_async else LiveInlet)(endpoint, topic)
 
-    if mode == "live" or (mode == "auto" and not handover.is_on_this_host(endpoint)):
+    if mode == "live" or (mode == "auto" and not leasing.is_on_this_host(endpoint)):
         return live()
     if mode == "auto":
         return AutoInlet(endpoint, lambda sock: LocalInlet(endpoint, group, stats, sock), live)
-    if not handover.is_on_this_host(endpoint):
+    if not leasing.is_on_this_host(endpoint):
         raise UsageError(f"endpoint {endpoint!r}: mode 'local' is for a service on this host; mode 'live' reaches it")
     return LocalInlet(endpoint, group, stats)

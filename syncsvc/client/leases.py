@@ -1,4 +1,4 @@
-"""Frames that this process has on loan: who still looks at them, what goes back, what is moved out of the way."""
+"""Frames that this process has leased: who still looks at them, what goes back, what is moved out of the way."""
 
 import threading
 from collections import deque
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from syncsvc.errors import FrameReclaimedError, MemoryShortage, TransportError
 from syncsvc.model import Borrowed
-from syncsvc.transport import leasing as handover
-from syncsvc.transport.leasing import Lent, Ring
+from syncsvc.transport import leasing
+from syncsvc.transport.leasing import Leased, Ring
 from syncsvc.transport.memfd import Pages
 from syncsvc.transport.ring import RingSlots
 
@@ -25,7 +25,7 @@ _RECLAIMED = (
 )
 
 
-class OnLoan(Borrowed, Struct, eq=False, weakref=True):
+class LeasedPayload(Borrowed, Struct, eq=False, weakref=True):
     """One frame's payload in a slot of the service's ring, ours until its lease is over."""
 
     nbytes: int
@@ -33,7 +33,7 @@ class OnLoan(Borrowed, Struct, eq=False, weakref=True):
     ring: RingSlots
     slot: int
     generation: int
-    loans: "Loans"
+    held: "HeldLeases"
     array: NDArray[np.uint8] | None = None
     """What was handed out, and is again: there is one view of it."""
     is_lost: bool = False
@@ -45,7 +45,7 @@ class OnLoan(Borrowed, Struct, eq=False, weakref=True):
             FrameReclaimedError: the frame was held for longer than its lease.
         """
         array = self.array  # looked at once: another thread may lose it now, and a view that is held is kept
-        return self.loans.show(self) if array is None else array
+        return self.held.show(self) if array is None else array
 
     def lose(self) -> None:
         """Let go of the pixels; views that were handed out live on."""
@@ -53,10 +53,10 @@ class OnLoan(Borrowed, Struct, eq=False, weakref=True):
 
     def __del__(self) -> None:
         if self.array is None and not self.is_lost:
-            self.loans.end(self.number)
+            self.held.end(self.number)
 
 
-class Loans:
+class HeldLeases:
     """Every lease of one connection; called from the connection's thread, while views are taken and die in any.
 
     A lease ends with the last view of its payload or, where nobody looked at it, with its frame.
@@ -72,7 +72,7 @@ class Loans:
         self._on_end = on_end
         self._rings: dict[str, dict[int, RingSlots]] = {}
         self._by_number: dict[int, RingSlots] = {}
-        self._payloads: dict[int, ref[OnLoan]] = {}
+        self._payloads: dict[int, ref[LeasedPayload]] = {}
         self._views: dict[int, tuple[ref[NDArray[np.uint8]], RingSlots, int, Pages]] = {}
         self._ended: deque[int] = deque()
 
@@ -84,7 +84,7 @@ class Loans:
         """
         self._rings.setdefault(ring.stream, {})[ring.number] = self._by_number[ring.number] = RingSlots(fd)
 
-    def take(self, lent: Lent) -> list[OnLoan]:
+    def take(self, leased: Leased) -> list[LeasedPayload]:
         """The payloads of a batch; afterwards rings that were announced long before it are forgotten.
 
         Raises:
@@ -93,21 +93,21 @@ class Loans:
         rings = self._by_number
         try:
             payloads = [
-                OnLoan(size_bytes, number, rings[ring], slot, generation, self)
-                for number, (ring, slot, generation, size_bytes) in enumerate(lent.places, lent.first_lease)
+                LeasedPayload(size_bytes, number, rings[ring], slot, generation, self)
+                for number, (ring, slot, generation, size_bytes) in enumerate(leased.places, leased.first_lease)
             ]
         except KeyError as error:
             raise TransportError(f"a frame lies in ring {error}, which was never handed over") from None
-        self._payloads.update(zip(count(lent.first_lease), map(ref, payloads), strict=False))
+        self._payloads.update(zip(count(leased.first_lease), map(ref, payloads), strict=False))
         self._forget_old_rings()
         return payloads
 
     def _forget_old_rings(self) -> None:
         for known in self._rings.values():
-            for old in list(known)[: -handover.RINGS_KEPT]:
+            for old in list(known)[: -leasing.RINGS_KEPT]:
                 del known[old], self._by_number[old]
 
-    def show(self, payload: OnLoan) -> NDArray[np.uint8]:
+    def show(self, payload: LeasedPayload) -> NDArray[np.uint8]:
         """Make the view of a payload: from now on the view's end is the end of the lease.
 
         Raises:
@@ -142,7 +142,7 @@ class Loans:
                     found.append(number)
         return found
 
-    def give_back(self, numbers: Iterable[int], *, keeps: bool) -> tuple[list[int], list[OnLoan]]:
+    def give_back(self, numbers: Iterable[int], *, keeps: bool) -> tuple[list[int], list[LeasedPayload]]:
         """End these leases: views that are in use get memory of their own.
 
         Args:
@@ -154,7 +154,7 @@ class Loans:
             its lease stays: better to be cut off than to show a torn frame.
         """
         free: list[int] = []
-        lost: list[OnLoan] = []
+        lost: list[LeasedPayload] = []
         for number in numbers:
             held = self._payloads.get(number)
             if held is None:

@@ -1,4 +1,4 @@
-"""Batches from a service on this host: a thread hears descriptors, and answers for the frames that we have on loan."""
+"""Batches from a service on this host: a thread hears descriptors, and answers for the frames that we hold."""
 
 import asyncio
 import os
@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from syncsvc.client.leases import Loans, OnLoan
+from syncsvc.client.leases import HeldLeases, LeasedPayload
 from syncsvc.client.sequence import Stats
 from syncsvc.errors import LinkClosed, SubscriberClosed, TransportError, UsageError
-from syncsvc.transport import leasing as handover
-from syncsvc.transport.leasing import Freed, FromService, FromSubscriber, Handover, Hello, Taken
+from syncsvc.transport import leasing
+from syncsvc.transport.leasing import Freed, FromService, FromSubscriber, Hello, LeaseSocket, Taken
 from syncsvc.wire import BATCH_PREFIX, STATUS_TOPIC
 
 RETRY_MS = 100
@@ -54,7 +54,7 @@ class Bell:
 
 
 class LocalInlet:
-    """Messages of the service as they come on ``live``, with payloads on loan instead of buffers."""
+    """Messages of the service as they come on ``live``, with payloads leased instead of buffers."""
 
     def __init__(self, endpoint: str, group: str | None, stats: Stats, sock: socket.socket | None = None) -> None:
         """Connect when the service is there, and again whenever it comes back.
@@ -135,27 +135,27 @@ class LocalInlet:
 
     def _run(self) -> None:
         while not self._is_closing and not self.problem:
-            sock, self._first = self._first or handover.connect(self._endpoint), None
+            sock, self._first = self._first or leasing.connect(self._endpoint), None
             if sock is None:
                 self._sleep(RETRY_MS)
                 continue
-            link: Handover[FromService] = Handover(sock, FromService)
-            loans = Loans(self._wake.ring)
+            link: LeaseSocket[FromService] = LeaseSocket(sock, FromService)
+            held = HeldLeases(self._wake.ring)
             try:
-                if not handover.is_trusted(link.peer_uid):
+                if not leasing.is_trusted(link.peer_uid):
                     self.problem = "belongs to another user"
                     break
                 self._outbox.clear()
                 self._taken.clear()
                 self._outbox.append(Hello(self._group))
-                self._serve(link, loans)
-            except LinkClosed:  # what we had on loan stays as it is: nobody writes there any more
+                self._serve(link, held)
+            except LinkClosed:  # what we held stays as it is: nobody writes there any more
                 link.close()
                 self._sleep(RETRY_MS)
                 continue
             except TransportError as error:
                 self.problem = str(error)
-            if loans.give_all_back():
+            if held.give_all_back():
                 link.close()
             else:  # no memory for what somebody looks at: our end must not look like that of the leases
                 sock.detach()
@@ -167,25 +167,25 @@ class LocalInlet:
         poller.poll(timeout_ms)
         self._wake.answer()
 
-    def _serve(self, link: Handover[FromService], loans: Loans) -> None:
+    def _serve(self, link: LeaseSocket[FromService], held: HeldLeases) -> None:
         poller = select.poll()
         poller.register(link.fileno(), select.POLLIN)
         poller.register(self._wake.fd, select.POLLIN)
         while not self._is_closing and not self.problem:
-            self._answer(link, loans)
+            self._answer(link, held)
             poller.poll(RETRY_MS if self._outbox else None)
             self._wake.answer()
             while (word := link.receive()) is not None:
-                self._obey(*word, link, loans)
+                self._obey(*word, link, held)
 
-    def _answer(self, link: Handover[FromService], loans: Loans) -> None:
+    def _answer(self, link: LeaseSocket[FromService], held: HeldLeases) -> None:
         """Say what was taken and what came home; what finds no room now is said later.
 
         Nobody hears us where the service has left; what it said before is still to be read, up to its last word.
         """
         while self._taken:
             self._outbox.append(Taken(self._taken.popleft(), 1))
-        ended = loans.ended()
+        ended = held.ended()
         if ended:
             self._outbox.append(Freed(ended))
         try:
@@ -194,31 +194,31 @@ class LocalInlet:
         except LinkClosed:
             self._outbox.clear()
 
-    def _obey(self, message: FromService, fd: int | None, link: Handover[FromService], loans: Loans) -> None:
+    def _obey(self, message: FromService, fd: int | None, link: LeaseSocket[FromService], held: HeldLeases) -> None:
         match message:
-            case handover.Ring() if fd is not None:
-                loans.add_ring(message, fd)
+            case leasing.Ring() if fd is not None:
+                held.add_ring(message, fd)
                 return
-            case handover.Lent(topic, header):
-                self._items.append([topic, header, *loans.take(message)])
+            case leasing.Leased(topic, header):
+                self._items.append([topic, header, *held.take(message)])
                 self._news.ring()
-            case handover.Said(status):
+            case leasing.Said(status):
                 self._items.append([STATUS_TOPIC, status])
                 self._news.ring()
-            case handover.Revoked(leases, keeps):
-                lost: set[OnLoan] = set()
+            case leasing.Revoked(leases, keeps):
+                lost: set[LeasedPayload] = set()
                 for first in range(0, len(leases), A_FEW):
-                    free, some = loans.give_back(leases[first : first + A_FEW], keeps=keeps)
+                    free, some = held.give_back(leases[first : first + A_FEW], keeps=keeps)
                     lost.update(some)
                     self._outbox.append(Freed(free))
-                    self._answer(link, loans)
+                    self._answer(link, held)
                 self._stats.reclaimed += len(lost) - self._set_aside(lost)
-            case handover.Refused(problem):
+            case leasing.Refused(problem):
                 self.problem = problem
         if fd is not None:
             os.close(fd)
 
-    def _set_aside(self, lost: set[OnLoan]) -> int:
+    def _set_aside(self, lost: set[LeasedPayload]) -> int:
         """A batch that the user did not take in time is none any more, but a gap; returns its frames."""
         frames = 0
         for parts in [parts for parts in tuple(self._items) if not lost.isdisjoint(parts[2:])]:

@@ -121,10 +121,10 @@ class Subscriber(_Subscription[Item]):
         endpoint: the service's ``publish.live``: ``tcp://HOST:PORT`` or ``ipc:///PATH``.
         group: name of the group; None takes all groups.
         mode: ``live`` gets copies over ZeroMQ, from anywhere. ``local`` is for a service on this host, run by the same
-            user: pixels are read where the capture wrote them, without a copy, on loan. A frame is yours while you hold
+            user: pixels are read where the capture wrote them, without a copy, leased. A frame is yours while you hold
             it, for up to a window and half a second after its batch came; views that you took before stay valid for
             ever, but ``pixels`` and ``to_bgr()`` raise FrameReclaimedError from then on. A process that is forked has
-            no share in the loan: views that it inherits may be rewritten, so hand it copies. ``auto`` takes ``local``
+            no share in the lease: views that it inherits may be rewritten, so hand it copies. ``auto`` takes ``local``
             where it is to be had. ``lossless`` is not available yet.
         gaps: ``count`` counts missed batches in ``stats``; ``yield`` also hands out a Gap before the next batch.
 

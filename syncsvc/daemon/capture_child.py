@@ -56,7 +56,7 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
         self._problem_seq = self._spawned_seq = 0
         self.declared_fps: float | None = None
         self.refusal: str | None = None
-        self._lent_ns = 0
+        self._leased_ns = 0
 
     @property
     def name(self) -> str:
@@ -194,16 +194,16 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
         elif before.ring != spec.ring:
             self._plan_ring()
 
-    def lend(self, span_ns: int) -> None:
+    def make_room(self, span_ns: int) -> None:
         """Subscribers on this host hold its frames for so long beyond their batch: the ring needs room for that."""
-        if span_ns > self._lent_ns:
-            self._lent_ns = span_ns
+        if span_ns > self._leased_ns:
+            self._leased_ns = span_ns
             self._plan_ring()
 
     @property
     def _ring_plan(self) -> RingPlan:
         ring = self.spec.ring
-        return RingPlan(ring.span_ns + self._lent_ns, ring.longest_ns, ring.span_ns)
+        return RingPlan(ring.span_ns + self._leased_ns, ring.longest_ns, ring.span_ns)
 
     def _plan_ring(self) -> None:
         self.send(PlanRing(self._ring_plan))

@@ -29,7 +29,7 @@ from syncsvc.errors import BindError, ConfigError, SyncsvcError
 from syncsvc.observe import logs
 from syncsvc.observe.journal import open_journal
 from syncsvc.observe.status import LocalStatus, ReceiverProcess, Revisions, ServiceStatus
-from syncsvc.plan.from_receiver import BindRefused, Bound, Done, FromReceiver, Lend, Subscribed
+from syncsvc.plan.from_receiver import BindRefused, Bound, Done, FromReceiver, LeaseRoom, Subscribed
 from syncsvc.plan.plans import ReceiverPlan
 from syncsvc.plan.to_receiver import Begin, Detach, KeepPage, Reload
 from syncsvc.plan.to_receiver import Drain as DrainReceiver
@@ -214,8 +214,8 @@ class Daemon:
                     self._refusal, self._exit = refusal, 78
             case Subscribed():
                 self._is_subscribed = True
-            case Lend(stream, span_ns) if stream in self._streams.by_name:
-                self._streams.by_name[stream].lend(span_ns)
+            case LeaseRoom(stream, span_ns) if stream in self._streams.by_name:
+                self._streams.by_name[stream].make_room(span_ns)
             case Done():
                 self._exit = 0
 

@@ -18,7 +18,7 @@ from syncsvc.config.models import (
     V4l2Stream,
 )
 from syncsvc.plan.plans import GroupPlan, ReceiverPlan, StreamPlan
-from syncsvc.publish.lease_book import lent_ns
+from syncsvc.publish.leases import held_ns_of
 
 HOLD_MARGIN_NS = 150 * NS_PER_MS
 """Frames held for a better stamp are let go this much before the budget ends, so that they are never late for it."""
@@ -100,7 +100,7 @@ def ring_plan(name: str, config: Config) -> RingPlan:
     )
     span_ns = round((span_ms + 250) * NS_PER_MS)
     window_ms = max((group.window_ms or 0 for group in groups), default=0)
-    return RingPlan(span_ns, span_ns + lent_ns(window_ms * NS_PER_MS))
+    return RingPlan(span_ns, span_ns + held_ns_of(window_ms * NS_PER_MS))
 
 
 def capture_spec(name: str, stream: Stream, config: Config) -> AnySpec:

@@ -22,7 +22,7 @@ class Subscribed(Message, tag="subscribed", frozen=True):
     """As many subscribers as the plan waits for are there."""
 
 
-class Lend(Message, tag="lend", frozen=True):
+class LeaseRoom(Message, tag="lease_room", frozen=True):
     """Subscribers on this host hold the stream's frames for ``span_ns`` beyond their batch."""
 
     stream: str
@@ -39,4 +39,4 @@ class Done(Message, tag="done", frozen=True):
     """Everything was sent: it ends."""
 
 
-FromReceiver = Bound | BindRefused | Subscribed | Lend | Report | Done
+FromReceiver = Bound | BindRefused | Subscribed | LeaseRoom | Report | Done

@@ -19,11 +19,11 @@ from syncsvc.errors import LinkClosed, TransportError
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, FrameBatch
 from syncsvc.observe.status import LocalStatus
-from syncsvc.publish.lease_book import GRACE_NS, LeaseBook, stated_lease_ns
+from syncsvc.publish.leases import GRACE_NS, GrantedLeases, lease_ns_of
 from syncsvc.publish.outlet import Prepared, Waits
-from syncsvc.transport import leasing as handover
-from syncsvc.transport.leasing import FromSubscriber, Handover
-from syncsvc.transport.payload import Loan
+from syncsvc.transport import leasing
+from syncsvc.transport.leasing import FromSubscriber, LeaseSocket
+from syncsvc.transport.payload import SlotLease
 from syncsvc.wire import BATCH_PREFIX, batch_topic
 
 HELLO_NS = 2 * NS_PER_S
@@ -40,8 +40,8 @@ class LocalSubscriber:
 
     def __init__(self, sock: socket.socket, now_ns: int, backlogs: Mapping[str, int]) -> None:
         self._backlogs = backlogs
-        self.link: Handover[FromSubscriber] = Handover(sock, FromSubscriber)
-        self.since_ns, self.book = now_ns, LeaseBook()
+        self.link: LeaseSocket[FromSubscriber] = LeaseSocket(sock, FromSubscriber)
+        self.since_ns, self.granted = now_ns, GrantedLeases()
         self.has_asked = self.has_begun = self.is_gone = self.is_silent = False
         self.group: str | None = None
         self._untaken: Counter[str] = Counter()
@@ -63,42 +63,42 @@ class LocalSubscriber:
     def take_in(self, message: FromSubscriber, now_ns: int) -> None:
         """Do what it says."""
         match message:
-            case handover.Hello(group):
+            case leasing.Hello(group):
                 self.has_asked, self.group = True, group
-            case handover.Taken(group, count):
+            case leasing.Taken(group, count):
                 self._untaken[group] = max(0, self._untaken[group] - count)
-            case handover.Freed(leases):
-                self.book.come_home(leases, now_ns)
+            case leasing.Freed(leases):
+                self.granted.give_back(leases, now_ns)
 
     def send_batch(
-        self, prepared: Prepared, group: str, loans: Sequence[tuple[Frame, Loan]], due_ns: int, until_ns: int
+        self, prepared: Prepared, group: str, leases: Sequence[tuple[Frame, SlotLease]], due_ns: int, until_ns: int
     ) -> bool:
-        """Send a batch and lend its slots; false when it does not read: then nothing is lent.
+        """Send a batch and lease its slots; false when it does not read: then nothing is leased.
 
-        The times are those of ``LeaseBook.lend``.
+        The times are those of ``GrantedLeases.grant``.
 
         Raises:
             LinkClosed: it is gone.
         """
-        for frame, loan in loans:
-            if not self._show(frame.stream, loan):
+        for frame, lease in leases:
+            if not self._show(frame.stream, lease):
                 return False
-        places = [(one.ring.number, one.slot, one.generation, one.size_bytes) for _, one in loans]
-        if not self.link.send(handover.Lent(prepared.topic, prepared.header, self.book.next_number, places)):
+        places = [(one.ring.number, one.slot, one.generation, one.size_bytes) for _, one in leases]
+        if not self.link.send(leasing.Leased(prepared.topic, prepared.header, self.granted.next_number, places)):
             return False
         for known in self._rings.values():
-            del known[: -handover.RINGS_KEPT]
-        self.book.lend([frame.payload for frame, _ in loans], due_ns, until_ns)
+            del known[: -leasing.RINGS_KEPT]
+        self.granted.grant([frame.payload for frame, _ in leases], due_ns, until_ns)
         self._untaken[group] += 1
         self.has_begun = True
         return True
 
-    def _show(self, stream: str, loan: Loan) -> bool:
+    def _show(self, stream: str, lease: SlotLease) -> bool:
         known = self._rings.setdefault(stream, [])
-        if loan.ring.number not in known:
-            if not self.link.send(handover.Ring(stream, loan.ring.number), loan.ring.fd):
+        if lease.ring.number not in known:
+            if not self.link.send(leasing.Ring(stream, lease.ring.number), lease.ring.fd):
                 return False
-            known.append(loan.ring.number)
+            known.append(lease.ring.number)
         return True
 
 
@@ -139,7 +139,7 @@ class LocalOutlet:
     def status(self) -> LocalStatus:
         """What the service tells of them."""
         with self._changed:
-            leases = sum(len(one.book) for one in self._subscribers)
+            leases = sum(len(one.granted) for one in self._subscribers)
         return LocalStatus(self.subscriptions, leases, self._reclaimed, self._cut_off, self._missed)
 
     def allow(self, backlogs: Mapping[str, int]) -> None:
@@ -156,41 +156,41 @@ class LocalOutlet:
         """
         self.allow(backlogs)
         try:
-            self._listener = handover.listen(endpoint)
+            self._listener = leasing.listen(endpoint)
         except OSError as error:
             log.warning("subscribers on this host must use mode 'live': %s", error.strerror)
 
     def send(self, prepared: Prepared, waits: Waits) -> None:
-        """Lend a batch to everybody who wants it."""
+        """Lease a batch to everybody who wants it."""
         assert isinstance(prepared.item, FrameBatch), "late frames leave as copies"
         group = prepared.item.group
-        lease_ns = stated_lease_ns(prepared.item.window_end_ns - prepared.item.window_start_ns)
+        lease_ns = lease_ns_of(prepared.item.window_end_ns - prepared.item.window_start_ns)
         with self._changed:
             for one in tuple(self._subscribers):
                 while one.wants(group) and not one.has_room(group) and waits():
                     self._changed.wait(WAIT_S)
                 if one.wants(group):
-                    self._lend(one, prepared, group, lease_ns)
+                    self._lease(one, prepared, group, lease_ns)
         self._rouse()
 
-    def _lend(self, one: LocalSubscriber, prepared: Prepared, group: str, lease_ns: int) -> None:
+    def _lease(self, one: LocalSubscriber, prepared: Prepared, group: str, lease_ns: int) -> None:
         if not one.has_room(group):
             self._missed += 1
             return
-        loans = [(frame, loan) for frame in prepared.frames if (loan := frame.payload.lend()) is not None]
+        leases = [(frame, lease) for frame in prepared.frames if (lease := frame.payload.lease()) is not None]
         is_sent = False
         try:
             # Without a slot, the frame came before this subscriber did, and was copied out for the others.
-            if len(loans) == len(prepared.frames):
-                is_sent = one.send_batch(prepared, group, loans, *self._times(loans, lease_ns))
+            if len(leases) == len(prepared.frames):
+                is_sent = one.send_batch(prepared, group, leases, *self._times(leases, lease_ns))
         except LinkClosed:
             one.is_gone = True
         if not is_sent:
             self._missed += one.has_begun
-            for frame, _ in loans:
+            for frame, _ in leases:
                 frame.payload.release()
 
-    def _times(self, loans: Sequence[tuple[Frame, Loan]], lease_ns: int) -> tuple[int, int]:
+    def _times(self, leases: Sequence[tuple[Frame, SlotLease]], lease_ns: int) -> tuple[int, int]:
         """When the leases end and until when the slots can be spared, monotonic.
 
         They end as stated, or earlier where a ring in use is about to lack the slots. It would take time to exchange it
@@ -198,7 +198,7 @@ class LocalOutlet:
         """
         now_ns, now_utc_ns = self._clock.monotonic_ns(), self._now_utc()
         spare_ns = min(
-            (frame.arrival_ns + loan.ring.span_ns - now_utc_ns for frame, loan in loans if loan.ring.is_in_use),
+            (frame.arrival_ns + lease.ring.span_ns - now_utc_ns for frame, lease in leases if lease.ring.is_in_use),
             default=SPARED_NS,
         )
         return now_ns + max(0, min(lease_ns, spare_ns - GRACE_NS)), now_ns + spare_ns - GRACE_NS // 2
@@ -208,7 +208,7 @@ class LocalOutlet:
         with self._changed:
             for one in tuple(self._subscribers):
                 try:
-                    while one.has_asked and not one.is_gone and not one.link.send(handover.Said(status)):
+                    while one.has_asked and not one.is_gone and not one.link.send(leasing.Said(status)):
                         if not waits():
                             break
                         self._changed.wait(WAIT_S)
@@ -255,7 +255,7 @@ class LocalOutlet:
 
     def _patience_ms(self) -> float:
         with self._changed:
-            dues = [due for one in self._subscribers if (due := one.book.next_ns) is not None]
+            dues = [due for one in self._subscribers if (due := one.granted.next_ns) is not None]
             dues += [one.since_ns + HELLO_NS for one in self._subscribers if not one.has_asked]
         left_ms = [(due - self._clock.monotonic_ns()) / NS_PER_MS for due in dues]
         if self._is_patient:  # what is over stays over until it comes home, however long that takes
@@ -273,12 +273,12 @@ class LocalOutlet:
             return False
         one = LocalSubscriber(sock, self._clock.monotonic_ns(), self._backlogs)
         try:
-            if not handover.is_trusted(one.link.peer_uid):
+            if not leasing.is_trusted(one.link.peer_uid):
                 self._refuse(one, "mode 'local' shares memory with processes of the service's own user only")
             elif len(self._subscribers) >= MOST_SUBSCRIBERS:
                 self._refuse(one, f"the service has {MOST_SUBSCRIBERS} subscribers on this host already")
             else:
-                one.link.send(handover.Welcome(self._run_id))
+                one.link.send(leasing.Welcome(self._run_id))
                 with self._changed:
                     self._subscribers.append(one)
         except LinkClosed:
@@ -287,7 +287,7 @@ class LocalOutlet:
 
     def _refuse(self, one: LocalSubscriber, problem: str) -> None:
         log.warning("a subscriber on this host was refused: %s", problem)
-        one.link.send(handover.Refused(problem))
+        one.link.send(leasing.Refused(problem))
         one.link.close()
 
     def _hear(self, one: LocalSubscriber) -> None:
@@ -309,14 +309,14 @@ class LocalOutlet:
         for one in self._subscribers:
             if not one.has_asked and now_ns - one.since_ns >= HELLO_NS:
                 one.is_gone = True
-            over = one.book.revoke(now_ns)
+            over = one.granted.revoke(now_ns)
             try:
                 if over:
                     self._reclaimed += len(over)
-                    one.link.send(handover.Revoked(over, self._is_patient))
+                    one.link.send(leasing.Revoked(over, self._is_patient))
             except LinkClosed:
                 one.is_gone = True
-            if not one.is_gone and not self._is_patient and one.book.is_overdue(now_ns):
+            if not one.is_gone and not self._is_patient and one.granted.is_overdue(now_ns):
                 log.warning("a subscriber on this host is cut off: it did not give back frames that it held too long")
                 self._cut_off += 1
                 one.is_gone = one.is_silent = True
@@ -324,7 +324,7 @@ class LocalOutlet:
     def _remove_gone(self) -> None:
         for one in [one for one in self._subscribers if one.is_gone]:
             one.link.close()
-            one.book.close(is_silent=one.is_silent)
+            one.granted.close(is_silent=one.is_silent)
             self._subscribers.remove(one)
         topics = {one.topic for one in self._subscribers if one.has_asked}
         self._wanted = (lambda topic: topic.startswith(BATCH_PREFIX)) if BATCH_PREFIX in topics else topics.__contains__

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from syncsvc.lifecycle import Worker
-from syncsvc.publish.lease_book import lent_ns
+from syncsvc.publish.leases import held_ns_of
 from syncsvc.publish.local import LocalOutlet
 from syncsvc.wire import batch_topic
 
 
-class Lending:
+class LocalReaders:
     """The server's thread, and what was asked of the captures for its sake."""
 
     def __init__(self, server: LocalOutlet, on_failure: Callable[[str, BaseException], None]) -> None:
@@ -30,7 +30,7 @@ class Lending:
         self._asked = {stream: span_ns for stream, span_ns in self._asked.items() if stream in windows_ns}
         for stream, groups in windows_ns.items():
             wanted = [window_ns for group, window_ns in groups.items() if self._server.wants(batch_topic(group))]
-            span_ns = lent_ns(max(wanted)) if wanted else 0
+            span_ns = held_ns_of(max(wanted)) if wanted else 0
             if span_ns > self._asked.get(stream, 0):
                 self._asked[stream] = span_ns
                 yield stream, span_ns

@@ -25,7 +25,7 @@ from syncsvc.model import Frame, FrameBatch
 from syncsvc.observe import logs
 from syncsvc.observe.journal import Journal
 from syncsvc.observe.status import ReceiverStatus, Revisions
-from syncsvc.plan.from_receiver import BindRefused, Bound, Done, Lend, Report, Subscribed
+from syncsvc.plan.from_receiver import BindRefused, Bound, Done, LeaseRoom, Report, Subscribed
 from syncsvc.plan.plans import GroupPlan, ReceiverPlan, StreamPlan
 from syncsvc.plan.to_receiver import Attach, Begin, Detach, Drain, Finish, KeepPage, Reload, Serve, ToReceiver
 from syncsvc.publish.control import Control
@@ -34,7 +34,7 @@ from syncsvc.publish.local import LocalOutlet
 from syncsvc.publish.outlet import LateFrame
 from syncsvc.publish.publisher import Publisher
 from syncsvc.receiver.accounts import Accounts
-from syncsvc.receiver.local_readers import Lending
+from syncsvc.receiver.local_readers import LocalReaders
 from syncsvc.receiver.observation_log import ObservationLog
 from syncsvc.timing.ladder import StreamClock, rungs_for
 from syncsvc.timing.utc import UtcMapper
@@ -89,7 +89,7 @@ class Receiver:
         self._gone: list[Worker] = []
         self._next_seq: dict[str, int] = {}
         self._publishing: Worker | None = None
-        self._lending = Lending(self._local, self._on_failure)
+        self._readers = LocalReaders(self._local, self._on_failure)
         self._windows_ns: dict[str, dict[str, int]] = {}
         self._revisions: Revisions[ReceiverStatus] = Revisions()
         self._failure: str | None = None
@@ -109,7 +109,7 @@ class Receiver:
         self._channel.send(Bound(*self._endpoints))
         self._local.bind(live, plan.backlogs)
         self._publishing = Worker("publisher", self._publish, self._on_failure).start()
-        self._lending.start()
+        self._readers.start()
         ticks = 0
         has_told = False
         while self._failure is None:
@@ -123,8 +123,8 @@ class Receiver:
             if not has_told and self._publisher.subscriptions >= self._plan.wait_for:
                 has_told = True
                 self._channel.send(Subscribed())
-            for stream, span_ns in self._lending.wishes(self._windows_ns):
-                self._channel.send(Lend(stream, span_ns))
+            for stream, span_ns in self._readers.wishes(self._windows_ns):
+                self._channel.send(LeaseRoom(stream, span_ns))
             ticks += 1
             if not self._plan.is_patient and self._publisher.turn_age_ns > STUCK_NS:
                 self._failure = "the publisher is stuck"
@@ -198,7 +198,7 @@ class Receiver:
         assert self._publishing is not None
         self._publisher.end(how)
         self._publishing.join(PATIENT_S if self._plan.is_patient and how == "ended" else 2 * DRAIN_S)
-        self._lending.stop(DRAIN_S)
+        self._readers.stop(DRAIN_S)
         if self._log is not None:
             self._log.close()
         self._channel.send(Report(self._status()))

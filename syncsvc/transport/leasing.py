@@ -23,8 +23,8 @@ _MOST_INLINE_BYTES = 64 * 1024
 _MOST_PARCEL_BYTES = 64 * 2**20
 _MOST_FDS = 4
 _NO_ROOM = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS})
-"""Not sent, and nobody is gone: what is lent to the other end stays lent. The last: too many descriptors are on their
-way to processes that do not read."""
+"""Not sent, and nobody is gone: leases of the other end stand. The last: too many descriptors are on their way to
+processes that do not read."""
 _CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
 
 
@@ -70,7 +70,7 @@ class Ring(Struct, tag="ring", frozen=True):
     number: int
 
 
-class Lent(Struct, tag="lent", frozen=True):
+class Leased(Struct, tag="lent", frozen=True):
     """A batch: topic and header as on ``live``; its frame ``i`` lies at ``places[i]``, with lease ``first_lease + i``.
 
     A place is the number of a ring, a slot of it, the slot's generation, and the payload's bytes.
@@ -107,13 +107,13 @@ class _Parcel(Struct, tag="parcel", frozen=True):
 
 RINGS_KEPT = 3
 FromSubscriber = Hello | Taken | Freed
-FromService = Welcome | Refused | Ring | Lent | Said | Revoked
+FromService = Welcome | Refused | Ring | Leased | Said | Revoked
 Message = TypeVar("Message")
 
 _encoder = msgspec.msgpack.Encoder()
 
 
-class Handover(Generic[Message]):
+class LeaseSocket(Generic[Message]):
     """One end of a connection; ``Message`` is what the other end sends. One thread receives, any may send."""
 
     def __init__(self, sock: socket.socket, theirs: Any) -> None:

@@ -50,7 +50,7 @@ def _room(size_bytes: int) -> int:
     return max(4096, -(-size_bytes // step) * step)
 
 
-class Loan(Struct, frozen=True):
+class SlotLease(Struct, frozen=True):
     """Where a payload lies, for a reader on this host; the slot is its until ``Payload.release``."""
 
     ring: RingReader
@@ -66,7 +66,7 @@ class Payload:
         "_buffer",
         "_generation",
         "_is_forfeit",
-        "_is_lent",
+        "_is_leased",
         "_link",
         "_lock",
         "_place",
@@ -81,7 +81,7 @@ class Payload:
         self._ring: RingReader | None = ring
         self._link, self._place, self._generation = link, (ring_id, slot), generation
         self._users, self.size_bytes = users, size_bytes
-        self._is_lent = self._is_forfeit = False
+        self._is_leased = self._is_forfeit = False
         self._buffer: NDArray[np.uint8] | None = None
         self._lock = threading.Lock()
 
@@ -102,19 +102,19 @@ class Payload:
                 np.copyto(buffer, self._ring.pixels(self._place[1], self.size_bytes))
                 self._ring.check(self._place[1], self._generation)
                 self._buffer = buffer
-                if not keeps_slot and not self._is_lent:
+                if not keeps_slot and not self._is_leased:
                     self._return_lease()
             return self._buffer
 
-    def lend(self) -> Loan | None:
+    def lease(self) -> SlotLease | None:
         """The slot, for one more reader that ends with ``release``; None when it went home already."""
         with self._lock:
             ring = self._ring
             if ring is None:
                 return None
             self._users += 1
-            self._is_lent = True
-        return Loan(ring, self._place[1], self._generation, self.size_bytes)
+            self._is_leased = True
+        return SlotLease(ring, self._place[1], self._generation, self.size_bytes)
 
     def release(self) -> None:
         """One group or reader is done with it; the last one gives the slot back."""

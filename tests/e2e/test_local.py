@@ -20,9 +20,9 @@ from syncsvc.clock import NS_PER_S
 from syncsvc.errors import LinkClosed, SubscriberClosed, UsageError
 from syncsvc.lifecycle import StopToken, Worker
 from syncsvc.plan.plans import SETS_PER_GROUP
-from syncsvc.publish.lease_book import GRACE_NS
-from syncsvc.transport import leasing as handover
-from syncsvc.transport.leasing import RINGS_KEPT, Handover
+from syncsvc.publish.leases import GRACE_NS
+from syncsvc.transport import leasing
+from syncsvc.transport.leasing import RINGS_KEPT, LeaseSocket
 from tests.e2e.harness import History, Service, find_data, wait_for
 from tests.e2e.local_reader import is_gone, is_true
 from tests.e2e.test_recordings import NAMES, reference_sets, streams
@@ -233,10 +233,10 @@ def dawdler(endpoint: str) -> Iterator[None]:
     """A subscriber that takes everything, and gives back one frame at a time, each shortly before its grace is over."""
 
     def dawdle(stop: StopToken) -> None:
-        sock = handover.connect(endpoint)
+        sock = leasing.connect(endpoint)
         assert sock is not None
-        link: Handover[handover.FromService] = Handover(sock, handover.FromService)
-        link.send(handover.Hello(None))
+        link: LeaseSocket[leasing.FromService] = LeaseSocket(sock, leasing.FromService)
+        link.send(leasing.Hello(None))
         called_back: deque[int] = deque()
         with suppress(LinkClosed):
             while not stop.sleep(0.8 * GRACE_NS / NS_PER_S):
@@ -244,12 +244,12 @@ def dawdler(endpoint: str) -> Iterator[None]:
                     message, fd = word
                     if fd is not None:
                         os.close(fd)
-                    elif isinstance(message, handover.Lent):
-                        link.send(handover.Taken("all", 1))
-                    elif isinstance(message, handover.Revoked):
+                    elif isinstance(message, leasing.Leased):
+                        link.send(leasing.Taken("all", 1))
+                    elif isinstance(message, leasing.Revoked):
                         called_back.extend(message.leases)
                 if called_back:
-                    link.send(handover.Freed([called_back.popleft()]))
+                    link.send(leasing.Freed([called_back.popleft()]))
         link.close()
 
     with Worker("dawdles", dawdle) as worker:

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from syncsvc.errors import LinkClosed, TransportError
-from syncsvc.transport import leasing as handover
-from syncsvc.transport.leasing import Freed, FromService, FromSubscriber, Handover, Hello, Lent, Ring, Welcome
+from syncsvc.transport import leasing
+from syncsvc.transport.leasing import Freed, FromService, FromSubscriber, Hello, Leased, LeaseSocket, Ring, Welcome
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def raw() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def test_messages_come_whole_in_order_and_none_is_waited_for(raw: tuple[socket.socket, socket.socket]) -> None:
-    service: Handover[FromSubscriber] = Handover(raw[0], FromSubscriber)
-    subscriber: Handover[FromService] = Handover(raw[1], FromService)
+    service: LeaseSocket[FromSubscriber] = LeaseSocket(raw[0], FromSubscriber)
+    subscriber: LeaseSocket[FromService] = LeaseSocket(raw[1], FromService)
     assert subscriber.receive() is None
     assert service.send(Welcome("run-1"))
     assert subscriber.send(Hello(None))
@@ -46,8 +46,8 @@ def test_messages_come_whole_in_order_and_none_is_waited_for(raw: tuple[socket.s
 
 
 def test_a_descriptor_rides_on_its_message_and_is_the_readers(raw: tuple[socket.socket, socket.socket]) -> None:
-    service: Handover[FromSubscriber] = Handover(raw[0], FromSubscriber)
-    subscriber: Handover[FromService] = Handover(raw[1], FromService)
+    service: LeaseSocket[FromSubscriber] = LeaseSocket(raw[0], FromSubscriber)
+    subscriber: LeaseSocket[FromService] = LeaseSocket(raw[1], FromService)
     reader, writer = os.pipe()
     assert service.send(Ring("north", 1), writer)
     os.close(writer)
@@ -64,23 +64,23 @@ def test_a_descriptor_rides_on_its_message_and_is_the_readers(raw: tuple[socket.
 
 
 def test_a_message_of_any_length_arrives(raw: tuple[socket.socket, socket.socket]) -> None:
-    service: Handover[FromSubscriber] = Handover(raw[0], FromSubscriber)
-    subscriber: Handover[FromService] = Handover(raw[1], FromService)
-    lent = Lent(b"batch/lobby", os.urandom(3_000_000), 7, [(1, 2, 3, 4)] * 10_000)
-    assert service.send(lent)
-    assert subscriber.receive() == (lent, None)
+    service: LeaseSocket[FromSubscriber] = LeaseSocket(raw[0], FromSubscriber)
+    subscriber: LeaseSocket[FromService] = LeaseSocket(raw[1], FromService)
+    leased = Leased(b"batch/lobby", os.urandom(3_000_000), 7, [(1, 2, 3, 4)] * 10_000)
+    assert service.send(leased)
+    assert subscriber.receive() == (leased, None)
 
 
 def test_who_does_not_read_loses_messages_and_no_part_of_one(raw: tuple[socket.socket, socket.socket]) -> None:
-    service: Handover[FromSubscriber] = Handover(raw[0], FromSubscriber)
-    subscriber: Handover[FromService] = Handover(raw[1], FromService)
+    service: LeaseSocket[FromSubscriber] = LeaseSocket(raw[0], FromSubscriber)
+    subscriber: LeaseSocket[FromService] = LeaseSocket(raw[1], FromService)
     sent = 0
-    while service.send(Lent(b"batch/lobby", bytes(50_000), sent, [])):
+    while service.send(Leased(b"batch/lobby", bytes(50_000), sent, [])):
         sent += 1
     assert sent > 0
     got = []
     while (word := subscriber.receive()) is not None:
-        assert isinstance(word[0], Lent)
+        assert isinstance(word[0], Leased)
         got.append(word[0].first_lease)
     assert got == list(range(sent))
 
@@ -98,7 +98,7 @@ GARBAGE = {
 
 @pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE.keys())
 def test_garbage_is_an_error_of_ours(raw: tuple[socket.socket, socket.socket], data: bytes) -> None:
-    service: Handover[FromSubscriber] = Handover(raw[0], FromSubscriber)
+    service: LeaseSocket[FromSubscriber] = LeaseSocket(raw[0], FromSubscriber)
     raw[1].send(data)
     with pytest.raises(TransportError):
         service.receive()
@@ -106,7 +106,7 @@ def test_garbage_is_an_error_of_ours(raw: tuple[socket.socket, socket.socket], d
 
 @pytest.mark.parametrize("size_bytes", [10, 2**50, 2**63, -1])
 def test_a_parcel_decides_nothing_of_our_memory(raw: tuple[socket.socket, socket.socket], size_bytes: int) -> None:
-    service: Handover[FromSubscriber] = Handover(raw[0], FromSubscriber)
+    service: LeaseSocket[FromSubscriber] = LeaseSocket(raw[0], FromSubscriber)
     fd = os.memfd_create("parcel")
     os.write(fd, msgspec.msgpack.encode({"type": "parcel", "size_bytes": 10}))
     socket.send_fds(raw[1], [msgspec.msgpack.encode({"type": "parcel", "size_bytes": size_bytes})], [fd])
@@ -116,7 +116,7 @@ def test_a_parcel_decides_nothing_of_our_memory(raw: tuple[socket.socket, socket
 
 
 def test_a_parcel_that_cannot_be_read_from_is_an_error_of_ours(raw: tuple[socket.socket, socket.socket]) -> None:
-    service: Handover[FromSubscriber] = Handover(raw[0], FromSubscriber)
+    service: LeaseSocket[FromSubscriber] = LeaseSocket(raw[0], FromSubscriber)
     reader, writer = os.pipe()
     socket.send_fds(raw[1], [msgspec.msgpack.encode({"type": "parcel", "size_bytes": 5})], [reader])
     os.close(reader)
@@ -126,7 +126,7 @@ def test_a_parcel_that_cannot_be_read_from_is_an_error_of_ours(raw: tuple[socket
 
 
 def test_more_descriptors_than_one_are_refused_and_closed(raw: tuple[socket.socket, socket.socket]) -> None:
-    service: Handover[FromSubscriber] = Handover(raw[0], FromSubscriber)
+    service: LeaseSocket[FromSubscriber] = LeaseSocket(raw[0], FromSubscriber)
     socket.send_fds(raw[1], [msgspec.msgpack.encode({"type": "hello", "group": None})], [0, 1, 2])
     with pytest.raises(TransportError, match="more descriptors"):
         service.receive()
@@ -140,21 +140,21 @@ def test_a_service_is_found_by_its_endpoint_and_only_there(tmp_path: Path) -> No
         ("tcp://[::1]:5999", "tcp://[::1]:5999"),
         (f"ipc://{tmp_path}/live", f"ipc://{tmp_path}/link/live"),
     ):
-        assert handover.connect(called) is None
-        listener = handover.listen(bound)
+        assert leasing.connect(called) is None
+        listener = leasing.listen(bound)
         with listener, pytest.raises(OSError, match="in use"):
-            handover.listen(bound)
-        assert handover.connect(called) is None, "nothing is left behind"
-        with handover.listen(bound):
-            sock = handover.connect(called)
+            leasing.listen(bound)
+        assert leasing.connect(called) is None, "nothing is left behind"
+        with leasing.listen(bound):
+            sock = leasing.connect(called)
             assert sock is not None
             sock.close()
-            assert handover.connect("tcp://127.0.0.1:5998") is None
+            assert leasing.connect("tcp://127.0.0.1:5998") is None
 
 
 def test_who_hangs_up_is_gone_also_where_a_fork_has_the_socket(raw: tuple[socket.socket, socket.socket]) -> None:
-    service: Handover[FromSubscriber] = Handover(raw[0], FromSubscriber)
-    subscriber: Handover[FromService] = Handover(raw[1], FromService)
+    service: LeaseSocket[FromSubscriber] = LeaseSocket(raw[0], FromSubscriber)
+    subscriber: LeaseSocket[FromService] = LeaseSocket(raw[1], FromService)
     pid = os.fork()
     if pid == 0:
         signal.pause()
@@ -174,11 +174,11 @@ def test_more_descriptors_under_way_than_the_kernel_allows_are_no_end_of_the_con
         pytest.skip("only root can become somebody whose descriptors under way are few")
     code = (
         "import os, resource, socket\n"
-        "from syncsvc.transport.leasing import FromSubscriber, FromService, Handover, Ring\n"
+        "from syncsvc.transport.leasing import FromSubscriber, FromService, LeaseSocket, Ring\n"
         "os.setgid(65534); os.setuid(65534)\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))\n"
         "ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"
-        "service, subscriber = Handover(ends[0], FromSubscriber), Handover(ends[1], FromService)\n"
+        "service, subscriber = LeaseSocket(ends[0], FromSubscriber), LeaseSocket(ends[1], FromService)\n"
         "sent = 0\n"
         "while service.send(Ring('north', sent), 0):\n"
         "    sent += 1\n"
@@ -191,20 +191,20 @@ def test_more_descriptors_under_way_than_the_kernel_allows_are_no_end_of_the_con
 
 
 def test_other_hosts_are_none_of_ours() -> None:
-    assert handover.is_on_this_host("tcp://127.0.0.1:1")
-    assert not handover.is_on_this_host("tcp://192.0.2.1:1")
-    assert handover.connect("tcp://192.0.2.1:1") is None
+    assert leasing.is_on_this_host("tcp://127.0.0.1:1")
+    assert not leasing.is_on_this_host("tcp://192.0.2.1:1")
+    assert leasing.connect("tcp://192.0.2.1:1") is None
 
 
 def test_only_our_user_and_root_are_trusted() -> None:
-    assert handover.is_trusted(os.geteuid())
-    assert handover.is_trusted(0)
-    assert not handover.is_trusted(os.geteuid() + 12_345)
+    assert leasing.is_trusted(os.geteuid())
+    assert leasing.is_trusted(0)
+    assert not leasing.is_trusted(os.geteuid() + 12_345)
 
 
 def test_the_last_words_of_who_left_without_listening_are_heard(raw: tuple[socket.socket, socket.socket]) -> None:
-    service: Handover[FromSubscriber] = Handover(raw[0], FromSubscriber)
-    subscriber: Handover[FromService] = Handover(raw[1], FromService)
+    service: LeaseSocket[FromSubscriber] = LeaseSocket(raw[0], FromSubscriber)
+    subscriber: LeaseSocket[FromService] = LeaseSocket(raw[1], FromService)
     assert subscriber.send(Hello(None))
     for run in ("1", "2"):
         assert service.send(Welcome(run))

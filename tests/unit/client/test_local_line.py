@@ -12,8 +12,8 @@ import pytest
 
 from syncsvc.client.local import LocalInlet
 from syncsvc.client.sequence import Stats
-from syncsvc.transport import leasing as handover
-from syncsvc.transport.leasing import Freed, FromSubscriber, Handover, Hello, Lent, Revoked, Ring, Said, Taken
+from syncsvc.transport import leasing
+from syncsvc.transport.leasing import Freed, FromSubscriber, Hello, Leased, LeaseSocket, Revoked, Ring, Said, Taken
 from syncsvc.transport.ring import RingWriter
 
 SIZE = 64
@@ -23,24 +23,24 @@ pytestmark = pytest.mark.timeout(PATIENCE_S)
 
 
 class Counter:
-    """The service's end, with a ring of one slot that is lent again and again."""
+    """The service's end, with a ring of one slot that is leased again and again."""
 
     def __init__(self, sock: socket.socket) -> None:
-        self.link: Handover[FromSubscriber] = Handover(sock, FromSubscriber)
+        self.link: LeaseSocket[FromSubscriber] = LeaseSocket(sock, FromSubscriber)
         self.ring = RingWriter(1, 1, SIZE)
         slot = self.ring.acquire()
         assert slot is not None
         self.place = (1, slot, self.ring.commit(slot), SIZE)
-        self.lent = 0
+        self.leased = 0
         self.heard: list[FromSubscriber] = []
 
     def greet(self) -> None:
         self.link.send(Ring("north", 1), self.ring.fd)
 
-    def lend(self) -> int:
-        self.link.send(Lent(b"batch/a", b"%d" % self.lent, self.lent, [self.place]))
-        self.lent += 1
-        return self.lent - 1
+    def lease(self) -> int:
+        self.link.send(Leased(b"batch/a", b"%d" % self.leased, self.leased, [self.place]))
+        self.leased += 1
+        return self.leased - 1
 
     def hears(self, kind: type, fits: Any = lambda message: True) -> bool:
         """Whether such a message came, or comes."""
@@ -60,7 +60,7 @@ class Counter:
 
 @contextmanager
 def connected(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[LocalInlet, Counter]]:
-    monkeypatch.setattr(handover, "connect", lambda endpoint: None)
+    monkeypatch.setattr(leasing, "connect", lambda endpoint: None)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     counter = Counter(theirs)
     counter.greet()
@@ -89,7 +89,7 @@ def test_nothing_is_slept_through_at_any_timing(monkeypatch: pytest.MonkeyPatch)
         def serve() -> None:
             for number in range(batches):
                 never.wait(pauses[2 * number])
-                counter.lend()
+                counter.lease()
                 if number % 5 == 0:
                     counter.link.send(Revoked([number], number % 2 == 0))
 
@@ -111,7 +111,7 @@ def test_nothing_is_slept_through_at_any_timing(monkeypatch: pytest.MonkeyPatch)
 def test_what_is_called_back_goes_home_while_the_user_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     with connected(monkeypatch) as (line, counter):
         for _ in range(20):
-            number = counter.lend()
+            number = counter.lease()
             held = taken_from(line)
             assert counter.hears(Taken), "the service learns of it though nothing has come home"
             counter.link.send(Revoked([number], False))
@@ -121,14 +121,14 @@ def test_what_is_called_back_goes_home_while_the_user_is_busy(monkeypatch: pytes
 
 def test_what_is_called_back_goes_home_while_the_user_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     with connected(monkeypatch) as (line, counter):
-        number = counter.lend()
+        number = counter.lease()
         held = taken_from(line)
         waiting = threading.Thread(target=line.wait, args=(None,))
         waiting.start()
         counter.link.send(Revoked([number], False))
         assert counter.hears(Freed, lambda message: number in message.leases)
         assert held[2].is_lost
-        counter.lend()
+        counter.lease()
         waiting.join(PATIENCE_S)
         assert not waiting.is_alive()
 
@@ -137,10 +137,10 @@ def test_who_waits_hears_of_a_service_that_comes_back(monkeypatch: pytest.Monkey
     with connected(monkeypatch) as (line, counter):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         coming = [ours]
-        monkeypatch.setattr(handover, "connect", lambda endpoint: coming.pop() if coming else None)
+        monkeypatch.setattr(leasing, "connect", lambda endpoint: coming.pop() if coming else None)
         again = Counter(theirs)
         again.greet()
-        again.lend()
+        again.lease()
         counter.link.close()
         assert taken_from(line)[:2] == [b"batch/a", b"0"]
         assert again.hears(Hello)
@@ -167,10 +167,10 @@ def test_the_last_word_is_heard_though_the_service_hears_nothing_any_more(monkey
             gone.wait(PATIENCE_S)
             answer(*words)
 
-        counter.lend()
+        counter.lease()
         del taken_from(line)[:]
         monkeypatch.setattr(line, "_answer", answer_late)
-        counter.lend()
+        counter.lease()
         counter.link.send(Said(b"the end"))
         counter.link.close()
         gone.set()

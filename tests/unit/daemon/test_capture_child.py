@@ -91,7 +91,7 @@ def test_a_capture_is_told_of_longer_leases_once_and_of_the_most_that_they_may_b
     stream.spec = msgspec.structs.replace(stream.spec, ring=RingPlan(2 * S, 5 * S))
     capture = Talker(stream)
     for span_ns in (S, S // 2, S):
-        stream.lend(span_ns)
+        stream.make_room(span_ns)
     assert capture.heard == [PlanRing(RingPlan(3 * S, 5 * S, 2 * S))]
 
 

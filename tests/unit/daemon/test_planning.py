@@ -14,7 +14,7 @@ from syncsvc.daemon.planning import capture_spec, group_plan, ring_plan, stream_
 from syncsvc.daemon.reload import refuse_unreloadable
 from syncsvc.errors import ConfigError
 from syncsvc.observe.status import ServiceStatus
-from syncsvc.publish.lease_book import GRACE_NS
+from syncsvc.publish.leases import GRACE_NS
 from syncsvc.testing import MS, S
 from tests.statuses import GROUP, SERVICE
 

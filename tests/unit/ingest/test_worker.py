@@ -150,8 +150,8 @@ def test_a_ring_that_has_grown_has_its_new_span_for_every_frame_in_it(rig: Rig) 
     link = rig.link()
     link.send(frame_message(0), GrowthMessage(1, 8, 5 * S), frame_message(1))
     rig.read(link, 0, 2)
-    loans = [frame.payload.lend() for frame in rig.sink.frames]
-    assert [loan.ring.span_ns for loan in loans if loan is not None] == [5 * S, 5 * S]
+    leases = [frame.payload.lease() for frame in rig.sink.frames]
+    assert [lease.ring.span_ns for lease in leases if lease is not None] == [5 * S, 5 * S]
     assert rig.ingest.status().ring_slots == 8
 
 

@@ -1,4 +1,4 @@
-"""Who on this host reads which frames, and until when: one subscriber's leases, as a pure book."""
+"""Who on this host reads which frames, and until when: one subscriber's leases, purely."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ Less would cut off who only moves what it looks at: on a busy machine a 1080p fr
 """
 
 
-def stated_lease_ns(window_ns: int) -> int:
+def lease_ns_of(window_ns: int) -> int:
     """How long a subscriber may keep the frames of a batch: until the next one is here, and half a second more."""
     return window_ns + 500 * NS_PER_MS
 
 
-def lent_ns(window_ns: int) -> int:
+def held_ns_of(window_ns: int) -> int:
     """How much longer frames stay in their slots for subscribers on this host: the lease, and the grace after it."""
-    return stated_lease_ns(window_ns) + GRACE_NS
+    return lease_ns_of(window_ns) + GRACE_NS
 
 
-class Lendable(Protocol):
-    """A payload in a slot that was lent."""
+class Leasable(Protocol):
+    """A payload in a slot that was leased."""
 
     def release(self) -> None:
         """The reader is done with it."""
@@ -37,13 +37,13 @@ class Lendable(Protocol):
 
 @dataclass(slots=True)
 class _Lease:
-    payload: Lendable
+    payload: Leasable
     due_ns: int
     until_ns: int
     revoked_ns: int | None = None
 
 
-class LeaseBook:
+class GrantedLeases:
     """Leases by number.
 
     Guarantees: a payload is released exactly once, when its lease comes home or the book is closed; a lease is revoked
@@ -52,18 +52,18 @@ class LeaseBook:
 
     def __init__(self) -> None:
         self._leases: dict[int, _Lease] = {}
-        self._obeyed_ns = 0
+        self._answered_ns = 0
         self.next_number = 0
         """What the next lease is called."""
 
     def __len__(self) -> int:
         return len(self._leases)
 
-    def lend(self, payloads: Sequence[Lendable], due_ns: int, until_ns: int) -> None:
+    def grant(self, payloads: Sequence[Leasable], due_ns: int, until_ns: int) -> None:
         """Write leases down, from ``next_number`` on.
 
         Args:
-            payloads: what is lent.
+            payloads: what is leased.
             due_ns: when it is asked for (monotonic).
             until_ns: for how long its slots can be spared, by who gives back one after the other.
         """
@@ -71,14 +71,14 @@ class LeaseBook:
             self._leases[self.next_number] = _Lease(payload, due_ns, until_ns)
             self.next_number += 1
 
-    def come_home(self, numbers: Iterable[int], now_ns: int) -> None:
-        """Leases that the subscriber gave back; what is not (or no more) lent is passed over."""
+    def give_back(self, numbers: Iterable[int], now_ns: int) -> None:
+        """Leases that the subscriber gave back; what is not (or no more) leased is passed over."""
         for number in numbers:
             lease = self._leases.pop(number, None)
             if lease is not None:
                 lease.payload.release()
                 if lease.revoked_ns is not None:
-                    self._obeyed_ns = now_ns
+                    self._answered_ns = now_ns
 
     def revoke(self, now_ns: int) -> list[int]:
         """The leases whose time is over since the last call."""
@@ -93,7 +93,7 @@ class LeaseBook:
 
     @property
     def next_ns(self) -> int | None:
-        """When something is to be done at the earliest; None while nothing is lent."""
+        """When something is to be done at the earliest; None while nothing is leased."""
         return min((self._next_ns(one) for one in self._leases.values()), default=None)
 
     def _next_ns(self, one: _Lease) -> int:
@@ -103,7 +103,7 @@ class LeaseBook:
         """
         if one.revoked_ns is None:
             return one.due_ns
-        return max(one.revoked_ns + GRACE_NS, min(self._obeyed_ns + GRACE_NS, one.until_ns))
+        return max(one.revoked_ns + GRACE_NS, min(self._answered_ns + GRACE_NS, one.until_ns))
 
     def close(self, *, is_silent: bool) -> int:
         """The subscriber is gone; returns how many leases it still had.
