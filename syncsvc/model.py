@@ -74,15 +74,15 @@ class PictureSource(Protocol):
         ...
 
 
-class Borrowed:
-    """A payload that lies in somebody else's memory: who holds it may be asked to give it back."""
+class Payload:
+    """A frame's pixels that lie in a ring or in a buffer that others share: who holds it may have to give it back."""
 
     __slots__ = ()
 
     nbytes: int
 
     def view(self) -> NDArray[np.uint8]:
-        """The bytes, ``(nbytes,)`` uint8, read-only, no copy; they stay what they are while the array lives.
+        """The bytes, ``(nbytes,)`` uint8, no copy; to a subscriber they stay what they are while the array lives.
 
         Raises:
             FrameReclaimedError: it was asked for.
@@ -98,7 +98,7 @@ class Frame(Struct, frozen=True, eq=False):
     hands: that takes a fifteenth of the time.
 
     ``time_ns`` (UTC) is when the picture was taken, true within ``uncertainty_ns``, as ``clock`` says;
-    ``arrival_ns`` (UTC) is when its packet reached the service. ``payload`` is any readable buffer, or ``Borrowed``.
+    ``arrival_ns`` (UTC) is when its packet reached the service. ``payload`` is any readable buffer, or a ``Payload``.
     ``decoder`` is the subscriber's, for a frame of an encoded stream.
     """
 
@@ -142,7 +142,7 @@ class Frame(Struct, frozen=True, eq=False):
         Raises:
             FrameReclaimedError: it was leased, and held for too long (mode ``local`` only).
         """
-        if isinstance(self.payload, Borrowed):
+        if isinstance(self.payload, Payload):
             return self.payload.view()
         flat = np.frombuffer(self.payload, np.uint8)
         flat.flags.writeable = False

@@ -13,7 +13,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from syncsvc.errors import FrameReclaimedError, MemoryShortage, TransportError
-from syncsvc.model import Borrowed
+from syncsvc.model import Payload
 from syncsvc.transport import leasing
 from syncsvc.transport.leasing import Leased, Ring
 from syncsvc.transport.memfd import Pages
@@ -25,7 +25,7 @@ _RECLAIMED = (
 )
 
 
-class LeasedPayload(Borrowed, Struct, eq=False, weakref=True):
+class LeasedPayload(Payload, Struct, eq=False, weakref=True):
     """One frame's payload in a slot of the service's ring, ours until its lease is over."""
 
     nbytes: int

@@ -19,7 +19,7 @@ from syncsvc.timing.ladder import Stamp, Standing, StreamClock
 from syncsvc.timing.rungs import Rung
 from syncsvc.transport.link import LinkReader
 from syncsvc.transport.messages import DropMessage, EndMessage, FrameMessage, GrowthMessage, Message, RingMessage
-from syncsvc.transport.payload import Payload
+from syncsvc.transport.payload import HeldPayload, SlotPayload
 from syncsvc.transport.ring import RingReader
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class StreamIngest:
         *,
         stall_after_ns: int,
         is_patient: bool,
-        take_pixels: Callable[[str, Payload], None],
+        take_pixels: Callable[[str, HeldPayload], HeldPayload],
         observations: ObservationConsumer | None = None,
     ) -> None:
         """Prepare the thread's state.
@@ -84,7 +84,8 @@ class StreamIngest:
             to_utc: maps CLOCK_MONOTONIC to UTC.
             stall_after_ns: silence, while we read, after which the stream is ``stalled``.
             is_patient: the stream paces itself by us (``asap``): it never stalls.
-            take_pixels: called with each payload before it is queued, so that it can leave its slot early.
+            take_pixels: called with each payload before it is queued, so that it can leave its slot early; returns what
+                the frame goes on with.
             observations: is told of every fact and every conclusion, for a replay.
         """
         self.name, self.stats = name, StreamStats()
@@ -97,7 +98,7 @@ class StreamIngest:
         self._rewirings: deque[_Rewiring] = deque()
         self._link: LinkReader | None = None
         self._rings: dict[int, RingReader] = {}
-        self._waiting: dict[int, tuple[FrameMessage, Payload, Sequence[FrameConsumer]]] = {}
+        self._waiting: dict[int, tuple[FrameMessage, HeldPayload, Sequence[FrameConsumer]]] = {}
         self._next_seq: int | None = None
         self._rest: Rest | None = None
         self._messages = 0
@@ -246,9 +247,11 @@ class StreamIngest:
         self._next_seq = seen.seq + 1
         self._silent_ns = 0
         sinks = self.sinks  # a reload may change them while this frame waits for its stamp
-        payload = Payload(ring, link, message.ring_id, message.slot, message.generation, message.size_bytes, len(sinks))
+        payload: HeldPayload = SlotPayload(
+            ring, link, message.ring_id, message.slot, message.generation, message.size_bytes, len(sinks)
+        )
         if sinks:
-            self._take_pixels(self.name, payload)
+            payload = self._take_pixels(self.name, payload)
         else:
             payload.release()
         self._waiting[seen.seq] = message, payload, sinks

@@ -13,6 +13,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from syncsvc.model import Payload
 from syncsvc.transport.link import LinkReader
 from syncsvc.transport.ring import RingReader
 
@@ -51,7 +52,7 @@ def _room(size_bytes: int) -> int:
 
 
 class SlotLease(Struct, frozen=True):
-    """Where a payload lies, for a reader on this host; the slot is its until ``Payload.release``."""
+    """Where a payload lies, for a reader on this host; the slot is its until ``SlotPayload.release``."""
 
     ring: RingReader
     slot: int
@@ -59,34 +60,17 @@ class SlotLease(Struct, frozen=True):
     size_bytes: int
 
 
-class Payload:
-    """One frame's pixels, shared by the groups that its stream belongs to, and by readers on this host."""
+class HeldPayload(Payload):
+    """A payload inside the service, shared by the groups that its stream belongs to: each releases it once."""
 
-    __slots__ = (
-        "_buffer",
-        "_generation",
-        "_is_forfeit",
-        "_is_leased",
-        "_link",
-        "_lock",
-        "_place",
-        "_ring",
-        "_users",
-        "size_bytes",
-    )
+    __slots__ = ()
 
-    def __init__(
-        self, ring: RingReader, link: LinkReader, ring_id: int, slot: int, generation: int, size_bytes: int, users: int
-    ) -> None:
-        self._ring: RingReader | None = ring
-        self._link, self._place, self._generation = link, (ring_id, slot), generation
-        self._users, self.size_bytes = users, size_bytes
-        self._is_leased = self._is_forfeit = False
-        self._buffer: NDArray[np.uint8] | None = None
-        self._lock = threading.Lock()
+    def release(self) -> None:
+        """One group or reader is done with it; with the last one its memory is free for another frame."""
+        raise NotImplementedError
 
-    def copy_out(self, pool: BufferPool, *, keeps_slot: bool = False) -> NDArray[np.uint8]:
-        """The pixels in a shared buffer, ``(size_bytes,)`` uint8; the slot goes home with the first call.
+    def copy_out(self, pool: BufferPool, *, keeps_slot: bool = False) -> "BufferPayload":
+        """The pixels in a shared buffer, always the same one; a slot goes home with the first call.
 
         Args:
             pool: where the buffer comes from.
@@ -95,34 +79,94 @@ class Payload:
         Raises:
             SlotReclaimedError: the slot was rewritten under us (never while the lease holds).
         """
-        with self._lock:
-            if self._buffer is None:
-                assert self._ring is not None, "a payload was used after its release"
-                buffer = pool.take(self.size_bytes)
-                np.copyto(buffer, self._ring.pixels(self._place[1], self.size_bytes))
-                self._ring.check(self._place[1], self._generation)
-                self._buffer = buffer
-                if not keeps_slot and not self._is_leased:
-                    self._return_lease()
-            return self._buffer
+        raise NotImplementedError
 
     def lease(self) -> SlotLease | None:
-        """The slot, for one more reader that ends with ``release``; None when it went home already."""
+        """The slot, for one more reader that ends with ``release``; None where there is none, or it went home."""
+        raise NotImplementedError
+
+
+class BufferPayload(HeldPayload):
+    """A payload that was copied out of its slot."""
+
+    __slots__ = ("_buffer", "_users", "nbytes")
+
+    def __init__(self, buffer: NDArray[np.uint8], users: int) -> None:
+        self._buffer: NDArray[np.uint8] | None = buffer
+        self._users, self.nbytes = [None] * users, buffer.nbytes
+
+    def view(self) -> NDArray[np.uint8]:
+        """The buffer, ``(nbytes,)`` uint8: whoever has it has its memory."""
+        assert self._buffer is not None, "a payload was used after its release"
+        return self._buffer
+
+    def copy_out(self, pool: BufferPool, *, keeps_slot: bool = False) -> "BufferPayload":
+        """Itself: it is the copy."""
+        return self
+
+    def lease(self) -> None:
+        """None: it lies in no slot any more."""
+
+    def release(self) -> None:
+        """One group is done with it; the last one lets go of the buffer, for ZeroMQ may still have it."""
+        self._users.pop()  # in one step: another group's thread may do so too
+        if not self._users:
+            self._buffer = None
+
+
+class SlotPayload(HeldPayload):
+    """A payload in a leased slot of a ring, and its copy where there is one beside it."""
+
+    __slots__ = ("_copy", "_generation", "_is_forfeit", "_is_leased", "_link", "_lock", "_place", "_ring", "_users",
+                 "nbytes")  # fmt: skip
+
+    def __init__(
+        self, ring: RingReader, link: LinkReader, ring_id: int, slot: int, generation: int, size_bytes: int, users: int
+    ) -> None:
+        self._ring: RingReader | None = ring
+        self._link, self._place, self._generation = link, (ring_id, slot), generation
+        self._users, self.nbytes = users, size_bytes
+        self._is_leased = self._is_forfeit = False
+        self._copy: BufferPayload | None = None
+        self._lock = threading.Lock()
+
+    def view(self) -> NDArray[np.uint8]:
+        """The pixels where they lie now, ``(nbytes,)`` uint8, read-only; a slot's are right until ``release``."""
+        if self._ring is None and self._copy is not None:
+            return self._copy.view()
+        assert self._ring is not None, "a payload was used after its release"
+        return self._ring.pixels(self._place[1], self.nbytes)
+
+    def copy_out(self, pool: BufferPool, *, keeps_slot: bool = False) -> BufferPayload:
+        """See ``HeldPayload``; a slot that somebody leases stays until all have released it."""
+        with self._lock:
+            if self._copy is None:
+                assert self._ring is not None, "a payload was used after its release"
+                buffer = pool.take(self.nbytes)
+                np.copyto(buffer, self._ring.pixels(self._place[1], self.nbytes))
+                self._ring.check(self._place[1], self._generation)
+                self._copy = BufferPayload(buffer, self._users)
+                if not keeps_slot and not self._is_leased:
+                    self._return_slot()
+            return self._copy
+
+    def lease(self) -> SlotLease | None:
+        """See ``HeldPayload``."""
         with self._lock:
             ring = self._ring
             if ring is None:
                 return None
             self._users += 1
             self._is_leased = True
-        return SlotLease(ring, self._place[1], self._generation, self.size_bytes)
+        return SlotLease(ring, self._place[1], self._generation, self.nbytes)
 
     def release(self) -> None:
         """One group or reader is done with it; the last one gives the slot back."""
         with self._lock:
             self._users -= 1
             if self._users <= 0:
-                self._buffer = None
-                self._return_lease()
+                self._copy = None
+                self._return_slot()
 
     def forfeit(self) -> None:
         """A reader fell silent with the slot in its hands: nobody writes there again, and the ring is exchanged."""
@@ -131,7 +175,7 @@ class Payload:
                 self._is_forfeit = True
                 self._link.retire(self._place[0])
 
-    def _return_lease(self) -> None:
+    def _return_slot(self) -> None:
         if self._ring is not None:
             self._ring = None
             if not self._is_forfeit:

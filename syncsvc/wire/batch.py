@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 
 from syncsvc.errors import WireError
 from syncsvc.layout import RAW_FORMATS, Codec, Layout
-from syncsvc.model import Borrowed, ClockClass, Counts, Frame, FrameBatch, FrameSet
+from syncsvc.model import ClockClass, Counts, Frame, FrameBatch, FrameSet, Payload
 from syncsvc.wire.header import CodecMap, CountsMap, FrameRow, Header, Look, StreamMap, unpack
 
 BATCH_PREFIX = b"batch/"
@@ -175,7 +175,7 @@ def decode_batch(parts: Sequence[Any]) -> FrameBatch:
     """A batch from the parts of its message.
 
     Args:
-        parts: ``[topic, header, *payloads]``, each any readable buffer, a payload also ``Borrowed``; frames keep
+        parts: ``[topic, header, *payloads]``, each any readable buffer, a payload also a ``Payload``; frames keep
             read-only views of the payloads.
 
     Raises:
@@ -308,7 +308,7 @@ def _frames(header: Header, courses: Mapping[str, _Course], payloads: Sequence[A
             raise WireError(f"frames[{row}]: stream {name!r} has no layout or no clock")
         clock, layout, size_bytes = course.shown
         payload = payloads[part]
-        if not isinstance(payload, Borrowed):
+        if not isinstance(payload, Payload):
             payload = memoryview(payload).toreadonly()
         if size_bytes is not None and payload.nbytes != size_bytes:
             raise WireError(f"frames[{row}]: {payload.nbytes} payload bytes, its layout has {size_bytes}")

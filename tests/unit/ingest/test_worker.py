@@ -85,7 +85,7 @@ class Rig:
             utc.to_utc,
             stall_after_ns=3 * S,
             is_patient=False,
-            take_pixels=lambda stream, payload: None,
+            take_pixels=lambda stream, payload: payload,
             observations=(notes := Notes()),
         )
         self.notes = notes
