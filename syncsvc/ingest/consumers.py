@@ -1,10 +1,8 @@
-"""What a stream's thread speaks to, and what the service tells of it."""
+"""What a stream's thread speaks to."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from syncsvc.layout import Layout
 from syncsvc.model import Frame, Observation, StreamState
 from syncsvc.timing.ladder import Stamp
 
@@ -57,20 +55,3 @@ class FrameConsumer(Protocol):
     def doubt(self, stream: str, is_doubtful: bool) -> None:
         """The stream was caught lying about its times, or is in good standing again."""
         ...
-
-
-@dataclass(slots=True)
-class StreamStats:
-    """What the service tells of a stream; written by its thread, read by anyone."""
-
-    state: StreamState = StreamState.STARTING
-    clock: str | None = None
-    is_doubtful: bool = False
-    captured: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    fps: float = 0.0
-    last_arrival_ns: int | None = None
-    last_time_ns: int | None = None
-    uncertainty_ns: int | None = None
-    layout: Layout | None = None
-    slots: int | None = None

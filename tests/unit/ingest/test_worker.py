@@ -8,7 +8,7 @@ import pytest
 
 from syncsvc.errors import TransportError
 from syncsvc.ingest.rest import PATIENT_NS, Rest
-from syncsvc.ingest.worker import StreamIngest, Tuning
+from syncsvc.ingest.worker import BURST, StreamIngest, Tuning
 from syncsvc.layout import Layout
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, Observation, StreamState
@@ -251,8 +251,8 @@ def test_silence_while_we_read_is_a_stall_and_time_that_we_did_not_read_is_none(
         elif looks > 3:
             rig.clock.advance(100 * MS)
         if looks == 20:
-            assert rig.ingest.stats.state is StreamState.LIVE
-        if rig.ingest.stats.state is StreamState.STALLED or looks == 100:
+            assert rig.ingest.tally.state is StreamState.LIVE
+        if rig.ingest.tally.state is StreamState.STALLED or looks == 100:
             stop.set()
             link.hang_up()
         return MemoryLink.poll(link, timeout_s)
@@ -298,6 +298,20 @@ def test_a_capture_that_sends_nonsense_is_hung_up_on_and_harms_nobody_else(rig: 
     assert [one.seq for one in rig.sink.frames] == [0]
     assert rig.sink.drops["capture_died"] == 4
     assert rig.sink.states[-1] is StreamState.ABSENT
+
+
+def test_losses_are_logged_with_cause_and_count_also_those_of_the_last_moment(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    link = rig.link()
+    link.send(
+        *(DropMessage(seq, 1, "ring_full") for seq in range(BURST - 1)), DropMessage(BURST - 1, 2, "decode_error")
+    )
+    rig.read(link, 0, BURST + 4)
+    assert [record.getMessage() for record in caplog.records if "lost" in record.getMessage()] == [
+        f"stream a: {BURST - 1} frames lost: {BURST - 1} ring_full",
+        "stream a: 5 frames lost: 3 capture_died, 2 decode_error",
+    ]
 
 
 def test_losses_told_late_do_not_make_frames_count_twice(rig: Rig) -> None:

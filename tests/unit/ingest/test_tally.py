@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncsvc.ingest.losses import EVERY_NS, Losses
+from syncsvc.ingest.tally import EVERY_NS, Losses
 from syncsvc.testing import MS, ManualClock, S
 
 

@@ -1,0 +1,57 @@
+"""The rings of the capture that a stream's thread reads now, and its frames' payloads in them."""
+
+import os
+
+from syncsvc.errors import TransportError
+from syncsvc.transport.link import LinkReader
+from syncsvc.transport.messages import FrameMessage, GrowthMessage, RingMessage
+from syncsvc.transport.payload import SlotPayload
+from syncsvc.transport.ring import RingReader
+
+
+class CaptureRings:
+    """Of one link: the newest ring, and the one before it, whose last frames may still be on their way."""
+
+    def __init__(self, link: LinkReader) -> None:
+        self._link = link
+        self._rings: dict[int, RingReader] = {}
+
+    def take(self, message: RingMessage) -> None:
+        """Map a ring that was announced.
+
+        Raises:
+            TransportError: its descriptor did not come, or is that of no ring.
+        """
+        fd = self._link.take_ring(message.ring_id)
+        try:
+            self._rings[message.ring_id] = RingReader(fd, message.span_ns)
+        finally:
+            os.close(fd)
+        for old in [known for known in self._rings if known < message.ring_id]:
+            self._rings[old].is_in_use = False
+            if old < message.ring_id - 1:
+                del self._rings[old]
+
+    def grow(self, message: GrowthMessage) -> None:
+        """Note that frames may stay in a ring for longer.
+
+        Raises:
+            TransportError: it was never handed over.
+        """
+        self._ring(message.ring_id).span_ns = message.span_ns
+
+    def payload(self, message: FrameMessage, users: int) -> SlotPayload:
+        """The payload of a frame that was announced, for so many groups.
+
+        Raises:
+            TransportError: its ring was never handed over.
+        """
+        ring = self._ring(message.ring_id)
+        return SlotPayload(
+            ring, self._link, message.ring_id, message.slot, message.generation, message.size_bytes, users
+        )
+
+    def _ring(self, ring_id: int) -> RingReader:
+        if ring_id not in self._rings:
+            raise TransportError(f"it speaks of ring {ring_id}, which was never handed over")
+        return self._rings[ring_id]

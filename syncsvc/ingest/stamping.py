@@ -1,0 +1,95 @@
+"""From facts to frames with a time: each waits here until the stream's clock has an answer for it."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from syncsvc.clock import Clock
+from syncsvc.ingest.consumers import FrameConsumer, ObservationConsumer
+from syncsvc.model import Frame
+from syncsvc.timing.ladder import Stamp, Standing, StreamClock
+from syncsvc.transport.messages import FrameMessage
+from syncsvc.transport.payload import HeldPayload
+
+log = logging.getLogger(__name__)
+
+Groups = Sequence[FrameConsumer]
+
+
+class Stamping:
+    """One stream's, across restarts of its capture."""
+
+    def __init__(
+        self,
+        stream: str,
+        stream_clock: StreamClock,
+        clock: Clock,
+        on_frame: Callable[[Frame, Stamp, Groups], None],
+        on_doubt: Callable[[bool], None],
+        observations: ObservationConsumer | None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            stream: its name.
+            stream_clock: its ladder.
+            clock: for when the stream's clock or its standing changed.
+            on_frame: called with each frame that has its time, in their order, and the groups that it came for.
+            on_doubt: called when the stream is caught lying, or tells the truth again.
+            observations: is told of every fact and of every change.
+        """
+        self.clock = stream_clock
+        self._stream, self._clock, self._observations = stream, clock, observations
+        self._on_frame, self._on_doubt = on_frame, on_doubt
+        self._standing = Standing(None, False, ())
+        self._waiting: dict[int, tuple[FrameMessage, HeldPayload, Groups]] = {}
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the stream was caught lying about its times."""
+        return self._standing.is_doubtful
+
+    def add(self, message: FrameMessage, payload: HeldPayload, groups: Groups) -> None:
+        """A frame came for these groups; a reload may change those of the stream while it waits."""
+        seen = message.observation
+        self._waiting[seen.seq] = message, payload, groups
+        if self._observations is not None:
+            self._observations.observed(self._stream, seen)
+        self._deliver(self.clock.observe(seen))
+        self._note_standing()
+
+    def new_session(self) -> None:
+        """The source is opened anew, or gone: frames that wait get the time that there is."""
+        self._deliver(self.clock.new_session())
+
+    def expire(self, now_ns: int) -> None:
+        """Let go of frames that cannot wait any longer, now in UTC."""
+        if self.clock.is_holding:
+            self._deliver(self.clock.expire(now_ns))
+
+    def _deliver(self, stamps: Sequence[Stamp]) -> None:
+        for stamp in stamps:
+            seen = stamp.observation
+            message, payload, groups = self._waiting.pop(seen.seq)
+            frame = Frame(
+                self._stream, seen.seq, stamp.time_ns, stamp.uncertainty_ns, stamp.clock, stamp.arrival_ns,
+                seen.is_key, message.layout, payload,
+            )  # fmt: skip
+            self._on_frame(frame, stamp, groups)
+
+    def _note_standing(self) -> None:
+        """Tell when the clock in use, the stream's standing, or what is refused of it has changed."""
+        standing = self.clock.standing
+        if standing == self._standing:
+            return
+        before, self._standing = self._standing, standing
+        if standing.is_doubtful != before.is_doubtful:
+            self._on_doubt(standing.is_doubtful)
+        clock, problems = standing.clock, self.clock.problems
+        if standing.lies != before.lies and standing.lies:
+            lies = "; ".join(f"{rung}: {problems[rung]}" for rung in standing.lies)
+            log.warning("stream %s: %s; stamped by %s", self._stream, lies, clock or "nothing yet")
+        elif clock != before.clock and clock is not None:
+            log.info("stream %s: stamped by %s", self._stream, clock)
+        if self._observations is not None:
+            now_ns = self._clock.monotonic_ns()
+            self._observations.clock(self._stream, clock, standing.is_doubtful, problems, now_ns)

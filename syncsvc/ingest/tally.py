@@ -1,0 +1,111 @@
+"""One stream's frames, counted: what its status says, and a line in the log about what was lost."""
+
+import logging
+from collections import Counter
+
+from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.layout import Layout
+from syncsvc.model import StreamState
+from syncsvc.observe.status import IngestStatus
+from syncsvc.timing.ladder import Stamp
+
+log = logging.getLogger(__name__)
+
+EVERY_NS = NS_PER_S
+
+
+class Losses:
+    """One stream's losses that were not told of yet; pure. After MediaMTX's ``counterdumper``.
+
+    Guarantees: the numbers of all lines together are those of all losses; between two lines lies a second at least;
+    the first loss after a quiet second is told at once, what follows it when the second is over.
+    """
+
+    def __init__(self) -> None:
+        self._untold: Counter[str] = Counter()
+        self._told_ns: int | None = None
+
+    def add(self, cause: str, count: int) -> None:
+        """Frames were captured and lost."""
+        self._untold[cause] += count
+
+    def due(self, now_ns: int) -> str:
+        """What is to be said now, as ``3 frames lost: 2 ring_full, 1 decode_error``; nothing is an empty string.
+
+        Args:
+            now_ns: monotonic.
+        """
+        if not self._untold or (self._told_ns is not None and now_ns - self._told_ns < EVERY_NS):
+            return ""
+        self._told_ns = now_ns
+        return self.rest()
+
+    def rest(self) -> str:
+        """What was not told of yet, however short the time since the last line is: nothing will follow."""
+        if not self._untold:
+            return ""
+        told, self._untold = self._untold, Counter()
+        total = sum(told.values())
+        causes = ", ".join(f"{count} {cause}" for cause, count in told.most_common())
+        return f"{total} {'frame' if total == 1 else 'frames'} lost: {causes}"
+
+
+class Tally:
+    """What became of a stream's frames; written by its thread, read by any."""
+
+    def __init__(self, stream: str) -> None:
+        self._stream = stream
+        self.state = StreamState.STARTING
+        self.is_doubtful = False
+        self.ring_slots: int | None = None
+        self._captured = 0
+        self._dropped: Counter[str] = Counter()
+        self._losses = Losses()
+        self._fps = 0.0
+        self._last_arrival_ns: int | None = None
+        self._layout: Layout | None = None
+        self._stamp: Stamp | None = None
+
+    def arrived(self, arrival_ns: int, layout: Layout) -> None:
+        """A frame came, at this time in UTC."""
+        if self._last_arrival_ns is not None:
+            gap_s = max(1e-6, (arrival_ns - self._last_arrival_ns) / NS_PER_S)
+            self._fps = 1 / gap_s if not self._fps else 1 / (0.95 / self._fps + 0.05 * gap_s)
+        self._captured += 1
+        self._last_arrival_ns, self._layout = arrival_ns, layout
+
+    def stamped(self, stamp: Stamp) -> None:
+        """A frame has its time."""
+        self._stamp = stamp
+
+    def lost(self, cause: str, count: int) -> None:
+        """Frames were captured and lost."""
+        self._captured += count
+        self._dropped[cause] += count
+        self._losses.add(cause, count)
+
+    def log_losses(self, now_ns: int | None = None) -> None:
+        """Say what was lost, if that is due now (monotonic); without a time, all that was not said yet."""
+        line = self._losses.rest() if now_ns is None else self._losses.due(now_ns)
+        if line:
+            log.warning("stream %s: %s", self._stream, line)
+
+    def status(self, now_ns: int, clock_problems: dict[str, str], drift_ppm: float | None) -> IngestStatus:
+        """What the service tells of the stream, now in UTC; of its clock what the clock knows."""
+        stamp, layout, last_ns = self._stamp, self._layout, self._last_arrival_ns
+        return IngestStatus(
+            state=self.state,
+            clock=stamp.clock if stamp else None,
+            doubtful=self.is_doubtful,
+            clock_problems=clock_problems,
+            drift_ppm=None if drift_ppm is None else round(drift_ppm, 2),
+            uncertainty_ms=stamp.uncertainty_ns / NS_PER_MS if stamp else None,
+            fps=round(self._fps, 3),
+            captured=self._captured,
+            dropped=dict(self._dropped),
+            last_frame_age_ms=None if last_ns is None else (now_ns - last_ns) / NS_PER_MS,
+            format=layout.format if layout else None,
+            width=layout.width if layout else None,
+            height=layout.height if layout else None,
+            ring_slots=self.ring_slots,
+        )
