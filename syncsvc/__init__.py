@@ -1,4 +1,4 @@
-"""What users import: the subscribers, the values they yield, and the errors they raise.
+"""What users import: the subscribers, the values that they hand out, and the errors that they raise.
 
 Names load on first use, so that a capture process that imports ``syncsvc.capture`` does not pay for the client.
 """
@@ -8,36 +8,40 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from syncsvc.client.pixels import stack as stack
+    from syncsvc.client.sequence import SubscriberStats as SubscriberStats
     from syncsvc.client.subscriber import AsyncSubscriber as AsyncSubscriber
     from syncsvc.client.subscriber import Subscriber as Subscriber
     from syncsvc.errors import ConfigError as ConfigError
     from syncsvc.errors import FrameReclaimedError as FrameReclaimedError
     from syncsvc.errors import FrameUndecodable as FrameUndecodable
+    from syncsvc.errors import SubscriberClosed as SubscriberClosed
+    from syncsvc.errors import SubscriptionEnded as SubscriptionEnded
     from syncsvc.errors import SyncsvcError as SyncsvcError
+    from syncsvc.errors import UsageError as UsageError
     from syncsvc.errors import WireError as WireError
+    from syncsvc.layout import Codec as Codec
+    from syncsvc.layout import Layout as Layout
     from syncsvc.model import Counts as Counts
     from syncsvc.model import Frame as Frame
     from syncsvc.model import FrameBatch as FrameBatch
     from syncsvc.model import FrameSet as FrameSet
     from syncsvc.model import Gap as Gap
+    from syncsvc.model import Payload as Payload
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "stack": "syncsvc.client.pixels",
-    "AsyncSubscriber": "syncsvc.client.subscriber",
-    "Subscriber": "syncsvc.client.subscriber",
-    "ConfigError": "syncsvc.errors",
-    "FrameReclaimedError": "syncsvc.errors",
-    "FrameUndecodable": "syncsvc.errors",
-    "SyncsvcError": "syncsvc.errors",
-    "WireError": "syncsvc.errors",
-    "Counts": "syncsvc.model",
-    "Frame": "syncsvc.model",
-    "FrameBatch": "syncsvc.model",
-    "FrameSet": "syncsvc.model",
-    "Gap": "syncsvc.model",
-}
+_NAMES = {
+    "syncsvc.client.pixels": ("stack",),
+    "syncsvc.client.sequence": ("SubscriberStats",),
+    "syncsvc.client.subscriber": ("AsyncSubscriber", "Subscriber"),
+    "syncsvc.errors": (
+        "ConfigError", "FrameReclaimedError", "FrameUndecodable", "SubscriberClosed", "SubscriptionEnded",
+        "SyncsvcError", "UsageError", "WireError",
+    ),
+    "syncsvc.layout": ("Codec", "Layout"),
+    "syncsvc.model": ("Counts", "Frame", "FrameBatch", "FrameSet", "Gap", "Payload"),
+}  # fmt: skip
+_HOME = {name: home for home, names in _NAMES.items() for name in names}
 
 __all__ = ["__version__", *_HOME]
 

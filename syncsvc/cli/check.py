@@ -42,6 +42,8 @@ def summary(name: str, config: Config) -> list[str]:
     if unused:
         lines.append(f"  in no group: {', '.join(unused)}")
     lines.append(f"publish  live {config.publish.live}, control {config.publish.control}")
+    if "history" in config.publish.model_fields_set:
+        lines.append("  history has no effect yet: no subscriber can resume")
     lines.append(f"http     {config.http.bind if config.http else 'off'}")
     return lines
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from syncsvc.client.live import AsyncLiveInlet, LiveInlet, check_endpoint
 from syncsvc.client.local import LocalInlet
-from syncsvc.client.sequence import Stats
+from syncsvc.client.sequence import SubscriberStats
 from syncsvc.errors import SubscriberClosed, UsageError
 from syncsvc.transport import leasing
 
@@ -128,7 +128,7 @@ def _is_served(endpoint: str) -> bool:
 
 
 def open_line(
-    endpoint: str, group: str | None, topic: bytes, mode: Mode, stats: Stats, *, is_async: bool = False
+    endpoint: str, group: str | None, topic: bytes, mode: Mode, stats: SubscriberStats, *, is_async: bool = False
 ) -> Inlet:
     """The way that a mode stands for.
 

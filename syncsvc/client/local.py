@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from syncsvc.client.leases import HeldLeases, LeasedPayload
-from syncsvc.client.sequence import Stats
+from syncsvc.client.sequence import SubscriberStats
 from syncsvc.errors import LinkClosed, SubscriberClosed, TransportError, UsageError
 from syncsvc.transport import leasing
 from syncsvc.transport.leasing import Freed, FromService, FromSubscriber, Hello, LeaseSocket, Taken
@@ -56,7 +56,9 @@ class Bell:
 class LocalInlet:
     """Messages of the service as they come on ``live``, with payloads leased instead of buffers."""
 
-    def __init__(self, endpoint: str, group: str | None, stats: Stats, sock: socket.socket | None = None) -> None:
+    def __init__(
+        self, endpoint: str, group: str | None, stats: SubscriberStats, sock: socket.socket | None = None
+    ) -> None:
         """Connect when the service is there, and again whenever it comes back.
 
         Args:

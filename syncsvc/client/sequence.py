@@ -15,7 +15,7 @@ _GROUP = re.compile(r"[a-z0-9_-]{1,64}")
 
 
 @dataclass(slots=True)
-class Stats:
+class SubscriberStats:
     """What one subscriber has seen so far; the numbers only rise."""
 
     received: int = 0
@@ -83,7 +83,7 @@ class Inbox:
     def __init__(self, group: str | None, yields_gaps: bool) -> None:
         if group is not None and not _GROUP.fullmatch(group):
             raise UsageError(f"group {group!r}: a name matches [a-z0-9_-]{{1,64}}")
-        self.stats = Stats()
+        self.stats = SubscriberStats()
         self.has_frames = False
         """Whether any batch brought frames, that is, whether the service has begun."""
         self.topic = BATCH_PREFIX if group is None else batch_topic(group)

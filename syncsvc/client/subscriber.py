@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Generic, Literal, Self, TypeVar, cast, overload
 
 from syncsvc.client.inlets import Mode, open_line
-from syncsvc.client.sequence import Inbox, Stats
+from syncsvc.client.sequence import Inbox, SubscriberStats
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import SubscriptionEnded, UsageError
 from syncsvc.model import FrameBatch, Gap
@@ -36,8 +36,8 @@ class _Subscription(Generic[Item]):
         self._line.close()
 
     @property
-    def stats(self) -> Stats:
-        """What was received, missed, refused; see ``Stats``."""
+    def stats(self) -> SubscriberStats:
+        """What was received, missed, refused; see ``SubscriberStats``."""
         return self._inbox.stats
 
     @property

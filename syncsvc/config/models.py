@@ -254,7 +254,7 @@ class Publish(Model):
     control: Endpoint = "tcp://127.0.0.1:5556"
     """ROUTER endpoint of hello and status: tcp://HOST:PORT on loopback, or ipc:///path."""
     history: Annotated[int, Field(ge=0, le=10_000)] = 8
-    """Batches per group kept for resuming subscribers."""
+    """Batches per group kept for resuming subscribers; no effect yet."""
     wait_for: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Subscriptions on live to wait for before file streams start (recordings, tests)."""
 

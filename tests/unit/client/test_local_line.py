@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from syncsvc.client.local import LocalInlet
-from syncsvc.client.sequence import Stats
+from syncsvc.client.sequence import SubscriberStats
 from syncsvc.transport import leasing
 from syncsvc.transport.leasing import Freed, FromSubscriber, Hello, Leased, LeaseSocket, Revoked, Ring, Said, Taken
 from syncsvc.transport.ring import RingWriter
@@ -64,7 +64,7 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[LocalInlet, Cou
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     counter = Counter(theirs)
     counter.greet()
-    line = LocalInlet("ipc:///nowhere", None, Stats(), ours)
+    line = LocalInlet("ipc:///nowhere", None, SubscriberStats(), ours)
     try:
         yield line, counter
     finally:

@@ -47,6 +47,12 @@ def test_check_says_that_a_group_has_no_windows(tmp_path: Path) -> None:
     assert "  g  a, b  (one batch per set, skew <= 40 ms, latency <= 500 ms, driven by the slowest stream)" in lines
 
 
+def test_check_says_that_history_has_no_effect_yet_where_somebody_sets_it(tmp_path: Path) -> None:
+    (tmp_path / "history.yaml").write_text(GOOD + "publish: {history: 8}\n")
+    lines = CliRunner().invoke(main, ["check", str(tmp_path / "history.yaml")]).stdout.splitlines()
+    assert "  history has no effect yet: no subscriber can resume" in lines
+
+
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
