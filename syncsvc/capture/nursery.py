@@ -19,7 +19,7 @@ from importlib import import_module
 
 from syncsvc.capture import process
 from syncsvc.capture.answers import Fit, Forked, ForkFailed
-from syncsvc.capture.orders import Preload, ToCapture, ToNursery
+from syncsvc.capture.orders import Fork, Preload, ToCapture, ToNursery
 from syncsvc.errors import LinkClosed
 from syncsvc.lifecycle import die_with_parent
 from syncsvc.transport.channel import Channel
@@ -105,15 +105,10 @@ def serve(channel: Channel[ToNursery], parent: int) -> int:
     Raises:
         LinkClosed: the daemon let go of us.
     """
-    first = channel.receive(None)
-    assert first is not None, "receive without a time-out waits"
-    assert isinstance(first[0], Preload), "the first word is what to import"
-    preload(first[0].kinds)
+    preload(channel.wait_for(Preload)[0].kinds)
     channel.send(Fit(is_fit=thread_count() == 1))
     while True:
-        word = channel.receive(None)
-        assert word is not None
-        [channel_fd] = word[1]
+        _, [channel_fd] = channel.wait_for(Fork)
         try:
             channel.send(Forked(fork_capture(channel_fd, parent, channel)))
         except OSError as error:

@@ -165,15 +165,12 @@ def serve(channel: Channel[ToCapture], parent: int) -> int:
     Only the first word says that the daemon is our parent; until it comes, the end of the channel is the daemon's.
     """
     try:
-        first = channel.receive(None)
+        first, (page_fd, pipe_fd, lease_fd) = channel.wait_for(Capture)
     except LinkClosed:
         return EX_UNAVAILABLE
-    assert first is not None, "receive without a time-out waits"
     die_with_parent(parent)
-    message, (page_fd, pipe_fd, lease_fd) = first
-    assert isinstance(message, Capture), "the first word is what to capture"
-    spec = message.spec
-    logs.configure(f"capture {spec.name}", message.secrets)
+    spec = first.spec
+    logs.configure(f"capture {spec.name}", first.secrets)
     name_process(spec.name)
     return CaptureProcess(channel, spec, StreamPage(page_fd), LinkWriter(pipe_fd, socket.socket(fileno=lease_fd))).run()
 

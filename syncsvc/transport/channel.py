@@ -25,6 +25,7 @@ class Message(msgspec.Struct, frozen=True):
 
 
 Received = TypeVar("Received", bound=Message)
+Wanted = TypeVar("Wanted", bound=Message)
 
 
 class Channel(Packets[Received]):
@@ -79,6 +80,18 @@ class Channel(Packets[Received]):
                 os.close(fd)
             raise TransportError(f"{type(message).__name__} comes with {len(fds)} descriptors")
         return message, fds
+
+    def wait_for(self, kind: type[Wanted]) -> tuple[Wanted, list[int]]:
+        """The next message, which must be of this kind, and the descriptors with it.
+
+        Raises:
+            LinkClosed: the other end is gone.
+            TransportError: what came is of another kind, or no message at all.
+        """
+        received = self.receive(None)
+        if received is None or not isinstance(received[0], kind):
+            raise TransportError(f"{kind.__name__} is wanted first")
+        return received[0], received[1]
 
     def _wait(self, event: int, timeout_s: float | None) -> bool:
         """Whether the socket can be used in time; ``poll``, because ``select`` ends at a thousand descriptors."""
