@@ -32,12 +32,10 @@ IMPORTS_IN_FUNCTIONS: Mapping[str, str] = {
 }
 """Commands beside them, all: ``--help`` of one loads none of the others."""
 CATCH_ALL: Mapping[str, str] = {
-    "syncsvc/cameras/farm.py": "whatever ends the start, Ctrl-C too: no child is left behind; raised again",
     "syncsvc/capture/nursery.py": "the top frame of a child that was forked: it must not return into its parent's code",
-    "syncsvc/daemon/runner.py": "the top frame of a process",
-    "syncsvc/transport/channel.py": "whatever ends a send: its descriptors are closed; raised again",
     "syncsvc/lifecycle.py": "a worker's top frame, which keeps what was raised for its owner",
 }
+"""Beside those who only tidy up and raise it again."""
 
 Sources = Mapping[str, ast.Module]
 Rule = Callable[[Sources], Iterator[str]]
@@ -120,18 +118,19 @@ def imports_at_its_top(sources: Sources) -> Iterator[str]:
                 yield f"{name}: {function.name} imports {module}"
 
 
-def lines_that_catch_everything(tree: ast.AST) -> Iterator[int]:
+def lines_that_swallow_everything(tree: ast.AST) -> Iterator[int]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ExceptHandler):
             caught = [] if node.type is None else [getattr(one, "id", "") for one in ast.walk(node.type)]
-            if not caught or {"Exception", "BaseException"} & set(caught):
+            is_raised_again = isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None
+            if not is_raised_again and (not caught or {"Exception", "BaseException"} & set(caught)):
                 yield node.lineno
 
 
 def catches_what_it_can_act_on(sources: Sources) -> Iterator[str]:
     for name, tree in sources.items():
         if name not in CATCH_ALL:
-            yield from (f"{name}:{line}: catches everything" for line in lines_that_catch_everything(tree))
+            yield from (f"{name}:{line}: catches everything" for line in lines_that_swallow_everything(tree))
 
 
 def says_in_types_what_crosses_a_process_border(sources: Sources) -> Iterator[str]:
@@ -162,6 +161,7 @@ RULES: Mapping[Rule, tuple[dict[str, str], int]] = {
             "syncsvc/a.py": "try:\n    f()\nexcept Exception:\n    pass\n",
             "syncsvc/b.py": "try:\n    f()\nexcept:\n    pass\n",
             "syncsvc/c.py": "try:\n    f()\nexcept (OSError, BaseException):\n    pass\n",
+            "syncsvc/d.py": "try:\n    f()\nexcept BaseException:\n    g()\n    raise\n",
         },
         3,
     ),
@@ -169,12 +169,7 @@ RULES: Mapping[Rule, tuple[dict[str, str], int]] = {
 """Each with what it must complain about, and how often."""
 
 
-NOT_YET = (
-    is_no_longer_than_a_reader_holds,
-    has_one_class_of_a_name,
-    has_one_file_of_a_name,
-    says_in_types_what_crosses_a_process_border,
-)
+NOT_YET = (is_no_longer_than_a_reader_holds, has_one_class_of_a_name)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -200,4 +195,4 @@ def test_no_exception_from_a_rule_has_outlived_its_reason() -> None:
     }
     stems = [name.rpartition("/")[2].removesuffix(".py") for name in sources]
     assert all(stems.count(file) > 1 for file in NAMES_OF_SEVERAL_FILES)
-    assert all(any(lines_that_catch_everything(sources[name])) for name in CATCH_ALL)
+    assert all(any(lines_that_swallow_everything(sources[name])) for name in CATCH_ALL)
