@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import threading
 import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -18,8 +19,13 @@ import pytest
 
 from syncsvc import Frame, FrameBatch, Subscriber
 from syncsvc.clock import SYSTEM_CLOCK
+from syncsvc.errors import SubscriptionEnded
+from syncsvc.lifecycle import StopToken, Worker
 
 LIMIT_S = 30.0
+PATIENCE = {"max_latency_ms": 3000}
+"""Of a group whose losses are judged: rings have room, and windows wait, for as long as a busy machine may stand still,
+so that what is late or dropped all the same is a fault of the service."""
 
 T = TypeVar("T")
 
@@ -76,9 +82,46 @@ class Service:
         with urllib.request.urlopen(f"{self.http}/api/status", timeout=5) as answer:
             return dict(json.load(answer))
 
-    def capture_pid(self, stream: str) -> int:
-        """The running capture of a stream."""
-        return int(wait_for(lambda: self.status()["streams"][stream]["pid"], f"a capture of {stream}"))
+    def losses(self, group: str = "all") -> dict[str, dict[str, Any]]:
+        """What the service counted as late or dropped in a group since its receiver began, by stream."""
+        counts = self.status()["groups"][group]["counts"]
+        return {name: some for name, some in counts.items() if some["late"] or some["dropped"]}
+
+    def capture_pid(self, stream: str, other_than: int | None = None) -> int:
+        """The running capture of a stream; with ``other_than`` one that came after that one."""
+
+        def look() -> int | None:
+            pid = self.status()["streams"].get(stream, {}).get("pid")
+            return None if pid == other_than else pid
+
+        return wait_for(look, f"a capture of {stream} other than {other_than}")
+
+    def kill_capture(self, stream: str, number: int = signal.SIGKILL) -> int:
+        """Signal a stream's capture, which does not survive it, and wait for the next one.
+
+        Returns:
+            UTC nanoseconds when the old one was gone: a frame that arrived later, and a window that began later, have
+            nothing of it, whatever was still on its way.
+        """
+        pid = self.capture_pid(stream)
+        os.kill(pid, number)
+        self.capture_pid(stream, other_than=pid)
+        return SYSTEM_CLOCK.utc_ns()
+
+    def kill_receiver(self) -> int:
+        """Kill the receiver and wait for the next one; UTC nanoseconds as with a capture."""
+        before = int(wait_for(lambda: self.status()["receiver"]["pid"], "a receiver"))
+        os.kill(before, signal.SIGKILL)
+        wait_for(lambda: self.status()["receiver"]["pid"] not in (None, before), "the next receiver")
+        return SYSTEM_CLOCK.utc_ns()
+
+    def reload(self, **changes: Any) -> int:
+        """Write the changed configuration, send SIGHUP and wait for the daemon's word on it; UTC nanoseconds then."""
+        told = self.log.count("reloaded:")
+        self.write(self.config | changes)
+        self.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: self.log.count("reloaded:") > told, "the reload")
+        return SYSTEM_CLOCK.utc_ns()
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, wait for the end; the exit code."""
@@ -88,6 +131,19 @@ class Service:
     def subscribe(self, **options: Any) -> Subscriber:
         """A live subscriber."""
         return Subscriber(self.live, **options)
+
+    def follow(self, group: str | None = None, **options: Any) -> "Following":
+        """A history that is written while the test does other things."""
+        return Following(self.subscribe(group=group, **options))
+
+
+def patient(*streams: str, **more: Any) -> dict[str, Any]:
+    """The groups of a configuration: one of these streams, with ``PATIENCE``.
+
+    Some stream must go on whatever happens: while none does, windows pile up, and leave together when one returns: more
+    at once than a subscriber has room for.
+    """
+    return {"all": {"streams": list(streams), **PATIENCE, **more}}
 
 
 def wait_for(look: Callable[[], T | None], what: str, limit_s: float = LIMIT_S) -> T:
@@ -150,18 +206,6 @@ class History:
         self.batches.append(batch)
         return batch
 
-    def read(self, subscriber: Subscriber, count: int, limit_s: float = LIMIT_S) -> list[FrameBatch]:
-        """Take the next batches."""
-        return [self.take(subscriber.receive(timeout_s=limit_s)) for _ in range(count)]
-
-    def read_until(self, subscriber: Subscriber, is_enough: Callable[[FrameBatch], bool], most: int = 40) -> FrameBatch:
-        """Take batches until one says it is enough."""
-        for _ in range(most):
-            batch = self.take(subscriber.receive(timeout_s=LIMIT_S))
-            if is_enough(batch):
-                return batch
-        raise AssertionError(f"{most} batches passed: {[dict(batch.missing) for batch in self.batches]}")
-
     def frames(self, stream: str) -> list[Frame]:
         """Every frame of a stream, in the order of delivery."""
         return [frame for batch in self.batches for frame in batch.frames[stream]]
@@ -177,25 +221,45 @@ class History:
             causes.update(batch.counts[stream].dropped)
         return causes
 
+    def told(self, stream: str) -> int:
+        """Frames of a stream that were not delivered, by the batches' accounts: late ones and dropped ones."""
+        return self.total(stream, "captured") - self.total(stream, "delivered")
+
+    def holes(self, stream: str) -> int:
+        """Numbers of a stream's frames that are missing between two that came, but for those in missed batches."""
+        holes, last = 0, None
+        for before, batch in zip([None, *self.batches], self.batches, strict=False):
+            if before is not None and not follows(before, batch):
+                last = None
+            for frame in batch.frames.get(stream, ()):
+                holes += 0 if last is None else frame.seq - last - 1
+                last = frame.seq
+        return holes
+
     @property
     def is_whole(self) -> bool:
-        """Whether epochs follow each other without a batch between them that was missed: what it told is not known.
+        """Whether no batch between two was missed: what it told is not known.
 
         The last batches of a receiver that was killed may never leave it.
         """
-        return all(
-            batch.seq == 0 and batch.window_start_ns == before.window_end_ns
-            for before, batch in itertools.pairwise(self.batches)
-            if batch.epoch != before.epoch
-        )
+        return all(follows(before, batch) for before, batch in itertools.pairwise(self.batches))
+
+    @property
+    def missed(self) -> int | None:
+        """How many batches the subscriber says were missed, up to now; None where nobody may miss any."""
+        return None
 
     def check(self) -> None:
-        """Numbers without holes, windows in order, no frame twice, times rising, every lost number accounted for."""
+        """Every missed batch told, windows in order, no frame twice, times rising, every lost number accounted for."""
         by_epoch: defaultdict[int, list[FrameBatch]] = defaultdict(list)
         for batch in self.batches:
             by_epoch[batch.epoch].append(batch)
+        missed = 0
         for some in by_epoch.values():
-            assert [batch.seq for batch in some] == list(range(some[0].seq, some[0].seq + len(some)))
+            seqs = [batch.seq for batch in some]
+            assert seqs == sorted(set(seqs))
+            missed += seqs[-1] - seqs[0] + 1 - len(seqs)
+        assert missed <= (self.missed or 0), "batches are missing, and nobody said so"
         starts = [batch.window_start_ns for batch in self.batches]
         assert starts == sorted(set(starts))
         for stream in self.batches[0].frames:
@@ -203,10 +267,111 @@ class History:
             assert seqs == sorted(set(seqs)), f"{stream}: frames twice or out of order"
             times = [frame.time_ns for frame in self.frames(stream)]
             assert times == sorted(set(times))
-            if seqs and self.is_whole:
-                holes = seqs[-1] - seqs[0] + 1 - len(seqs)
-                told = self.total(stream, "captured") - self.total(stream, "delivered")
+            if self.is_whole:
+                holes, told = self.holes(stream), self.told(stream)
                 assert holes <= told, f"{stream}: {holes} numbers are missing, {told} are accounted for"
+
+
+def is_any(batch: FrameBatch) -> bool:
+    """Whichever it is."""
+    return True
+
+
+def is_complete(batch: FrameBatch) -> bool:
+    """Whether nobody is missing."""
+    return batch.complete
+
+
+def follows(before: FrameBatch, batch: FrameBatch) -> bool:
+    """Whether no batch was between these two."""
+    if batch.epoch == before.epoch:
+        return batch.seq == before.seq + 1
+    return batch.seq == 0 and batch.window_start_ns == before.window_end_ns
+
+
+class Following(History):
+    """What a subscriber sees, taken by a thread of its own as it comes, whatever the test waits for.
+
+    What was asked for may have come long before: ``since_ns`` tells what came of an act from what was there already.
+    """
+
+    def __init__(self, subscriber: Subscriber) -> None:
+        super().__init__()
+        self.subscriber = subscriber
+        self._came: queue.SimpleQueue[FrameBatch | None] = queue.SimpleQueue()
+        self._worker = Worker("follows", self._follow)
+
+    def __enter__(self) -> Self:
+        self._worker.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._worker.stop(LIMIT_S)
+        self.subscriber.close()
+        assert self._worker.error is None, self._worker.error
+
+    def _follow(self, stop: StopToken) -> None:
+        while not stop.is_set:
+            try:
+                self._came.put(self.subscriber.receive(timeout_s=0.1))
+            except TimeoutError:
+                continue
+            except SubscriptionEnded:
+                self._came.put(None)
+                return
+
+    @property
+    def missed(self) -> int:
+        """How many batches the subscriber says were missed, up to now."""
+        return self.subscriber.stats.missed
+
+    @property
+    def has_more(self) -> bool:
+        """Whether ``next`` would return at once."""
+        return not self._came.empty()
+
+    def next(self) -> FrameBatch:
+        """Take the next batch."""
+        try:
+            batch = self._came.get(timeout=LIMIT_S)
+        except queue.Empty:
+            raise AssertionError(f"no batch within {LIMIT_S} s after {len(self.batches)}") from None
+        assert batch is not None, "the service has ended"
+        return self.take(batch)
+
+    def read(self, count: int) -> list[FrameBatch]:
+        """Take the next batches."""
+        return [self.next() for _ in range(count)]
+
+    def read_until(
+        self, is_enough: Callable[[FrameBatch], bool] = is_complete, most: int = 40, *, since_ns: int = 0
+    ) -> FrameBatch:
+        """Take batches until one whose window began at ``since_ns`` (UTC) or later says it is enough.
+
+        Args:
+            is_enough: by default it is when nobody is missing.
+            most: so many more batches may say that it is not.
+            since_ns: when the test did what the batch shall show.
+        """
+        passed: list[FrameBatch] = []
+        while len(passed) < most:
+            batch = self.next()
+            if batch.window_start_ns >= since_ns:
+                if is_enough(batch):
+                    return batch
+                passed.append(batch)
+        raise AssertionError(f"{most} batches passed: {[(dict(one.missing), dict(one.counts)) for one in passed]}")
+
+    def read_to_the_end(self) -> None:
+        """Take what comes until the service has ended, as it does when its recordings are over."""
+        while (batch := self._came.get(timeout=LIMIT_S)) is not None:
+            self.take(batch)
+
+    def read_rest(self) -> None:
+        """Take what came already, and what still comes within a second: nobody sends any more."""
+        with suppress(queue.Empty):
+            while (batch := self._came.get(timeout=1.0)) is not None:
+                self.take(batch)
 
 
 def find_data(name: str) -> Path:

@@ -14,7 +14,6 @@ import pytest
 
 from tests.e2e.harness import Service, find_data, wait_for
 from tests.e2e.test_recordings import NAMES, streams
-from tests.e2e.test_reload import reload
 
 NORTH = {"url": "synthetic:?fps=50&size=160x90&seed=1&jitter_ms=15&drop=0.05"}
 SOUTH = {"url": "synthetic:?fps=30&size=160x90&seed=2&jitter_ms=40&stall=2:0.9"}
@@ -73,11 +72,11 @@ def test_a_stormy_run_replays_to_what_was_sent(tmp_path: Path) -> None:
         os.kill(service.capture_pid("north"), signal.SIGKILL)
         wait_for(lambda: service.status()["streams"]["north"]["restarts"] == 1, "another capture")
         fewer = {"all": groups["all"] | {"streams": ["north", "south"], "max_skew_ms": 10}}
-        reload(service, groups=fewer)
+        service.reload(groups=fewer)
         wait_for(
             lambda: batches(printed.read_text().splitlines(), "all")[-1]["streams"].keys() == {"north", "south"}, "it"
         )
-        reload(service, groups=groups)
+        service.reload(groups=groups)
         seen = len(batches(printed.read_text().splitlines(), "two"))
         wait_for(lambda: len(batches(printed.read_text().splitlines(), "two")) > seen + 1, "the group's return")
         assert service.stop() == 0, service.log

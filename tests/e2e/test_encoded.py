@@ -1,12 +1,9 @@
 """Coded pictures and JPEGs through the real service: paired as pixels are, decoded by who looks, never wrong."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -16,11 +13,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from syncsvc import Frame, FrameBatch, FrameUndecodable, barcode
+from syncsvc import Frame, FrameBatch, FrameUndecodable, Subscriber, barcode
 from syncsvc.cameras import CameraSpec, VirtualCameras
 from syncsvc.clock import NS_PER_MS as MS
 from syncsvc.clock import SYSTEM_CLOCK, sleep_s
-from tests.e2e.harness import LIMIT_S, History, Service, find_data, wait_for
+from tests.e2e.harness import LIMIT_S, Following, History, Service, find_data, is_complete
 from tests.e2e.httpcamera import FPS, PERIOD_US, answer, http_camera, video
 from tests.e2e.test_mjpeg import MULTIPART, jpegs, part
 from tests.e2e.test_recordings import NAMES, play, reference_sets, streams
@@ -39,29 +36,28 @@ def code_of(frame: Frame) -> barcode.Barcode | None:
     return code
 
 
-class Look:
+class Look(Following):
     """Reads every picture as it comes, and holds it against what the service says of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, subscriber: Subscriber) -> None:
+        super().__init__(subscriber)
         self.codes: dict[tuple[str, int], barcode.Barcode | None] = {}
-        self.history = History()
 
     def take(self, batch: FrameBatch) -> FrameBatch:
-        self.read(self.history.take(batch))
+        self.look_at(super().take(batch))
         return batch
 
-    def read(self, batch: FrameBatch) -> Mapping[str, Sequence[Frame]]:
+    def look_at(self, batch: FrameBatch) -> None:
         for name, frames in batch.frames.items():
             for frame in frames:
                 code = self.codes[name, frame.seq] = code_of(frame)
                 if code is not None and frame.clock == "rtcp":
                     assert abs(code.time_us * 1000 - frame.time_ns) < 5 * MS, "another picture than this frame's"
-        return batch.frames
 
     @property
     def paired(self) -> int:
         """Sets so far of which every picture was shown."""
-        sets = [one.frames.values() for batch in self.history.batches for one in batch.sets]
+        sets = [one.frames.values() for batch in self.batches for one in batch.sets]
         return sum(all(self.codes[frame.stream, frame.seq] for frame in one) for one in sets)
 
     def counters(self, name: str) -> list[int | None]:
@@ -77,20 +73,20 @@ def test_sets_are_those_of_decoded_streams_and_every_picture_is_its_frames(tmp_p
             for suffix, pixels in (("", "encoded"), ("_raw", "i420"))
         }
         groups = {"coded": {"streams": ["north", "south"]}, "raw": {"streams": ["north_raw", "south_raw"]}}
-        look = {name: Look() for name in groups}
         with Service(tmp_path, both, groups=groups) as service:
-            with service.subscribe(group="coded") as coded, service.subscribe(group="raw") as raw:
-                wait_for(lambda: look["raw"].take(raw.receive(timeout_s=LIMIT_S)).sets, "the first sets")
-                while min(one.paired for one in look.values()) < 130:
-                    look["coded"].take(coded.receive(timeout_s=LIMIT_S))
-                    look["raw"].take(raw.receive(timeout_s=LIMIT_S))
+            look = {name: Look(service.subscribe(group=name)) for name in groups}
+            with look["coded"] as coded, look["raw"] as raw:
+                raw.read_until(lambda batch: batch.sets != [])
+                while min(one.paired for one in look.values()) < 100:
+                    coded.next()
+                    raw.next()
             assert service.stop() == 0
     found = {}
     for name, one in look.items():
-        one.history.check()
+        one.check()
         found[name] = {
             tuple(code.counter if (code := one.codes[f.stream, f.seq]) else None for f in s.frames.values())
-            for batch in one.history.batches
+            for batch in one.batches
             for s in batch.sets
         }
     shown = [s for s in found["coded"] if None not in s]
@@ -102,7 +98,7 @@ def test_sets_are_those_of_decoded_streams_and_every_picture_is_its_frames(tmp_p
         whole = [counter for counter in counters if counter is not None]
         assert counters[len(counters) - len(whole) :] == whole, "once a key frame was there, every picture is shown"
         assert whole == list(range(whole[0], whole[0] + len(whole)))
-    formats = {n: frames[0].layout for n, frames in look["coded"].history.batches[-1].frames.items()}
+    formats = {n: frames[0].layout for n, frames in look["coded"].batches[-1].frames.items()}
     assert {(one.format, one.width, one.height, one.codec and one.codec.name) for one in formats.values()} == {
         ("encoded", 320, 180, "h264")
     }
@@ -113,13 +109,12 @@ def test_who_joins_between_key_frames_sees_pictures_from_the_next_one_on(tmp_pat
         VirtualCameras([CameraSpec("north", fps=25, gop=75, **SMALL)]) as farm,
         Service(tmp_path, {"north": {"url": farm.urls["north"], "pixels": "encoded"}}) as service,
     ):
-        with service.subscribe() as early:
-            History().read_until(early, lambda batch: batch.complete)
-        look = Look()
-        with service.subscribe() as subscriber:
-            for _ in range(5):
-                look.take(subscriber.receive(timeout_s=LIMIT_S))
-        keys = [frame.keyframe for frame in look.history.frames("north")]
+        with service.follow() as early:
+            early.read_until()
+        with Look(service.subscribe()) as look:
+            look.read_until(lambda batch: any(frame.keyframe for frame in batch.frames["north"]))
+            look.next()
+        keys = [frame.keyframe for frame in look.frames("north")]
         assert 0 < keys.index(True) < 76
         assert [counter is not None for counter in look.counters("north")] == [
             at >= keys.index(True) for at in range(len(keys))
@@ -129,79 +124,62 @@ def test_who_joins_between_key_frames_sees_pictures_from_the_next_one_on(tmp_pat
 
 def test_what_the_network_loses_shows_no_wrong_picture(tmp_path: Path) -> None:
     camera = CameraSpec("north", fps=25, gop=25, loss_pct=2.0, noise=0.3, **SMALL)
-    look = Look()
     with (
         VirtualCameras([camera]) as farm,
         Service(tmp_path, {"north": {"url": farm.urls["north"], "pixels": "encoded", "transport": "udp"}}) as service,
-        service.subscribe() as subscriber,
+        Look(service.subscribe()) as look,
     ):
-        while look.history.dropped("north")["network_loss"] < 3 or len(look.history.batches) < 5:
-            look.take(subscriber.receive(timeout_s=LIMIT_S))
+        while look.dropped("north")["network_loss"] < 3 or not any(look.counters("north")):
+            look.next()
         assert service.stop() == 0
-    look.history.check()
-    assert any(look.counters("north"))
+    look.check()
 
 
 def test_a_camera_that_changes_its_size_goes_on_with_a_ring_and_a_codec_of_its_own(tmp_path: Path) -> None:
     cameras = [CameraSpec("north", fps=25, gop=20, **SMALL), CameraSpec("south", fps=25, **SMALL)]
-    look = Look()
     with (
         VirtualCameras(cameras) as farm,
         Service(tmp_path, {name: {"url": url, "pixels": "encoded"} for name, url in farm.urls.items()}) as service,
-        service.subscribe() as subscriber,
+        Look(service.subscribe()) as look,
     ):
-        wait_for(lambda: look.take(subscriber.receive(timeout_s=LIMIT_S)).frames["north"], "the first frames")
+        look.read_until(lambda batch: bool(batch.frames["north"]))
         farm.set("north", width=480, height=270)
-        wait_for(
-            lambda: [
-                one for one in look.take(subscriber.receive(timeout_s=LIMIT_S)).frames["north"] if one.width == 480
-            ],
-            "the other size",
-        )
-        look.take(subscriber.receive(timeout_s=LIMIT_S))
+        look.read_until(lambda batch: any(frame.width == 480 for frame in batch.frames["north"]))
+        look.next()
         assert service.capture_pid("north")
         assert service.status()["streams"]["north"]["restarts"] == 0, "it never hung up"
         assert service.stop() == 0
-    look.history.check()
-    frames = look.history.frames("north")
+    look.check()
+    frames = look.frames("north")
     sizes = list(dict.fromkeys((frame.width, frame.height, frame.layout.codec) for frame in frames))
     assert [size[:2] for size in sizes] == [(320, 180), (480, 270)]
     assert sizes[0][2] != sizes[1][2]
-    assert not look.history.dropped("north"), "no frame is lost for that"
-    assert [frame.seq for frame in frames] == list(range(frames[0].seq, frames[-1].seq + 1))
+    assert not look.dropped("north"), "no frame is lost for that"
+    assert look.holes("north") == 0
     first = next(at for at, frame in enumerate(frames) if frame.width == 480)
     assert frames[first].keyframe
     for frame in frames[first:]:
         assert look.codes["north", frame.seq] is not None
         assert frame.to_bgr().shape == (270, 480, 3)
-    assert not look.history.dropped("south")
+    assert not look.dropped("south")
 
 
 def test_a_killed_capture_shows_no_wrong_picture_and_comes_back(tmp_path: Path) -> None:
     cameras = [CameraSpec("north", fps=25, gop=40, **SMALL), CameraSpec("south", fps=25, gop=40, **SMALL)]
-    look = Look()
     with (
         VirtualCameras(cameras) as farm,
         Service(tmp_path, {name: {"url": url, "pixels": "encoded"} for name, url in farm.urls.items()}) as service,
-        service.subscribe() as subscriber,
+        Look(service.subscribe()) as look,
     ):
-        look.history.read_until(subscriber, lambda batch: batch.complete)
+        look.read_until(is_complete)
         for _ in range(2):
-            pid = service.capture_pid("north")
-            os.kill(pid, signal.SIGKILL)
-            wait_for(lambda pid=pid: service.capture_pid("north") != pid, "the next capture")
-            for _ in range(4):
-                look.take(subscriber.receive(timeout_s=LIMIT_S))
-        last: Sequence[Frame] = ()
-        for _ in range(20):  # the pause before a restart grows
-            last = look.take(subscriber.receive(timeout_s=LIMIT_S)).frames["north"]
-            if len(last) >= 24:
-                break
-        assert len(last) >= 24
-        assert all(look.codes["north", frame.seq] is not None for frame in last)
+            back_ns = service.kill_capture("north")
+            last = look.read_until(is_complete, since_ns=back_ns)
+        last = look.read_until(is_complete, since_ns=last.window_end_ns)
+        assert all(look.codes["north", frame.seq] is not None for frame in last.frames["north"])
         assert service.stop() == 0
-    look.history.check()
-    assert set(look.history.dropped("north")) <= {"capture_died", "no_key"}
+    look.check()
+    assert set(look.dropped("north")) <= {"capture_died", "no_key"}
 
 
 def clip(path: Path, codec: str = "libx264", frames: int = 60, bframes: int = 0) -> Path:
@@ -297,13 +275,12 @@ def live(clip: bytes) -> Any:
 def test_b_frames_of_a_camera_are_lost_by_name_and_the_stream_says_so(tmp_path: Path) -> None:
     now_us = SYSTEM_CLOCK.utc_ns() // 1000
     coded = video({number: now_us + number * PERIOD_US for number in range(4 * FPS)}, bframes=2)
-    history = History()
     with (
         http_camera({"/a": live(coded)}) as url,
         Service(tmp_path, {"a": {"url": f"{url}/a", "pixels": "encoded"}}) as service,
-        service.subscribe() as subscriber,
+        service.follow() as history,
     ):
-        history.read_until(subscriber, lambda batch: batch.counts["a"].dropped.get("b_frame", 0) > 5)
+        history.read_until(lambda batch: batch.counts["a"].dropped.get("b_frame", 0) > 5)
         assert "B-frames" in service.status()["streams"]["a"]["problem"]
         assert service.log.count("sends B-frames") == 1
         service.stop()
@@ -346,8 +323,8 @@ def test_tail_prints_the_header_of_a_coded_stream_as_json(tmp_path: Path) -> Non
         VirtualCameras([CameraSpec("north", fps=25, **SMALL)]) as farm,
         Service(tmp_path, {"north": {"url": farm.urls["north"], "pixels": "encoded"}}) as service,
     ):
-        with service.subscribe() as subscriber:
-            History().read_until(subscriber, lambda batch: batch.complete)
+        with service.follow() as history:
+            history.read_until()
         command = [sys.executable, "-m", "syncsvc", "tail", service.live, "--count", "1", "--json"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
         header = json.loads(done.stdout)

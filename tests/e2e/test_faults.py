@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from syncsvc import FrameBatch
+from syncsvc import FrameBatch, Subscriber
 from syncsvc.cameras import CameraSpec, VirtualCameras
-from tests.e2e.harness import History, Service, wait_for
+from syncsvc.clock import SYSTEM_CLOCK
+from tests.e2e.harness import LIMIT_S, PATIENCE, Following, Service, patient, wait_for
 
 SMALL = "size=320x180"
 
@@ -25,57 +26,44 @@ def test_a_killed_capture_costs_the_others_nothing(tmp_path: Path) -> None:
     with (
         VirtualCameras([CameraSpec("north", fps=25, width=320, height=180)]) as cameras,
         Service(
-            tmp_path, {"north": {"url": cameras.urls["north"]}, "b": synthetic(), "c": synthetic(30, 2)}
+            tmp_path,
+            {"north": {"url": cameras.urls["north"]}, "b": synthetic(), "c": synthetic(30, 2)},
+            groups=patient("north", "b", "c"),
         ) as service,
-        service.subscribe() as subscriber,
+        service.follow() as history,
     ):
-        history = History()
-        history.read_until(subscriber, lambda batch: batch.complete)
+        history.read_until()
         for stream in ("north", "b", "north"):
-            pid = service.capture_pid(stream)
-            os.kill(pid, signal.SIGKILL)
-            wait_for(lambda pid=pid, stream=stream: service.capture_pid(stream) != pid, "the next capture")
-            history.read(subscriber, 1)
-            history.read_until(subscriber, lambda batch: batch.complete)
+            history.read_until(since_ns=service.kill_capture(stream))
         assert service.stop() == 0
     history.check()
     assert len({batch.epoch for batch in history.batches}) == 1
-    seqs = [frame.seq for frame in history.frames("c")]
-    assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+    assert history.holes("c") == 0
     assert not history.dropped("c")
     assert set(history.dropped("north")) | set(history.dropped("b")) <= {"capture_died"}
 
 
 def test_numbers_go_on_across_captures_and_the_lost_are_counted(tmp_path: Path) -> None:
-    with Service(tmp_path, {"a": synthetic(200)}) as service, service.subscribe() as subscriber:
-        history = History()
-        history.read(subscriber, 1)
+    with Service(tmp_path, {"a": synthetic(200)}) as service, service.follow() as history:
+        history.read(1)
         for _ in range(4):
-            pid = service.capture_pid("a")
-            os.kill(pid, signal.SIGKILL)
-            wait_for(lambda pid=pid: service.capture_pid("a") != pid, "the next capture")
-            history.read(subscriber, 2)
-        history.read(subscriber, 1)
-        frames = history.frames("a")
-        holes = frames[-1].seq - frames[0].seq + 1 - len(frames)
-        assert holes == sum(history.dropped("a").values())
+            history.read_until(lambda batch: bool(batch.frames["a"]), since_ns=service.kill_capture("a"))
     history.check()
+    assert history.holes("a") == history.told("a") or not history.is_whole
+    assert set(history.dropped("a")) <= {"capture_died"}
 
 
 def test_a_killed_receiver_comes_back_with_a_higher_epoch(tmp_path: Path) -> None:
-    with Service(tmp_path, {"a": synthetic(), "b": synthetic(30, 2)}) as service, service.subscribe() as subscriber:
-        history = History()
-        history.read_until(subscriber, lambda batch: batch.complete)
-        first = history.batches[-1]
-        os.kill(service.status()["receiver"]["pid"], signal.SIGKILL)
-        again = history.read_until(subscriber, lambda batch: batch.epoch > first.epoch and batch.complete)
+    with Service(tmp_path, {"a": synthetic(), "b": synthetic(30, 2)}) as service, service.follow() as history:
+        first = history.read_until()
+        again = history.read_until(since_ns=service.kill_receiver())
+        assert again.epoch > first.epoch
         assert again.window_start_ns > first.window_start_ns
         history.check()
         for stream in ("a", "b"):
-            frames = history.frames(stream)
-            holes = frames[-1].seq - frames[0].seq + 1 - len(frames)
             # Frames of a batch that the old receiver counted and could not send any more are the only ones untold.
-            assert not history.is_whole or holes - sum(history.dropped(stream).values()) in (0, *range(20, 32))
+            untold = history.holes(stream) - history.told(stream)
+            assert not history.is_whole or untold in (0, *range(20, 32))
         assert service.stop() == 0
 
 
@@ -83,32 +71,27 @@ def test_an_absent_camera_joins_and_a_stopped_one_is_missing(tmp_path: Path) -> 
     spec = CameraSpec("north", fps=25, width=320, height=180)
     with VirtualCameras([spec]) as cameras:
         cameras.stop("north")
+        streams = {"north": {"url": cameras.urls["north"]}, "b": synthetic()}
         with (
-            Service(tmp_path, {"north": {"url": cameras.urls["north"]}, "b": synthetic()}) as service,
-            service.subscribe() as subscriber,
+            Service(tmp_path, streams, groups=patient("north", "b")) as service,
+            service.follow() as history,
         ):
-            history = History()
-            history.read_until(subscriber, lambda batch: batch.missing == {"north": "absent"})
+            history.read_until(lambda batch: batch.missing == {"north": "absent"})
             cameras.start("north")
-            history.read_until(subscriber, lambda batch: batch.complete)
+            history.read_until()
             cameras.stop("north")
-            history.read_until(subscriber, lambda batch: batch.missing.get("north") in ("absent", "stalled"))
+            history.read_until(lambda batch: batch.missing.get("north") in ("absent", "stalled"))
             cameras.start("north")
-            history.read_until(subscriber, lambda batch: batch.complete)
+            history.read_until()
             assert service.stop() == 0
     history.check()
     assert not history.dropped("b")
 
 
 def test_a_frozen_capture_is_killed_and_replaced(tmp_path: Path) -> None:
-    with Service(tmp_path, {"a": synthetic(), "b": synthetic(25, 2)}) as service, service.subscribe() as subscriber:
-        history = History()
-        history.read_until(subscriber, lambda batch: batch.complete)
-        pid = service.capture_pid("a")
-        os.kill(pid, signal.SIGSTOP)
-        wait_for(lambda: service.status()["streams"]["a"]["pid"] not in (None, pid), "the next capture")
-        history.read(subscriber, 1)
-        history.read_until(subscriber, lambda batch: batch.complete)
+    with Service(tmp_path, {"a": synthetic(), "b": synthetic(25, 2)}) as service, service.follow() as history:
+        history.read_until()
+        history.read_until(since_ns=service.kill_capture("a", signal.SIGSTOP))
         assert "is killed: no heartbeat" in service.log
     history.check()
     assert not history.dropped("b")
@@ -118,70 +101,68 @@ def test_a_stopped_subscriber_costs_another_nothing(tmp_path: Path) -> None:
     with (
         Service(tmp_path, {"a": synthetic()}) as service,
         service.subscribe() as lazy,
-        service.subscribe() as eager,
+        service.follow() as eager,
     ):
-        history = History()
-        history.read(eager, 8)  # the lazy one reads nothing meanwhile, and its high-water mark is two batches
-        seqs = [batch.seq for batch in history.batches]
-        assert seqs == list(range(seqs[0], seqs[0] + 8))
+        eager.read(8)  # the lazy one reads nothing meanwhile, and its high-water mark is two batches
+        assert eager.is_whole
         assert isinstance(lazy.receive(timeout_s=5), FrameBatch)
         assert service.stop() == 0
-    history.check()
+    eager.check()
 
 
 def test_nothing_survives_a_killed_daemon(tmp_path: Path) -> None:
     before = names_in_shm()
-    with Service(tmp_path, {"a": synthetic(), "b": synthetic(30, 2)}) as service, service.subscribe() as subscriber:
-        History().read_until(subscriber, lambda batch: batch.complete)
+    with Service(tmp_path, {"a": synthetic(), "b": synthetic(30, 2)}) as service:
+        with service.follow() as history:
+            history.read_until()
         service.process.kill()
         service.process.wait()
-        wait_for(lambda: not service.survivors(), "the end of every process", 5)
+        wait_for(lambda: not service.survivors(), "the end of every process")
     assert names_in_shm() == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_drain_emits_the_window_under_way_and_exits_0(tmp_path: Path, number: int) -> None:
-    with Service(tmp_path, {"a": synthetic(), "b": synthetic(30, 2)}) as service, service.subscribe() as subscriber:
-        history = History()
-        history.read_until(subscriber, lambda batch: batch.complete)
+    streams = {"a": synthetic(), "b": synthetic(30, 2)}
+    with Service(tmp_path, streams) as service, service.follow() as history:
+        history.read_until()
         service.process.send_signal(number)
-        last = history.read_until(subscriber, lambda batch: "draining" in batch.missing.values())
+        last = history.read_until(lambda batch: "draining" in batch.missing.values())
         assert last.window_end_ns - last.window_start_ns == 1_000_000_000
         assert last.frames["a"]
-        assert service.process.wait(20) == 0
+        assert service.process.wait(LIMIT_S) == 0
     history.check()
 
 
 def test_a_reload_leaves_unchanged_streams_alone(tmp_path: Path) -> None:
-    with Service(tmp_path, {"a": synthetic(), "b": synthetic(30, 2)}) as service, service.subscribe() as subscriber:
-        history = History()
-        history.read_until(subscriber, lambda batch: batch.complete)
+    groups = {"all": {"streams": ["a", "b"], **PATIENCE}}
+    with (
+        Service(tmp_path, {"a": synthetic(), "b": synthetic(30, 2)}, groups=groups) as service,
+        service.follow() as history,
+    ):
+        history.read_until()
         pid = service.capture_pid("a")
-        service.write(service.config | {"streams": {"a": synthetic(), "c": synthetic(15, 3)}})
-        service.process.send_signal(signal.SIGHUP)
-        history.read_until(subscriber, lambda batch: list(batch.frames) == ["a", "c"] and len(batch.frames["c"]) == 15)
+        reloaded = service.reload(streams={"a": synthetic(), "c": synthetic(15, 3)}, groups=patient("a", "c"))
+        batch = history.read_until(lambda batch: "c" in batch.frames and batch.complete, since_ns=reloaded)
+        assert list(batch.frames) == ["a", "c"]
         service.path.write_text("streams: {}\n")
         service.process.send_signal(signal.SIGHUP)
         wait_for(lambda: "kept as it was" in service.log, "the refusal")
-        history.read(subscriber, 2)
+        history.read_until(since_ns=SYSTEM_CLOCK.utc_ns())
         assert service.capture_pid("a") == pid
         assert service.stop() == 0
-    seqs = [frame.seq for batch in history.batches for frame in batch.frames["a"]]
-    assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+    assert history.holes("a") == 0
     assert {batch.epoch for batch in history.batches} == {history.batches[0].epoch}
-    assert [batch.seq for batch in history.batches] == list(range(history.batches[0].seq, history.batches[-1].seq + 1))
+    assert history.is_whole
 
 
 def test_the_first_window_is_the_one_in_which_ready_was_printed(tmp_path: Path) -> None:
-    with (
-        Service(
-            tmp_path, {"a": {"url": "rtsp://127.0.0.1:1/none"}}, publish={"live": f"ipc://{tmp_path}/live"}
-        ) as service,
-        service.subscribe() as subscriber,
-    ):
-        history = History()
-        history.read(subscriber, 3)
-        assert history.batches[0].seq <= 1
-        assert all(batch.missing["a"] in ("starting", "absent") and not batch.frames["a"] for batch in history.batches)
-        assert service.stop() == 0
+    endpoint = f"ipc://{tmp_path}/live"
+    with Subscriber(endpoint) as early:  # it waits for the service: no window is over before it listens
+        streams = {"a": {"url": "rtsp://127.0.0.1:1/none"}}
+        with Service(tmp_path, streams, publish={"live": endpoint}) as service, Following(early) as history:
+            history.read(3)
+            assert history.batches[0].seq <= 1
+            assert all(b.missing["a"] in ("starting", "absent") and not b.frames["a"] for b in history.batches)
+            assert service.stop() == 0
     history.check()

@@ -9,6 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,16 @@ import numpy as np
 import pytest
 
 from syncsvc import AsyncSubscriber, FrameBatch, FrameReclaimedError, Gap, Subscriber
-from syncsvc.clock import NS_PER_S
+from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import LinkClosed, SubscriberClosed, UsageError
 from syncsvc.lifecycle import StopToken, Worker
 from syncsvc.plan.plans import SETS_PER_GROUP
 from syncsvc.publish.leases import GRACE_NS
 from syncsvc.transport import leasing
 from syncsvc.transport.leasing import RINGS_KEPT, LeaseSocket
-from tests.e2e.harness import History, Service, find_data, wait_for
+from tests.e2e.harness import PATIENCE, History, Service, find_data, patient, wait_for
 from tests.e2e.local_reader import is_gone, is_true
 from tests.e2e.test_recordings import NAMES, reference_sets, streams
-from tests.e2e.test_reload import reload
 
 ROOT = Path(__file__).parents[2]
 CAMERAS = {
@@ -63,12 +63,6 @@ def taking(subscriber: Subscriber[Any]) -> Iterator[Callable[[int], None]]:
         more(1)
         yield more
     assert worker.error is None
-
-
-def losses(service: Service, group: str = "all") -> dict[str, dict[str, int]]:
-    """Frames that were dropped or late, by stream."""
-    counts = service.status()["groups"][group]["counts"]
-    return {name: some for name, some in counts.items() if some["late"] or some["dropped"]}
 
 
 @contextmanager
@@ -132,7 +126,7 @@ def rings_of(pid: int) -> set[str]:
 
 
 def test_the_first_subscriber_lets_rings_grow_in_place_and_costs_no_frame(tmp_path: Path) -> None:
-    with Service(tmp_path, CAMERAS) as service, service.subscribe() as live:
+    with Service(tmp_path, CAMERAS, groups=patient("a", "b")) as service, service.subscribe() as live:
         complete(live)
         before = wait_for(lambda: slots_of(service), "the rings")
         with Subscriber(service.live, mode="local") as local:
@@ -142,11 +136,14 @@ def test_the_first_subscriber_lets_rings_grow_in_place_and_costs_no_frame(tmp_pa
                 complete(local)
             assert all(is_true(frame, view) for frame, view in held)
         assert [rings_of(service.capture_pid(name)) for name in CAMERAS] == [{"syncsvc-ring-1"}] * 2
-        assert losses(service) == {}
+        assert service.losses() == {}
 
 
 def test_a_frame_that_is_held_too_long_is_reclaimed_and_a_view_of_it_is_not_torn(tmp_path: Path) -> None:
-    with Service(tmp_path, CAMERAS) as service, Subscriber(service.live, mode="local") as local:
+    with (
+        Service(tmp_path, CAMERAS, groups=patient("a", "b")) as service,
+        Subscriber(service.live, mode="local") as local,
+    ):
         complete(local)
         first = complete(local)
         seen, unseen = frames_of(first)[::2], frames_of(first)[1::2]
@@ -163,11 +160,11 @@ def test_a_frame_that_is_held_too_long_is_reclaimed_and_a_view_of_it_is_not_torn
         assert all(np.array_equal(part, old) for part, old in zip(slices, before, strict=True)), "a view was rewritten"
         assert local.stats.reclaimed == len(seen) + len(unseen)
         assert service.status()["local"]["leases_revoked"] >= len(frames_of(first))
-        assert losses(service) == {}
+        assert service.losses() == {}
 
 
 def test_frames_that_two_groups_bring_are_called_back_from_who_takes_both(tmp_path: Path) -> None:
-    groups = {name: {"streams": ["a", "b"]} for name in ("one", "two")}
+    groups = {name: {"streams": ["a", "b"], **PATIENCE} for name in ("one", "two")}
     with Service(tmp_path, CAMERAS, groups=groups) as service, Subscriber(service.live, mode="local") as local:
         held = [frame for _ in range(4) for frame in frames_of(complete(local))]
         views = [frame.pixels for frame in held[len(held) // 2 :]]
@@ -175,12 +172,12 @@ def test_frames_that_two_groups_bring_are_called_back_from_who_takes_both(tmp_pa
         batches = [complete(local) for _ in range(4)]
         assert {batch.group for batch in batches} == set(groups)
         assert all(is_true(frame, view) for frame, view in zip(held[len(held) // 2 :], views, strict=True))
-        assert (service.status()["local"]["cut_off"], losses(service, "one")) == (0, {})
+        assert (service.status()["local"]["cut_off"], service.losses("one")) == (0, {})
 
 
 def test_batches_that_nobody_takes_become_a_gap_and_cost_nobody_a_frame(tmp_path: Path) -> None:
     with (
-        Service(tmp_path, CAMERAS) as service,
+        Service(tmp_path, CAMERAS, groups=patient("a", "b")) as service,
         Subscriber(service.live, mode="local", gaps="yield") as idle,
         Subscriber(service.live, mode="local") as busy,
     ):
@@ -191,12 +188,12 @@ def test_batches_that_nobody_takes_become_a_gap_and_cost_nobody_a_frame(tmp_path
         assert isinstance(batch, FrameBatch)
         assert (gap.first_seq, gap.reason, batch.seq) == (seq + 1, "lost", gap.last_seq + 1)
         assert not is_gone(frames_of(batch)[0])
-        assert losses(service) == {}
+        assert service.losses() == {}
 
 
 def test_a_killed_subscriber_gives_everything_back(tmp_path: Path) -> None:
     with (
-        Service(tmp_path, CAMERAS) as service,
+        Service(tmp_path, CAMERAS, groups=patient("a", "b")) as service,
         Subscriber(service.live, mode="local") as other,
         taking(other) as more,
     ):
@@ -208,7 +205,7 @@ def test_a_killed_subscriber_gives_everything_back(tmp_path: Path) -> None:
         more(3)
         assert held > 0
         assert service.status()["local"]["cut_off"] == 0
-        assert (other.stats.missed, losses(service)) == (0, {})
+        assert (other.stats.missed, service.losses()) == (0, {})
 
 
 def test_a_stopped_subscriber_is_cut_off_and_what_it_holds_is_never_rewritten(tmp_path: Path) -> None:
@@ -224,7 +221,7 @@ def test_a_stopped_subscriber_is_cut_off_and_what_it_holds_is_never_rewritten(tm
         more(5)  # all slots of the old rings would have been used again
         process.send_signal(signal.SIGCONT)
         assert shows(process)["true"] == held
-        assert (other.stats.missed, losses(service)) == (0, {})
+        assert (other.stats.missed, service.losses()) == (0, {})
         assert "a subscriber on this host is cut off" in service.log
 
 
@@ -264,9 +261,9 @@ def test_who_gives_back_one_frame_after_the_other_costs_the_others_none(tmp_path
         taking(other) as more,
         dawdler(service.live),
     ):
-        wait_for(lambda: service.status()["local"]["cut_off"] or losses(service), "the cut")
+        wait_for(lambda: service.status()["local"]["cut_off"] or service.losses(), "the cut")
         more(3)
-        assert (other.stats.missed, losses(service), service.status()["local"]["cut_off"]) == (0, {}, 1)
+        assert (other.stats.missed, service.losses(), service.status()["local"]["cut_off"]) == (0, {}, 1)
 
 
 def test_a_killed_receiver_leaves_views_whole_and_comes_back(tmp_path: Path) -> None:
@@ -274,8 +271,9 @@ def test_a_killed_receiver_leaves_views_whole_and_comes_back(tmp_path: Path) -> 
         before = complete(local)
         frames = frames_of(before)
         views = [frame.pixels for frame in frames]
-        os.kill(service.status()["receiver"]["pid"], signal.SIGKILL)
-        after = complete(local)
+        back_ns = service.kill_receiver()
+        while (after := complete(local)).window_start_ns < back_ns:
+            pass
         assert after.epoch > before.epoch
         complete(local)
         complete(local)
@@ -377,7 +375,7 @@ def test_a_group_that_a_reload_brings_leaves_as_much_room_as_any(tmp_path: Path)
     first, sets = {"one": {"streams": ["a", "b"]}}, {"sets": {"streams": ["a", "b"], "window_ms": None}}
     with Service(tmp_path, CAMERAS, groups=first) as service, Subscriber(service.live, mode="local") as whole:
         complete(whole)
-        reload(service, groups=first | sets)
+        service.reload(groups=first | sets)
         with Subscriber(service.live, group="sets", mode="local") as local, service.subscribe(group="sets") as clock:
             seq, count = complete(local).seq, SETS_PER_GROUP // 2  # for less than their lease
             wait_for(lambda: clock.receive(30).seq >= seq + count, "sets that wait")
@@ -397,14 +395,30 @@ def test_a_live_subscriber_to_another_group_takes_nothing_from_a_local_one(tmp_p
 
 
 def test_a_batch_may_come_from_more_rings_than_are_remembered(tmp_path: Path) -> None:
-    groups = {"slow": {"streams": ["a", "b"], "window_ms": 10_000}}
+    groups = {"slow": {"streams": ["a", "b"], "window_ms": 3000}}
+
+    def capture_b_anew(seed: int) -> int:
+        """From when on what arrives is another capture's, which has a ring of its own."""
+        pid, captured = service.capture_pid("b"), service.status()["streams"]["b"]["captured"]
+        service.reload(streams=CAMERAS | {"b": {"url": f"synthetic:?fps=30&size=320x180&seed={seed}"}})
+        service.capture_pid("b", other_than=pid)
+        anew_ns = SYSTEM_CLOCK.utc_ns()
+        wait_for(lambda: service.status()["streams"]["b"]["captured"] > captured + 10, "frames again")
+        return anew_ns
+
     with Service(tmp_path, CAMERAS, groups=groups) as service, Subscriber(service.live, mode="local") as local:
         local.receive(30)
-        for _ in range(RINGS_KEPT):
-            pid, before = service.capture_pid("b"), service.status()["streams"]["b"]["captured"]
-            os.kill(pid, signal.SIGKILL)
-            wait_for(lambda before=before: service.status()["streams"]["b"]["captured"] > before + 5, "frames again")
-        batch = local.receive(30)
+        for attempt in range(8):  # until all of it falls into one window
+            edges = [capture_b_anew(10 * attempt + turn) for turn in range(RINGS_KEPT)]
+            batch = local.receive(30)
+            while batch.window_end_ns < edges[-1]:
+                batch = local.receive(30)
+            spans = [*pairwise([batch.window_start_ns, *edges, batch.window_end_ns])]
+            arrivals = [frame.arrival_ns for frame in batch.frames["b"]]
+            if all(any(begun < arrival < ended for arrival in arrivals) for begun, ended in spans):
+                break
+        else:
+            pytest.fail("no window had frames of so many rings")
         assert all(is_true(frame, frame.pixels) for frame in frames_of(batch))
         assert local.receive(30).seq == batch.seq + 1
 
@@ -421,13 +435,13 @@ def test_a_subscriber_that_nobody_has_any_more_leaves(tmp_path: Path, mode: Any)
 
 
 def test_a_stream_that_returns_has_room_for_leases_again(tmp_path: Path) -> None:
-    with Service(tmp_path, CAMERAS) as service, Subscriber(service.live, mode="local") as local:
-        wait_for(lambda: service.log.count("stream b: 320x180 i420, ring of") == 2, "a ring with room for leases")
-        reload(service, streams={"a": CAMERAS["a"]})
-        wait_for(lambda: "b" not in service.status()["streams"], "its end")
-        reload(service, streams=CAMERAS)
-        wait_for(lambda: service.log.count("stream b: 320x180 i420, ring of") >= 3, "its return")
-        rings = r"stream b: .* ring of (\d+) slots"
-        most = max(int(slots) for slots in re.findall(rings, service.log))
-        wait_for(lambda: int(re.findall(rings, service.log)[-1]) == most, "room for leases again")
-        assert not any(is_gone(frame) for frame in frames_of(complete(local)))
+    with Service(tmp_path, CAMERAS) as service:
+        without = wait_for(lambda: slots_of(service), "the rings")
+        with Subscriber(service.live, mode="local") as local:
+            wait_for(lambda: min(slots_of(service), default=0) > max(without), "rings with room for leases")
+            room = slots_of(service)
+            service.reload(streams={"a": CAMERAS["a"]})
+            wait_for(lambda: "b" not in service.status()["streams"], "its end")
+            service.reload(streams=CAMERAS)
+            wait_for(lambda: slots_of(service) == room, "its return, with room for leases again")
+            assert not any(is_gone(frame) for frame in frames_of(complete(local)))

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import History, Service, wait_for
-from tests.e2e.test_reload import reload, synthetic
+from syncsvc.clock import SYSTEM_CLOCK
+from tests.e2e.harness import Service, patient, wait_for
+from tests.e2e.test_reload import synthetic
 
 
 def nursery_of(service: Service) -> int | None:
@@ -28,22 +29,18 @@ def zombies_of(service: Service) -> list[str]:
 
 
 def test_a_killed_nursery_costs_no_frame(tmp_path: Path) -> None:
-    with Service(tmp_path, {"a": synthetic(100, 1), "b": synthetic(50, 2)}) as service, service.subscribe() as batches:
-        history = History()
-        history.read_until(batches, lambda batch: batch.complete)
+    streams = {"a": synthetic(100, 1), "b": synthetic(50, 2)}
+    with Service(tmp_path, streams, groups=patient("a", "b")) as service, service.follow() as history:
+        history.read_until()
         descriptors = len(os.listdir(f"/proc/{service.process.pid}/fd"))
         for _ in range(2):
             before = wait_for(lambda: nursery_of(service), "the nursery")
             os.kill(before, signal.SIGKILL)
             wait_for(lambda before=before: nursery_of(service) not in (None, before), "the next nursery")
-            history.read(batches, 1)
+        history.read_until(since_ns=SYSTEM_CLOCK.utc_ns())
         assert not history.dropped("a")
         assert not history.dropped("b")
-        pid = service.capture_pid("b")
-        os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: service.capture_pid("b") != pid, "the next capture")
-        history.read(batches, 1)
-        history.read_until(batches, lambda batch: batch.complete)
+        history.read_until(since_ns=service.kill_capture("b"))
         assert not zombies_of(service)
         wait_for(lambda: len(os.listdir(f"/proc/{service.process.pid}/fd")) == descriptors, "descriptors to go")
         assert service.stop() == 0
@@ -60,9 +57,9 @@ def test_a_variable_that_a_reload_makes_a_secret_is_hidden_from_later_captures(
         pid = service.capture_pid("a")
         assert b"c4nary" in Path(f"/proc/{pid}/environ").read_bytes()
         gate = {"url": "rtsp://admin:${GATE_PASSWORD}@127.0.0.1:1/stream"}
-        reload(service, streams={"a": synthetic(50, 1), "gate": gate})
+        service.reload(streams={"a": synthetic(50, 1), "gate": gate})
         wait_for(lambda: "cannot be opened" in service.log, "the first failure")
-        wait_for(lambda: service.capture_pid("a") != pid, "the next capture")
+        service.capture_pid("a", other_than=pid)
         told = b"".join(
             Path(f"/proc/{child}/environ").read_bytes()
             for child in (service.capture_pid("a"), wait_for(lambda: nursery_of(service), "the nursery"))

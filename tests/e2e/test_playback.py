@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from syncsvc import barcode
-from tests.e2e.harness import History, Service, wait_for
+from tests.e2e.harness import LIMIT_S, History, Service
 
 FPS, FRAMES = 25, 150
 
@@ -63,10 +63,9 @@ def test_a_killed_capture_goes_on_where_it_stopped(tmp_path: Path, clip: Path, p
 
 
 def test_a_loop_goes_on_in_time(tmp_path: Path, clip: Path) -> None:
-    history = History()
     streams = {"clip": {"url": f"file:{clip}", "pace": "asap", "loop": True}}
-    with Service(tmp_path, streams, publish={"wait_for": 1}) as service, service.subscribe() as subscriber:
-        history.read_until(subscriber, lambda batch: any(frame.seq > 2.5 * FRAMES for frame in batch.frames["clip"]))
+    with Service(tmp_path, streams, publish={"wait_for": 1}) as service, service.follow() as history:
+        history.read_until(lambda batch: any(frame.seq > 2.5 * FRAMES for frame in batch.frames["clip"]))
         assert service.stop() == 0
     history.check()
     frames = history.frames("clip")
@@ -77,15 +76,12 @@ def test_a_loop_goes_on_in_time(tmp_path: Path, clip: Path) -> None:
 
 
 def test_a_receiver_that_is_killed_in_a_recording_costs_only_what_it_held(tmp_path: Path, clip: Path) -> None:
-    history = History()
     streams = {"clip": {"url": f"file:{clip}"}}
-    with Service(tmp_path, streams, publish={"wait_for": 1}) as service, service.subscribe() as subscriber:
-        history.read_until(subscriber, lambda batch: len(batch.frames["clip"]) == FPS)
-        os.kill(service.status()["receiver"]["pid"], signal.SIGKILL)
-        wait_for(lambda: "starts again" in service.log, "the daemon to notice")
-        for batch in subscriber:
-            history.take(batch)
-        assert service.process.wait(30) == 0, service.log
+    with Service(tmp_path, streams, publish={"wait_for": 1}) as service, service.follow() as history:
+        history.read_until(lambda batch: len(batch.frames["clip"]) == FPS)
+        service.kill_receiver()
+        history.read_to_the_end()
+        assert service.process.wait(LIMIT_S) == 0, service.log
     history.check()
     seen = numbers(history)
     assert seen == sorted(set(seen))
