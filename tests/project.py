@@ -18,7 +18,7 @@ def texts() -> dict[str, str]:
     found = {}
     for folder, folders, names in os.walk(ROOT):
         folders[:] = [name for name in folders if name not in GENERATED and not name.endswith("_cache")]
-        for name in names:
+        for name in sorted(set(names) - GENERATED):  # .git is a file where several folders share one
             path = Path(folder, name)
             try:
                 found[path.relative_to(ROOT).as_posix()] = path.read_text()
