@@ -6,11 +6,12 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint check bench clean
+.PHONY: help demo test quick lint check bench clean
 
 help:
 	@echo "make demo    virtual cameras, the daemon and a subscriber, with a verdict"
 	@echo "make test    all tests"
+	@echo "make quick   after each change: lint, unit and property tests with fewer examples; a minute once mypy has its cache"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make check   lint and all tests: what CI runs"
 	@echo "make bench   all benchmarks, beside other libraries: half an hour on a machine that does nothing else"
@@ -20,22 +21,25 @@ help:
 demo: .venv/.installed-core
 	@$(BIN)/syncsvc demo
 
-# Most tests wait more than they reckon: two at a time take half as long on two cores. Those that measure live cameras
-# come first, with the machine to themselves.
-PYTEST := $(BIN)/python -m pytest
-TESTS = $(PYTEST) -m alone && $(PYTEST) -m "not alone" -n 2 --dist loadfile
+# Most tests wait more than they reckon: two at a time take half as long on two cores. tests/conftest.py sees to it that
+# those that measure by a real clock run while nothing else does.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test: .venv/.installed-test
-	@$(TESTS)
+	@$(PYTEST)
+
+LINT := $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 lint: .venv/.installed-lint
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(LINT)
+
+quick: .venv/.installed-test .venv/.installed-lint
+	@$(LINT) & lint=$$!; \
+	$(PYTEST) -q -m "not long" --hypothesis-profile quick tests/unit tests/properties; tests=$$?; \
+	wait $$lint && exit $$tests
 
 check: lint .venv/.installed-test
-	@$(TESTS)
+	@$(PYTEST)
 
 bench: .venv/.installed-bench
 	@for name in transport pipeline capacity latency article accuracy; do $(BIN)/syncsvc bench $$name || exit 1; done

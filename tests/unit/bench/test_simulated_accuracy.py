@@ -24,7 +24,8 @@ PUT_ASIDE = tuple(name for name in CAUGHT if name != "steps")
 """A clock that steps is followed by other means instead."""
 RTCP = ("four", "two-alike", "four-alike", "eight-alike")
 COMPARED = (*RTCP, "four-latency")
-HONEST = (*RTCP, "four-latency", "four-unknown", "congestion", "half-hour")
+HALF_HOUR = pytest.param("half-hour", marks=pytest.mark.long)
+HONEST = (*RTCP, "four-latency", "four-unknown", "congestion", HALF_HOUR)
 
 
 @cache
@@ -72,7 +73,7 @@ def test_with_sender_reports_stamps_are_true_to_a_tenth_of_a_millisecond(name: s
     assert ours(name).error_ms.p99 < 0.1
 
 
-@pytest.mark.parametrize("name", ["four-latency", "congestion", "half-hour"])
+@pytest.mark.parametrize("name", ["four-latency", "congestion", HALF_HOUR])
 def test_without_sender_reports_known_latencies_leave_milliseconds(name: str) -> None:
     assert ours(name).error_ms.p99 < 5
     assert ours(name).medians_ms < 1
@@ -106,7 +107,7 @@ def test_the_liars_own_stamps_are_within_their_plus_minus_too(name: str) -> None
         ("four", 99.5),
         ("four-latency", 95),
         ("congestion", 95),
-        ("half-hour", 95),
+        pytest.param("half-hour", 95, marks=pytest.mark.long),
         ("two-alike", 99.5),
         ("eight-alike", 97),
     ],
@@ -203,12 +204,14 @@ def test_whoever_is_ten_seconds_off_moves_none_of_the_others(liar: str) -> None:
 # Half an hour.
 
 
+@pytest.mark.long
 def test_half_an_hour_and_two_jumps_of_the_hosts_clock_lose_no_set() -> None:
     scores = outcome("half-hour").scores
     # A jump ends a window in its middle: the sets across it are what may be lost.
     assert scores[OURS].sets >= scores["oracle"].sets - 2 * 15
 
 
+@pytest.mark.long
 def test_times_and_windows_never_go_back_but_with_the_hosts_clock() -> None:
     found = served("half-hour")
     for stamps in found.stamps.values():
