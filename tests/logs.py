@@ -4,11 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from syncsvc.align.group import settings_of
 from syncsvc.model import FrameBatch
-from syncsvc.observe.records import AnyRecord, RunRecord, SentRecord, StreamSettings
+from syncsvc.observe.records import AnyRecord, RunRecord, SentRecord, StreamSettings, encode
 from syncsvc.publish.headers import Headers
 from syncsvc.testing import MS, GroupBench
 
@@ -32,17 +29,17 @@ class LoggedBench(GroupBench):
 
     def log(self, latency_ns: int | None = None) -> list[AnyRecord]:
         """Everything that the log of such a run says."""
-        settings = StreamSettings("rtsp", "auto", latency_ns, 3000 * MS, 350 * MS, self.rules.window_ns)
+        settings = StreamSettings("rtsp", "auto", latency_ns, 3000 * MS, 350 * MS, self.rules.window_ns or 0)
         run = RunRecord(
             v=1, run_id="run", epoch=1, utc_ns=0, mono_ns=0, streams=dict.fromkeys(self.rules.streams, settings),
-            groups={self.rules.name: settings_of(self.rules)},
+            groups={self.group.name: self.rules},
         )  # fmt: skip
         return [run, *self.events]
 
 
 def lines_of(log: Iterable[AnyRecord]) -> list[bytes]:
     """The lines of a log."""
-    return [msgspec.json.encode(record) + b"\n" for record in log]
+    return [encode(record) + b"\n" for record in log]
 
 
 def write(path: Path, log: Iterable[AnyRecord]) -> Path:

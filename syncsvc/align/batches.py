@@ -6,20 +6,9 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from syncsvc.model import Counts, Frame, FrameBatch, FrameSet, MissingReason
+from syncsvc.observe.events import Open
 
 _BY_SEQ = attrgetter("seq")
-
-
-@dataclass(frozen=True, slots=True)
-class GroupRules:
-    """What a group promises; times in nanoseconds. ``window_ns`` 0: no windows, but one batch per set."""
-
-    name: str
-    streams: tuple[str, ...]
-    window_ns: int
-    max_skew_ns: int
-    max_latency_ns: int
-    reference: str | None = None
 
 
 @dataclass(slots=True)
@@ -33,8 +22,8 @@ class _Ledger:
 class BatchMaker:
     """A group's accounts, and the numbers of its batches."""
 
-    def __init__(self, rules: GroupRules, epoch: int) -> None:
-        self.rules, self.epoch, self.seq = rules, epoch, 0
+    def __init__(self, group: str, opening: Open) -> None:
+        self._group, self.rules, self.epoch, self.seq = group, opening.rules, opening.epoch, opening.first_seq
         self._ledgers: defaultdict[str, _Ledger] = defaultdict(_Ledger)
         self._doubtful: set[str] = set()
 
@@ -76,7 +65,7 @@ class BatchMaker:
         for some in frames.values():
             some.sort(key=_BY_SEQ)
         batch = FrameBatch(
-            group=self.rules.name,
+            group=self._group,
             seq=self.seq,
             epoch=self.epoch,
             window_start_ns=window[0],

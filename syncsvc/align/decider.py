@@ -1,15 +1,30 @@
 """What a group decides, and nothing else: no lock, no thread, no clock; told the same again, it decides the same.
 
-``align/group.py`` calls a decider with the present, under the group's lock; ``audit/decisions.py`` with what a log
-says. Every moment that a decision depends on is passed in. ``windows.py`` and ``sets.py`` decide when a batch leaves.
+``align/group.py`` tells a decider its events at the present, under the group's lock; ``audit/decisions.py`` those of a
+log. Every moment that a decision depends on is passed in, and no frame's pixels are touched: what is to be let go is
+said. ``windows.py`` and ``sets.py`` decide when a batch leaves.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from syncsvc.align.batches import BatchMaker, GroupRules
+from syncsvc.align.batches import BatchMaker
 from syncsvc.align.watermark import StreamWatermark
 from syncsvc.model import Frame, FrameBatch, MissingReason, StreamState
+from syncsvc.observe.events import (
+    Doubt,
+    Drain,
+    Drop,
+    End,
+    Expect,
+    GroupEvent,
+    GroupRules,
+    Jump,
+    Open,
+    Reconfigure,
+    State,
+)
 from syncsvc.timing.utc import JUMP_NS
 
 _REASONS: dict[StreamState, MissingReason] = {
@@ -38,27 +53,25 @@ class Late(NamedTuple):
     window: tuple[int, int]
 
 
-class Opening(NamedTuple):
-    """Where a group begins: the receiver's epoch, its first window, its first batch, and the epoch of the host's clock.
+class Decision(NamedTuple):
+    """What came of an event: batches that leave, frames that were late, and frames that nobody needs any more."""
 
-    ``first_window`` is a number of windows; where there are none, nanoseconds. ``is_patient`` (pace ``asap``): no
-    deadline, and every stream holds the group back until it ended.
-    """
+    batches: Sequence[FrameBatch] = ()
+    late: Sequence[Late] = ()
+    unused: Sequence[Frame] = ()
 
-    epoch: int
-    first_window: int
-    first_seq: int
-    clock_epoch: int
-    is_patient: bool
+
+NOTHING = Decision()
 
 
 class GroupDecider(ABC, Generic[AlignerT]):
     """One group's frames, watermarks and aligner: which frame is late, when a batch leaves, what it says."""
 
-    def __init__(self, aligner: AlignerT, watermarks: dict[str, StreamWatermark], opening: Opening) -> None:
+    def __init__(
+        self, aligner: AlignerT, watermarks: dict[str, StreamWatermark], opening: Open, clock_epoch: int
+    ) -> None:
         self._aligner, self._watermarks = aligner, watermarks
-        self._aligner.seq = opening.first_seq
-        self._clock_epoch, self._is_patient = opening.clock_epoch, opening.is_patient
+        self._clock_epoch, self._is_patient = clock_epoch, opening.is_patient
         self._is_draining = self._is_over = False
         self._early: list[Frame] = []
 
@@ -77,17 +90,41 @@ class GroupDecider(ABC, Generic[AlignerT]):
     def deadline_ns(self) -> int | None:
         """When the next batch leaves at the latest, UTC; None where nothing has a deadline."""
 
-    def add(self, frame: Frame, now: Now) -> Late | None:
-        """Queue a frame; what to tell of it where it is late."""
+    def handle(self, event: GroupEvent, now: Now) -> Decision:
+        """Take in what the group is told; streams that are not of the group, or no longer, tell it nothing."""
+        if isinstance(event, Frame):
+            return self._add(event, now)
+        match event:
+            case Expect(stream, floor_ns) if stream in self._watermarks and not self._is_jumping(now):
+                self._watermarks[stream].heard(floor_ns)
+                self._consider()
+            case Drop(stream, cause, count) if stream in self._watermarks:
+                self._aligner.count_dropped(stream, cause, count)
+            case State(stream, state) if stream in self._watermarks:
+                self._set_state(stream, state)
+            case Doubt(stream, is_doubtful) if stream in self._watermarks:
+                self._aligner.doubt(stream, is_doubtful)
+                self._consider()
+            case Drain():
+                self._drain()
+            case Reconfigure(rules):
+                return Decision(unused=self._reconfigure(rules))
+            case Jump():
+                return self._jump(event, now)
+            case End():
+                self._is_over = True
+                return Decision(self._close_all(now))
+        return NOTHING
+
+    def _add(self, frame: Frame, now: Now) -> Decision:
         if frame.stream not in self._watermarks or self._is_over:
-            frame.payload.release()
-            return None
+            return Decision(unused=(frame,))
         if self._is_jumping(now):
             self._early.append(frame)
-            return None
+            return NOTHING
         late = self._put(frame, now)
         self._consider()
-        return late
+        return NOTHING if late is None else Decision(late=(late,))
 
     def _put(self, frame: Frame, now: Now) -> Late | None:
         is_past = frame.arrival_ns > now.utc_ns + JUMP_NS // 2  # stamped just before the clock went back
@@ -102,33 +139,13 @@ class GroupDecider(ABC, Generic[AlignerT]):
         """Whether UTC has jumped and ``jump`` is still to come: nothing is due, and frames wait for the new windows."""
         return now.clock_epoch != self._clock_epoch
 
-    def expect(self, stream: str, floor_ns: int, now: Now) -> None:
-        """Frames wait for a better stamp: the group waits for them too, until its deadline."""
-        if stream in self._watermarks and not self._is_jumping(now):
-            self._watermarks[stream].heard(floor_ns)
+    def _set_state(self, stream: str, state: StreamState) -> None:
+        watermark = self._watermarks[stream]
+        if watermark.state is not StreamState.DRAINING or state is StreamState.ENDED:
+            watermark.state = state
             self._consider()
 
-    def drop(self, stream: str, cause: str, count: int) -> None:
-        """Count lost frames in the next batch."""
-        if stream in self._watermarks:
-            self._aligner.count_dropped(stream, cause, count)
-
-    def set_state(self, stream: str, state: StreamState) -> None:
-        """Note what the stream does now."""
-        watermark = self._watermarks.get(stream)
-        if watermark is None or (watermark.state is StreamState.DRAINING and state is not StreamState.ENDED):
-            return
-        watermark.state = state
-        self._consider()
-
-    def doubt(self, stream: str, is_doubtful: bool) -> None:
-        """Note whether the stream's times come from a lower rung because a better one was caught lying."""
-        if stream in self._watermarks:
-            self._aligner.doubt(stream, is_doubtful)
-            self._consider()
-
-    def drain(self) -> None:
-        """The service stops: streams that end now are ``draining``, and the end emits up to the present."""
+    def _drain(self) -> None:
         self._is_draining = True
         for watermark in self._watermarks.values():
             if watermark.state is StreamState.LIVE:
@@ -142,28 +159,20 @@ class GroupDecider(ABC, Generic[AlignerT]):
         """Make the next batch if it is due."""
         return self._close(now) if self.is_due(now) else None
 
-    def jump(self, epoch: int, jump_ns: int, now: Now) -> tuple[list[FrameBatch], list[Late]]:
-        """The host's clock jumped: what is open leaves, and a new epoch begins at the new present.
-
-        After a jump forward no window comes twice: if one that was open is still the present, the rest of it is late.
-
-        Args:
-            epoch: the new one.
-            jump_ns: how far the clock jumped; negative for backward.
-            now: the new present.
-        """
+    def _jump(self, jump: Jump, now: Now) -> Decision:
+        """After a jump forward no window comes twice: if one that was open is still the present, its rest is late."""
         batches = self._close_all(now)
-        self._restart(epoch, jump_ns, now)
+        self._restart(jump, now)
         for watermark in self._watermarks.values():
             watermark.forget()
         self._clock_epoch = now.clock_epoch
         early, self._early = self._early, []
         late = [one for frame in early if (one := self._put(frame, now)) is not None]
         self._consider()
-        return batches, late
+        return Decision(batches, late)
 
-    def reconfigure(self, rules: GroupRules) -> list[Frame]:
-        """Other streams or bounds from what is open on; returns what streams that left had queued."""
+    def _reconfigure(self, rules: GroupRules) -> list[Frame]:
+        """Returns what streams that left had queued."""
         gone = [name for name in self._watermarks if name not in rules.streams]
         for name in gone:
             del self._watermarks[name]
@@ -174,11 +183,6 @@ class GroupDecider(ABC, Generic[AlignerT]):
         self._early = [frame for frame in self._early if frame.stream not in gone]
         self._consider()
         return left
-
-    def end(self, now: Now) -> list[FrameBatch]:
-        """Everything was read: what is open leaves, and no frame is taken any more."""
-        self._is_over = True
-        return self._close_all(now)
 
     def _until_ns(self, now: Now) -> int:
         """Up to when there are batches at the end, whether or not there are frames."""
@@ -217,7 +221,7 @@ class GroupDecider(ABC, Generic[AlignerT]):
         """Every batch that there are frames for and, when draining, up to the present."""
 
     @abstractmethod
-    def _restart(self, epoch: int, jump_ns: int, now: Now) -> None:
+    def _restart(self, jump: Jump, now: Now) -> None:
         """Everything has left: begin a new epoch at the present."""
 
     @abstractmethod

@@ -26,13 +26,15 @@ Guarantees (each has a property test):
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from syncsvc.align.batches import BatchMaker, GroupRules
+from syncsvc.align.batches import BatchMaker
 from syncsvc.align.foresight import claims
 from syncsvc.align.stream_queue import StreamQueue
+from syncsvc.align.watermark import StreamWatermark
 from syncsvc.clock import NS_PER_S
-from syncsvc.model import Frame, FrameBatch, MissingReason
+from syncsvc.model import Frame, FrameBatch, MissingReason, StreamState
+from syncsvc.observe.events import GroupRules, Open
 from syncsvc.pairing.attach import Span, attach
 from syncsvc.pairing.minspread import MinSpread
 
@@ -42,26 +44,6 @@ FEWER = (7, 8)
 """Another stream drives when it has less than this part of the driver's frames, so that equal rates never alternate."""
 
 Reason = Callable[[str, int, bool], MissingReason | None]
-
-
-class Standing(Protocol):
-    """How far streams were heard, and whether they are waited for."""
-
-    def is_live(self, stream: str) -> bool:
-        """Whether its frames come."""
-        ...
-
-    def is_starting(self, stream: str) -> bool:
-        """Whether it has yet to be heard for the first time."""
-        ...
-
-    def is_awaited(self, stream: str) -> bool:
-        """Whether it holds the group back until it is heard."""
-        ...
-
-    def passed(self, stream: str, time_ns: int) -> bool:
-        """Whether no frame before ``time_ns`` will come any more."""
-        ...
 
 
 class _Leaving(NamedTuple):
@@ -78,17 +60,18 @@ class SetAligner(BatchMaker):
     takes the deadline as passed.
     """
 
-    def __init__(self, rules: GroupRules, standing: Standing, epoch: int, start_ns: int, *, is_patient: bool) -> None:
-        """Start with ``start_ns`` as the beginning of the first batch's window.
+    def __init__(self, group: str, opening: Open, watermarks: Mapping[str, StreamWatermark]) -> None:
+        """Start with the opening's nanosecond as the beginning of the first batch's window.
 
-        ``is_patient``: nothing has a deadline; a frame without a set leaves when everybody was heard ``max_latency_ns``
-        past it, so that the rings never fill up with such frames.
+        Where it is patient, nothing has a deadline; a frame without a set leaves when everybody was heard
+        ``max_latency_ns`` past it, so that the rings never fill up with such frames. ``watermarks`` are the caller's,
+        who keeps them.
         """
-        super().__init__(rules, epoch)
-        self._standing, self._is_patient = standing, is_patient
-        self.end_ns = self._decided_ns = start_ns
+        super().__init__(group, opening)
+        self._watermarks, self._is_patient = watermarks, opening.is_patient
+        self.end_ns = self._decided_ns = opening.first_window
         """Where the last batch's window ended: what was captured before is late."""
-        self._lines = {name: StreamQueue() for name in rules.streams}
+        self._lines = {name: StreamQueue() for name in self.rules.streams}
         self._first_ns: int | None = None
         """The oldest waiting frame's time: it is asked for with every frame that comes."""
         self._driver: str | None = None
@@ -253,7 +236,7 @@ class SetAligner(BatchMaker):
         """Whether it has a reference to give or, unless it is urgent, may soon have one."""
         if self._reference_of(name) is not None:
             return True
-        return not is_forced and self._standing.is_live(name) and self._standing.passed(name, self.end_ns - 1)
+        return not is_forced and self._watermarks[name].is_live and self._watermarks[name].passed(self.end_ns - 1)
 
     def _choose(self, current: str | None, candidates: list[str], *, is_forced: bool = False) -> str | None:
         """The stream with the fewest frames in the last second that is decided, if that is clear; ties by the order."""
@@ -278,7 +261,9 @@ class SetAligner(BatchMaker):
         So the first set of all waits for those that are starting too: recordings begin together.
         """
         silent = [name for name, line in self._lines.items() if line.first_ns is None]
-        if not is_forced and any(self._standing.is_awaited(n) or self._standing.is_starting(n) for n in silent):
+        if not is_forced and any(
+            self._is_awaited(name) or self._watermarks[name].state is StreamState.STARTING for name in silent
+        ):
             return None
         return next((name for name in candidates if self._reference_of(name) is not None), None)
 
@@ -292,16 +277,17 @@ class SetAligner(BatchMaker):
         """
         beyond = reference + self.rules.max_skew_ns + 1
         return all(
-            line.reached(reference) is not None
-            or not self._standing.is_awaited(name)
-            or self._standing.passed(name, beyond)
+            line.reached(reference) is not None or not self._is_awaited(name) or self._watermarks[name].passed(beyond)
             for name, line in self._lines.items()
         )
+
+    def _is_awaited(self, name: str) -> bool:
+        return self._watermarks[name].is_awaited(patient=self._is_patient)
 
     def _is_past(self, time_ns: int) -> bool:
         """Whether everybody was heard up to then, and somebody took a picture since."""
         has_come = any(line.reached(time_ns) is not None for line in self._lines.values())
-        return has_come and all(self._standing.passed(name, time_ns) for name in self.rules.streams)
+        return has_come and all(stream.passed(time_ns) for stream in self._watermarks.values())
 
     def _set_of(self, driver: str, reference: int) -> dict[str, Frame]:
         """The set of a reference; that frame alone where there is none.

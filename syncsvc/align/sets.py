@@ -1,55 +1,29 @@
 """One batch per set: what a group with ``window_ms: null`` decides; the sibling of ``windows.py``."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-from syncsvc.align.batches import GroupRules
-from syncsvc.align.decider import GroupDecider, Now, Opening
+from syncsvc.align.decider import GroupDecider, Now
 from syncsvc.align.set_aligner import SetAligner
 from syncsvc.align.watermark import StreamWatermark
 from syncsvc.model import Frame, FrameBatch, StreamState
-
-
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """The streams' watermarks, as the aligner asks for them."""
-
-    watermarks: Mapping[str, StreamWatermark]
-    is_patient: bool
-
-    def is_live(self, stream: str) -> bool:
-        return self.watermarks[stream].state in (StreamState.LIVE, StreamState.DRAINING)
-
-    def is_starting(self, stream: str) -> bool:
-        return self.watermarks[stream].state is StreamState.STARTING
-
-    def is_awaited(self, stream: str) -> bool:
-        return self.is_live(stream) or (self.is_patient and self.watermarks[stream].state is not StreamState.ENDED)
-
-    def passed(self, stream: str, time_ns: int) -> bool:
-        return self.watermarks[stream].passed(time_ns)
+from syncsvc.observe.events import GroupRules, Jump, Open
 
 
 class GroupSets(GroupDecider[SetAligner]):
     """One group's watermarks and sets: a batch leaves when its set is decided, or at its deadline."""
 
-    def __init__(self, rules: GroupRules, opening: Opening) -> None:
+    def __init__(self, group: str, opening: Open, clock_epoch: int) -> None:
         """Open the first batch's window at the opening's nanosecond."""
-        watermarks = {name: StreamWatermark() for name in rules.streams}
-        standing = _Standing(watermarks, opening.is_patient)
-        aligner = SetAligner(rules, standing, opening.epoch, opening.first_window, is_patient=opening.is_patient)
-        super().__init__(aligner, watermarks, opening)
+        watermarks = {name: StreamWatermark() for name in opening.rules.streams}
+        super().__init__(SetAligner(group, opening, watermarks), watermarks, opening, clock_epoch)
 
     @property
     def deadline_ns(self) -> int | None:
         """When the next batch leaves at the latest, UTC; None where nothing has a deadline."""
         return None if self._is_patient else self._aligner.deadline_ns
 
-    def set_state(self, stream: str, state: StreamState) -> None:
-        """Note what the stream does now."""
-        if stream in self._watermarks and state not in (StreamState.LIVE, StreamState.DRAINING):
+    def _set_state(self, stream: str, state: StreamState) -> None:
+        if state not in (StreamState.LIVE, StreamState.DRAINING):
             self._aligner.pause(stream)
-        super().set_state(stream, state)
+        super()._set_state(stream, state)
 
     def _consider(self) -> None:
         self._aligner.decide()
@@ -76,13 +50,13 @@ class GroupSets(GroupDecider[SetAligner]):
             batches.append(self._aligner.close_last(self._reason, until_ns))
         return batches
 
-    def _restart(self, epoch: int, jump_ns: int, now: Now) -> None:
+    def _restart(self, jump: Jump, now: Now) -> None:
         """What was taken a maximum latency ago is past its deadline; recordings played ``asap`` know no present."""
         end_ns = self._aligner.end_ns
         start_ns = end_ns if self._is_patient else now.utc_ns - self.rules.max_latency_ns
-        if jump_ns > 0:
+        if jump.jump_ns > 0:
             start_ns = max(start_ns, end_ns)
-        self._aligner.restart(epoch, start_ns)
+        self._aligner.restart(jump.epoch, start_ns)
 
     def _take_rules(self, rules: GroupRules, gone: list[str]) -> list[Frame]:
         return self._aligner.reconfigure(rules)

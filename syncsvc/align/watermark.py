@@ -27,6 +27,15 @@ class StreamWatermark:
         if self.state is not StreamState.DRAINING:
             self.state = StreamState.LIVE
 
+    @property
+    def is_live(self) -> bool:
+        """Whether its frames come."""
+        return self.state in (StreamState.LIVE, StreamState.DRAINING)
+
+    def is_awaited(self, *, patient: bool) -> bool:
+        """Whether it holds its group back until it is heard; ``patient`` as for ``group_passed``."""
+        return self.is_live or (patient and self.state is not StreamState.ENDED)
+
     def forget(self) -> None:
         """Nothing is known of its times any more (the host's clock jumped)."""
         self.time_ns = self.first_ns = None
@@ -46,5 +55,5 @@ def group_passed(streams: list[StreamWatermark], time_ns: int, *, patient: bool)
     """
     if patient:
         return all(stream.passed(time_ns) for stream in streams)
-    live = [stream for stream in streams if stream.state in (StreamState.LIVE, StreamState.DRAINING)]
+    live = [stream for stream in streams if stream.is_live]
     return bool(live) and all(stream.passed(time_ns) for stream in live)

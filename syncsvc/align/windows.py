@@ -1,26 +1,26 @@
 """Batches by windows: what a group with ``window_ms`` decides; the sibling of ``sets.py``."""
 
-from syncsvc.align.aligner import Aligner
-from syncsvc.align.batches import GroupRules
 from syncsvc.align.buckets import WindowBuckets
-from syncsvc.align.decider import GroupDecider, Now, Opening
+from syncsvc.align.decider import GroupDecider, Now
 from syncsvc.align.watermark import StreamWatermark, group_passed
+from syncsvc.align.window_aligner import WindowAligner
 from syncsvc.clock import NS_PER_MS
 from syncsvc.model import Frame, FrameBatch, StreamState
+from syncsvc.observe.events import GroupRules, Jump, Open
 
 LOOK_AHEAD_NS = 100 * NS_PER_MS
 """How long before a window can close its pairing may be done."""
 
 
-class GroupWindows(GroupDecider[Aligner]):
+class GroupWindows(GroupDecider[WindowAligner]):
     """One group's buckets, and when the oldest open window closes."""
 
-    def __init__(self, rules: GroupRules, opening: Opening) -> None:
+    def __init__(self, group: str, opening: Open, window_ns: int, clock_epoch: int) -> None:
         """Open the windows from the first one on."""
-        first_ns = opening.first_window * rules.window_ns
-        self._buckets = {name: WindowBuckets(rules.window_ns, first_ns) for name in rules.streams}
-        aligner = Aligner(rules, self._buckets, opening.epoch, opening.first_window)
-        super().__init__(aligner, {name: StreamWatermark() for name in rules.streams}, opening)
+        self._window_ns, streams = window_ns, opening.rules.streams
+        self._buckets = {name: WindowBuckets(window_ns, opening.first_window * window_ns) for name in streams}
+        aligner = WindowAligner(group, opening, window_ns, self._buckets)
+        super().__init__(aligner, {name: StreamWatermark() for name in streams}, opening, clock_epoch)
         self._newest_ns = self._foreseen_ns = 0
         self._latest: dict[str, tuple[int, int]] = {}
 
@@ -50,8 +50,8 @@ class GroupWindows(GroupDecider[Aligner]):
             self._aligner.foresee()
 
     def _missed(self, time_ns: int) -> tuple[int, int]:
-        start = time_ns // self.rules.window_ns * self.rules.window_ns
-        return start, start + self.rules.window_ns
+        start = time_ns // self._window_ns * self._window_ns
+        return start, start + self._window_ns
 
     def _closes(self, now: Now) -> bool:
         if not self._is_patient and now.utc_ns >= self._aligner.deadline_ns:
@@ -74,11 +74,11 @@ class GroupWindows(GroupDecider[Aligner]):
     def _has_frames(self) -> bool:
         return self._newest_ns >= self._aligner.window[0] or any(len(buckets) for buckets in self._buckets.values())
 
-    def _restart(self, epoch: int, jump_ns: int, now: Now) -> None:
-        first = now.utc_ns // self.rules.window_ns
-        if jump_ns > 0:
-            first = max(first, self._aligner.window[0] // self.rules.window_ns)
-        self._aligner.restart(epoch, first)
+    def _restart(self, jump: Jump, now: Now) -> None:
+        first = now.utc_ns // self._window_ns
+        if jump.jump_ns > 0:
+            first = max(first, self._aligner.window[0] // self._window_ns)
+        self._aligner.restart(jump.epoch, first)
         self._newest_ns = 0
         self._latest.clear()
 
@@ -88,5 +88,5 @@ class GroupWindows(GroupDecider[Aligner]):
             self._latest.pop(name, None)
         for name in rules.streams:
             if name not in self._buckets:
-                self._buckets[name] = WindowBuckets(rules.window_ns, self._aligner.window[0])
-        return left + self._aligner.reconfigure(rules, self._buckets)
+                self._buckets[name] = WindowBuckets(self._window_ns, self._aligner.window[0])
+        return left + self._aligner.reconfigure(rules)

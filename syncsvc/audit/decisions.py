@@ -1,40 +1,27 @@
 """Makes the decisions of an observation log again: as they were, bit for bit, or as other settings would have had them.
 
-Both ways the log's events are told to a ``GroupDecider``, which decides in the service too: there is no second set of
-rules. As they were, each window closes when the log says so, and must close the same; otherwise, windows close by
-themselves at the recorded times.
+Both ways the log's events are told to the ``GroupDecider`` that decides in the service too: there is no second set of
+rules, and no second kind of event. As they were, each window closes when the log says so, and must close the same;
+otherwise, windows close by themselves at the recorded times.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
+from msgspec import structs
 
-from syncsvc.align.batches import GroupRules
-from syncsvc.align.decider import Now, Opening
+from syncsvc.align.decider import Now
 from syncsvc.align.deciders import Decider, decider_for
 from syncsvc.errors import LogError
-from syncsvc.model import Frame, FrameBatch, StreamState
+from syncsvc.model import Frame, FrameBatch
+from syncsvc.observe.events import AnyEvent, Close, End, Expect, GroupRules, Jump, Open, Reconfigure
 from syncsvc.observe.log_reader import read
 from syncsvc.observe.records import (
     AnyRecord,
-    GroupAdd,
-    GroupClose,
-    GroupDoubt,
-    GroupDrain,
-    GroupDrop,
-    GroupEnd,
-    GroupEvent,
-    GroupExpect,
-    GroupJump,
-    GroupOpen,
-    GroupReconfigure,
     GroupRecord,
-    GroupSettings,
-    GroupState,
     LostRecords,
     ReloadRecord,
     RunRecord,
@@ -56,18 +43,10 @@ class Emission(NamedTuple):
     latency_ns: int | None
 
 
-class _NoPixels:
-    """Stands for the payload of a frame: a log has none."""
-
-    def release(self) -> None:
-        """There is nothing to give back."""
-
-
-_NO_PIXELS = _NoPixels()
-
-
 @dataclass(slots=True)
-class _Group:
+class _Repeated:
+    """A group whose decisions are made again as they were."""
+
     decider: Decider
     made: deque[FrameBatch] = field(default_factory=deque)
     """Batches of a jump or an end whose ``close`` is still to come."""
@@ -87,7 +66,7 @@ class Replay:
 
     def _begin(self, run_id: str) -> None:
         self._headers = Headers(run_id)
-        self._groups: dict[str, _Group] = {}
+        self._groups: dict[str, _Repeated] = {}
         self._closed: dict[tuple[str, int, int], tuple[FrameBatch, int | None]] = {}
 
     def feed(self, number: int, record: AnyRecord) -> Emission | None:
@@ -111,16 +90,10 @@ class Replay:
 
     def _follow(self, record: AnyRecord) -> Emission | None:
         match record:
-            case GroupOpen():
-                self._groups[record.group] = _Group(opened(record, record.rules))
+            case GroupRecord(event=Open() as opening):
+                self._groups[record.group] = _Repeated(decider_for(record.group, opening, record.clock_epoch))
             case GroupRecord():
-                group = self._groups.get(record.group)
-                if group is None:
-                    raise ValueError(f"group {record.group} never began")
-                if isinstance(record, GroupClose):
-                    self._close(group, record)
-                else:
-                    group.made.extend(tell(group.decider, record))
+                self._repeat(record)
             case SentRecord():
                 closed = self._closed.pop((record.group, record.epoch, record.seq), None)
                 if closed is None:
@@ -128,17 +101,26 @@ class Replay:
                 return emission(self._headers, closed[0], record.emitted_ns, closed[1])
         return None
 
-    def _close(self, group: _Group, record: GroupClose) -> None:
+    def _repeat(self, record: GroupRecord) -> None:
+        group = self._groups.get(record.group)
+        if group is None:
+            raise ValueError(f"group {record.group} never began")
+        event = record.event
+        if isinstance(event, Close):
+            self._close(group, record, event)
+        elif not isinstance(event, Open):
+            group.made.extend(group.decider.handle(event, Now(record.now_ns, record.clock_epoch)).batches)
+
+    def _close(self, group: _Repeated, record: GroupRecord, close: Close) -> None:
         is_patient = group.decider.deadline_ns is None
         now = Now(record.now_ns, record.clock_epoch)
         batch = group.made.popleft() if group.made else group.decider.close_due(now)
         if batch is None:
-            raise ValueError(f"group {record.group}: nothing is due, yet batch {record.seq} was made")
-        found = (batch.window_start_ns, batch.window_end_ns), batch.seq, batch.epoch, dict(batch.missing)
-        if found != (record.window, record.seq, record.epoch, record.missing):
-            raise ValueError(f"group {record.group}: batch {record.seq} was another one: {found}")
+            raise ValueError(f"group {record.group}: nothing is due, yet batch {close.seq} was made")
+        if (found := Close.of(batch)) != close:
+            raise ValueError(f"group {record.group}: batch {close.seq} was another one: {found}")
         latency_ns = None if is_patient else record.now_ns - batch.window_end_ns
-        self._closed[record.group, record.epoch, record.seq] = batch, latency_ns
+        self._closed[record.group, close.epoch, close.seq] = batch, latency_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +135,9 @@ class Changes:
     def __bool__(self) -> bool:
         return self != Changes()
 
-    def settings(self, recorded: GroupSettings) -> GroupSettings:
-        """A group's settings with the changes; a reference that is not in the group changes nothing."""
-        return GroupSettings(
+    def rules(self, recorded: GroupRules) -> GroupRules:
+        """A group's rules with the changes; a reference that is not in the group changes nothing."""
+        return GroupRules(
             recorded.streams,
             recorded.window_ns,
             recorded.max_skew_ns if self.max_skew_ns is None else self.max_skew_ns,
@@ -189,8 +171,9 @@ class WhatIf:
                 self._streams = record.streams
             case ReloadRecord():
                 self._streams = record.streams
-            case GroupOpen():
-                self._groups[record.group] = opened(record, self._changes.settings(record.rules))
+            case GroupRecord(event=Open() as opening):
+                changed = structs.replace(opening, rules=self._changes.rules(opening.rules))
+                self._groups[record.group] = decider_for(record.group, changed, record.clock_epoch)
             case UtcRecord():
                 now = Now(record.utc_ns, record.epoch)
                 return [one for decider in self._groups.values() for one in self._pass_to(decider, now)]
@@ -206,12 +189,14 @@ class WhatIf:
                 return
             yield self._emit(decider, batch, deadline_ns)
 
-    def _tell(self, decider: Decider, record: GroupEvent) -> Iterator[Emission]:
+    def _tell(self, decider: Decider, record: GroupRecord) -> Iterator[Emission]:
         now = Now(record.now_ns, record.clock_epoch)
         yield from self._pass_to(decider, now)
-        for batch in tell(decider, self._changed(record)):
-            yield self._emit(decider, batch, now.utc_ns)
-        if isinstance(record, GroupEnd):
+        event = self._changed(record.group, record.event)
+        if not isinstance(event, Open | Close):
+            for batch in decider.handle(event, now).batches:
+                yield self._emit(decider, batch, now.utc_ns)
+        if isinstance(event, End):
             del self._groups[record.group]
             return
         while (due := decider.close_due(now)) is not None:
@@ -221,93 +206,47 @@ class WhatIf:
         latency_ns = None if decider.deadline_ns is None else closed_ns - batch.window_end_ns
         return emission(self._headers, batch, closed_ns, latency_ns)
 
-    def _changed(self, record: GroupEvent) -> GroupEvent:
-        """The record as the changes would have made it."""
-        if isinstance(record, GroupReconfigure):
-            return msgspec.structs.replace(record, rules=self._changes.settings(record.rules))
-        if isinstance(record, GroupJump):
-            self._last_ns = {key: last for key, last in self._last_ns.items() if key[0] != record.group}
-        elif isinstance(record, GroupExpect) and record.stream in self._changes.latency_ns:
-            return msgspec.structs.replace(record, floor_ns=record.floor_ns - max(0, self._shift_ns(record.stream)))
-        elif isinstance(record, GroupAdd) and record.stream in self._changes.latency_ns:
-            key = record.group, record.stream
-            shift_ns = self._shift_ns(record.stream) if record.clock in ("model", "arrival") else 0
-            time_ns = max(record.time_ns - shift_ns, self._last_ns.get(key, record.time_ns - shift_ns - 1) + 1)
-            self._last_ns[key] = time_ns
-            return msgspec.structs.replace(record, time_ns=time_ns)
-        return record
+    def _changed(self, group: str, event: AnyEvent) -> AnyEvent:
+        """The event as the changes would have made it."""
+        latency_ns = self._changes.latency_ns
+        match event:
+            case Reconfigure(rules):
+                return Reconfigure(self._changes.rules(rules))
+            case Jump():
+                self._last_ns = {key: last for key, last in self._last_ns.items() if key[0] != group}
+            case Expect(stream, floor_ns) if stream in latency_ns:
+                return Expect(stream, floor_ns - max(0, self._shift_ns(stream)))
+            case Frame(stream=stream) if stream in latency_ns:
+                shift_ns = self._shift_ns(stream) if event.clock in ("model", "arrival") else 0
+                moved_ns = event.time_ns - shift_ns
+                time_ns = self._last_ns[group, stream] = max(
+                    moved_ns, self._last_ns.get((group, stream), moved_ns - 1) + 1
+                )
+                return structs.replace(event, time_ns=time_ns)
+        return event
 
     def _shift_ns(self, stream: str) -> int:
         settings = self._streams.get(stream)
         return self._changes.latency_ns[stream] - ((settings and settings.latency_ns) or 0)
 
 
-def survey(path: Path) -> tuple[set[str], dict[str, list[GroupSettings]]]:
+def survey(path: Path) -> tuple[set[str], dict[str, list[GroupRules]]]:
     """The streams of a log, and its groups with all settings that they had.
 
     Raises:
         LogError: the file is no observation log.
     """
     streams: set[str] = set()
-    groups: defaultdict[str, list[GroupSettings]] = defaultdict(list)
+    groups: defaultdict[str, list[GroupRules]] = defaultdict(list)
     for _, record in read(path):
         if isinstance(record, RunRecord | ReloadRecord):
             streams |= record.streams.keys()
-            for name, settings in record.groups.items():
-                groups[name].append(settings)
+            for name, rules in record.groups.items():
+                groups[name].append(rules)
     return streams, groups
-
-
-def opened(record: GroupOpen, settings: GroupSettings) -> Decider:
-    """What decides in a group that begins."""
-    opening = Opening(record.epoch, record.first_window, record.first_seq, record.clock_epoch, record.is_patient)
-    return decider_for(_rules(record.group, settings), opening)
-
-
-def tell(decider: Decider, record: GroupEvent) -> Iterable[FrameBatch]:
-    """Tell a group what the log says that it was told; returns the batches that a jump or the end makes."""
-    now = Now(record.now_ns, record.clock_epoch)
-    match record:
-        case GroupAdd():
-            decider.add(_frame(record), now)
-        case GroupExpect():
-            decider.expect(record.stream, record.floor_ns, now)
-        case GroupDrop():
-            decider.drop(record.stream, record.cause, record.count)
-        case GroupState():
-            decider.set_state(record.stream, StreamState(record.state))
-        case GroupDoubt():
-            decider.doubt(record.stream, record.doubtful)
-        case GroupDrain():
-            decider.drain()
-        case GroupReconfigure():
-            decider.reconfigure(_rules(record.group, record.rules))
-        case GroupJump():
-            return decider.jump(record.epoch, record.jump_ns, now)[0]
-        case GroupEnd():
-            return decider.end(now)
-    return ()
 
 
 def emission(headers: Headers, batch: FrameBatch, emitted_ns: int, latency_ns: int | None) -> Emission:
     """The batch as it leaves; in the order in which they leave."""
     headers.learn(batch)
     return Emission(replace(batch, emitted_ns=emitted_ns), headers.encode(batch, emitted_ns), latency_ns)
-
-
-def _rules(name: str, settings: GroupSettings) -> GroupRules:
-    return GroupRules(
-        name,
-        settings.streams,
-        settings.window_ns or 0,
-        settings.max_skew_ns,
-        settings.max_latency_ns,
-        settings.reference,
-    )
-
-
-def _frame(record: GroupAdd) -> Frame:
-    return Frame(
-        record.stream, record.seq, record.time_ns, record.uncertainty_ns, record.clock, record.arrival_ns, record.key,
-        record.layout, _NO_PIXELS,
-    )  # fmt: skip

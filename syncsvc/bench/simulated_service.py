@@ -7,18 +7,19 @@ when it comes, held frames and windows are looked at every 20 ms.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from syncsvc.align.batches import GroupRules
-from syncsvc.align.decider import Now, Opening
-from syncsvc.align.windows import GroupWindows
+from syncsvc.align.decider import Now
+from syncsvc.align.deciders import decider_for
 from syncsvc.bench.rules import RuleSet
 from syncsvc.bench.simulated_cameras import MONO_NS, UTC_NS, Sighting, SimulatedCamera, observe
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.daemon.planning import HOLD_MARGIN_NS
 from syncsvc.layout import Layout
 from syncsvc.model import Frame, FrameBatch
+from syncsvc.observe.events import Doubt, End, Expect, GroupEvent, GroupRules, Jump, Open
 from syncsvc.timing.ladder import Stamp, StreamClock, rungs_for
 from syncsvc.timing.utc import UtcMapper
 
+WINDOW_NS = NS_PER_S
 TICK_NS = 20 * NS_PER_MS
 UPDATE_TICKS = 5
 """The receiver looks at the host's clock ten times a second."""
@@ -40,7 +41,7 @@ class Setup:
     def rules(self) -> GroupRules:
         """What the group promises: what a configuration that says nothing does."""
         names = tuple(camera.name for camera in self.cameras)
-        return GroupRules("all", names, NS_PER_S, 40 * NS_PER_MS, 500 * NS_PER_MS, None)
+        return GroupRules(names, WINDOW_NS, 40 * NS_PER_MS, 500 * NS_PER_MS)
 
 
 @dataclass(slots=True)
@@ -95,12 +96,12 @@ class _Service:
     """One group and its streams."""
 
     def __init__(self, setup: Setup) -> None:
-        self._setup, self._rules = setup, setup.rules
+        self._setup = setup
         self._clock = _Hands()
         self._utc = UtcMapper(self._clock)
         self._clocks = {camera.name: self._stream_clock(camera.name) for camera in setup.cameras}
-        first_window = self._utc.now_utc() // self._rules.window_ns
-        self._group = GroupWindows(self._rules, Opening(0, first_window, 0, self._utc.epoch, is_patient=False))
+        opening = Open(setup.rules, 0, self._utc.now_utc() // WINDOW_NS, 0, is_patient=False)
+        self._group = decider_for("all", opening, self._utc.epoch)
         self._sessions = dict.fromkeys(self._clocks, 0)
         self._steps = sorted(setup.host_steps, reverse=True)
         self._ticks = 0
@@ -112,8 +113,8 @@ class _Service:
         latency_ns = None if latency_ms is None else round(latency_ms * NS_PER_MS)
         return StreamClock(
             lambda: rungs_for("auto", "rtsp", latency_ns, self._utc.to_utc),
-            hold_ns=self._rules.max_latency_ns - HOLD_MARGIN_NS,
-            edge_ns=self._rules.window_ns,
+            hold_ns=self._setup.rules.max_latency_ns - HOLD_MARGIN_NS,
+            edge_ns=WINDOW_NS,
             to_utc=self._utc.to_utc,
         )
 
@@ -128,10 +129,10 @@ class _Service:
             self._deliver(name, self._clocks[name].observe(one.seen))
             held_since_ns = self._clocks[name].held_since_ns
             if held_since_ns is not None:
-                self._group.expect(name, held_since_ns - NS_PER_S, self._now)
+                self._tell(Expect(name, held_since_ns - NS_PER_S))
             self._close_due()
-        self._pass_to(self._clock.mono_ns + self._rules.max_latency_ns)
-        self._leave(self._group.end(self._now))
+        self._pass_to(self._clock.mono_ns + self._setup.rules.max_latency_ns)
+        self._tell(End())
         return self._served
 
     def _pass_to(self, mono_ns: int) -> None:
@@ -141,8 +142,7 @@ class _Service:
             while self._steps and self._steps[-1][0] <= (next_ns - MONO_NS) / NS_PER_S:
                 self._clock.step_ns += round(self._steps.pop()[1] * NS_PER_S)
             if self._ticks % UPDATE_TICKS == 0 and self._utc.update():
-                batches, _ = self._group.jump(self._utc.epoch, self._utc.last_jump_ns, self._now)
-                self._leave(batches)
+                self._tell(Jump(self._utc.epoch, self._utc.last_jump_ns))
             now_ns = self._utc.now_utc()
             for name, clock in self._clocks.items():
                 self._deliver(name, clock.expire(now_ns))
@@ -152,7 +152,7 @@ class _Service:
     def _deliver(self, name: str, stamps: Sequence[Stamp]) -> None:
         self._served.stamps[name] += stamps
         for stamp in stamps:
-            self._group.add(_frame(name, stamp), self._now)
+            self._tell(_frame(name, stamp))
         self._note_standing(name)
 
     def _note_standing(self, name: str) -> None:
@@ -160,13 +160,16 @@ class _Service:
         standing = clock.clock, clock.is_doubtful
         if standing != self._standings.get(name):
             self._standings[name] = standing
-            self._group.doubt(name, clock.is_doubtful)
+            self._tell(Doubt(name, clock.is_doubtful))
             seconds = (self._clock.mono_ns - MONO_NS) / NS_PER_S
             self._served.standings.append((seconds, name, *standing))
 
     @property
     def _now(self) -> Now:
         return Now(self._utc.now_utc(), self._utc.epoch)
+
+    def _tell(self, event: GroupEvent) -> None:
+        self._leave(self._group.handle(event, self._now).batches)
 
     def _close_due(self) -> None:
         while (batch := self._group.close_due(self._now)) is not None:

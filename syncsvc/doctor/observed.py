@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syncsvc.clock import NS_PER_S
+from syncsvc.observe.events import GroupRules, Open
 from syncsvc.observe.records import (
     AnyRecord,
     ClockRecord,
-    GroupOpen,
-    GroupSettings,
+    GroupRecord,
     LossRecord,
     LostRecords,
     ObsRecord,
@@ -93,7 +93,7 @@ class ObservedRun:
     """One run, as its log tells it; ``seconds`` from its start to the last thing seen."""
 
     streams: Mapping[str, ObservedStream]
-    groups: Mapping[str, GroupSettings]
+    groups: Mapping[str, GroupRules]
     seconds: float
     lost_records: int
 
@@ -117,7 +117,7 @@ class _Run:
     """What is gathered of everything."""
 
     streams: dict[str, _Stream] = field(default_factory=dict)
-    groups: dict[str, GroupSettings] = field(default_factory=dict)
+    groups: dict[str, GroupRules] = field(default_factory=dict)
     utc: list[tuple[int, int, float]] = field(default_factory=list)
     moments_ns: list[int] = field(default_factory=list)
     lost_records: int = 0
@@ -147,8 +147,8 @@ def _take(run: _Run, record: AnyRecord) -> None:
             run.groups |= record.groups
             for name, about in record.streams.items():
                 run.streams.setdefault(name, _Stream(about)).about = about
-        case GroupOpen():
-            run.is_asap = record.is_patient
+        case GroupRecord(event=Open(is_patient=is_patient)):
+            run.is_asap = is_patient
         case UtcRecord():
             run.utc.append((record.mono_ns, record.utc_ns, record.rate))
         case LostRecords():

@@ -11,8 +11,8 @@ import numpy as np
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.daemon.planning import HOLD_MARGIN_NS
 from syncsvc.doctor.observed import NONE, ObservedStream
+from syncsvc.observe.events import GroupRules
 from syncsvc.observe.figures import Figures
-from syncsvc.observe.records import GroupSettings
 from syncsvc.pairing.minspread import Match, MinSpread
 
 COMPLETE_SHARE = 0.99
@@ -46,7 +46,7 @@ class GroupAdvice:
     why_not: str = ""
 
 
-def advise(group: GroupSettings, records: Mapping[str, ObservedStream], earlier_ms: Mapping[str, float]) -> GroupAdvice:
+def advise(group: GroupRules, records: Mapping[str, ObservedStream], earlier_ms: Mapping[str, float]) -> GroupAdvice:
     """Look at the stamps of a group's streams as the service gave them.
 
     Args:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from syncsvc.model import Frame, Observation, StreamState
+from syncsvc.model import Observation
+from syncsvc.observe.events import StreamEvent
 from syncsvc.timing.ladder import Stamp
 
 
@@ -36,22 +37,6 @@ class ObservationConsumer(Protocol):
 class FrameConsumer(Protocol):
     """A group, as its streams see it; called from the streams' threads."""
 
-    def add(self, frame: Frame) -> None:
-        """A frame with its capture time; times rise within a stream."""
-        ...
-
-    def expect(self, stream: str, floor_ns: int) -> None:
-        """The stream is heard, its frames wait for a better stamp; none will be before ``floor_ns``."""
-        ...
-
-    def drop(self, stream: str, cause: str, count: int) -> None:
-        """Frames were captured and lost."""
-        ...
-
-    def set_state(self, stream: str, state: StreamState) -> None:
-        """The stream fell silent, went away, came back or ended."""
-        ...
-
-    def doubt(self, stream: str, is_doubtful: bool) -> None:
-        """The stream was caught lying about its times, or is in good standing again."""
+    def tell(self, event: StreamEvent) -> None:
+        """A frame came with its capture time (times rise within a stream), or something else happened to a stream."""
         ...

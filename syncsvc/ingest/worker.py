@@ -16,6 +16,7 @@ from syncsvc.ingest.stamping import Groups, Stamping
 from syncsvc.ingest.tally import Tally
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, StreamState
+from syncsvc.observe.events import Doubt, Drop, Expect, State
 from syncsvc.observe.status import IngestStatus
 from syncsvc.timing.ladder import Stamp, StreamClock
 from syncsvc.timing.rungs import Rung
@@ -156,8 +157,8 @@ class StreamIngest:
                 self._stamping.clock.tune(tuning.make_rungs, tuning.hold_ns, tuning.edge_ns, tuning.source)
             rewiring.on_join(self.name, self._next_seq or 0)
             for group in self.groups:
-                group.set_state(self.name, self.tally.state)
-                group.doubt(self.name, self._stamping.is_doubtful)
+                group.tell(State(self.name, self.tally.state))
+                group.tell(Doubt(self.name, self._stamping.is_doubtful))
             rewiring.is_taken.set()
 
     def _next_command(self) -> None:
@@ -228,7 +229,7 @@ class StreamIngest:
         if held_since is not None:
             self._become_live()
             for group in self.groups:
-                group.expect(self.name, held_since - NS_PER_S)
+                group.tell(Expect(self.name, held_since - NS_PER_S))
 
     def _on_stamped(self, frame: Frame, stamp: Stamp, groups: Groups) -> None:
         """A frame has its time: hand it on."""
@@ -239,19 +240,19 @@ class StreamIngest:
         if self._rest is not None:
             self._rest.heard(stamp.time_ns, stamp.arrival_ns)
         for group in groups:
-            group.add(frame)
+            group.tell(frame)
 
     def _on_doubt(self, is_doubtful: bool) -> None:
         self.tally.is_doubtful = is_doubtful
         for group in self.groups:
-            group.doubt(self.name, is_doubtful)
+            group.tell(Doubt(self.name, is_doubtful))
 
     def _drop(self, cause: str, count: int) -> None:
         self.tally.lost(cause, count)
         if self._observations is not None:
             self._observations.lost(self.name, cause, count, self._clock.monotonic_ns())
         for group in self.groups:
-            group.drop(self.name, cause, count)
+            group.tell(Drop(self.name, cause, count))
 
     def _become_live(self) -> None:
         if self.tally.state is not StreamState.LIVE:
@@ -260,7 +261,7 @@ class StreamIngest:
     def _set_state(self, state: StreamState) -> None:
         self.tally.state = state
         for group in self.groups:
-            group.set_state(self.name, state)
+            group.tell(State(self.name, state))
 
     def _look_around(self) -> None:
         """Let held frames go in time, and notice silence: only time that we spent reading counts."""

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-import msgspec
-
 from syncsvc.errors import UsageError
 from syncsvc.lifecycle import StopToken, Worker
-from syncsvc.observe.records import MAX_LINE_BYTES, LostRecords, Record, RunRecord, decode
+from syncsvc.observe.records import MAX_LINE_BYTES, AnyRecord, LostRecords, RunRecord, decode, encode
 
 FLUSH_S: Final = 0.25
 MOST_PENDING_BYTES: Final = 16 << 20
@@ -98,7 +96,6 @@ class Journal:
     def __init__(self, fd: int, *, most_pending_bytes: int = MOST_PENDING_BYTES) -> None:
         """Append to ``fd``, which stays the caller's."""
         self._fd, self._most_pending_bytes = fd, most_pending_bytes
-        self._encode = msgspec.json.Encoder().encode
         self._lock = threading.Lock()
         self._lines: list[_Line] = []
         self._pending_bytes = self._refused = 0
@@ -114,9 +111,9 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def put(self, record: Record) -> None:
+    def put(self, record: AnyRecord) -> None:
         """Queue one record. From any thread; waits for nothing but other callers."""
-        line = self._encode(record) + b"\n"
+        line = encode(record) + b"\n"
         with self._lock:
             if self._pending_bytes + len(line) > self._most_pending_bytes:
                 self._refused += 1
@@ -153,7 +150,7 @@ class Journal:
             self._refused = 0
 
     def _lost(self, count: int) -> _Line:
-        return self._encode(LostRecords(count=count)) + b"\n", count
+        return encode(LostRecords(count=count)) + b"\n", count
 
     def _write(self, lines: bytes) -> int:
         """Write; returns how many of the lines are on the disk as a whole."""

@@ -8,27 +8,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from syncsvc.clock import NS_PER_S
-from syncsvc.observe.records import (
-    AnyRecord,
-    GroupAdd,
-    GroupDrain,
-    GroupEnd,
-    GroupExpect,
-    GroupJump,
-    GroupOpen,
-    GroupReconfigure,
-    GroupRecord,
-    LostRecords,
-    RunRecord,
-    UtcRecord,
-)
+from syncsvc.model import Frame
+from syncsvc.observe.events import Drain, End, Expect, Jump, Open, Reconfigure
+from syncsvc.observe.records import AnyRecord, GroupRecord, LostRecords, RunRecord, UtcRecord
 
 DAY_NS: Final = 86_400 * NS_PER_S
 
 
 @dataclass(slots=True)
-class _Group:
-    """Where a group stands: its present, and the latest time that a frame of it reached."""
+class _Extent:
+    """How far a group has come: its present, and the latest time that a frame of it reached."""
 
     window_ns: int | None
     now_ns: int
@@ -42,7 +31,7 @@ class Course:
     """Follows the times of a log, record by record."""
 
     def __init__(self) -> None:
-        self._groups: dict[str, _Group] = {}
+        self._groups: dict[str, _Extent] = {}
 
     def follow(self, record: AnyRecord) -> None:
         """Take in one record.
@@ -53,46 +42,47 @@ class Course:
         match record:
             case RunRecord() | LostRecords():
                 self._groups.clear()
-            case GroupOpen():
-                self._open(record)
             case UtcRecord():
                 for group in self._groups.values():
                     if group.clock_epoch == record.epoch:
                         self._pass_to(group, record.utc_ns)
+            case GroupRecord(event=Open() as opening):
+                self._open(record, opening)
             case GroupRecord() if record.group in self._groups:
                 self._tell(self._groups[record.group], record)
 
-    def _open(self, record: GroupOpen) -> None:
-        window_ns, first_ns = record.rules.window_ns, record.first_window * (record.rules.window_ns or 1)
-        group = _Group(window_ns, first_ns, record.clock_epoch, first_ns, record.is_patient)
+    def _open(self, record: GroupRecord, opening: Open) -> None:
+        window_ns, first_ns = opening.rules.window_ns, opening.first_window * (opening.rules.window_ns or 1)
+        group = _Extent(window_ns, first_ns, record.clock_epoch, first_ns, opening.is_patient)
         self._groups[record.group] = group
-        if record.is_patient:
+        if opening.is_patient:
             _refuse_beyond(first_ns, record.now_ns, "its first window")
         self._pass_to(group, record.now_ns)
 
-    def _tell(self, group: _Group, record: GroupRecord) -> None:
-        closes_all = isinstance(record, GroupEnd) or (isinstance(record, GroupJump) and group.is_draining)
+    def _tell(self, group: _Extent, record: GroupRecord) -> None:
+        event = record.event
+        closes_all = isinstance(event, End) or (isinstance(event, Jump) and group.is_draining)
         if closes_all or record.clock_epoch == group.clock_epoch:
             self._pass_to(group, record.now_ns)
         group.now_ns, group.clock_epoch = record.now_ns, record.clock_epoch
-        match record:
-            case GroupAdd():
-                self._reach(group, record.time_ns)
-            case GroupExpect():
-                self._reach(group, record.floor_ns)
-            case GroupDrain():
+        match event:
+            case Frame():
+                self._reach(group, event.time_ns)
+            case Expect():
+                self._reach(group, event.floor_ns)
+            case Drain():
                 group.is_draining = True
-            case GroupJump():
+            case Jump():
                 group.reach_ns = record.now_ns
-            case GroupReconfigure() if record.rules.window_ns != group.window_ns:
+            case Reconfigure(rules) if rules.window_ns != group.window_ns:
                 raise ValueError(f"the window of group {record.group} cannot change")
 
-    def _pass_to(self, group: _Group, now_ns: int) -> None:
+    def _pass_to(self, group: _Extent, now_ns: int) -> None:
         if not group.is_patient:
             _refuse_beyond(now_ns, group.now_ns, "its time")
         group.now_ns = now_ns
 
-    def _reach(self, group: _Group, time_ns: int) -> None:
+    def _reach(self, group: _Extent, time_ns: int) -> None:
         _refuse_beyond(time_ns, max(group.now_ns, group.reach_ns), "a frame's time")
         group.reach_ns = max(group.reach_ns, time_ns)
 

@@ -1,32 +1,22 @@
 """What an observation log says, line by line: typed records, so that writer and reader cannot drift apart.
 
 The format is described in docs/observations.md. A record is one JSON object; ``t`` names its kind, and ``e`` of a
-``group`` record what the group was told. Integers are exact nanoseconds. No URL and no password is in any of them.
+``group`` record its event (``observe.events``), whose keys stand beside its own. Integers are exact nanoseconds. No URL
+and no password is in any of them.
 """
 
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct, field
 
-from syncsvc.layout import Layout
-from syncsvc.model import ClockClass, MissingReason, Observation, StampKind
+from syncsvc.model import ClockClass, Frame, Observation, StampKind
+from syncsvc.observe.events import Add, AnyEvent, Cause, Count, GroupRules, Logged, Name, Natural, Time
 
 MAX_LINE_BYTES = 1 << 20
 """Longer than any record of hundreds of streams; a file without line ends is refused before it fills the memory."""
-_MOST: Final = 2**62 - 1
-"""So that the sum and the difference of two still fit the 64 bits of a batch's header."""
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,64}\Z")]
-Time = Annotated[int, Meta(ge=-_MOST, le=_MOST)]
-"""Nanoseconds of a clock, or between two of them."""
 Fact = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """Nanoseconds that a camera said, and it may say anything."""
-Natural = Annotated[int, Meta(ge=0, le=_MOST)]
-Cause = Annotated[str, Meta(min_length=1, max_length=64)]
-Count = Annotated[int, Meta(ge=0, le=2**32)]
-WindowLength = Annotated[int, Meta(ge=1_000_000, le=60_000_000_000)]
-Bound = Annotated[int, Meta(ge=0, le=60_000_000_000)]
-"""Nanoseconds, as far as a configuration goes."""
 MOST_SIDE: Final = 65_535
 
 
@@ -45,16 +35,6 @@ class StreamSettings(Struct, frozen=True):
     edge_ns: Natural
 
 
-class GroupSettings(Struct, frozen=True):
-    """How a group was configured, in the order of ``GroupRules``; times in nanoseconds, None for no windows."""
-
-    streams: tuple[Name, ...]
-    window_ns: WindowLength | None
-    max_skew_ns: Bound
-    max_latency_ns: Bound
-    reference: Name | None
-
-
 class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
     """A receiver began: nothing of what came before it lives on."""
 
@@ -64,7 +44,7 @@ class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
     utc_ns: Time
     mono_ns: Time
     streams: dict[Name, StreamSettings]
-    groups: dict[Name, GroupSettings]
+    groups: dict[Name, GroupRules]
 
 
 class ReloadRecord(Record, frozen=True, kw_only=True, tag="reload"):
@@ -72,7 +52,7 @@ class ReloadRecord(Record, frozen=True, kw_only=True, tag="reload"):
 
     mono_ns: Time
     streams: dict[Name, StreamSettings]
-    groups: dict[Name, GroupSettings]
+    groups: dict[Name, GroupRules]
 
 
 class UtcRecord(Record, frozen=True, kw_only=True, tag="utc"):
@@ -169,116 +149,27 @@ class LostRecords(Record, frozen=True, kw_only=True, tag="lost_records"):
     count: Count
 
 
-class GroupRecord(Record, frozen=True, kw_only=True, tag="group"):
-    """A group was told something at ``now_ns`` (UTC, mapped) of the clock epoch, in the order of its lock."""
+class _GroupHead(Record, frozen=True, kw_only=True, tag="group"):
+    """What every line about a group begins with."""
 
     group: Name = field(name="g")
     now_ns: Time
     clock_epoch: Natural
 
 
-class GroupOpen(GroupRecord, frozen=True, kw_only=True):
-    """It began."""
+class GroupRecord(_GroupHead, frozen=True, kw_only=True, tag="group"):
+    """A group was told something, or decided, at ``now_ns`` (UTC, mapped) of the clock epoch, in its lock's order."""
 
-    e: Literal["open"] = "open"
-    rules: GroupSettings
-    epoch: Natural
-    first_window: Natural
-    first_seq: Natural
-    is_patient: bool
+    event: AnyEvent
 
 
-class GroupAdd(GroupRecord, frozen=True, kw_only=True):
-    """A frame came."""
-
-    e: Literal["add"] = "add"
-    stream: Name = field(name="s")
-    seq: Natural
-    time_ns: Time
-    uncertainty_ns: Natural
-    clock: ClockClass
-    arrival_ns: Time
-    key: bool
-    layout: Layout
-
-
-class GroupExpect(GroupRecord, frozen=True, kw_only=True):
-    """Frames of the stream wait for a better stamp; none will be before ``floor_ns``."""
-
-    e: Literal["expect"] = "expect"
-    stream: Name = field(name="s")
-    floor_ns: Time
-
-
-class GroupDrop(GroupRecord, frozen=True, kw_only=True):
-    """Frames of the stream were lost."""
-
-    e: Literal["drop"] = "drop"
-    stream: Name = field(name="s")
-    cause: Cause
-    count: Count
-
-
-class GroupState(GroupRecord, frozen=True, kw_only=True):
-    """The stream changed its state."""
-
-    e: Literal["state"] = "state"
-    stream: Name = field(name="s")
-    state: Literal["starting", "live", "stalled", "absent", "ended", "draining"]
-
-
-class GroupDoubt(GroupRecord, frozen=True, kw_only=True):
-    """A better clock of the stream was caught lying, or is believed again."""
-
-    e: Literal["doubt"] = "doubt"
-    stream: Name = field(name="s")
-    doubtful: bool
-
-
-class GroupDrain(GroupRecord, frozen=True, kw_only=True):
-    """The service is to stop."""
-
-    e: Literal["drain"] = "drain"
-
-
-class GroupJump(GroupRecord, frozen=True, kw_only=True):
-    """The host's clock jumped by ``jump_ns``: what is open leaves (``close`` records follow), ``epoch`` begins."""
-
-    e: Literal["jump"] = "jump"
-    epoch: Natural
-    jump_ns: Time
-
-
-class GroupReconfigure(GroupRecord, frozen=True, kw_only=True):
-    """Other streams or bounds."""
-
-    e: Literal["reconfigure"] = "reconfigure"
-    rules: GroupSettings
-
-
-class GroupEnd(GroupRecord, frozen=True, kw_only=True):
-    """Everything was read: what is open leaves (``close`` records follow)."""
-
-    e: Literal["end"] = "end"
-
-
-class GroupClose(GroupRecord, frozen=True, kw_only=True):
-    """A window closed; what the batch must say, so that a replay that differs is noticed."""
-
-    e: Literal["close"] = "close"
-    window: tuple[Time, Time]
-    seq: Natural
-    epoch: Natural
-    missing: dict[Name, MissingReason]
-
-
-GroupEvent = (
-    GroupOpen | GroupAdd | GroupExpect | GroupDrop | GroupState | GroupDoubt | GroupDrain | GroupJump | GroupReconfigure
-    | GroupEnd | GroupClose
-)  # fmt: skip
 AnyRecord = (
     RunRecord | ReloadRecord | UtcRecord | SessionRecord | ObsRecord | LossRecord | StampRecord | ClockRecord
-    | SentRecord | LostRecords | GroupEvent
+    | SentRecord | LostRecords | GroupRecord
+)  # fmt: skip
+_Line = (
+    RunRecord | ReloadRecord | UtcRecord | SessionRecord | ObsRecord | LossRecord | StampRecord | ClockRecord
+    | SentRecord | LostRecords | _GroupHead
 )  # fmt: skip
 
 
@@ -287,15 +178,21 @@ class _Kind(Struct):
     e: str = ""
 
 
-def _kind_of(record: type[Struct]) -> tuple[str, str]:
-    event = next((one.default for one in msgspec.structs.fields(record) if one.name == "e"), "")
-    return str(record.__struct_config__.tag), event
-
-
+_encode = msgspec.json.Encoder().encode
+_lines: msgspec.json.Decoder[_Line] = msgspec.json.Decoder(_Line)
+_events: msgspec.json.Decoder[Logged] = msgspec.json.Decoder(Logged)
 _kinds = msgspec.json.Decoder(_Kind)
-_decoders: dict[tuple[str, str], msgspec.json.Decoder[Any]] = {
-    _kind_of(record): msgspec.json.Decoder(record) for record in get_args(AnyRecord)
-}
+_KINDS = {(str(kind.__struct_config__.tag), "") for kind in get_args(_Line)} - {("group", "")}
+_KINDS |= {("group", str(event.__struct_config__.tag)) for event in get_args(Logged)}
+
+
+def encode(record: AnyRecord) -> bytes:
+    """A record as a line of a log, without its end."""
+    if not isinstance(record, GroupRecord):
+        return _encode(record)
+    head = _GroupHead(group=record.group, now_ns=record.now_ns, clock_epoch=record.clock_epoch)
+    event = Add.of(record.event) if isinstance(record.event, Frame) else record.event
+    return _encode(head)[:-1] + b"," + _encode(event)[1:]
 
 
 def decode(line: bytes) -> AnyRecord:
@@ -304,15 +201,22 @@ def decode(line: bytes) -> AnyRecord:
     Raises:
         ValueError: it is no record; the text says why.
     """
-    kind = _kinds.decode(line)
-    decoder = _decoders.get((kind.t, kind.e))
-    if decoder is None:
-        raise ValueError(f"a record of kind {f'{kind.t} {kind.e}'.strip()!r:.40} is not known to this version")
-    record: AnyRecord = decoder.decode(line)
-    if isinstance(record, GroupAdd) and not _is_shown(record.layout):
-        raise ValueError(f"a picture has 1 to {MOST_SIDE} pixels a side")
-    return record
+    try:
+        record = _lines.decode(line)
+        return _of_group(record, _events.decode(line)) if isinstance(record, _GroupHead) else record
+    except msgspec.ValidationError:
+        kind = _kinds.decode(line)
+        if (kind.t, kind.e) in _KINDS:
+            raise
+    raise ValueError(f"a record of kind {f'{kind.t} {kind.e}'.strip()!r:.40} is not known to this version")
 
 
-def _is_shown(layout: Layout) -> bool:
-    return 0 < layout.width <= MOST_SIDE and 0 < layout.height <= MOST_SIDE
+def _of_group(head: _GroupHead, logged: Logged) -> GroupRecord:
+    event: AnyEvent
+    if isinstance(logged, Add):
+        if not (0 < logged.layout.width <= MOST_SIDE and 0 < logged.layout.height <= MOST_SIDE):
+            raise ValueError(f"a picture has 1 to {MOST_SIDE} pixels a side")
+        event = logged.frame()
+    else:
+        event = logged
+    return GroupRecord(group=head.group, now_ns=head.now_ns, clock_epoch=head.clock_epoch, event=event)

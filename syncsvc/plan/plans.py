@@ -5,9 +5,9 @@ Nothing of pydantic is here: the receiver has no use for it, and it costs 9 MB a
 
 import msgspec
 
-from syncsvc.align.batches import GroupRules
 from syncsvc.clock import NS_PER_MS
 from syncsvc.ingest.rest import GroupPace
+from syncsvc.observe.events import GroupRules
 from syncsvc.wire import GroupTerms
 
 BATCHES_PER_GROUP = 2
@@ -46,9 +46,7 @@ class GroupPlan(msgspec.Struct, frozen=True):
     @property
     def rules(self) -> GroupRules:
         """The same, for the aligner."""
-        return GroupRules(
-            self.name, self.streams, self.window_ns, self.max_skew_ns, self.max_latency_ns, self.reference
-        )
+        return GroupRules(self.streams, self.window_ns or None, self.max_skew_ns, self.max_latency_ns, self.reference)
 
     @property
     def backlog(self) -> int:

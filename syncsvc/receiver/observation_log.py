@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from syncsvc.align.group import Note, settings_of
+from syncsvc.align.group import Note
 from syncsvc.model import FrameBatch, Observation
 from syncsvc.observe import records
+from syncsvc.observe.events import GroupRules
 from syncsvc.observe.journal import Journal
 from syncsvc.plan.plans import ReceiverPlan
 from syncsvc.timing.ladder import Stamp
@@ -86,11 +87,11 @@ class ObservationLog:
         )
 
 
-def _settings(plan: ReceiverPlan) -> tuple[dict[str, records.StreamSettings], dict[str, records.GroupSettings]]:
+def _settings(plan: ReceiverPlan) -> tuple[dict[str, records.StreamSettings], dict[str, GroupRules]]:
     streams = {
         name: records.StreamSettings(
             stream.kind, stream.clock, stream.latency_ns, stream.stall_after_ns, stream.hold_ns, stream.edge_ns
         )
         for name, stream in plan.streams.items()
     }
-    return streams, {name: settings_of(group.rules) for name, group in plan.groups.items()}
+    return streams, {name: group.rules for name, group in plan.groups.items()}

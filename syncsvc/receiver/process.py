@@ -23,6 +23,7 @@ from syncsvc.ingest.worker import StreamIngest, Tuning
 from syncsvc.lifecycle import StopToken, Worker, die_with_parent
 from syncsvc.model import Frame, FrameBatch
 from syncsvc.observe import logs
+from syncsvc.observe import events
 from syncsvc.observe.journal import Journal
 from syncsvc.observe.status import ReceiverStatus, Revisions
 from syncsvc.plan.from_receiver import BindRefused, Bound, Done, LeaseRoom, Report, Subscribed
@@ -160,7 +161,7 @@ class Receiver:
                 for name in self._groups_of(stream):
                     lost = self._accounts.lost_with_receiver(stream, next_seq, name)
                     if lost:
-                        self._groups[name][0].drop(stream, "receiver_died", lost)
+                        self._groups[name][0].tell(events.Drop(stream, "receiver_died", lost))
                 ingest.attach(LinkReader(fds[0], socket.socket(fileno=fds[1])), next_seq)
             case Detach(stream, next_seq):
                 if stream in self._streams:
@@ -168,7 +169,7 @@ class Receiver:
             case Drain():
                 self._publisher.drain()
                 for group, _ in self._groups.values():
-                    group.drain()
+                    group.tell(events.Drain())
             case Finish(how):
                 self._finish(how)
                 return True
@@ -217,7 +218,7 @@ class Receiver:
             if name not in self._groups:
                 self._open_group(group_plan)
             elif old.get(name) != group_plan:
-                self._groups[name][0].reconfigure(group_plan.rules)
+                self._groups[name][0].tell(events.Reconfigure(group_plan.rules))
         rewired = []
         for name in [name for name in self._streams if name not in plan.streams]:
             ingest, worker = self._streams.pop(name)
@@ -238,7 +239,7 @@ class Receiver:
         for group, worker in leaving:
             group.flush()
             worker.join(DRAIN_S)
-            self._next_seq[group.rules.name] = group.seq
+            self._next_seq[group.name] = group.seq
 
     def _groups_of(self, stream: str) -> list[str]:
         return [name for name, group in self._plan.groups.items() if stream in group.streams]
@@ -256,15 +257,9 @@ class Receiver:
             late=lambda frame, seq, window: self._late(plan, frame, seq, window),
             **({"note": self._log.note} if self._log is not None else {}),
         )
-        group = Group(
-            plan.rules,
-            self._utc,
-            output,
-            epoch=self._epoch,
-            first_window=number,
-            first_seq=self._next_seq.get(plan.name, 0),
-            is_patient=self._plan.is_patient,
-        )
+        first_seq = self._next_seq.get(plan.name, 0)
+        opening = events.Open(plan.rules, self._epoch, number, first_seq, self._plan.is_patient)
+        group = Group(plan.name, opening, self._utc, output)
         worker = Worker(f"align-{plan.name}", group.run, self._on_failure)
         self._groups[plan.name] = group, worker.start()
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from syncsvc.align.batches import GroupRules
 from syncsvc.align.group import Group, GroupOutput, first_window
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, FrameBatch, StreamState
+from syncsvc.observe.events import GroupRules, Open, State
 from syncsvc.observe.records import AnyRecord
 from syncsvc.testing.manual_clock import ManualClock
 from syncsvc.timing.utc import UtcMapper
@@ -29,7 +29,7 @@ class GroupBench:
         self.clock = clock or ManualClock()
         self.utc = UtcMapper(self.clock)
         self.rules = GroupRules(
-            "bench", tuple(streams), (window_ms or 0) * NS_PER_MS, round(max_skew_ms * NS_PER_MS),
+            tuple(streams), window_ms and window_ms * NS_PER_MS, round(max_skew_ms * NS_PER_MS),
             round(max_latency_ms * NS_PER_MS), reference,
         )  # fmt: skip
         self.batches: list[FrameBatch] = []
@@ -41,7 +41,7 @@ class GroupBench:
         output = GroupOutput(
             self._emit, lambda frame, seq, window: self.late.append((frame, seq, window)), note=self.events.append
         )
-        self.group = Group(self.rules, self.utc, output, epoch=1, first_window=first, is_patient=is_patient)
+        self.group = Group("bench", Open(self.rules, 1, first, 0, is_patient), self.utc, output)
 
     def _emit(self, batch: FrameBatch) -> None:
         self.batches.append(batch)
@@ -50,7 +50,7 @@ class GroupBench:
     def add(self, *frames: Frame) -> None:
         """Frames come in this order; windows close between them as soon as they are due."""
         for frame in frames:
-            self.group.add(frame)
+            self.group.tell(frame)
             self.settle()
 
     def settle(self) -> None:
@@ -74,7 +74,7 @@ class GroupBench:
     def states(self, state: StreamState, names: Iterable[str] | None = None) -> None:
         """These streams (all of them by default) change their state."""
         for name in names or self.rules.streams:
-            self.group.set_state(name, state)
+            self.group.tell(State(name, state))
 
     def finish(self) -> list[FrameBatch]:
         """Everything was read: the rest leaves; returns all batches."""

@@ -8,9 +8,11 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from syncsvc.layout import Layout
 from syncsvc.model import Frame, FrameBatch
+from syncsvc.observe.events import Doubt, Drop, Expect, Reconfigure
 from syncsvc.testing import MS, T0, TINY, GroupBench, HeldPixels, frame
 
 STREAMS = ("a", "b", "c")
@@ -51,7 +53,7 @@ def bench(**more: Any) -> GroupBench:
     options = {"window_ms": WINDOW, "max_skew_ms": SKEW, "max_latency_ms": LATENCY} | more
     one = GroupBench(options.pop("streams", STREAMS), **options)
     for name in one.rules.streams:
-        one.group.expect(name, T0 - 1)
+        one.group.tell(Expect(name, T0 - 1))
     return one
 
 
@@ -95,7 +97,7 @@ def play_late(one: GroupBench, recording: Recording, random: Random, losses: Seq
         one.pass_to(arrival_ns, step_ns=5 * MS)
         one.add(f)
     for name in losses:
-        one.group.drop(name, "ring_full", 2)
+        one.group.tell(Drop(name, "ring_full", 2))
 
 
 def check_account(one: GroupBench, recording: Recording, losses: Sequence[str]) -> None:
@@ -118,9 +120,9 @@ def check_reload(one: GroupBench, order: Sequence[Frame], place: int, streams: S
     """After so many frames the group has these streams: every frame is accounted for, once, and no number left out."""
     names = tuple(sorted(streams))
     one.add(*order[:place])
-    one.group.reconfigure(replace(one.rules, streams=names))
+    one.group.tell(Reconfigure(structs.replace(one.rules, streams=names)))
     for name in names:
-        one.group.expect(name, T0 - 1)
+        one.group.tell(Expect(name, T0 - 1))
     batches = play(one, order[place:])
     found, was_late = delivered(batches), {(f.stream, f.seq) for f, _, _ in one.late}
     for f in order:
@@ -242,7 +244,7 @@ def test_a_doubtful_stream_changes_no_set_of_the_others(
     order = mixed(recording | doubtful, random)
     # Its place in the group must not matter either: it is the first, so it would win every tie.
     with_it, without = (bench(streams=names, reference=ref, window_ms=window) for names in (("d", *STREAMS), STREAMS))
-    with_it.group.doubt("d", True)
+    with_it.group.tell(Doubt("d", True))
     batches = play(with_it, order)
     good, joined = good_and_doubtful(batches)
     assert good == good_and_doubtful(play(without, [f for f in order if f.stream != "d"]))[0]
@@ -256,7 +258,7 @@ def test_a_doubtful_stream_changes_no_set_of_the_others(
 
 def test_a_doubtful_stream_alone_in_a_window_takes_no_frame_of_the_next() -> None:
     one = bench(streams=("a", "b", "d"))
-    one.group.doubt("d", True)
+    one.group.tell(Doubt("d", True))
     times = {"d": (95,), "a": (101, 150), "b": (102, 150)}
     batches = play(one, [frame(name, n, T0 + t * MS) for name, some in times.items() for n, t in enumerate(some)])
     assert [[{n: f.seq for n, f in s.frames.items()} for s in batch.sets] for batch in batches] == [
@@ -270,7 +272,7 @@ def test_a_doubtful_stream_joins_wherever_it_fits(recording: Recording, random: 
     """Frames at the very times of the reference's: every set, and every reference without a partner, gets one."""
     twins = [replace(f, stream="d") for f in recording["a"]]
     one = bench(streams=("d", *STREAMS), reference="a")
-    one.group.doubt("d", True)
+    one.group.tell(Doubt("d", True))
     batches = play(one, mixed({**recording, "d": twins}, random))
     sets = [s.frames for batch in batches for s in batch.sets]
     assert [some["a"].seq for some in sets] == [f.seq for f in recording["a"]]
@@ -281,22 +283,22 @@ def test_a_doubtful_stream_joins_wherever_it_fits(recording: Recording, random: 
 def test_where_all_are_doubtful_they_are_paired_as_if_none_were(recording: Recording, random: Random) -> None:
     order, one = mixed(recording, random), bench()
     for name in STREAMS:
-        one.group.doubt(name, True)
+        one.group.tell(Doubt(name, True))
     assert told(play(one, order)) == told(play(bench(), order))
 
 
 @given(recordings(), randoms)
 def test_a_doubtful_stream_that_is_the_reference_drives(recording: Recording, random: Random) -> None:
     order, one = mixed(recording, random), bench(reference="a")
-    one.group.doubt("a", True)
+    one.group.tell(Doubt("a", True))
     assert told(play(one, order)) == told(play(bench(reference="a"), order))
 
 
 @given(recordings(), randoms)
 def test_a_stream_in_good_standing_again_is_paired_like_the_others(recording: Recording, random: Random) -> None:
     order, one = mixed(recording, random), bench()
-    one.group.doubt("a", True)
-    one.group.doubt("a", False)
+    one.group.tell(Doubt("a", True))
+    one.group.tell(Doubt("a", False))
     assert told(play(one, order)) == told(play(bench(), order))
 
 

@@ -4,10 +4,12 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from syncsvc.audit.decisions import Changes, Replay, WhatIf
 from syncsvc.layout import Layout
 from syncsvc.model import FrameBatch, StreamState
+from syncsvc.observe.events import Doubt, Drain, Drop, Expect, Reconfigure, State
 from syncsvc.observe.records import AnyRecord, decode
 from syncsvc.testing import MS, TINY, GroupBench, S, frame
 from tests.logs import LoggedBench, lines_of
@@ -48,7 +50,7 @@ class Script(LoggedBench):
                 self.times[name], self.seqs[name] = time_ns, self.seqs[name] + 1
                 layout = OTHER if is_other else TINY
                 arrival_ns = self.utc.now_utc()
-                self.group.add(frame(name, self.seqs[name], time_ns, arrival_ns=arrival_ns, layout=layout))
+                self.group.tell(frame(name, self.seqs[name], time_ns, arrival_ns=arrival_ns, layout=layout))
             case ("burst", some):
                 for name, ago_ms in sorted(some, key=lambda one: -one[1]):
                     self.take(("add", name, ago_ms, False))
@@ -56,13 +58,13 @@ class Script(LoggedBench):
             case ("pass", ms):
                 self.pass_to(self.clock.utc_ns() + ms * MS)
             case ("expect", name):
-                self.group.expect(name, self.times[name] or self.utc.now_utc() - S)
+                self.group.tell(Expect(name, self.times[name] or self.utc.now_utc() - S))
             case ("drop", name, count):
-                self.group.drop(name, "ring_full", count)
+                self.group.tell(Drop(name, "ring_full", count))
             case ("state", name, state):
-                self.group.set_state(name, state)
+                self.group.tell(State(name, state))
             case ("doubt", name, is_doubtful):
-                self.group.doubt(name, is_doubtful)
+                self.group.tell(Doubt(name, is_doubtful))
             case ("jump", ns, name):
                 self.clock.step_utc(ns)
                 self.utc.update()
@@ -72,12 +74,12 @@ class Script(LoggedBench):
             case ("reload", streams, skew_ms, reference):
                 chosen = tuple(name for name in STREAMS if name in streams)
                 other = GroupBench(
-                    chosen, window_ms=self.rules.window_ns // MS, max_skew_ms=skew_ms, max_latency_ms=60,
-                    reference=reference if reference in chosen else None,
-                )  # fmt: skip
-                self.group.reconfigure(other.rules)
+                    chosen, max_skew_ms=skew_ms, max_latency_ms=60, reference=reference if reference in chosen else None
+                )
+                rules = structs.replace(other.rules, window_ns=self.rules.window_ns)
+                self.group.tell(Reconfigure(rules))
             case ("drain",):
-                self.group.drain()
+                self.group.tell(Drain())
         self.settle()
 
     @property

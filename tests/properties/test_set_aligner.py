@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncsvc.model import FrameBatch, StreamState
+from syncsvc.observe.events import Doubt, Drain
 from syncsvc.testing import MS, T0, TINY, GroupBench, S, frame
 from tests.properties import test_aligner
 from tests.properties.test_aligner import (
@@ -147,7 +148,7 @@ def test_with_delays_every_frame_is_delivered_or_late_and_counted(
 ) -> None:
     one = bench(reference=ref)
     play_late(one, recording, random, losses)
-    one.group.drain()
+    one.group.tell(Drain())
     one.pass_to(T0 + 600 * MS)
     check_account(one, recording, losses)
     assert all(start <= f.time_ns < end for f, _, (start, end) in one.late)
@@ -178,7 +179,7 @@ def test_a_doubtful_stream_changes_no_set_of_the_others(
 ) -> None:
     order = mixed(recording | doubtful, random)
     with_it, without = (bench(streams=names, reference=ref) for names in (("d", *STREAMS), STREAMS))
-    with_it.group.doubt("d", True)
+    with_it.group.tell(Doubt("d", True))
     batches = play(with_it, order)
     good, joined = good_and_doubtful(batches)
     assert good == good_and_doubtful(play(without, [f for f in order if f.stream != "d"]))[0]

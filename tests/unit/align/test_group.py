@@ -4,13 +4,13 @@ from random import Random
 
 import pytest
 
-from syncsvc.align.aligner import Aligner
-from syncsvc.align.batches import GroupRules
-from syncsvc.align.decider import Now, Opening
+from syncsvc.align.decider import Now
 from syncsvc.align.group import first_window
+from syncsvc.align.window_aligner import WindowAligner
 from syncsvc.align.windows import GroupWindows
 from syncsvc.layout import Layout
 from syncsvc.model import Counts, Frame, FrameBatch, StreamState
+from syncsvc.observe.events import Drain, Drop, Expect, GroupRules, Open, Reconfigure
 from syncsvc.testing import MS, T0, TINY, GroupBench, S, frame
 
 LIVE, STALLED, ABSENT, ENDED = StreamState.LIVE, StreamState.STALLED, StreamState.ABSENT, StreamState.ENDED
@@ -91,7 +91,7 @@ def test_a_stream_that_ends_while_draining_is_missing_for_that() -> None:
     bench = GroupBench("ab")
     bench.add(at("a", 0, 10), at("b", 0, 10))
     bench.pass_to(T0 + 300 * MS)
-    bench.group.drain()
+    bench.group.tell(Drain())
     bench.states(ABSENT, "a")
     bench.states(ENDED, "b")
     [batch] = bench.finish()
@@ -169,7 +169,7 @@ def test_a_stalled_stream_comes_back_and_holds_the_group_again() -> None:
 
 def test_a_stream_whose_frames_wait_for_a_stamp_is_waited_for() -> None:
     bench = GroupBench("ab")
-    bench.group.expect("b", T0 - S)
+    bench.group.tell(Expect("b", T0 - S))
     every(bench, "a", 0, 1300)
     assert bench.batches == []
     bench.add(*(at("b", n, 100 * n) for n in range(13)))
@@ -204,7 +204,7 @@ def test_a_drain_emits_every_open_window_up_to_the_present_in_order() -> None:
     bench = GroupBench("ab", max_latency_ms=5000)
     bench.add(at("a", 0, 100), at("b", 0, 100))
     bench.pass_to(T0 + 3300 * MS)
-    bench.group.drain()
+    bench.group.tell(Drain())
     batches = bench.finish()
     assert [(one.seq, one.window_start_ns - T0) for one in batches] == [(n, n * S) for n in range(4)]
     assert seqs(batches[0], "a") == [0]
@@ -287,7 +287,7 @@ def test_reload_adds_and_removes_streams() -> None:
     bench, other = GroupBench("ab"), GroupBench("ac")
     held = [at("b", 0, 500), at("b", 1, 990)]
     bench.add(at("a", 0, 500), *held, at("a", 1, 1005))
-    bench.group.reconfigure(other.rules)
+    bench.group.tell(Reconfigure(other.rules))
     assert [one.payload.releases for one in held] == [1, 1]
     bench.add(at("b", 2, 1100), at("c", 0, 500), at("c", 1, 1100), at("a", 2, 1100))
     [batch] = bench.batches
@@ -301,7 +301,7 @@ def test_what_a_removed_stream_held_over_the_edge_is_given_back_and_its_partner_
     bench.add(before_edge, reference, at("a", 1, 1100), at("b", 1, 1100))
     assert len(bench.batches) == 1
     assert seqs(bench.batches[0], "b") == [], "it is held for the reference after the edge"
-    bench.group.reconfigure(other.rules)
+    bench.group.tell(Reconfigure(other.rules))
     assert before_edge.payload.releases == 1
     bench.pass_to(T0 + 2600 * MS)
     assert seqs(bench.batches[1], "a") == [0, 1]
@@ -310,9 +310,9 @@ def test_what_a_removed_stream_held_over_the_edge_is_given_back_and_its_partner_
 
 def test_losses_of_a_stream_that_left_are_not_told_when_it_comes_back() -> None:
     bench = GroupBench("ab")
-    bench.group.drop("b", "ring_full", 3)
-    bench.group.reconfigure(GroupBench("a").rules)
-    bench.group.reconfigure(GroupBench("ab").rules)
+    bench.group.tell(Drop("b", "ring_full", 3))
+    bench.group.tell(Reconfigure(GroupBench("a").rules))
+    bench.group.tell(Reconfigure(GroupBench("ab").rules))
     bench.pass_to(T0 + 1600 * MS)
     assert bench.batches[0].counts["b"].captured == 0
 
@@ -351,10 +351,11 @@ def test_pairing_ahead_of_the_close_changes_nothing(monkeypatch: pytest.MonkeyPa
     )
 
     def sets() -> list[list[tuple[int, dict[str, int]]]]:
-        decider = GroupWindows(GroupRules("g", names, S, 40 * MS, 500 * MS), Opening(1, T0 // S, 0, 0, False))
+        rules = GroupRules(names, S, 40 * MS, 500 * MS)
+        decider = GroupWindows("g", Open(rules, 1, T0 // S, 0, is_patient=False), S, clock_epoch=0)
         found = []
         for time_ns, name, seq in frames:
-            decider.add(frame(name, seq, time_ns, arrival_ns=time_ns), Now(time_ns, 0))
+            decider.handle(frame(name, seq, time_ns, arrival_ns=time_ns), Now(time_ns, 0))
             while (batch := decider.close_due(Now(time_ns, 0))) is not None:
                 found.append([(one.spread_ns, {n: f.seq for n, f in one.frames.items()}) for one in batch.sets])
         return found
@@ -363,11 +364,11 @@ def test_pairing_ahead_of_the_close_changes_nothing(monkeypatch: pytest.MonkeyPa
     assert len(ahead) == 2
     foreseen = 0
 
-    def foresee(self: Aligner) -> None:
+    def foresee(self: WindowAligner) -> None:
         nonlocal foreseen
         foreseen += 1
 
-    monkeypatch.setattr(Aligner, "foresee", foresee)
+    monkeypatch.setattr(WindowAligner, "foresee", foresee)
     assert sets() == ahead
     assert foreseen >= 2
 
@@ -377,6 +378,6 @@ def test_what_was_foreseen_is_void_when_the_skew_changes() -> None:
     bench.states(LIVE)
     every(bench, "a", 480, 1000, 500)
     every(bench, "b", 500, 1001, 500)
-    bench.group.reconfigure(GroupBench("ab", max_skew_ms=10).rules)
+    bench.group.tell(Reconfigure(GroupBench("ab", max_skew_ms=10).rules))
     bench.add(at("a", 2, 1480), at("b", 2, 1500))
     assert [len(batch.sets) for batch in bench.batches] == [0], "20 ms apart, and 10 ms are allowed"

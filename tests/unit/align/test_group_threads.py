@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from syncsvc.align.batches import GroupRules
 from syncsvc.align.group import Group, GroupOutput
 from syncsvc.lifecycle import Worker
 from syncsvc.model import FrameBatch
+from syncsvc.observe.events import Expect, GroupRules, Open
 from syncsvc.testing import MS, T0, ManualClock, S, frame
 from syncsvc.timing.utc import UtcMapper
 from tests.e2e.harness import wait_for
@@ -18,11 +18,12 @@ FRAMES = 60
 
 def group_of(streams: str, emit: Callable[[FrameBatch], None], is_free: Callable[[], bool]) -> Group:
     """A group with windows of 100 ms, on a clock that stands still: nothing ever leaves at its deadline."""
-    rules = GroupRules("g", tuple(streams), 100 * MS, 5 * MS, 3600 * S, None)
+    rules = GroupRules(tuple(streams), 100 * MS, 5 * MS, 3600 * S, None)
     output = GroupOutput(emit, lambda *_: None, is_free)
-    group = Group(rules, UtcMapper(ManualClock()), output, epoch=1, first_window=T0 // (100 * MS), is_patient=False)
+    opening = Open(rules, 1, T0 // (100 * MS), 0, is_patient=False)
+    group = Group("g", opening, UtcMapper(ManualClock()), output)
     for name in streams:
-        group.expect(name, T0 - 1)
+        group.tell(Expect(name, T0 - 1))
     return group
 
 
@@ -30,7 +31,7 @@ def test_a_batch_leaves_with_the_frame_that_completes_it_where_it_can_leave_at_o
     left: list[FrameBatch] = []
     can_leave = [True, True, False]
     group = group_of("a", left.append, lambda: can_leave.pop(0))
-    group.add(frame("a", 0, T0 + 250 * MS))
+    group.tell(frame("a", 0, T0 + 250 * MS))
     assert [one.seq for one in left] == [0]
     assert group.close_due()
     assert [one.seq for one in left] == [0, 1]
@@ -47,11 +48,11 @@ def test_a_stream_does_not_wait_for_another_that_sends_and_its_batch_follows() -
         left.append(batch.seq)
 
     group = group_of("ab", emit, lambda: True)
-    group.add(frame("b", 0, T0 + 150 * MS))
-    with Worker("a", lambda stop: group.add(frame("a", 0, T0 + 150 * MS))) as first:
+    group.tell(frame("b", 0, T0 + 150 * MS))
+    with Worker("a", lambda stop: group.tell(frame("a", 0, T0 + 150 * MS))) as first:
         assert is_sending.wait(60)
-        group.add(frame("b", 1, T0 + 250 * MS))
-        group.add(frame("a", 1, T0 + 250 * MS))
+        group.tell(frame("b", 1, T0 + 250 * MS))
+        group.tell(frame("a", 1, T0 + 250 * MS))
         assert left == []
         may_go_on.set()
         assert first.join(60)
@@ -65,7 +66,7 @@ def test_no_batch_is_forgotten_between_threads_whoever_may_send(monkeypatch: pyt
 
     def bring(stream: str) -> None:
         for n in range(FRAMES):
-            group.add(frame(stream, n, T0 + 50 * n * MS))
+            group.tell(frame(stream, n, T0 + 50 * n * MS))
 
     complete = FRAMES * 50 // 100 - 1
     aligner = Worker("align", group.run).start()

@@ -5,10 +5,12 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from msgspec import structs
 
 from syncsvc.align.group import first_window
 from syncsvc.layout import Layout
 from syncsvc.model import Counts, FrameBatch, StreamState
+from syncsvc.observe.events import Drain, Expect, Reconfigure
 from syncsvc.testing import MS, T0, TINY, GroupBench, S
 from tests.unit.align.test_group import at, seqs
 
@@ -65,9 +67,9 @@ def test_the_first_frame_from_the_reference_on_decides_even_at_its_very_time() -
 def test_frames_that_wait_for_a_stamp_are_waited_for_until_none_can_be_in_reach() -> None:
     bench = bench_of("ab", reference="a", max_skew_ms=40)
     bench.add(at("b", 0, 90), at("a", 0, 100))
-    bench.group.expect("b", T0 + 140 * MS)
+    bench.group.tell(Expect("b", T0 + 140 * MS))
     assert bench.batches == []
-    bench.group.expect("b", T0 + 140 * MS + 1)
+    bench.group.tell(Expect("b", T0 + 140 * MS + 1))
     bench.settle()
     assert sets(bench.batches) == [{"a": 0, "b": 0}]
 
@@ -221,7 +223,7 @@ def test_a_drain_emits_the_sets_there_are_and_the_time_up_to_the_present() -> No
     bench = bench_of("abc")
     bench.add(at("a", 0, 100), at("b", 0, 110), at("a", 1, 140), at("b", 1, 150), at("a", 2, 180))
     bench.pass_to(T0 + 300 * MS)
-    bench.group.drain()
+    bench.group.tell(Drain())
     batches = bench.finish()
     assert sets(batches) == [{"a": 0, "b": 0}, {"a": 1, "b": 1}]
     assert [one.window_end_ns - T0 for one in batches] == [100 * MS + 1, 140 * MS + 1, 300 * MS]
@@ -257,7 +259,7 @@ def test_a_reload_gives_back_the_frames_of_streams_that_left_and_loses_no_others
     left = at("c", 0, 10)
     bench.add(at("a", 0, 0), at("b", 0, 5), left, at("c", 1, 50), at("a", 1, 40))
     assert len(bench.batches) == 1, "c went with the first set"
-    bench.group.reconfigure(replace(bench.rules, streams=("b", "a")))
+    bench.group.tell(Reconfigure(structs.replace(bench.rules, streams=("b", "a"))))
     bench.add(at("b", 1, 45))
     assert sets(bench.batches) == [{"a": 0, "b": 0, "c": 0}, {"b": 1, "a": 1}]
     assert list(bench.batches[1].frames) == ["b", "a"]
@@ -266,7 +268,7 @@ def test_a_reload_gives_back_the_frames_of_streams_that_left_and_loses_no_others
 def test_no_batch_is_made_for_a_frame_whose_stream_left() -> None:
     bench = bench_of("abc")
     bench.add(at("c", 0, 10), at("a", 0, 200))
-    bench.group.reconfigure(replace(bench.rules, streams=("a", "b")))
+    bench.group.tell(Reconfigure(structs.replace(bench.rules, streams=("a", "b"))))
     bench.pass_to(T0 + 690 * MS)
     assert bench.batches == [], "a's frame is the oldest now"
     bench.pass_to(T0 + 700 * MS)

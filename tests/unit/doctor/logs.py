@@ -8,10 +8,10 @@ from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.doctor.diagnosis import Diagnosis, diagnose
 from syncsvc.doctor.observed import ObservedRun, gather
 from syncsvc.model import ClockClass
+from syncsvc.observe.events import GroupRules
 from syncsvc.observe.records import (
     AnyRecord,
     ClockRecord,
-    GroupSettings,
     ObsRecord,
     RunRecord,
     SessionRecord,
@@ -36,7 +36,7 @@ def log_of(
     """
     names = tuple(camera.name for camera in cameras)
     settings = {name: StreamSettings("rtsp", "auto", None, 3 * NS_PER_S, 350 * NS_PER_MS, NS_PER_S) for name in names}
-    group = GroupSettings(names, NS_PER_S, 40 * NS_PER_MS, 500 * NS_PER_MS, reference)
+    group = GroupRules(names, NS_PER_S, 40 * NS_PER_MS, 500 * NS_PER_MS, reference)
     records: list[AnyRecord] = [
         RunRecord(v=1, run_id="0", epoch=1, utc_ns=UTC_NS, mono_ns=MONO_NS, streams=settings, groups={GROUP: group})
     ]

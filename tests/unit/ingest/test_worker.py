@@ -12,6 +12,7 @@ from syncsvc.ingest.worker import BURST, StreamIngest, Tuning
 from syncsvc.layout import Layout
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, Observation, StreamState
+from syncsvc.observe.events import Doubt, Drop, Expect, State, StreamEvent
 from syncsvc.testing import MS, T0, TINY, ManualClock, MemoryLink, S, observation
 from syncsvc.timing.ladder import Stamp, StreamClock, rungs_for
 from syncsvc.timing.utc import UtcMapper
@@ -29,20 +30,18 @@ class Sink:
         self.states: list[StreamState] = []
         self.doubts: list[bool] = []
 
-    def add(self, frame: Frame) -> None:
-        self.frames.append(frame)
-
-    def expect(self, stream: str, floor_ns: int) -> None:
-        self.floors.append(floor_ns)
-
-    def drop(self, stream: str, cause: str, count: int) -> None:
-        self.drops[cause] += count
-
-    def set_state(self, stream: str, state: StreamState) -> None:
-        self.states.append(state)
-
-    def doubt(self, stream: str, is_doubtful: bool) -> None:
-        self.doubts.append(is_doubtful)
+    def tell(self, event: StreamEvent) -> None:
+        match event:
+            case Frame():
+                self.frames.append(event)
+            case Expect():
+                self.floors.append(event.floor_ns)
+            case Drop():
+                self.drops[event.cause] += event.count
+            case State():
+                self.states.append(event.state)
+            case Doubt():
+                self.doubts.append(event.is_doubtful)
 
 
 class Notes:

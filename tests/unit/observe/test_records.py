@@ -8,19 +8,13 @@ from msgspec.structs import replace
 
 from syncsvc.errors import LogError
 from syncsvc.layout import Layout
+from syncsvc.model import Frame
+from syncsvc.observe.events import AnyEvent, Drain, Drop, End, Expect, GroupRules, Jump, Open, Reconfigure
 from syncsvc.observe.log_reader import read
 from syncsvc.observe.records import (
     MAX_LINE_BYTES,
     AnyRecord,
-    GroupAdd,
-    GroupDrain,
-    GroupDrop,
-    GroupEnd,
-    GroupExpect,
-    GroupJump,
-    GroupOpen,
-    GroupReconfigure,
-    GroupSettings,
+    GroupRecord,
     LostRecords,
     ObsRecord,
     Record,
@@ -95,15 +89,24 @@ def test_what_is_no_log_is_refused_with_its_place(
 
 
 NOW = 1_767_225_600 * 10**9
-RULES = GroupSettings(("north",), 10**9, 0, 10**9, None)
-OPEN = GroupOpen(
-    group="all", now_ns=NOW, clock_epoch=0, rules=RULES, epoch=1, first_window=NOW // 10**9, first_seq=0,
-    is_patient=False,
-)  # fmt: skip
-ADD = GroupAdd(
-    group="all", now_ns=NOW, clock_epoch=0, stream="north", seq=0, time_ns=NOW, uncertainty_ns=5, clock="pts",
-    arrival_ns=NOW, key=True, layout=Layout("gray8", 32, 18),
-)  # fmt: skip
+RULES = GroupRules(("north",), 10**9, 0, 10**9, None)
+BEGUN = Open(RULES, epoch=1, first_window=NOW // 10**9, first_seq=0, is_patient=False)
+FRAME = Frame("north", 0, NOW, 5, "pts", NOW, True, Layout("gray8", 32, 18), None)
+
+
+def told(event: AnyEvent, now_ns: int = NOW, clock_epoch: int = 0, group: str = "all") -> GroupRecord:
+    return GroupRecord(group=group, now_ns=now_ns, clock_epoch=clock_epoch, event=event)
+
+
+def opened(**change: Any) -> GroupRecord:
+    return told(replace(BEGUN, **change))
+
+
+def came(**change: Any) -> GroupRecord:
+    return told(replace(FRAME, **change))
+
+
+OPEN, ADD = opened(), came()
 DAY = 86_400 * 10**9
 LATER = NOW + DAY + 1
 
@@ -111,15 +114,15 @@ LATER = NOW + DAY + 1
 @pytest.mark.parametrize(
     ("record", "place"),
     [
-        (replace(ADD, uncertainty_ns=10**18 * 5), "uncertainty_ns"),
-        (replace(ADD, time_ns=-(2**62)), "time_ns"),
-        (replace(ADD, seq=-1), "seq"),
-        (replace(ADD, layout=Layout("gray8", 2**60, 18)), "pixels a side"),
-        (replace(ADD, stream="../north"), "regex"),
-        (replace(ADD, group="all\n"), "regex"),
-        (replace(OPEN, rules=replace(RULES, window_ns=1)), "window_ns"),
+        (came(uncertainty_ns=10**18 * 5), "uncertainty_ns"),
+        (came(time_ns=-(2**62)), "time_ns"),
+        (came(seq=-1), "seq"),
+        (came(layout=Layout("gray8", 2**60, 18)), "pixels a side"),
+        (came(stream="../north"), "regex"),
+        (told(FRAME, group="all\n"), "regex"),
+        (opened(rules=replace(RULES, window_ns=1)), "window_ns"),
         (replace(RUN, streams={"a" * 65: SETTINGS}), "regex"),
-        (GroupDrop(group="all", now_ns=NOW, clock_epoch=0, stream="north", cause="x", count=2**62), "count"),
+        (told(Drop("north", "x", 2**62)), "count"),
     ],
 )
 def test_numbers_and_names_that_no_service_writes_are_refused(record: AnyRecord, place: str) -> None:
@@ -129,8 +132,8 @@ def test_numbers_and_names_that_no_service_writes_are_refused(record: AnyRecord,
         decode(lines_of([ADD])[0].replace(b'"uncertainty_ns":5', b'"uncertainty_ns":' + b"9" * 30))
 
 
-def at(now_ns: int, clock_epoch: int = 0, **change: Any) -> GroupAdd:
-    return replace(ADD, **{"now_ns": now_ns, "clock_epoch": clock_epoch, "time_ns": now_ns, **change})
+def at(now_ns: int, clock_epoch: int = 0, time_ns: int | None = None) -> GroupRecord:
+    return told(replace(FRAME, time_ns=now_ns if time_ns is None else time_ns), now_ns, clock_epoch)
 
 
 @pytest.mark.parametrize(
@@ -138,24 +141,22 @@ def at(now_ns: int, clock_epoch: int = 0, **change: Any) -> GroupAdd:
     [
         ([at(LATER)], "its time is 1 days beyond"),
         ([at(NOW, time_ns=LATER)], "a frame's time"),
-        ([GroupExpect(group="all", now_ns=NOW, clock_epoch=0, stream="north", floor_ns=LATER)], "a frame's time"),
+        ([told(Expect("north", LATER))], "a frame's time"),
         ([UtcRecord(mono_ns=0, utc_ns=LATER, rate=0.0, epoch=0)], "its time"),
-        ([replace(OPEN, first_window=0)], "its time"),
-        ([replace(OPEN, is_patient=True), at(NOW, time_ns=LATER)], "a frame's time"),
-        ([replace(OPEN, is_patient=True, first_window=LATER // 10**9 + 1)], "its first window"),
-        ([GroupEnd(group="all", now_ns=LATER, clock_epoch=1)], "its time"),
+        ([opened(first_window=0)], "its time"),
+        ([opened(is_patient=True), at(NOW, time_ns=LATER)], "a frame's time"),
+        ([opened(is_patient=True, first_window=LATER // 10**9 + 1)], "its first window"),
+        ([told(End(), LATER, 1)], "its time"),
         (
             [
-                GroupDrain(group="all", now_ns=NOW, clock_epoch=0),
-                GroupJump(group="all", now_ns=LATER, clock_epoch=1, epoch=2, jump_ns=DAY),
+                told(Drain()),
+                told(Jump(2, DAY), LATER, 1),
             ],
             "its time",
         ),
         (
             [
-                GroupReconfigure(
-                    group="all", now_ns=NOW, clock_epoch=0, rules=replace(RULES, window_ns=10**6)
-                )
+                told(Reconfigure(replace(RULES, window_ns=10**6)))
             ],
             "cannot change",
         ),
@@ -172,18 +173,18 @@ def test_a_log_whose_times_run_away_is_refused(tmp_path: Path, last: list[AnyRec
     "last",
     [
         [at(NOW + DAY), at(NOW + 2 * DAY)],
-        [at(LATER, 1), GroupJump(group="all", now_ns=LATER, clock_epoch=1, epoch=2, jump_ns=DAY), at(LATER, 1)],
+        [at(LATER, 1), told(Jump(2, DAY), LATER, 1), at(LATER, 1)],
         [UtcRecord(mono_ns=0, utc_ns=LATER, rate=0.0, epoch=1)],
-        [replace(OPEN, is_patient=True), at(LATER)],
+        [opened(is_patient=True), at(LATER)],
         [LostRecords(count=1), at(LATER)],
-        [RUN, replace(OPEN, now_ns=LATER, first_window=LATER // 10**9)],
+        [RUN, told(replace(BEGUN, first_window=LATER // 10**9), LATER)],
     ],
     ids=["days", "jump", "utc", "patient", "lost", "run"],
 )
 def test_a_clock_that_jumped_and_recordings_that_waited_are_no_running_away(
     tmp_path: Path, last: list[AnyRecord]
 ) -> None:
-    assert records(tmp_path / "log", *lines_of([RUN, OPEN, ADD, *last]))[3:] == last
+    assert lines_of(records(tmp_path / "log", *lines_of([RUN, OPEN, ADD, *last])))[3:] == lines_of(last)
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

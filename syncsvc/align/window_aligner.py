@@ -12,34 +12,14 @@ Guarantees (each has a property test):
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from syncsvc.align.batches import BatchMaker, GroupRules
+from syncsvc.align.batches import BatchMaker
+from syncsvc.align.buckets import WindowBuckets
 from syncsvc.model import Frame, FrameBatch, MissingReason
+from syncsvc.observe.events import GroupRules, Open
 from syncsvc.pairing.attach import Span, attach
 from syncsvc.pairing.minspread import Match, MinSpread
-
-
-class Buckets(Protocol):
-    """What the aligner needs of a stream's queue."""
-
-    closed_before_ns: int
-
-    def count(self, window: int) -> int:
-        """Frames captured in the window, handed out or not."""
-        ...
-
-    def before(self, time_ns: int) -> list[Frame]:
-        """Frames captured before ``time_ns``, in order, still queued."""
-        ...
-
-    def take(self, seqs: set[int]) -> None:
-        """Hand these out for good."""
-        ...
-
-    def close_before(self, time_ns: int) -> list[Frame]:
-        """Close the windows before ``time_ns``; returns what was left in them."""
-        ...
 
 
 class _Question(NamedTuple):
@@ -51,14 +31,14 @@ class _Question(NamedTuple):
     after: dict[str, int]
 
 
-class Aligner(BatchMaker):
+class WindowAligner(BatchMaker):
     """One group's windows, one after the other."""
 
-    def __init__(self, rules: GroupRules, buckets: Mapping[str, Buckets], epoch: int, first_window: int) -> None:
-        """Start with the window numbered ``first_window`` as the first open one."""
-        super().__init__(rules, epoch)
-        self._buckets = dict(buckets)
-        self._window = first_window
+    def __init__(self, group: str, opening: Open, window_ns: int, buckets: Mapping[str, WindowBuckets]) -> None:
+        """Start with the opening's window as the first open one; ``buckets`` are the caller's, who fills them."""
+        super().__init__(group, opening)
+        self._window_ns, self._buckets = window_ns, buckets
+        self._window = opening.first_window
         self._held: list[dict[str, Frame]] = []
         self._last_used: dict[str, int] = {}
         self._foreseen: tuple[_Question, Sequence[Match]] | None = None
@@ -66,7 +46,7 @@ class Aligner(BatchMaker):
     @property
     def window(self) -> tuple[int, int]:
         """Bounds of the oldest open window, UTC nanoseconds."""
-        return self._window * self.rules.window_ns, (self._window + 1) * self.rules.window_ns
+        return self._window * self._window_ns, (self._window + 1) * self._window_ns
 
     @property
     def horizon_ns(self) -> int:
@@ -88,14 +68,14 @@ class Aligner(BatchMaker):
             buckets.closed_before_ns = self.window[0]
         self._last_used.clear()
 
-    def reconfigure(self, rules: GroupRules, buckets: Mapping[str, Buckets]) -> list[Frame]:
+    def reconfigure(self, rules: GroupRules) -> list[Frame]:
         """Other streams or bounds, from the oldest open window on; the window's length stays.
 
-        The caller empties the buckets of streams that left; returned are their frames that were held over the edge.
+        The caller changes the buckets; returned are frames of streams that left that were held over the edge.
         """
-        self.rules, self._buckets, self._foreseen = rules, dict(buckets), None
-        self._keep(buckets)
-        return [held.pop(name) for held in self._held for name in held.keys() - buckets.keys()]
+        self.rules, self._foreseen = rules, None
+        self._keep(rules.streams)
+        return [held.pop(name) for held in self._held for name in held.keys() - set(rules.streams)]
 
     def close(self, reason: Callable[[str, int, bool], MissingReason | None]) -> FrameBatch:
         """Close the oldest open window and make its batch.
