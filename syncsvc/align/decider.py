@@ -14,7 +14,7 @@ from syncsvc.align.watermark import StreamWatermark
 from syncsvc.model import Frame, FrameBatch, MissingReason, StreamState
 from syncsvc.observe.events import (
     Doubt,
-    Drain,
+    Draining,
     Drop,
     End,
     Expect,
@@ -105,7 +105,7 @@ class GroupDecider(ABC, Generic[AlignerT]):
             case Doubt(stream, is_doubtful) if stream in self._watermarks:
                 self._aligner.doubt(stream, is_doubtful)
                 self._consider()
-            case Drain():
+            case Draining():
                 self._drain()
             case Reconfigure(rules):
                 return Decision(unused=self._reconfigure(rules))

@@ -12,7 +12,7 @@ from syncsvc.model import Frame, FrameBatch
 from syncsvc.observe.events import (
     AnyEvent,
     Close,
-    Drain,
+    Draining,
     End,
     GroupEvent,
     GroupRules,
@@ -82,7 +82,7 @@ class Group:
         if self._note is not None:
             self._note(GroupRecord(group=self.name, now_ns=now.utc_ns, clock_epoch=now.clock_epoch, event=event))
 
-    def tell(self, event: StreamEvent | Drain | Reconfigure) -> None:
+    def tell(self, event: StreamEvent | Draining | Reconfigure) -> None:
         """Something happened; from any thread. A frame whose window is closed is late."""
         with self._changed:
             now = self._now()

@@ -9,7 +9,7 @@ from syncsvc.bench.rules import Rule, RuleSet, Stamped, Streams
 from syncsvc.bench.scenarios import Case
 from syncsvc.bench.score import Errors, Judge, Score, Truth
 from syncsvc.bench.simulated_cameras import UTC_NS
-from syncsvc.bench.simulated_service import SimulatedRun, serve, sight, true_ns
+from syncsvc.bench.simulated_service import WINDOW_NS, SimulatedRun, serve, sight, true_ns
 from syncsvc.clock import NS_PER_S
 from syncsvc.demo.comparison import sets_in
 from syncsvc.demo.history import History, SeenFrame
@@ -81,7 +81,7 @@ def contest(case: Case, others: Sequence[Contestant] = CONTESTANTS) -> Tournamen
     truth = Truth(
         _taken(frames),
         setup.rules.max_skew_ns,
-        setup.rules.window_ns,
+        WINDOW_NS,
         UTC_NS + round(WARM_UP_S * NS_PER_S),
         UTC_NS + round((setup.seconds - TAIL_S) * NS_PER_S),
     )

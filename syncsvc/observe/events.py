@@ -112,7 +112,7 @@ class Doubt(_Event, frozen=True):
     is_doubtful: bool = field(name="doubtful")
 
 
-class Drain(_Event, frozen=True):
+class Draining(_Event, frozen=True, tag="drain"):
     """The service is to stop: streams that end now are ``draining``, and the end emits up to the present."""
 
 
@@ -149,8 +149,8 @@ class Close(_Event, frozen=True):
 
 StreamEvent = Frame | Expect | Drop | State | Doubt
 """What a group is told by its streams."""
-GroupEvent = StreamEvent | Drain | Jump | Reconfigure | End
+GroupEvent = StreamEvent | Draining | Jump | Reconfigure | End
 """All that it is told."""
 AnyEvent = Open | GroupEvent | Close
-Logged = Open | Add | Expect | Drop | State | Doubt | Drain | Jump | Reconfigure | End | Close
+Logged = Open | Add | Expect | Drop | State | Doubt | Draining | Jump | Reconfigure | End | Close
 """The same, as a log has them."""

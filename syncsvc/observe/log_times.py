@@ -9,7 +9,7 @@ from typing import Final
 
 from syncsvc.clock import NS_PER_S
 from syncsvc.model import Frame
-from syncsvc.observe.events import Drain, End, Expect, Jump, Open, Reconfigure
+from syncsvc.observe.events import Draining, End, Expect, Jump, Open, Reconfigure
 from syncsvc.observe.records import AnyRecord, GroupRecord, LostRecords, RunRecord, UtcRecord
 
 DAY_NS: Final = 86_400 * NS_PER_S
@@ -70,7 +70,7 @@ class Course:
                 self._reach(group, event.time_ns)
             case Expect():
                 self._reach(group, event.floor_ns)
-            case Drain():
+            case Draining():
                 group.is_draining = True
             case Jump():
                 group.reach_ns = record.now_ns

@@ -22,8 +22,7 @@ from syncsvc.ingest.rest import Rest
 from syncsvc.ingest.worker import StreamIngest, Tuning
 from syncsvc.lifecycle import StopToken, Worker, die_with_parent
 from syncsvc.model import Frame, FrameBatch
-from syncsvc.observe import logs
-from syncsvc.observe import events
+from syncsvc.observe import events, logs
 from syncsvc.observe.journal import Journal
 from syncsvc.observe.status import ReceiverStatus, Revisions
 from syncsvc.plan.from_receiver import BindRefused, Bound, Done, LeaseRoom, Report, Subscribed
@@ -169,7 +168,7 @@ class Receiver:
             case Drain():
                 self._publisher.drain()
                 for group, _ in self._groups.values():
-                    group.tell(events.Drain())
+                    group.tell(events.Draining())
             case Finish(how):
                 self._finish(how)
                 return True

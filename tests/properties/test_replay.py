@@ -9,7 +9,7 @@ from msgspec import structs
 from syncsvc.audit.decisions import Changes, Replay, WhatIf
 from syncsvc.layout import Layout
 from syncsvc.model import FrameBatch, StreamState
-from syncsvc.observe.events import Doubt, Drain, Drop, Expect, Reconfigure, State
+from syncsvc.observe.events import Doubt, Draining, Drop, Expect, Reconfigure, State
 from syncsvc.observe.records import AnyRecord, decode
 from syncsvc.testing import MS, TINY, GroupBench, S, frame
 from tests.logs import LoggedBench, lines_of
@@ -79,7 +79,7 @@ class Script(LoggedBench):
                 rules = structs.replace(other.rules, window_ns=self.rules.window_ns)
                 self.group.tell(Reconfigure(rules))
             case ("drain",):
-                self.group.tell(Drain())
+                self.group.tell(Draining())
         self.settle()
 
     @property

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncsvc.model import FrameBatch, StreamState
-from syncsvc.observe.events import Doubt, Drain
+from syncsvc.observe.events import Doubt, Draining
 from syncsvc.testing import MS, T0, TINY, GroupBench, S, frame
 from tests.properties import test_aligner
 from tests.properties.test_aligner import (
@@ -148,7 +148,7 @@ def test_with_delays_every_frame_is_delivered_or_late_and_counted(
 ) -> None:
     one = bench(reference=ref)
     play_late(one, recording, random, losses)
-    one.group.tell(Drain())
+    one.group.tell(Draining())
     one.pass_to(T0 + 600 * MS)
     check_account(one, recording, losses)
     assert all(start <= f.time_ns < end for f, _, (start, end) in one.late)

@@ -10,7 +10,7 @@ from syncsvc.align.window_aligner import WindowAligner
 from syncsvc.align.windows import GroupWindows
 from syncsvc.layout import Layout
 from syncsvc.model import Counts, Frame, FrameBatch, StreamState
-from syncsvc.observe.events import Drain, Drop, Expect, GroupRules, Open, Reconfigure
+from syncsvc.observe.events import Draining, Drop, Expect, GroupRules, Open, Reconfigure
 from syncsvc.testing import MS, T0, TINY, GroupBench, S, frame
 
 LIVE, STALLED, ABSENT, ENDED = StreamState.LIVE, StreamState.STALLED, StreamState.ABSENT, StreamState.ENDED
@@ -91,7 +91,7 @@ def test_a_stream_that_ends_while_draining_is_missing_for_that() -> None:
     bench = GroupBench("ab")
     bench.add(at("a", 0, 10), at("b", 0, 10))
     bench.pass_to(T0 + 300 * MS)
-    bench.group.tell(Drain())
+    bench.group.tell(Draining())
     bench.states(ABSENT, "a")
     bench.states(ENDED, "b")
     [batch] = bench.finish()
@@ -204,7 +204,7 @@ def test_a_drain_emits_every_open_window_up_to_the_present_in_order() -> None:
     bench = GroupBench("ab", max_latency_ms=5000)
     bench.add(at("a", 0, 100), at("b", 0, 100))
     bench.pass_to(T0 + 3300 * MS)
-    bench.group.tell(Drain())
+    bench.group.tell(Draining())
     batches = bench.finish()
     assert [(one.seq, one.window_start_ns - T0) for one in batches] == [(n, n * S) for n in range(4)]
     assert seqs(batches[0], "a") == [0]

@@ -10,7 +10,7 @@ from msgspec import structs
 from syncsvc.align.group import first_window
 from syncsvc.layout import Layout
 from syncsvc.model import Counts, FrameBatch, StreamState
-from syncsvc.observe.events import Drain, Expect, Reconfigure
+from syncsvc.observe.events import Draining, Expect, Reconfigure
 from syncsvc.testing import MS, T0, TINY, GroupBench, S
 from tests.unit.align.test_group import at, seqs
 
@@ -223,7 +223,7 @@ def test_a_drain_emits_the_sets_there_are_and_the_time_up_to_the_present() -> No
     bench = bench_of("abc")
     bench.add(at("a", 0, 100), at("b", 0, 110), at("a", 1, 140), at("b", 1, 150), at("a", 2, 180))
     bench.pass_to(T0 + 300 * MS)
-    bench.group.tell(Drain())
+    bench.group.tell(Draining())
     batches = bench.finish()
     assert sets(batches) == [{"a": 0, "b": 0}, {"a": 1, "b": 1}]
     assert [one.window_end_ns - T0 for one in batches] == [100 * MS + 1, 140 * MS + 1, 300 * MS]

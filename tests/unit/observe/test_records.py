@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from syncsvc.errors import LogError
 from syncsvc.layout import Layout
 from syncsvc.model import Frame
-from syncsvc.observe.events import AnyEvent, Drain, Drop, End, Expect, GroupRules, Jump, Open, Reconfigure
+from syncsvc.observe.events import AnyEvent, Draining, Drop, End, Expect, GroupRules, Jump, Open, Reconfigure
 from syncsvc.observe.log_reader import read
 from syncsvc.observe.records import (
     MAX_LINE_BYTES,
@@ -149,7 +149,7 @@ def at(now_ns: int, clock_epoch: int = 0, time_ns: int | None = None) -> GroupRe
         ([told(End(), LATER, 1)], "its time"),
         (
             [
-                told(Drain()),
+                told(Draining()),
                 told(Jump(2, DAY), LATER, 1),
             ],
             "its time",
