@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterable, Iterator
 import msgspec
 
 from syncsvc.capture.spec import AnySpec
-from syncsvc.clock import SYSTEM_CLOCK
+from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import SyncsvcError
 from syncsvc.lifecycle import StopToken
+from syncsvc.programs import end, start_leashed
 from syncsvc.transport.page import StreamPage
 
 PROBE_TIMEOUT_S = 20.0
@@ -24,30 +25,22 @@ def probe_streams(specs: Iterable[AnySpec], without: Collection[str] = ()) -> It
     environment that hold passwords.
     """
     environment = {name: value for name, value in os.environ.items() if name not in without}
-    running = [(spec, _start(spec, environment)) for spec in specs]
-    deadline_ns = SYSTEM_CLOCK.monotonic_ns() + round(PROBE_TIMEOUT_S * 1e9)
-    for spec, process in running:
-        left_s = max(0.0, (deadline_ns - SYSTEM_CLOCK.monotonic_ns()) / 1e9)
+    running = [(spec.name, _start(spec, environment)) for spec in specs]
+    deadline_ns = SYSTEM_CLOCK.monotonic_ns() + round(PROBE_TIMEOUT_S * NS_PER_S)
+    for name, process in running:
         try:
-            out, _ = process.communicate(timeout=left_s)
+            out, _ = process.communicate(timeout=max(0.0, (deadline_ns - SYSTEM_CLOCK.monotonic_ns()) / NS_PER_S))
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            yield spec.name, False, f"no answer in {PROBE_TIMEOUT_S:.0f} s"
-            continue
-        yield spec.name, process.returncode == 0, out.strip() or f"broke with exit code {process.returncode}"
+            end(process, 0.0)
+            yield name, False, f"no answer in {PROBE_TIMEOUT_S:.0f} s"
+        else:
+            yield name, process.returncode == 0, out.decode().strip() or f"broke with exit code {process.returncode}"
 
 
-def _start(spec: AnySpec, environment: dict[str, str]) -> "subprocess.Popen[str]":
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", __name__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
+def _start(spec: AnySpec, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    process = start_leashed(["-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
     assert process.stdin is not None
-    process.stdin.write(msgspec.json.encode(spec).decode() + "\n")
+    process.stdin.write(msgspec.json.encode(spec) + b"\n")
     process.stdin.flush()
     return process
 

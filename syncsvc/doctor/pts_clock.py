@@ -8,12 +8,14 @@ from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.doctor.delivery import Jitter
 from syncsvc.doctor.floor_fit import FittedFloor, fit_floor
 from syncsvc.doctor.observed import NONE, Ints, ObservedStream
+from syncsvc.timing.clock_model import STEP_S
+from syncsvc.timing.ntp import MAX_DRIFT
 
 DRIFT_NEEDS_S = 10.0
-GRID_PPM = 500.0
+GRID_PPM = round(MAX_DRIFT * 1e6)
 """No crystal is as far off: pts that are count frames, not time."""
-STEP_NS = NS_PER_S // 10
-"""A jump of pts against the arrivals by more is a step."""
+STEP_NS = round(STEP_S * NS_PER_S)
+"""A jump of pts against the arrivals by more is a step, to the service as well."""
 SETTLED_NS = 3 * NS_PER_S
 """The backlog of a connection's start must be over before a frame that comes sooner than ever means anything."""
 
