@@ -3,7 +3,6 @@
 import asyncio
 import math
 import weakref
-from types import TracebackType
 from typing import Generic, Literal, Self, TypeVar, cast, overload
 
 from syncsvc.client.inlets import Mode, open_line
@@ -182,9 +181,7 @@ class Subscriber(_Subscription[Item]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -243,7 +240,5 @@ class AsyncSubscriber(_Subscription[Item]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.close()

@@ -6,6 +6,7 @@ Source: cross-correlation of motion energy with a parabolic peak, as in the time
 "The generalized correlation method for estimation of time delay", IEEE ASSP 24(4), 1976, without weighting.
 """
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -182,3 +183,48 @@ def difference(picture: NDArray[np.float32], before: NDArray[np.float32]) -> flo
     """Mean absolute difference of two reduced pictures, what all of it has in common (light, exposure) taken out."""
     change = picture - before
     return float(np.abs(change - np.median(change)).mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A constant latency; ``is_relative`` where it is against the quickest stream of those that show the same."""
+
+    latency_ms: float
+    is_relative: bool
+
+
+def suggest(
+    comparisons: Iterable[Comparison], mute: Collection[str], trusted: Collection[str]
+) -> Mapping[str, Suggestion]:
+    """What accepted comparisons say of the streams without a clock to tell their latency.
+
+    Args:
+        comparisons: of streams by times that lack nothing but the constant latency; those not accepted are left out.
+        mute: streams whose times lack it.
+        trusted: streams whose times are true.
+    """
+    edges = [one for one in sorted(comparisons, key=lambda one: -one.peak) if one.is_accepted]
+    found = {name: Suggestion(late_ms, False) for name, late_ms in _spread(edges, dict.fromkeys(trusted, 0.0)).items()}
+    for name in mute:
+        if name in found:
+            continue
+        island = _spread(edges, {name: 0.0})
+        if len(island) > 1:
+            least = min(island.values())
+            found |= {one: Suggestion(late_ms - least, True) for one, late_ms in island.items()}
+    return {name: suggestion for name, suggestion in found.items() if name in mute}
+
+
+def _spread(edges: Iterable[Comparison], known: Mapping[str, float]) -> dict[str, float]:
+    """How late each stream is that can be reached from known ones, over the best comparisons first."""
+    late = dict(known)
+    while True:
+        for edge in edges:
+            if edge.lag_ms is not None and (edge.first in late) != (edge.second in late):
+                if edge.first in late:
+                    late[edge.second] = late[edge.first] + edge.lag_ms
+                else:
+                    late[edge.first] = late[edge.second] - edge.lag_ms
+                break
+        else:
+            return late

@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from syncsvc.clock import NS_PER_MS
-from syncsvc.doctor.content import Comparison
+from syncsvc.doctor.content import Comparison, suggest
 from syncsvc.doctor.delivery import FrameDelivery, delivery_of
 from syncsvc.doctor.findings import Finding, findings_of
-from syncsvc.doctor.latencies import suggest
 from syncsvc.doctor.ntp_clock import NtpClock, ntp_clock_of
 from syncsvc.doctor.observed import NONE, ObservedRun, ObservedStream
 from syncsvc.doctor.proposals import GroupAdvice, advise

@@ -8,8 +8,8 @@ import pytest
 from syncsvc.bench.simulated_cameras import SimulatedCamera, Stalls
 from syncsvc.clock import NS_PER_MS
 from syncsvc.doctor.diagnosis import Hearsay, StreamDiagnosis, diagnose
-from syncsvc.doctor.floor_fit import fit_floor
 from syncsvc.doctor.observed import NONE, gather
+from syncsvc.doctor.pts_clock import fit_floor
 from syncsvc.observe.records import LossRecord, LostRecords, ObsRecord, UtcRecord
 from tests.unit.doctor.logs import camera, diagnosis_of, log_of, run_of
 

@@ -1,7 +1,6 @@
 """Latencies from comparisons: against a true clock where one can be reached, else against the quickest."""
 
-from syncsvc.doctor.content import Comparison
-from syncsvc.doctor.latencies import Suggestion, suggest
+from syncsvc.doctor.content import Comparison, Suggestion, suggest
 
 
 def pair(first: str, second: str, lag_ms: float, peak: float = 0.9, why_not: str = "") -> Comparison:
