@@ -24,17 +24,17 @@ def _answer(answer: object) -> None:
 
 
 async def _handle(farm: Farm, order: Order) -> object:
-    outlet = farm.outlet(order.camera)
+    mount = farm.mount(order.camera)
     match order.do:
         case "set":
-            outlet.change(order.keys)
+            mount.change(order.keys)
         case "stop":
-            outlet.switch_off()
+            mount.switch_off()
         case "start":
-            await outlet.load()
-            outlet.switch_on()
+            await mount.load()
+            mount.switch_on()
         case "stats":
-            return outlet.stats()
+            return mount.stats()
     return {}
 
 

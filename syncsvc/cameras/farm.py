@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 import msgspec
 
-from syncsvc.cameras.outlet import CameraStats, Outlet
+from syncsvc.cameras.mount import CameraStats, Mount
 from syncsvc.cameras.server import RtspServer
 from syncsvc.cameras.settings import CameraSpec, check_specs
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, Clock
@@ -38,37 +38,37 @@ class Farm:
         check_specs(specs)
         self.host, self.port = host, port
         origin_ns = clock.monotonic_ns()
-        self._outlets = {spec.name: Outlet(spec, index, origin_ns, clock) for index, spec in enumerate(specs)}
-        self._server = RtspServer(self._outlets, clock, session_timeout_s, max_backlog_s)
+        self._mounts = {spec.name: Mount(spec, index, origin_ns, clock) for index, spec in enumerate(specs)}
+        self._server = RtspServer(self._mounts, clock, session_timeout_s, max_backlog_s)
 
     @property
     def urls(self) -> dict[str, str]:
         """One URL per camera."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return {name: f"rtsp://{host}:{self.port}/{name}" for name in self._outlets}
+        return {name: f"rtsp://{host}:{self.port}/{name}" for name in self._mounts}
 
     async def __aenter__(self) -> Self:
         self.port = await self._server.listen(self.host, self.port)
-        for outlet in self._outlets.values():
-            await outlet.load()
-        for outlet in self._outlets.values():
-            outlet.switch_on()
+        for mount in self._mounts.values():
+            await mount.load()
+        for mount in self._mounts.values():
+            mount.switch_on()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for outlet in self._outlets.values():
-            outlet.switch_off()
+        for mount in self._mounts.values():
+            mount.switch_off()
         await self._server.close()
 
-    def outlet(self, name: str) -> Outlet:
+    def mount(self, name: str) -> Mount:
         """One camera's place.
 
         Raises:
             UsageError: there is no such camera.
         """
-        if name not in self._outlets:
-            raise UsageError(f"camera {name!r}: unknown; there are {', '.join(self._outlets)}")
-        return self._outlets[name]
+        if name not in self._mounts:
+            raise UsageError(f"camera {name!r}: unknown; there are {', '.join(self._mounts)}")
+        return self._mounts[name]
 
 
 def serve(
@@ -107,7 +107,7 @@ def serve(
             end_ns = None if seconds is None else clock.monotonic_ns() + round(seconds * NS_PER_S)
             while not until.is_set and (end_ns is None or clock.monotonic_ns() < end_ns):
                 await asyncio.sleep(_POLL_S)
-            return {name: farm.outlet(name).stats() for name in farm.urls}
+            return {name: farm.mount(name).stats() for name in farm.urls}
 
     return asyncio.run(run())
 

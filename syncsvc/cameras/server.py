@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from syncsvc.cameras import rtp
-from syncsvc.cameras.outlet import Outlet
+from syncsvc.cameras.mount import Mount
 from syncsvc.cameras.rtp_carriers import SOCKET_BUFFER_BYTES, Carrier, TcpCarrier, UdpCarrier
 from syncsvc.cameras.rtsp import (
     Interleaved,
@@ -36,7 +36,7 @@ class Connection(asyncio.Protocol):
         self._server, self._clock = server, server.clock
         self._parser = Parser()
         self._session: MediaSession | None = None
-        self._outlet: Outlet | None = None
+        self._mount: Mount | None = None
         self._cause = "client"
         self._heard_ns = self._clock.monotonic_ns()
         self._has_asked = False
@@ -107,9 +107,9 @@ class Connection(asyncio.Protocol):
             self._session.account.reports_received += 1
 
     def _end_session(self, cause: str) -> None:
-        if self._session is not None and self._outlet is not None:
-            self._outlet.remove(self._session, cause)
-        self._session = self._outlet = None
+        if self._session is not None and self._mount is not None:
+            self._mount.remove(self._session, cause)
+        self._session = self._mount = None
 
     def _answer(self, request: Request) -> Response:
         if request.version != "RTSP/1.0":
@@ -126,14 +126,14 @@ class Connection(asyncio.Protocol):
         return Response(200, {"Public": ", ".join(METHODS)})
 
     def _describe(self, request: Request) -> Response:
-        outlet = self._server.find(request)
-        if outlet is None or outlet.camera is None:
+        mount = self._server.find(request)
+        if mount is None or mount.camera is None:
             return Response(404)
         accepted = request.headers.get("accept", "*/*").lower()
         if "application/sdp" not in accepted and "*/*" not in accepted:
             return Response(406)
         host = self._stream.get_extra_info("sockname")[0]
-        camera = outlet.camera
+        camera = mount.camera
         session_id = camera.start_mono_ns // NS_PER_S
         spec = camera.spec
         sdp = rtp.session_description(spec.name, host, spec.fps, camera.parameter_sets, session_id)
@@ -141,8 +141,8 @@ class Connection(asyncio.Protocol):
         return Response(200, {"Content-Type": "application/sdp", "Content-Base": base}, sdp)
 
     def _setup(self, request: Request) -> Response:
-        outlet = self._server.find(request)
-        if outlet is None or outlet.camera is None:
+        mount = self._server.find(request)
+        if mount is None or mount.camera is None:
             return Response(404)
         if self._session is not None:
             if self._session.account.playing:
@@ -158,9 +158,9 @@ class Connection(asyncio.Protocol):
             return Response(461)
         self._end_session("client")  # a client may ask again with another transport
         client = "{}:{}".format(*self._stream.get_extra_info("peername")[:2])
-        seed = f"{outlet.spec.seed}/{outlet.spec.name}/{self._server.next_session_number()}"
-        self._session, self._outlet = MediaSession(outlet.camera, carrier, client, seed), outlet
-        outlet.add(self._session, self.hang_up)
+        seed = f"{mount.spec.seed}/{mount.spec.name}/{self._server.next_session_number()}"
+        self._session, self._mount = MediaSession(mount.camera, carrier, client, seed), mount
+        mount.add(self._session, self.hang_up)
         return self._with_session(Transport=f"{chosen};ssrc={self._session.sender.ssrc:08X}")
 
     def _open_carrier(self, offer: TransportOffer) -> tuple[Carrier, str]:
@@ -221,17 +221,17 @@ class RtspServer:
     """Listens, and finds the camera that a URL names.
 
     Args:
-        outlets: by name.
+        mounts: by name.
         clock: the host's.
         session_timeout_s: silence after which a client is gone, as SETUP tells it.
         max_backlog_s: how old the oldest unread byte of a client may get before we drop the client.
     """
 
     def __init__(
-        self, outlets: Mapping[str, Outlet], clock: Clock, session_timeout_s: float = 60.0, max_backlog_s: float = 5.0
+        self, mounts: Mapping[str, Mount], clock: Clock, session_timeout_s: float = 60.0, max_backlog_s: float = 5.0
     ) -> None:
         self.clock, self.session_timeout_s, self.max_backlog_s = clock, session_timeout_s, max_backlog_s
-        self._outlets = outlets
+        self._mounts = mounts
         self._connections: set[Connection] = set()
         self._sessions = 0
         self._server: asyncio.Server | None = None
@@ -287,10 +287,10 @@ class RtspServer:
         self._sessions += 1
         return self._sessions
 
-    def find(self, request: Request) -> Outlet | None:
-        """The outlet that the request's URL names, if its camera can be reached."""
+    def find(self, request: Request) -> Mount | None:
+        """The mount that the request's URL names, if its camera can be reached."""
         name = camera_of(request.path)
-        outlet = self._outlets.get(name) if name is not None else None
-        if outlet is None or outlet.camera is None or not outlet.camera.is_reachable():
+        mount = self._mounts.get(name) if name is not None else None
+        if mount is None or mount.camera is None or not mount.camera.is_reachable():
             return None
-        return outlet
+        return mount

@@ -41,8 +41,8 @@ class CameraStats(msgspec.Struct, frozen=True):
     error: str = ""
 
 
-class Outlet:
-    """One place in the farm: its camera while there is one, and the sessions that watch it. Lives in the event loop."""
+class Mount:
+    """One mount point: its camera while there is one, and the sessions that watch it. Lives in the event loop."""
 
     def __init__(self, spec: CameraSpec, index: int, origin_mono_ns: int, clock: Clock) -> None:
         self.spec, self.camera = spec, None
