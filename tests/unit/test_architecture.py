@@ -17,6 +17,7 @@ MOST_LINES_OF_A_FUNCTION = 50
 
 NAMES_OF_SEVERAL_FILES: Mapping[str, str] = {
     "process": "the loop of a capture and that of the receiver: in either room the file that its process runs",
+    "leases": "the right to read a slot: who gives it, and who holds it",
     "live": "one outlet, at its two ends",
     "local": "one outlet, at its two ends",
     "control": "what is said on that socket, and who says it",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from syncsvc.capture.feed import MOST_COMPRESSED_BYTES, Feed
-from syncsvc.capture.rings import RETRY_NS
+from syncsvc.capture.ring_growth import RETRY_NS
 from syncsvc.capture.source import Loss, Shot
 from syncsvc.capture.spec import FileSpec, RingPlan
 from syncsvc.errors import LinkClosed, MemoryShortage
