@@ -1,12 +1,14 @@
 """What every aligner does alike, windows or not: it keeps the accounts and puts batches together."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import Generic
 
 from syncsvc.model import Counts, Frame, FrameBatch, FrameSet, MissingReason
-from syncsvc.observe.events import Open
+from syncsvc.observe.events import GroupRules, Open
+from syncsvc.pairing.policy import PolicyT, trusted
 
 _BY_SEQ = attrgetter("seq")
 
@@ -19,11 +21,12 @@ class _Ledger:
     dropped: Counter[str] = field(default_factory=Counter)
 
 
-class BatchMaker:
+class BatchMaker(Generic[PolicyT]):
     """A group's accounts, and the numbers of its batches."""
 
-    def __init__(self, group: str, opening: Open) -> None:
+    def __init__(self, group: str, opening: Open, make_policy: Callable[[GroupRules], PolicyT]) -> None:
         self._group, self.rules, self.epoch, self.seq = group, opening.rules, opening.epoch, opening.first_seq
+        self._make_policy, self._policy = make_policy, make_policy(opening.rules)
         self._ledgers: defaultdict[str, _Ledger] = defaultdict(_Ledger)
         self._doubtful: set[str] = set()
 
@@ -43,16 +46,17 @@ class BatchMaker:
         """
         (self._doubtful.add if is_doubtful else self._doubtful.discard)(stream)
 
-    def _keep(self, streams: Iterable[str]) -> None:
-        """Forget what was learnt of all other streams: they left the group."""
-        kept = set(streams)
+    def _adopt(self, rules: GroupRules) -> None:
+        """Go by these rules, and forget what was learnt of streams that left the group."""
+        self.rules, self._policy = rules, self._make_policy(rules)
+        kept = set(rules.streams)
         self._doubtful &= kept
         for name in self._ledgers.keys() - kept:
             del self._ledgers[name]
 
     def _trusted(self) -> list[str]:
         """The streams that may lead, in the group's order."""
-        return [name for name in self.rules.streams if name not in self._doubtful or name == self.rules.reference]
+        return trusted(self.rules.streams, self._doubtful, self.rules.reference)
 
     def _make(
         self,

@@ -7,7 +7,7 @@ said. ``windows.py`` and ``sets.py`` decide when a batch leaves.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from syncsvc.align.batches import BatchMaker
 from syncsvc.align.watermark import StreamWatermark
@@ -35,7 +35,7 @@ _REASONS: dict[StreamState, MissingReason] = {
     StreamState.DRAINING: "draining",
 }
 
-AlignerT = TypeVar("AlignerT", bound=BatchMaker)
+AlignerT = TypeVar("AlignerT", bound=BatchMaker[Any])
 
 
 class Now(NamedTuple):

@@ -9,7 +9,7 @@ wrong costs a set one frame, or some of its tightness, where somebody who waits 
 from collections.abc import Mapping, Sequence
 
 from syncsvc.align.stream_queue import StreamQueue
-from syncsvc.pairing.minspread import MinSpread
+from syncsvc.pairing.policy import SetPolicy
 
 AHEAD = 8
 """A frame given up in each of ``n`` streams must be outweighed by more than ``n`` tighter sets. Of twelve cameras of
@@ -21,7 +21,7 @@ MOST_FRAMES = 32
 
 def claims(
     lines: Mapping[str, StreamQueue],
-    pairing: MinSpread,
+    policy: SetPolicy,
     driver: str,
     reference: int,
     times: Mapping[str, Sequence[int]],
@@ -30,7 +30,7 @@ def claims(
 
     Args:
         lines: of every stream.
-        pairing: the policy.
+        policy: of the group.
         driver: the stream that drives.
         reference: time of its frame that is to have a set.
         times: of the frames that it may be paired with, by stream, sorted, up to the first from the reference on.
@@ -39,16 +39,16 @@ def claims(
         (stream, time) of frames among ``times``.
     """
     period_ns = lines[driver].interval_ns(reference)
-    if period_ns is None or period_ns > 2 * pairing.max_skew_ns:  # no frame is in reach of two references
+    if period_ns is None or period_ns > 2 * policy.max_skew_ns:  # no frame is in reach of two references
         return set()
     references = [reference + n * period_ns for n in range(AHEAD + 1)]
-    until_ns = references[-1] + pairing.max_skew_ns
+    until_ns = references[-1] + policy.max_skew_ns
     foreseen = {
         name: [*some, *_expected(lines[name], reference, until_ns, period_ns)]
         for name, some in times.items()
         if name != driver
     }
-    later = pairing.partners(foreseen, references)[1:]
+    later = policy.partners(foreseen, references)[1:]
     return {(name, time) for some in later for name, time in some.items() if time > reference and time in times[name]}
 
 

@@ -36,12 +36,10 @@ from syncsvc.clock import NS_PER_S
 from syncsvc.model import Frame, FrameBatch, MissingReason, StreamState
 from syncsvc.observe.events import GroupRules, Open
 from syncsvc.pairing.attach import Span, attach
-from syncsvc.pairing.minspread import MinSpread
+from syncsvc.pairing.policy import SetPolicy
 
 SILENCE_NS = NS_PER_S
 """Length of an empty batch's window, where everything is silent; and of the time that the driver is chosen by."""
-FEWER = (7, 8)
-"""Another stream drives when it has less than this part of the driver's frames, so that equal rates never alternate."""
 
 Reason = Callable[[str, int, bool], MissingReason | None]
 
@@ -53,21 +51,27 @@ class _Leaving(NamedTuple):
     chosen: Mapping[str, Frame]
 
 
-class SetAligner(BatchMaker):
+class SetAligner(BatchMaker[SetPolicy]):
     """One group's sets, one after the other.
 
     ``decide`` decides what can be decided without a deadline; a batch then waits to be closed. ``close`` before that
     takes the deadline as passed.
     """
 
-    def __init__(self, group: str, opening: Open, watermarks: Mapping[str, StreamWatermark]) -> None:
+    def __init__(
+        self,
+        group: str,
+        opening: Open,
+        make_policy: Callable[[GroupRules], SetPolicy],
+        watermarks: Mapping[str, StreamWatermark],
+    ) -> None:
         """Start with the opening's nanosecond as the beginning of the first batch's window.
 
         Where it is patient, nothing has a deadline; a frame without a set leaves when everybody was heard
         ``max_latency_ns`` past it, so that the rings never fill up with such frames. ``watermarks`` are the caller's,
         who keeps them.
         """
-        super().__init__(group, opening)
+        super().__init__(group, opening, make_policy)
         self._watermarks, self._is_patient = watermarks, opening.is_patient
         self.end_ns = self._decided_ns = opening.first_window
         """Where the last batch's window ended: what was captured before is late."""
@@ -126,10 +130,10 @@ class SetAligner(BatchMaker):
         """Other streams or bounds from the next batch on; returns what streams that left had queued."""
         gone = [self._lines.pop(name) for name in self.rules.streams if name not in rules.streams]
         self._lines = {name: self._lines.get(name) or StreamQueue() for name in rules.streams}
-        self.rules, self._leaving = rules, None
+        self._leaving = None
         if self._driver not in rules.streams:
             self._driver = None
-        self._keep(rules.streams)
+        self._adopt(rules)
         self._find_first()
         return [frame for line in gone for frame in line.discard()]
 
@@ -239,17 +243,12 @@ class SetAligner(BatchMaker):
         return not is_forced and self._watermarks[name].is_live and self._watermarks[name].passed(self.end_ns - 1)
 
     def _choose(self, current: str | None, candidates: list[str], *, is_forced: bool = False) -> str | None:
-        """The stream with the fewest frames in the last second that is decided, if that is clear; ties by the order."""
+        """Who drives by the frames of the last second that is decided."""
         start_ns = self._decided_ns - SILENCE_NS
         counts = {name: self._lines[name].count(start_ns, self._decided_ns) for name in candidates}
-        counts = {name: count for name, count in counts.items() if count}
-        if not counts:
+        if not any(counts.values()):
             return current if current in candidates else self._first_to_come(candidates, is_forced=is_forced)
-        if current not in counts:
-            return min(counts, key=counts.__getitem__)
-        steady = [name for name in counts if self._lines[name].is_steady(start_ns)]
-        rival = min(steady, key=counts.__getitem__, default=current)
-        return rival if counts[rival] * FEWER[1] < counts[current] * FEWER[0] else current
+        return self._policy.driver(counts, current, [name for name in counts if self._lines[name].is_steady(start_ns)])
 
     def _reference_of(self, name: str) -> int | None:
         """The stream's next reference; what was decided over is none any more, whoever drove."""
@@ -301,14 +300,14 @@ class SetAligner(BatchMaker):
         }
         trusted = self._trusted()
         leading = trusted if driver in trusted else [name for name in waiting if name in self._doubtful]
-        pairing, times = MinSpread(self.rules.max_skew_ns), {name: list(waiting[name]) for name in leading}
+        policy, times = self._policy, {name: list(waiting[name]) for name in leading}
         others = {name: some for name, some in times.items() if name != driver}
-        partners = pairing.best(others, reference)
+        partners = policy.best(others, reference)
         if max(partners.values(), default=reference) > reference:  # frames before it are nobody else's
-            claimed = claims(self._lines, pairing, driver, reference, times)
+            claimed = claims(self._lines, policy, driver, reference, times)
             if not claimed.isdisjoint(partners.items()):
                 left = {name: [time for time in some if (name, time) not in claimed] for name, some in others.items()}
-                partners = pairing.best(left, reference)
+                partners = policy.best(left, reference)
         chosen = {driver: reference, **partners}
         for name in self.rules.streams:
             if name not in leading:

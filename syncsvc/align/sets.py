@@ -1,19 +1,24 @@
 """One batch per set: what a group with ``window_ms: null`` decides; the sibling of ``windows.py``."""
 
+from collections.abc import Callable
+
 from syncsvc.align.decider import GroupDecider, Now
 from syncsvc.align.set_aligner import SetAligner
 from syncsvc.align.watermark import StreamWatermark
 from syncsvc.model import Frame, FrameBatch, StreamState
 from syncsvc.observe.events import GroupRules, Jump, Open
+from syncsvc.pairing.policy import SetPolicy
 
 
 class GroupSets(GroupDecider[SetAligner]):
     """One group's watermarks and sets: a batch leaves when its set is decided, or at its deadline."""
 
-    def __init__(self, group: str, opening: Open, clock_epoch: int) -> None:
+    def __init__(
+        self, group: str, opening: Open, make_policy: Callable[[GroupRules], SetPolicy], clock_epoch: int
+    ) -> None:
         """Open the first batch's window at the opening's nanosecond."""
         watermarks = {name: StreamWatermark() for name in opening.rules.streams}
-        super().__init__(SetAligner(group, opening, watermarks), watermarks, opening, clock_epoch)
+        super().__init__(SetAligner(group, opening, make_policy, watermarks), watermarks, opening, clock_epoch)
 
     @property
     def deadline_ns(self) -> int | None:

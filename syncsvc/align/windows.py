@@ -1,5 +1,7 @@
 """Batches by windows: what a group with ``window_ms`` decides; the sibling of ``sets.py``."""
 
+from collections.abc import Callable
+
 from syncsvc.align.buckets import WindowBuckets
 from syncsvc.align.decider import GroupDecider, Now
 from syncsvc.align.watermark import StreamWatermark, group_passed
@@ -7,6 +9,7 @@ from syncsvc.align.window_aligner import WindowAligner
 from syncsvc.clock import NS_PER_MS
 from syncsvc.model import Frame, FrameBatch, StreamState
 from syncsvc.observe.events import GroupRules, Jump, Open
+from syncsvc.pairing.policy import Policy
 
 LOOK_AHEAD_NS = 100 * NS_PER_MS
 """How long before a window can close its pairing may be done."""
@@ -15,11 +18,18 @@ LOOK_AHEAD_NS = 100 * NS_PER_MS
 class GroupWindows(GroupDecider[WindowAligner]):
     """One group's buckets, and when the oldest open window closes."""
 
-    def __init__(self, group: str, opening: Open, window_ns: int, clock_epoch: int) -> None:
+    def __init__(
+        self,
+        group: str,
+        opening: Open,
+        make_policy: Callable[[GroupRules], Policy],
+        window_ns: int,
+        clock_epoch: int,
+    ) -> None:
         """Open the windows from the first one on."""
         self._window_ns, streams = window_ns, opening.rules.streams
         self._buckets = {name: WindowBuckets(window_ns, opening.first_window * window_ns) for name in streams}
-        aligner = WindowAligner(group, opening, window_ns, self._buckets)
+        aligner = WindowAligner(group, opening, make_policy, window_ns, self._buckets)
         super().__init__(aligner, {name: StreamWatermark() for name in streams}, opening, clock_epoch)
         self._newest_ns = self._foreseen_ns = 0
         self._latest: dict[str, tuple[int, int]] = {}

@@ -17,10 +17,15 @@ Source: the least span that holds one element of each sorted list (sliding windo
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from syncsvc.pairing.attach import Span, attach
 from syncsvc.pairing.contest import NEVER, NOTHING, Contest, Near, members, windows
+from syncsvc.pairing.policy import Fixed, FrameT, Window, trusted
+
+FEWER = (7, 8)
+"""Another stream drives when it has less than this part of the driver's frames, so that equal rates never alternate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +38,63 @@ class Match:
 
 
 class MinSpread:
-    """Pairs each reference with the frames of the other streams that give the tightest set."""
+    """Pairs each reference with the frames of the other streams that give the tightest set.
 
-    def __init__(self, max_skew_ns: int) -> None:
-        self.max_skew_ns = max_skew_ns
+    In a window the stream with the fewest frames drives (not zero; ties by the group's order), or the configured
+    reference. Doubtful streams join the sets of the others when these are fixed, and lead where nobody else has frames.
+    """
+
+    def __init__(self, max_skew_ns: int, reference: str | None = None) -> None:
+        self.max_skew_ns, self._reference = max_skew_ns, reference
+
+    def sets(self, window: Window[FrameT]) -> list[Fixed[FrameT]]:
+        """See ``Policy.sets``."""
+        driver, leading = self._leading(window)
+        if driver is None:
+            return []
+        queued = {name: {frame.time_ns: frame for frame in frames} for name, frames in window.frames.items()}
+        times, until, last = (
+            {name: list(queued[name]) for name in leading},
+            window.end_ns + self.max_skew_ns,
+            window.after,
+        )
+        references = [time for time in times[driver] if last.get(driver, time - 1) < time < until]
+        paired = {match.reference_ns: dict(match.times) for match in self.match(driver, times, references, last)}
+        alone = [(time, paired.get(time, {driver: time})) for time in references]
+        fixed = [(time, chosen) for time, chosen in alone if min(chosen.values()) < window.end_ns]
+        for name in queued:
+            if name in window.doubtful and name not in times:
+                free = [time for time in queued[name] if time > last.get(name, time - 1)]
+                self._join(name, free, [chosen for _, chosen in fixed], driver)
+        return [
+            Fixed(reference, {name: queued[name][time] for name, time in chosen.items()})
+            for reference, chosen in fixed
+            if len(chosen) > 1
+        ]
+
+    def _leading(self, window: Window[FrameT]) -> tuple[str | None, list[str]]:
+        """The stream whose frames are the references, and those that it is paired with."""
+        leading = trusted(window.frames, window.doubtful, self._reference)
+        if self._reference is not None:
+            return self._reference, leading
+        if not any(window.counts[name] for name in leading):
+            leading = [name for name in window.frames if name in window.doubtful]
+        return self.driver({name: window.counts[name] for name in leading}), leading
+
+    def _join(self, name: str, free: Sequence[int], sets: Sequence[dict[str, int]], driver: str) -> None:
+        """Let frames of a doubtful stream join the sets."""
+        spans = [Span(chosen[driver], min(chosen.values()), max(chosen.values())) for chosen in sets]
+        for chosen, time in zip(sets, attach(spans, free, self.max_skew_ns), strict=True):
+            if time is not None:
+                chosen[name] = time
+
+    def driver(self, counts: Mapping[str, int], current: str | None = None, steady: Collection[str] = ()) -> str | None:
+        """See ``SetPolicy.driver``: the stream with the fewest frames, if that is clear."""
+        some = {name: count for name, count in counts.items() if count}
+        if current not in some:
+            return min(some, key=some.__getitem__, default=None)
+        rival = min((name for name in some if name in steady), key=some.__getitem__, default=current)
+        return rival if some[rival] * FEWER[1] < some[current] * FEWER[0] else current
 
     def match(
         self, reference: str, times: Mapping[str, Sequence[int]], references: Sequence[int], after: Mapping[str, int]

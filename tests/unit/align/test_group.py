@@ -5,9 +5,9 @@ from random import Random
 import pytest
 
 from syncsvc.align.decider import Now
+from syncsvc.align.deciders import decider_for
 from syncsvc.align.group import first_window
 from syncsvc.align.window_aligner import WindowAligner
-from syncsvc.align.windows import GroupWindows
 from syncsvc.layout import Layout
 from syncsvc.model import Counts, Frame, FrameBatch, StreamState
 from syncsvc.observe.events import Draining, Drop, Expect, GroupRules, Open, Reconfigure
@@ -352,7 +352,7 @@ def test_pairing_ahead_of_the_close_changes_nothing(monkeypatch: pytest.MonkeyPa
 
     def sets() -> list[list[tuple[int, dict[str, int]]]]:
         rules = GroupRules(names, S, 40 * MS, 500 * MS)
-        decider = GroupWindows("g", Open(rules, 1, T0 // S, 0, is_patient=False), S, clock_epoch=0)
+        decider = decider_for("g", Open(rules, 1, T0 // S, 0, is_patient=False), clock_epoch=0)
         found = []
         for time_ns, name, seq in frames:
             decider.handle(frame(name, seq, time_ns, arrival_ns=time_ns), Now(time_ns, 0))
