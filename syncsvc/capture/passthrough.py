@@ -15,7 +15,6 @@ from syncsvc import decoded
 from syncsvc.capture import nal, stamps
 from syncsvc.capture.decode import Decoder, Demuxer, OpenInput, Unit, with_stamp
 from syncsvc.capture.jpeg import CodedPicture, plain_jpeg
-from syncsvc.capture.picture import jpeg_of
 from syncsvc.capture.source import Loss, Pulse
 from syncsvc.capture.spec import CaptureSpec, FileSpec
 from syncsvc.clock import NS_PER_S, Clock
@@ -42,7 +41,7 @@ def reader_of(
     if spec.pixels == "encoded":
         return PassThrough(opened, reads_stamps=not isinstance(spec, FileSpec))
     if spec.pixels == "jpeg" and spec.size is None and is_jpeg:
-        return JpegPassThrough(opened, quality=spec.quality)
+        return JpegPassThrough(opened)
     return Decoder(opened)
 
 
@@ -170,26 +169,12 @@ class PassThrough(Demuxer):
             self._layout = Layout("encoded", header.width, header.height, "full", "bt601", Codec("mjpeg"))
 
 
-class JpegPassThrough(Demuxer):
-    """Motion JPEG as JPEG files: as they come where any reader can read them, else decoded and compressed again."""
-
-    def __init__(self, opened: OpenInput, *, quality: int) -> None:
-        super().__init__(opened)
-        self._quality = quality
+class JpegPassThrough(Decoder):
+    """Motion JPEG as JPEG files: as they come where any reader can read them, else decoded, to be compressed again."""
 
     def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[tuple[Unit, Observation] | Loss]:
-        if not packet.size:
-            return
-        seen = self._see(packet, arrival_mono_ns, self._ns(packet.pts))
-        picture = plain_jpeg(bytes(packet))
-        if picture is not None:
-            yield picture, seen
-            return
-        try:
-            frames = packet.decode()
-        except (FFmpegError, ValueError):
-            frames = []
-        if not frames or frames[0].is_corrupt:
-            yield Loss("decode_error")
+        picture = plain_jpeg(bytes(packet)) if packet.size else None
+        if picture is None:
+            yield from super()._take(packet, arrival_mono_ns)
         else:
-            yield jpeg_of(frames[0], None, self._quality), seen
+            yield picture, self._see(packet, arrival_mono_ns, self._ns(packet.pts))

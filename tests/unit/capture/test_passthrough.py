@@ -14,7 +14,7 @@ from syncsvc.capture import nal
 from syncsvc.capture.decode import Demuxer, OpenInput
 from syncsvc.capture.jpeg import CodedPicture, JpegPicture
 from syncsvc.capture.passthrough import PassThrough, reader_of
-from syncsvc.capture.picture import AvPicture, jpeg_of
+from syncsvc.capture.picture import AvPicture, jpeg_of, picture_of
 from syncsvc.capture.source import Loss
 from syncsvc.capture.spec import CaptureSpec, HttpSpec, RingPlan
 from syncsvc.decoded import packet_of
@@ -273,7 +273,7 @@ def test_jpegs_without_tables_are_compressed_again() -> None:
                 yield other
 
     units = [item[0] for item in reader(Bare(data, range(4)), JPEG).frames() if not isinstance(item, Loss)]
-    assert [type(unit) for unit in units] == [JpegPicture] * 4
+    assert [type(picture_of(unit, JPEG)) for unit in units] == [JpegPicture] * 4
 
 
 @pytest.mark.parametrize("source", ["yuv420p", "yuvj420p", "yuv422p"])
