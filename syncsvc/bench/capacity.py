@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -19,6 +19,7 @@ from syncsvc.bench.running_service import NOBODY, RunningService, serving, wait_
 from syncsvc.bench.search import Found, most_that_holds
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, sleep_s
 from syncsvc.errors import LinkClosed
+from syncsvc.observe.status import CountsStatus, GroupStatus
 from syncsvc.programs import leashed
 
 BARE: Final = "bare decoders"
@@ -146,18 +147,18 @@ def _watch(served: RunningService, streams: int, seconds: float) -> Level:
     after = served.daemon.status()
     captures = [private_bytes_of(pid) for name, pid in pids.items() if name.startswith("capture ")]
     receivers = (receiver / 2**20, private_bytes_of(pids["receiver"]) / 2**20)
-    why = what_broke(before["groups"][GROUP], after["groups"][GROUP], seconds)
+    why = what_broke(before.groups[GROUP], after.groups[GROUP], seconds)
     return Level(streams, not why, why, max(captures) / 2**20, receivers)
 
 
 def _settle(served: RunningService) -> None:
     """Wait until nothing is lost for a while; too many streams never come to that."""
     begun_ns = SYSTEM_CLOCK.monotonic_ns()
-    group = served.daemon.status()["groups"][GROUP]
+    group = served.daemon.status().groups[GROUP]
     while SYSTEM_CLOCK.monotonic_ns() - begun_ns < _SETTLES_S * NS_PER_S:
         before = group
         sleep_s(_STEP_S)
-        group = served.daemon.status()["groups"][GROUP]
+        group = served.daemon.status().groups[GROUP]
         if not what_broke(before, group, _STEP_S):
             return
 
@@ -166,31 +167,23 @@ def _run_all(served: RunningService) -> bool:
     status = served.daemon.status()
     if not served.daemon.is_running:
         raise LinkClosed(f"the daemon ended: {served.daemon.last_words}")
-    return all(stream.get("captured") for stream in status["streams"].values())
+    return all(stream.captured for stream in status.streams.values())
 
 
-def what_broke(before: Mapping[str, Any], after: Mapping[str, Any], seconds: float) -> str:
-    """What was lost between two looks at a group, in words; empty when nothing was.
+def what_broke(before: GroupStatus, after: GroupStatus, seconds: float) -> str:
+    """What was lost between two looks at a group, so many seconds apart, in words; empty when nothing was."""
 
-    Args:
-        before: the group as ``/api/status`` tells of it.
-        after: the same, later.
-        seconds: how much later.
-    """
+    def grown(count: Callable[[CountsStatus], int]) -> int:
+        return sum(map(count, after.counts.values())) - sum(map(count, before.counts.values()))
 
-    def grown(count: Callable[[Mapping[str, Any]], int]) -> int:
-        return sum(count(one) for one in after["counts"].values()) - sum(
-            count(one) for one in before["counts"].values()
-        )
-
-    dropped = grown(lambda counts: sum(counts["dropped"].values()))
-    late = grown(lambda counts: int(counts["late"]))
-    captured = grown(lambda counts: int(counts["captured"]))
-    batches = after["batches"] - before["batches"]
-    incomplete = batches - (after["complete_batches"] - before["complete_batches"])
-    broken = {"frames dropped": dropped, "frames late": late, f"of {batches} batches incomplete": incomplete}
+    captured, batches = grown(lambda counts: counts.captured), after.batches - before.batches
+    broken = {
+        "frames dropped": grown(lambda counts: sum(counts.dropped.values())),
+        "frames late": grown(lambda counts: counts.late),
+        f"of {batches} batches incomplete": batches - (after.complete_batches - before.complete_batches),
+    }
     words = [f"{count} {what}" for what, count in broken.items() if count]
-    due = clip.FPS * batches * len(after["counts"])  # windows of a second
+    due = clip.FPS * batches * len(after.counts)  # windows of a second
     if captured < _LEAST_SHARE * due:
         words.append(f"{captured} of {due} frames captured")
     if batches < seconds - _SNAPSHOTS_S:

@@ -11,6 +11,7 @@ from typing import Any, Self
 import msgspec
 
 from syncsvc.errors import LinkClosed
+from syncsvc.observe.status import ServiceStatus
 from syncsvc.programs import READY_S, STOP_S, LeashedProgram
 
 _NURSERY = b"syncsvc.capture.nursery"
@@ -64,7 +65,7 @@ class DaemonRunner:
         self.live, self.control, self.http = (words.get(key, "") for key in ("live", "control", "http"))
         return self
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> ServiceStatus:
         """What ``/api/status`` says.
 
         Raises:
@@ -72,15 +73,15 @@ class DaemonRunner:
         """
         try:
             with urllib.request.urlopen(f"{self.http}/api/status", timeout=5) as answer:
-                return msgspec.json.decode(answer.read(), type=dict[str, Any])
+                return msgspec.json.decode(answer.read(), type=ServiceStatus)
         except OSError as error:
             raise LinkClosed(f"the daemon does not answer: {error}") from error
 
     def pids(self) -> dict[str, int]:
         """Process ids: ``daemon``, ``receiver``, ``nursery``, ``capture NAME`` per stream, of those that run now."""
         status = self.status()
-        found = {"daemon": self.pid, "receiver": status["receiver"]["pid"], "nursery": self._nursery_pid()}
-        found |= {f"capture {name}": stream["pid"] for name, stream in status["streams"].items()}
+        found = {"daemon": self.pid, "receiver": status.receiver.pid, "nursery": self._nursery_pid()}
+        found |= {f"capture {name}": stream.pid for name, stream in status.streams.items()}
         return {name: pid for name, pid in found.items() if pid is not None}
 
     def _nursery_pid(self) -> int | None:

@@ -7,6 +7,7 @@ from syncsvc.bench import capacity
 from syncsvc.bench.memory import private_bytes
 from syncsvc.bench.report import BenchReport, as_object
 from syncsvc.bench.search import Found
+from syncsvc.observe.status import CountsStatus, GroupStatus
 
 SMAPS = """\
 55d0-55d1 r-xp 00000000 08:01 12  /usr/bin/python3.11
@@ -23,9 +24,10 @@ VmFlags: rd wr mr mw me ac
 """
 
 
-def group(batches: int, complete: int, **counts: Any) -> dict[str, Any]:
-    one = {"captured": 25 * batches, "late": 0, "dropped": {}} | counts
-    return {"batches": batches, "complete_batches": complete, "counts": {"cam0": one, "cam1": one}}
+def group(batches: int, complete: int, **counts: Any) -> GroupStatus:
+    one = CountsStatus(**{"captured": 25 * batches, "delivered": 0, "late": 0, "dropped": {}} | counts)
+    each = {"cam0": one, "cam1": one}
+    return GroupStatus(tuple(each), batches, complete, 0, 0, 0, None, 1000.0, 40.0, 500.0, None, None, each)
 
 
 def plain(report: BenchReport) -> dict[str, Any]:
