@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from syncsvc.lifecycle import Worker
 from syncsvc.observe.logs import redact
@@ -75,21 +75,17 @@ class LeashedProgram:
         self._ready_line = ready
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._said_ready_or_ended = threading.Event()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._log: Worker | None = None
         self.ready_words: dict[str, str] | None = None
 
     def start(self, arguments: Sequence[str]) -> Self:
-        """Start ``python ARGUMENTS``; ``close`` is owed from here on."""
-        process = start_leashed(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        self._process = process
-        assert process.stderr is not None
-        stderr = process.stderr
-        self._log = Worker("program-log", lambda _: self._read(stderr)).start()
+        """Start ``python ARGUMENTS``; ``close`` is owed from here on, and nothing else may be asked before."""
+        self.process = start_leashed(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self._log = Worker("program-log", lambda _: self._read()).start()
         return self
 
-    def _read(self, stderr: IO[bytes]) -> None:
-        for raw in stderr:
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for raw in self.process.stderr:
             line = raw.decode(errors="replace").rstrip()
             self._lines.append(line)
             if line.startswith(self._ready_line) and self.ready_words is None:
@@ -103,15 +99,9 @@ class LeashedProgram:
         return self.ready_words is not None
 
     @property
-    def process(self) -> "subprocess.Popen[bytes]":
-        """The process, which has been started."""
-        assert self._process is not None, "not started"
-        return self._process
-
-    @property
     def is_running(self) -> bool:
         """Whether it has not ended yet."""
-        return self._process is not None and self._process.poll() is None
+        return self.process.poll() is None
 
     @property
     def last_words(self) -> str:
@@ -125,19 +115,16 @@ class LeashedProgram:
 
     def wait(self, grace_s: float = STOP_S) -> int:
         """Wait for the end, and force it when it does not come in time; the exit code. Its last words are complete."""
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self.process.wait(grace_s)
-        except subprocess.TimeoutExpired:
+        if self.is_running:
             kill_group(self.process)
         code = self.process.wait()
-        if self._log is not None:
-            self._log.join(5.0)
+        self._log.join(5.0)
         return code
 
     def close(self) -> None:
         """SIGKILL for whatever of it still runs, and nothing is left."""
-        if self._process is None:
-            return
-        kill_group(self._process)
+        kill_group(self.process)
         self.wait(0.0)
-        end(self._process, 0.0)
+        end(self.process, 0.0)

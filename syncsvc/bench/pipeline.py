@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,7 @@ BARE: Final = "bare decoding"
 AIMS: Final = {"i420": 1.10, "bgr24": 1.10, "encoded": 0.10}
 """At most, with a local subscriber, times bare decoding (``bgr24``: times bare decoding and conversion)."""
 _BARE_SKIP = 25
+_TOTAL = attrgetter("total_ms")
 _WARM_UP_FRAMES = 400
 """Every page of the ring, of the longer one that a local subscriber gets, of buffers and decoder was touched."""
 
@@ -112,10 +114,6 @@ def usage_of(served: RunningService, seconds: float) -> Usage:
         return Usage.between(before, meter.read())
 
 
-def _total(turn: LoadCost) -> float:
-    return turn.total_ms
-
-
 def report(meant: list[Load], results: Results[LoadCost], size_bytes: int) -> BenchReport:
     """The report of what was measured."""
     rows, ratios, bars, data = [], {}, {}, []
@@ -123,7 +121,7 @@ def report(meant: list[Load], results: Results[LoadCost], size_bytes: int) -> Be
         if load.label not in results.found:
             continue
         turns = results.found[load.label]
-        each = results.ratios(load.label, load.base.label, _total)
+        each = results.ratios(load.label, load.base.label, _TOTAL)
         parts = {part: median([turn.parts_ms[part] for turn in turns]) for part in turns[0].parts_ms}
         total_ms = median([turn.total_ms for turn in turns])
         ratio = median(each) if each else None
@@ -140,7 +138,7 @@ def report(meant: list[Load], results: Results[LoadCost], size_bytes: int) -> Be
         )  # fmt: skip
         rounds = [{"cpu_ms": turn.total_ms, "fps": turn.fps, **turn.parts_ms} for turn in turns]
         data.append({"load": load.label, "cpu_ms": total_ms, "ratio": ratio, "rounds": rounds})
-    colder = results.ratio(Load("realtime", "i420").label, Load("asap", "i420").label, _total)
+    colder = results.ratio(Load("realtime", "i420").label, Load("asap", "i420").label, _TOTAL)
     if colder is not None:
         ratios["pacing alone: bare at 25 fps / bare at full speed"] = colder
     columns = ("load", "fps", "CPU ms", "daemon", "receiver", "nursery", "capture", "(subscriber)", "/ bare", "rounds")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ FORMATS: Final[tuple[PixelFormat, ...]] = ("bgr24", "i420")
 AIM_MS: Final = 0.05
 """CPU per frame for a hand-over without the copy, and for a local subscriber to hold the pixels: at most."""
 _TURN_S = 120.0
+_BOTH, _RECEIVER = attrgetter("cpu_ms"), attrgetter("receiver_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +89,15 @@ def subscriber(path: Path, kind: str, seconds: float) -> HandoverCost:
     return HandoverCost(usage.cpu_ms["receiver"], usage.cpu_ms[SUBSCRIBER], Figures())
 
 
-def _both(found: HandoverCost) -> float:
-    return found.cpu_ms
-
-
-def _receivers(found: HandoverCost) -> float:
-    return found.receiver_ms
-
-
 def report(measured: list[LoadedWay], found: Results[HandoverCost], served: Results[HandoverCost]) -> BenchReport:
     """The report of what was measured."""
     rows, data = [], []
     ratios: dict[str, float] = {}
     for one in (one for one in measured if one.label in found.found):
         results = found.found[one.label]
-        ratio = found.ratio(one.label, one.beside(ways.RING).label, _both)
-        copies = found.ratio(one.label, one.beside(ways.COPY).label, _both)
-        middle = found.middle(one.label, _both)
+        ratio = found.ratio(one.label, one.beside(ways.RING).label, _BOTH)
+        copies = found.ratio(one.label, one.beside(ways.COPY).label, _BOTH)
+        middle = found.middle(one.label, _BOTH)
         latency = (f"{middle.latency_ms.p50:.2f}", f"{middle.latency_ms.p99:.2f}")
         shown = ("" if value is None else f"{value:.2f}" for value in (ratio, copies))
         figures = (f"{value:.3f}" for value in (middle.sender_ms, middle.receiver_ms, middle.cpu_ms))
@@ -119,7 +113,7 @@ def report(measured: list[LoadedWay], found: Results[HandoverCost], served: Resu
             for kind, results in served.found.items()
         ]
     bars = {
-        one.way: found.middle(one.label, _both).cpu_ms
+        one.way: found.middle(one.label, _BOTH).cpu_ms
         for one in measured
         if (one.pixels, one.pace) == ("bgr24", "flat out") and one.way != ways.PACING and one.label in found.found
     }
@@ -154,7 +148,7 @@ def _headlines(one: LoadedWay, middle: HandoverCost, ratio: float | None, copies
 
 
 def _subscriber_table(served: Results[HandoverCost]) -> Table:
-    middles = {kind: served.middle(kind, _receivers) for kind in served.found}
+    middles = {kind: served.middle(kind, _RECEIVER) for kind in served.found}
     rows = [(kind, f"{middle.receiver_ms:.3f}", f"{middle.sender_ms:.3f}") for kind, middle in middles.items()]
     return Table(
         "A subscriber of the service that holds the pixels (1080p25, i420)",
@@ -166,9 +160,9 @@ def _subscriber_table(served: Results[HandoverCost]) -> Table:
 def _subscriber_ratios(served: Results[HandoverCost]) -> dict[str, float]:
     ratios: dict[str, float] = {}
     if "local" in served.found:
-        own_ms = median([_receivers(found) for found in served.found["local"]])
+        own_ms = median([found.receiver_ms for found in served.found["local"]])
         ratios[f"subscriber, local / {AIM_MS} ms (aim: 1)"] = own_ms / AIM_MS
-    dearer = served.ratio("tcp", "local", _receivers)
+    dearer = served.ratio("tcp", "local", _RECEIVER)
     if dearer is not None:
         ratios["subscriber, tcp / local (aim: 20)"] = dearer
     return ratios

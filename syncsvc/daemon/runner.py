@@ -12,12 +12,12 @@ import msgspec
 
 from syncsvc.errors import LinkClosed
 from syncsvc.observe.status import ServiceStatus
-from syncsvc.programs import READY_S, STOP_S, LeashedProgram
+from syncsvc.programs import READY_S, LeashedProgram
 
 _NURSERY = b"syncsvc.capture.nursery"
 
 
-class DaemonRunner:
+class DaemonRunner(LeashedProgram):
     """A real ``syncsvc run`` in a process tree of its own, while the ``with`` block lasts.
 
     Args:
@@ -28,40 +28,26 @@ class DaemonRunner:
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__("syncsvc: ready ")
         self._config = {
             "publish": {"live": "tcp://127.0.0.1:0", "control": "tcp://127.0.0.1:0"},
             "http": {"bind": "127.0.0.1:0"},
             **config,
         }
-        self._program = LeashedProgram("syncsvc: ready ")
         self.live = self.control = self.http = ""
-
-    @property
-    def pid(self) -> int:
-        """The daemon's process id."""
-        return self._program.process.pid
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the daemon has not ended yet."""
-        return self._program.is_running
-
-    @property
-    def last_words(self) -> str:
-        """The last line that the daemon wrote, without passwords."""
-        return self._program.last_words
 
     def __enter__(self) -> Self:
         with tempfile.TemporaryDirectory(prefix="syncsvc-") as folder:  # not longer: no SIGKILL leaves a file behind
             path = Path(folder, "config.yaml")
             path.write_text(json.dumps(self._config, indent=1), encoding="utf-8")  # JSON is YAML, and has no anchors
+            self.start(["-m", "syncsvc", "run", str(path)])
             try:
-                if not self._program.start(["-m", "syncsvc", "run", str(path)]).await_ready(READY_S):
+                if not self.await_ready(READY_S):
                     raise LinkClosed(f"the daemon did not become ready: {self.last_words}")
             except BaseException:  # a Ctrl-C too must leave nothing behind
-                self._program.close()
+                self.close()
                 raise
-        words = self._program.ready_words or {}
+        words = self.ready_words or {}
         self.live, self.control, self.http = (words.get(key, "") for key in ("live", "control", "http"))
         return self
 
@@ -80,29 +66,22 @@ class DaemonRunner:
     def pids(self) -> dict[str, int]:
         """Process ids: ``daemon``, ``receiver``, ``nursery``, ``capture NAME`` per stream, of those that run now."""
         status = self.status()
-        found = {"daemon": self.pid, "receiver": status.receiver.pid, "nursery": self._nursery_pid()}
+        found = {"daemon": self.process.pid, "receiver": status.receiver.pid, "nursery": self._nursery_pid()}
         found |= {f"capture {name}": stream.pid for name, stream in status.streams.items()}
         return {name: pid for name, pid in found.items() if pid is not None}
 
     def _nursery_pid(self) -> int | None:
         """The child of the daemon that captures are forked from, which no status tells of."""
-        for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split():
+        daemon = self.process.pid
+        for child in Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split():
             with suppress(OSError):  # gone meanwhile
                 if _NURSERY in Path(f"/proc/{child}/cmdline").read_bytes():
                     return int(child)
         return None
-
-    def terminate(self) -> None:
-        """Ask for the drain; it goes on meanwhile, so keep receiving."""
-        self._program.terminate()
-
-    def wait(self, grace_s: float = STOP_S) -> int:
-        """Wait for the end, and force it when it does not come in time; the exit code."""
-        return self._program.wait(grace_s)
 
     def __exit__(self, *_: object) -> None:
         try:
             self.terminate()
             self.wait()
         finally:
-            self._program.close()
+            self.close()

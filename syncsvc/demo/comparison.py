@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from syncsvc.demo.history import History, SeenBatch, SeenSet
+from syncsvc.demo.history import History, SeenBatch
 from syncsvc.demo.oracle import best_sets
 
 
@@ -53,12 +53,8 @@ def sets_in(batch: SeenBatch) -> list[TrueSet]:
         for frame in frames
         if frame.true_ns is not None and frame.counter is not None
     }
-    return [_as_true_set(members) for found in batch.sets if (members := _members(found, truth))]
-
-
-def _members(found: SeenSet, truth: Mapping[tuple[str, int], tuple[int, int]]) -> dict[str, tuple[int, int]]:
-    members = {name: truth[name, seq] for name, seq in found.members.items() if (name, seq) in truth}
-    return members if len(members) == len(found.members) else {}
+    readable = (found.members for found in batch.sets if all(member in truth for member in found.members.items()))
+    return [_as_true_set({name: truth[name, seq] for name, seq in members.items()}) for members in readable]
 
 
 def _as_true_set(members: Mapping[str, tuple[int, int]]) -> TrueSet:
