@@ -270,8 +270,3 @@ def _seen(camera: SimulatedCamera, pictures: list[_Picture], seq: int) -> Iterat
             ),
             picture,
         )
-
-
-def true_mono_ns(sighting: Sighting) -> int:
-    """When the picture was taken, on the CLOCK_MONOTONIC of the observation."""
-    return sighting.taken_ns - UTC_NS + MONO_NS

@@ -37,8 +37,8 @@ def demo(seconds: float, as_json: bool) -> None:
     Each picture carries its true capture time, so at the end there is a verdict: exit code 0 when the synchronization
     contract held, 1 with the reason when it did not.
     """
-    from syncsvc.demo.screen import SCENARIO, verdict_line, verdict_object
-    from syncsvc.demo.trial import Trial
+    from syncsvc.demo.screen import verdict_line, verdict_object
+    from syncsvc.demo.trial import SCENARIO, Trial
     from syncsvc.demo.verdict import judge
 
     with stop_on_signals() as stop:

@@ -1,24 +1,14 @@
-"""What the demo shows: its cameras, and its lines and rows as text, apart from any terminal."""
+"""What the demo shows, as text and as plain values, apart from any terminal."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from syncsvc.cameras import CameraSpec
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.demo.history import SeenBatch
 from syncsvc.demo.trial import Scenario
 from syncsvc.demo.verdict import Verdict
 from syncsvc.observe.figures import Figures
-
-SCENARIO: Final = Scenario(
-    (
-        CameraSpec("north", fps=25, jitter_ms=5),
-        CameraSpec("gate", fps=30, phase_ms=11, latency_ms=60, jitter_ms=5, rtp_drift_ppm=80),
-        CameraSpec("yard", fps=20, phase_ms=23, latency_ms=25, jitter_ms=5, rtp_drift_ppm=-120),
-    )
-)
-"""Different rates, phases, latencies and crystals; the cameras' NTP is right, and reports it at once."""
 
 COLUMNS: Final = ("window (UTC)", "batch", "sets", "complete", "spread p50/max", "age")
 _SHOWN_PROBLEMS = 3

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Final, Self
 
 from syncsvc.cameras import CameraSpec, VirtualCameras
 from syncsvc.client.subscriber import Subscriber
@@ -28,6 +28,16 @@ class Scenario:
     max_latency_ms: float = 500.0
     latency_ms: Mapping[str, float] = field(default_factory=dict)
     """The cameras' latencies, as far as the configuration names them."""
+
+
+SCENARIO: Final = Scenario(
+    (
+        CameraSpec("north", fps=25, jitter_ms=5),
+        CameraSpec("gate", fps=30, phase_ms=11, latency_ms=60, jitter_ms=5, rtp_drift_ppm=80),
+        CameraSpec("yard", fps=20, phase_ms=23, latency_ms=25, jitter_ms=5, rtp_drift_ppm=-120),
+    )
+)
+"""Different rates, phases, latencies and crystals; the cameras' NTP is right, and reports it at once."""
 
 
 class Trial:

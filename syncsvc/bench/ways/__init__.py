@@ -7,25 +7,10 @@ returns its first eight bytes, in which the sender put the time. No way loses a 
 from importlib.util import find_spec
 
 from syncsvc.bench.ways import peers, ring, standard, zeromq
-from syncsvc.bench.ways.way import Pixels, ReceivingEnd, Send, SendingEnd, Way, stamp_of
+from syncsvc.bench.ways.way import Send, Way
 from syncsvc.layout import PixelFormat
 
-__all__ = [
-    "COPY",
-    "HAND_OVER",
-    "PACING",
-    "RING",
-    "RING_SLOTS",
-    "WAYS",
-    "Pixels",
-    "ReceivingEnd",
-    "Send",
-    "SendingEnd",
-    "Way",
-    "absent",
-    "available",
-    "stamp_of",
-]  # fmt: skip
+__all__ = ["COPY", "HAND_OVER", "PACING", "RING", "RING_SLOTS", "WAYS", "Send", "absent", "available"]
 
 RING, HAND_OVER, COPY, PACING = ring.RING, ring.HAND_OVER, ring.COPY, ring.PACING
 RING_SLOTS = ring.SLOTS

@@ -1,4 +1,4 @@
-"""Figures, texts and the report, without measuring anything."""
+"""The reports, and what the one of accuracy says of runs, without measuring anything."""
 
 import json
 import sys
@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from syncsvc.bench import accuracy, report
 from syncsvc.bench.cpu_usage import Reading, Usage
@@ -16,10 +14,8 @@ from syncsvc.bench.scenarios import cases
 from syncsvc.bench.score import Judge, Truth
 from syncsvc.bench.tournament import NAMES, OURS, TournamentResult, contest_live
 from syncsvc.clock import NS_PER_MS, NS_PER_S
-from syncsvc.demo import screen as demo
 from syncsvc.demo.verdict import judge
 from syncsvc.errors import UsageError
-from syncsvc.observe.figures import Figures, median, percentile
 from tests.unit.demo import histories as make
 
 JUDGE = Judge(Truth({}, 1, NS_PER_S, 0, 0))
@@ -36,22 +32,6 @@ REPORT = report.BenchReport(
 def plain(some: report.BenchReport) -> dict[str, Any]:
     """The report as JSON brings it over."""
     return dict(json.loads(json.dumps(report.as_object(some, "transport", COMMAND))))
-
-
-@given(st.lists(st.integers(-100, 100), min_size=1), st.integers(0, 100))
-def test_a_percentile_is_a_value_with_that_share_at_or_below_it(values: list[int], percent: int) -> None:
-    ordered = sorted(values)
-    found = percentile(ordered, percent)
-    assert found in values
-    assert sum(value <= found for value in values) * 100 >= percent * len(values)
-    assert sum(value < found for value in values) * 100 <= percent * len(values)
-
-
-def test_figures_of_unsorted_samples_and_of_none() -> None:
-    assert Figures.of([3, 1, 2]) == Figures(3, 2, 3, 3)
-    assert Figures.of(range(1, 201)) == Figures(200, 100, 198, 200)
-    assert Figures.of([]) == Figures(0, 0.0, 0.0, 0.0)
-    assert median([4, 1, 3, 2]) == 2
 
 
 def test_usage_is_cpu_per_frame_by_process_and_the_rate() -> None:
@@ -95,32 +75,6 @@ def test_plotting_without_matplotlib_is_refused_in_one_line(monkeypatch: pytest.
     with pytest.raises(UsageError, match=r"^--plot needs matplotlib .*install syncsvc\[bench\]$"):
         report.save_plot(REPORT, tmp_path / "x.png")
     assert not list(tmp_path.iterdir())
-
-
-def test_a_batch_as_a_row_and_as_a_line() -> None:
-    assert demo.cells(make.batch(0)) == ("00:16:40.000", "#0", "10", "yes", "7.0 / 7.0 ms", "210 ms")
-    empty = replace(make.batch(1), sets=(), missing={"slow": "stalled"})
-    assert demo.line(empty) == (
-        "00:16:41.000  #1  0 sets  complete no, slow:stalled  spread -  age 210 ms  fast:20 slow:10"
-    )
-
-
-def test_the_verdict_is_one_line_that_says_kept_or_why_not() -> None:
-    kept = demo.verdict_line(judge(make.history()), demo.SCENARIO)
-    assert kept.startswith("contract kept: 6 batches, 60 sets; stamp error p99 fast 0.10, slow 0.10 ms; ")
-    assert "100.0 % of 30 sets as the oracle's; 0 frames lost and 0 twice of 180" in kept
-    broken = demo.verdict_line(judge(replace(make.history(), max_skew_ns=1)), demo.SCENARIO)
-    assert broken.startswith("CONTRACT BROKEN: batch 0 has a set that spreads 7.0 ms")
-    assert "(and 57 more)" in broken
-    assert "\n" not in kept + broken
-
-
-def test_the_verdict_as_json_carries_figures_and_reasons() -> None:
-    found = json.loads(json.dumps(demo.verdict_object(judge(make.history()), demo.SCENARIO)))
-    assert found["kept"] is True
-    assert found["problems"] == []
-    assert found["identical_pct"] == 100.0
-    assert found["cameras"]["fast"]["stamp_error_ms"]["p99"] == pytest.approx(0.1)
 
 
 def test_the_accuracy_report_never_judges_but_names_what_broke() -> None:

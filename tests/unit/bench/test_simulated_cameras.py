@@ -7,19 +7,24 @@ from typing import Any
 import pytest
 
 from syncsvc.bench.simulated_cameras import (
+    MONO_NS,
     UTC_NS,
     Congestion,
     Sighting,
     SimulatedCamera,
     Stalls,
     observe,
-    true_mono_ns,
 )
 from syncsvc.testing import MS, S
 
 CAMERA = SimulatedCamera(latency_ms=30)
 ROUNDING_NS = 12_000
 """A tick of RTP, and a microsecond of libavformat's NTP times."""
+
+
+def true_mono_ns(sighting: Sighting) -> int:
+    """When the picture was taken, on the CLOCK_MONOTONIC of the observation."""
+    return sighting.taken_ns - UTC_NS + MONO_NS
 
 
 def seen_of(seconds: float, **keys: Any) -> list[Sighting]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from syncsvc.bench.simulated_cameras import Congestion, SimulatedCamera, Stalls, observe, true_mono_ns
+from syncsvc.bench.simulated_cameras import MONO_NS, UTC_NS, Congestion, SimulatedCamera, Stalls, observe
 from syncsvc.testing import MS, S
 from syncsvc.timing.clock_model import ClockModel
 
@@ -41,7 +41,7 @@ def follow(camera: SimulatedCamera, seconds: float, model: ClockModel) -> Iterat
             (seen.start_mono_ns - first_ns) / S,
             seen.pts_ns,
             time_ns,
-            time_ns - true_mono_ns(sighting) - round(camera.latency_ms * MS),
+            time_ns - (sighting.taken_ns - UTC_NS + MONO_NS) - round(camera.latency_ms * MS),
             model.uncertainty_ns,
             model.is_settled,
             model.restarts,
