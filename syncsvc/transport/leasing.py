@@ -1,8 +1,8 @@
 """Frames without a copy for readers on this host: rings as descriptors over a Unix socket, leases there and back.
 
 One SOCK_SEQPACKET connection per subscriber, at an abstract address (no file to be left behind) that follows from the
-endpoint of ``live``. Messages are MessagePack; a ring's descriptor rides on the message that announces it. A message
-arrives whole or not at all, and none ever waits: who does not read loses batches, and sees the hole in ``seq``.
+endpoint of ``live``. A ring's descriptor rides on the message that announces it. None ever waits:
+who does not read loses batches, and sees the hole in ``seq``.
 """
 
 import errno
@@ -11,17 +11,12 @@ import os
 import socket
 import struct
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
 
-import msgspec
 from msgspec import Struct
 
-from syncsvc.errors import LinkClosed, MemoryShortage, TransportError
-from syncsvc.transport import memfd as memory
+from syncsvc.errors import LinkClosed, MemoryShortage
+from syncsvc.transport.packets import Packets, Received
 
-_MOST_INLINE_BYTES = 64 * 1024
-_MOST_PARCEL_BYTES = 64 * 2**20
-_MOST_FDS = 4
 _NO_ROOM = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS})
 """Not sent, and nobody is gone: leases of the other end stand. The last: too many descriptors are on their way to
 processes that do not read."""
@@ -99,38 +94,13 @@ class Revoked(Struct, tag="revoked", frozen=True):
     keeps: bool
 
 
-class _Parcel(Struct, tag="parcel", frozen=True):
-    """A message that is too long for a socket's buffer: it lies in the memory that rides on this one."""
-
-    size_bytes: int
-
-
 RINGS_KEPT = 3
 FromSubscriber = Hello | Taken | Freed
 FromService = Welcome | Refused | Ring | Leased | Said | Revoked
-Message = TypeVar("Message")
-
-_encoder = msgspec.msgpack.Encoder()
 
 
-class LeaseSocket(Generic[Message]):
-    """One end of a connection; ``Message`` is what the other end sends. One thread receives, any may send."""
-
-    def __init__(self, sock: socket.socket, theirs: Any) -> None:
-        """Take over a connected socket.
-
-        Args:
-            sock: SOCK_SEQPACKET, connected.
-            theirs: the union of what the other end may send.
-        """
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * _MOST_INLINE_BYTES)
-        self._socket = sock
-        self._decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(theirs | _Parcel)
-
-    def fileno(self) -> int:
-        """To poll on."""
-        return self._socket.fileno()
+class LeaseSocket(Packets[Received]):
+    """One end of a connection, which waits for nobody. One thread receives, any may send."""
 
     @property
     def peer_uid(self) -> int:
@@ -145,33 +115,17 @@ class LeaseSocket(Generic[Message]):
         Raises:
             LinkClosed: the other end is gone.
         """
-        data = _encoder.encode(message)
-        if len(data) > _MOST_INLINE_BYTES and fd is None:
-            return self._send_parcel(data)
-        return self._send(data, fd)
-
-    def _send_parcel(self, data: bytes) -> bool:
         try:
-            fd = memory.create("syncsvc-parcel", len(data))
+            self._put(message, () if fd is None else (fd,))
         except MemoryShortage:
             return False
-        try:
-            os.pwrite(fd, data, 0)
-            memory.seal(fd)
-            return self._send(_encoder.encode(_Parcel(len(data))), fd)
-        finally:
-            os.close(fd)
-
-    def _send(self, data: bytes, fd: int | None) -> bool:
-        try:
-            socket.send_fds(self._socket, [data], [] if fd is None else [fd])
         except OSError as error:
             if error.errno in _NO_ROOM:
                 return False
             raise LinkClosed(f"the other end is gone: {error}") from error
         return True
 
-    def receive(self) -> tuple[Message, int | None] | None:
+    def receive(self) -> tuple[Received, int | None] | None:
         """The next message and the descriptor with it, which is the caller's to close; None when none is here.
 
         Raises:
@@ -179,44 +133,12 @@ class LeaseSocket(Generic[Message]):
             TransportError: it sent something that is no message.
         """
         try:
-            try:
-                data, fds, flags, _ = self._recv()
-            except ConnectionResetError:  # it left before it had read all that we said; what it said is still here
-                data, fds, flags, _ = self._recv()
+            message, fds = self._take(1)
         except BlockingIOError:
             return None
         except OSError as error:
             raise LinkClosed(f"the other end is gone: {error}") from error
-        if not data:
-            raise LinkClosed("the other end is gone")
-        try:
-            if len(fds) > 1 or flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-                raise TransportError("a message is longer than any of ours, or brings more descriptors")
-            return self._unpack(data, fds)
-        finally:
-            for fd in fds:
-                os.close(fd)
-
-    def _recv(self) -> tuple[bytes, list[int], int, Any]:
-        return socket.recv_fds(self._socket, 2 * _MOST_INLINE_BYTES, _MOST_FDS)
-
-    def _unpack(self, data: bytes, fds: list[int]) -> tuple[Message, int | None]:
-        """Read a message; a descriptor that stays in ``fds`` is closed."""
-        try:
-            message = self._decoder.decode(data)
-            if isinstance(message, _Parcel):
-                if not fds or not 0 <= message.size_bytes <= _MOST_PARCEL_BYTES:
-                    raise TransportError("a message has no content, or too much of it")
-                message = self._decoder.decode(os.pread(fds[0], message.size_bytes, 0))
-                if isinstance(message, _Parcel):
-                    raise TransportError("a message is wrapped twice")
-                return message, None
-        except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:  # OSError: what came cannot be read from
-            raise TransportError(f"a message cannot be read: {error}") from error
-        if not fds:
-            return message, None
-        os.set_inheritable(fds[0], False)
-        return message, fds.pop()
+        return message, fds[0] if fds else None
 
     def close(self) -> None:
         """Hang up, also where a process that was forked from this one still has the socket."""

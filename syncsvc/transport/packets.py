@@ -35,6 +35,7 @@ class Packets(Generic[Received]):
 
     def __init__(self, sock: socket.socket, received: Any) -> None:
         """Take over the socket; ``received`` is the union of what the other end may send."""
+        sock.setblocking(False)  # `send_fds` and `recv_fds` pass no flags on
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * _MAX_PACKET_BYTES)
         self._socket = sock
         self._decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(received | _Parcel)
@@ -53,7 +54,7 @@ class Packets(Generic[Received]):
         """
         data = _encoder.encode(message)
         if len(data) <= _MAX_PACKET_BYTES:
-            socket.send_fds(self._socket, [data], list(fds), socket.MSG_DONTWAIT)
+            socket.send_fds(self._socket, [data], list(fds))
             return
         if len(data) > MAX_MESSAGE_BYTES:
             raise TransportError(f"a message of {len(data)} bytes is too long")
@@ -62,7 +63,7 @@ class Packets(Generic[Received]):
             os.pwrite(parcel, data, 0)
             memfd.seal(parcel)
             note = _encoder.encode(_Parcel(len(data)))
-            socket.send_fds(self._socket, [note], [*fds, parcel], socket.MSG_DONTWAIT)
+            socket.send_fds(self._socket, [note], [*fds, parcel])
         finally:
             os.close(parcel)
 
@@ -95,7 +96,7 @@ class Packets(Generic[Received]):
         return message, fds
 
     def _recv(self) -> tuple[bytes, list[int], int, Any]:
-        return socket.recv_fds(self._socket, _MAX_PACKET_BYTES, _MAX_FDS, socket.MSG_DONTWAIT)
+        return socket.recv_fds(self._socket, _MAX_PACKET_BYTES, _MAX_FDS)
 
     def _unpack(self, data: bytes, fds: list[int]) -> Received:
         """Read a message; the descriptor of a parcel is closed, and taken out of ``fds``."""
