@@ -65,7 +65,7 @@ class Replay:
         self._begin("")
 
     def _begin(self, run_id: str) -> None:
-        self._headers = Headers(run_id)
+        self._headers = defaultdict[str, Headers](lambda: Headers(run_id))
         self._groups: dict[str, _Repeated] = {}
         self._closed: dict[tuple[str, int, int], tuple[FrameBatch, int | None]] = {}
 
@@ -98,7 +98,7 @@ class Replay:
                 closed = self._closed.pop((record.group, record.epoch, record.seq), None)
                 if closed is None:
                     raise ValueError(f"group {record.group}: batch {record.seq} was sent, and never made")
-                return emission(self._headers, closed[0], record.emitted_ns, closed[1])
+                return emission(self._headers[record.group], closed[0], record.emitted_ns, closed[1])
         return None
 
     def _repeat(self, record: GroupRecord) -> None:
@@ -159,7 +159,7 @@ class WhatIf:
         self._begin("")
 
     def _begin(self, run_id: str) -> None:
-        self._headers = Headers(run_id)
+        self._headers = defaultdict[str, Headers](lambda: Headers(run_id))
         self._groups: dict[str, Decider] = {}
         self._last_ns: dict[tuple[str, str], int] = {}
 
@@ -204,7 +204,7 @@ class WhatIf:
 
     def _emit(self, decider: Decider, batch: FrameBatch, closed_ns: int) -> Emission:
         latency_ns = None if decider.deadline_ns is None else closed_ns - batch.window_end_ns
-        return emission(self._headers, batch, closed_ns, latency_ns)
+        return emission(self._headers[batch.group], batch, closed_ns, latency_ns)
 
     def _changed(self, group: str, event: AnyEvent) -> AnyEvent:
         """The event as the changes would have made it."""

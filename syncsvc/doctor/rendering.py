@@ -1,12 +1,11 @@
 """The diagnosis for eyes and for programs: tables that fit a terminal, a snippet to paste, and one JSON object."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from syncsvc.doctor.content import NEEDS_S, Comparison
-from syncsvc.doctor.delivery import FrameDelivery, Jitter
 from syncsvc.doctor.diagnosis import Diagnosis, StreamDiagnosis
 from syncsvc.doctor.ntp_clock import REPORTS_NEED_S
 from syncsvc.doctor.proposals import SKEW_NEEDS_S, GroupAdvice, rounded_up_ms
@@ -23,8 +22,8 @@ NEEDED_S: Final = {
 """How many seconds each finding needs, at least; a session's first sender reports may come late."""
 _PIPE_WIDTH: Final = 120
 
-Rows = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
-Item = TypeVar("Item")
+Row = tuple[str, ...]
+Rows = tuple[str, Row, list[Row]]
 
 
 def show(diagnosis: Diagnosis) -> None:
@@ -48,75 +47,71 @@ def show(diagnosis: Diagnosis) -> None:
 def tables(diagnosis: Diagnosis) -> Iterator[Rows]:
     """Title, columns and rows."""
     streams = diagnosis.streams.values()
-    yield _table(f"clocks, {diagnosis.seconds:.0f} s", _CLOCKS, streams)
-    yield _table("frames", _FRAMES, streams)
-    yield _table("groups, and what would suit them", _GROUPS, diagnosis.groups.items())
+    columns: Row = ("stream", "clock", "± ms", "latency ms", "behind ms", "drift ppm", "waiting p50/p99 ms")
+    yield f"clocks, {diagnosis.seconds:.0f} s", columns, [_clock_row(stream) for stream in streams]
+    columns = ("stream", "frames", "fps", "declared", "jitter p50/p99 ms", "parser ms", "key every", "pauses", "lost")
+    yield "frames", columns, [_frames_row(stream) for stream in streams]
+    columns = ("group", "spread p50/p99 ms", "complete", "max_skew_ms", "then", "any phase ms", "max_latency_ms")
+    yield "groups, and what would suit them", columns, [_group_row(*item) for item in diagnosis.groups.items()]
     if diagnosis.content:
-        yield _table("content", _CONTENT, diagnosis.content)
+        columns = ("same motion in", "later by ms", "halves ms", "correlation", "x next", "suggested")
+        yield "content", columns, [_content_row(comparison) for comparison in diagnosis.content]
 
 
-def _table(title: str, columns: Mapping[str, Callable[[Item], str]], items: Iterable[Item]) -> Rows:
-    return title, tuple(columns), [tuple(cell(item) for cell in columns.values()) for item in items]
+def _clock_row(stream: StreamDiagnosis) -> Row:
+    drift = stream.drift
+    waiting = stream.pts_clock.delay
+    return (
+        stream.name,
+        (stream.clock or "-") + (" ?" if stream.is_doubtful else ""),
+        _number(stream.uncertainty_ms, 1),
+        "-" if stream.latency_ms is None else f"{stream.latency_ms:.1f} ({stream.latency_basis})",
+        _number(stream.behind_ms, 1),
+        "-" if drift is None else f"{drift[0]:+.1f} ± {drift[1]:.1f} ({drift[2]})",
+        "-" if waiting is None else f"{waiting.p50_ms:.1f}/{waiting.p99_ms:.1f}",
+    )
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def _frames_row(stream: StreamDiagnosis) -> Row:
+    delivery = stream.delivery
+    keys = "-" if delivery.key_every_s is None else f"{delivery.key_every_s:.1f} s"
+    return (
+        stream.name,
+        str(delivery.frames),
+        _number(delivery.fps, 2),
+        _number(stream.declared_fps, 2),
+        "-" if delivery.interval is None else f"{delivery.interval.p50_ms:.1f}/{delivery.interval.p99_ms:.1f}",
+        _number(delivery.parser_ms, 1),
+        "each" if delivery.key_every_frames == 1 else keys,
+        str(delivery.pauses.count),
+        str(sum((delivery.losses or {}).values())),
+    )
 
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f} %"
+def _group_row(name: str, advice: GroupAdvice) -> Row:
+    spread = "-"
+    if advice.spread_p50_ms is not None and advice.spread_p99_ms is not None:
+        spread = f"{advice.spread_p50_ms:.1f}/{advice.spread_p99_ms:.1f}"
+    return (
+        name,
+        spread,
+        _percent(advice.complete_share),
+        _number(advice.max_skew_ms, 0),
+        _percent(advice.proposed_share),
+        _number(advice.any_phase_ms, 0),
+        _number(advice.max_latency_ms, 0),
+    )
 
 
-def _pair(p50_ms: float | None, p99_ms: float | None) -> str:
-    return "-" if p50_ms is None or p99_ms is None else f"{p50_ms:.1f}/{p99_ms:.1f}"
-
-
-def _jitter(found: Jitter | None) -> str:
-    return "-" if found is None else _pair(found.p50_ms, found.p99_ms)
-
-
-def _key_every(frames: FrameDelivery) -> str:
-    seconds = "-" if frames.key_every_s is None else f"{frames.key_every_s:.1f} s"
-    return "each" if frames.key_every_frames == 1 else seconds
-
-
-_CLOCKS: Final[Mapping[str, Callable[[StreamDiagnosis], str]]] = {
-    "stream": lambda one: one.name,
-    "clock": lambda one: (one.clock or "-") + (" ?" if one.is_doubtful else ""),
-    "± ms": lambda one: _number(one.uncertainty_ms, 1),
-    "latency ms": lambda one: _number(one.latency_ms, 1) + f" ({one.latency_basis})" * (one.latency_ms is not None),
-    "behind ms": lambda one: _number(one.behind_ms, 1),
-    "drift ppm": lambda one: "-" if one.drift is None else "{:+.1f} ± {:.1f} ({})".format(*one.drift),
-    "waiting p50/p99 ms": lambda one: _jitter(one.pts_clock.delay),
-}
-_FRAMES: Final[Mapping[str, Callable[[StreamDiagnosis], str]]] = {
-    "stream": lambda one: one.name,
-    "frames": lambda one: str(one.delivery.frames),
-    "fps": lambda one: _number(one.delivery.fps, 2),
-    "declared": lambda one: _number(one.declared_fps, 2),
-    "jitter p50/p99 ms": lambda one: _jitter(one.delivery.interval),
-    "parser ms": lambda one: _number(one.delivery.parser_ms, 1),
-    "key every": lambda one: _key_every(one.delivery),
-    "pauses": lambda one: str(one.delivery.pauses.count),
-    "lost": lambda one: str(sum((one.delivery.losses or {}).values())),
-}
-_GROUPS: Final[Mapping[str, Callable[[tuple[str, GroupAdvice]], str]]] = {
-    "group": lambda item: item[0],
-    "spread p50/p99 ms": lambda item: _pair(item[1].spread_p50_ms, item[1].spread_p99_ms),
-    "complete": lambda item: _percent(item[1].complete_share),
-    "max_skew_ms": lambda item: _number(item[1].max_skew_ms, 0),
-    "then": lambda item: _percent(item[1].proposed_share),
-    "any phase ms": lambda item: _number(item[1].any_phase_ms, 0),
-    "max_latency_ms": lambda item: _number(item[1].max_latency_ms, 0),
-}
-_CONTENT: Final[Mapping[str, Callable[[Comparison], str]]] = {
-    "same motion in": lambda one: f"{one.second}, after {one.first}",
-    "later by ms": lambda one: _number(one.lag_ms, 1),
-    "halves ms": lambda one: "-" if one.halves_ms is None else "{:.1f}, {:.1f}".format(*one.halves_ms),
-    "correlation": lambda one: "-" if one.lag_ms is None else f"{one.peak:.2f}",
-    "x next": lambda one: "-" if one.lag_ms is None else f"{min(one.ratio, 99.9):.1f}",
-    "suggested": lambda one: "yes" if one.is_accepted else "no",
-}
+def _content_row(one: Comparison) -> Row:
+    return (
+        f"{one.second}, after {one.first}",
+        _number(one.lag_ms, 1),
+        "-" if one.halves_ms is None else f"{one.halves_ms[0]:.1f}, {one.halves_ms[1]:.1f}",
+        "-" if one.lag_ms is None else f"{one.peak:.2f}",
+        "-" if one.lag_ms is None else f"{min(one.ratio, 99.9):.1f}",
+        "yes" if one.is_accepted else "no",
+    )
 
 
 def remarks(diagnosis: Diagnosis) -> Iterator[str]:
@@ -224,3 +219,11 @@ def _stream_object(stream: StreamDiagnosis) -> Mapping[str, Any]:
         "proposed_latency_ms": stream.proposed_latency_ms,
         "findings": [asdict(finding) for finding in stream.findings],
     }
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"

@@ -146,6 +146,7 @@ class StreamIngest:
                 self._read(self._link, self._rings)
             self._look_around()
             self._have_a_rest(stop)
+        self._take_rewiring()  # nobody waits in vain for one that came with the stop
         self.tally.log_losses()
 
     def _take_rewiring(self) -> None:

@@ -19,7 +19,7 @@ class Control:
 
     socket: "zmq.Socket[bytes]"
 
-    def __init__(self, hello: Callable[[], wire.Hello], status: Callable[[], ReceiverStatus]) -> None:
+    def __init__(self, hello: Callable[[], wire.HelloReply], status: Callable[[], ReceiverStatus]) -> None:
         self._answers: dict[str, Callable[[], Struct]] = {"hello": hello, "status": status}
 
     def bind(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str) -> str:

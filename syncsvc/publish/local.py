@@ -12,7 +12,7 @@ import select
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.errors import LinkClosed, TransportError
@@ -32,14 +32,16 @@ WAIT_S = 0.2
 SPARED_NS = 3600 * NS_PER_S
 """How long who gives back one frame after the other may take for slots of rings that are not used any more."""
 
+BacklogOf = Callable[[str], int]
+
 log = logging.getLogger(__name__)
 
 
 class LocalSubscriber:
     """One connection: what it asked for, what it was sent, what it holds."""
 
-    def __init__(self, sock: socket.socket, now_ns: int, backlogs: Mapping[str, int]) -> None:
-        self._backlogs = backlogs
+    def __init__(self, sock: socket.socket, now_ns: int, backlog_of: BacklogOf) -> None:
+        self._backlog_of = backlog_of
         self.link: LeaseSocket[FromSubscriber] = LeaseSocket(sock, FromSubscriber)
         self.since_ns, self.granted = now_ns, GrantedLeases()
         self.has_asked = self.has_begun = self.is_gone = self.is_silent = False
@@ -58,7 +60,7 @@ class LocalSubscriber:
 
     def has_room(self, group: str) -> bool:
         """Whether another batch of the group may be sent."""
-        return self._untaken[group] < self._backlogs.get(group, 1)
+        return self._untaken[group] < self._backlog_of(group)
 
     def take_in(self, message: FromSubscriber, now_ns: int) -> None:
         """Do what it says."""
@@ -107,21 +109,24 @@ class LocalOutlet:
 
     needs_copies = is_bound = False
 
-    def __init__(self, run_id: str, clock: Clock, now_utc: Callable[[], int], *, is_patient: bool) -> None:
+    def __init__(
+        self, run_id: str, clock: Clock, now_utc: Callable[[], int], backlog_of: BacklogOf, *, is_patient: bool
+    ) -> None:
         """Prepare.
 
         Args:
             run_id: of the daemon's run.
             clock: for the leases.
             now_utc: for how long frames have been in their rings.
+            backlog_of: how many batches of a group a subscriber may be sent and has not taken yet.
             is_patient: pace ``asap``: subscribers are waited for, and keep what they hold.
         """
         self._run_id, self._clock, self._now_utc, self._is_patient = run_id, clock, now_utc, is_patient
+        self._backlog_of = backlog_of
         self._changed = threading.Condition()
         self._subscribers: list[LocalSubscriber] = []
         self._wanted: Callable[[bytes], bool] = lambda topic: False
         self._listener: socket.socket | None = None
-        self._backlogs: dict[str, int] = {}
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._reclaimed = self._cut_off = self._missed = 0
 
@@ -142,19 +147,10 @@ class LocalOutlet:
             leases = sum(len(one.granted) for one in self._subscribers)
         return LocalStatus(self.subscriptions, leases, self._reclaimed, self._cut_off, self._missed)
 
-    def allow(self, backlogs: Mapping[str, int]) -> None:
-        """How many batches of each group a subscriber may be sent and has not taken yet; whoever is here learns too."""
-        with self._changed:
-            self._backlogs.update(backlogs)
-
     # From the publisher's thread; ``send`` from whoever has its turn.
 
-    def bind(self, endpoint: str, backlogs: Mapping[str, int]) -> None:
-        """Listen for subscribers of ``live`` at this endpoint; where that cannot be, there are none, and a log line.
-
-        ``backlogs`` as for ``allow``.
-        """
-        self.allow(backlogs)
+    def bind(self, endpoint: str) -> None:
+        """Listen for subscribers of ``live`` at this endpoint; where that cannot be, there are none, and a log line."""
         try:
             self._listener = leasing.listen(endpoint)
         except OSError as error:
@@ -271,7 +267,7 @@ class LocalOutlet:
         except OSError as error:
             log.warning("a subscriber on this host cannot be heard: %s", error.strerror)
             return False
-        one = LocalSubscriber(sock, self._clock.monotonic_ns(), self._backlogs)
+        one = LocalSubscriber(sock, self._clock.monotonic_ns(), self._backlog_of)
         try:
             if not leasing.is_trusted(one.link.peer_uid):
                 self._refuse(one, "mode 'local' shares memory with processes of the service's own user only")

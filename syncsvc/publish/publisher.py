@@ -16,7 +16,6 @@ from syncsvc import wire
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, FrameBatch
-from syncsvc.publish.headers import Headers
 from syncsvc.publish.outlet import LateFrame, Outlet, Prepared, Server
 from syncsvc.publish.sockets import LINGER_MS
 from syncsvc.transport.payload import BufferPool, HeldPayload
@@ -25,6 +24,12 @@ QUEUE_LENGTH = 4
 POLL_MS = 100
 
 Outgoing = FrameBatch | LateFrame
+
+Leave = Callable[[FrameBatch, int, bool], bytes]
+"""Called just before the first part of a batch is sent, with its ``emitted_ns`` and whether anybody wants it.
+
+Returns its header, where somebody does.
+"""
 
 
 class Publisher:
@@ -39,7 +44,7 @@ class Publisher:
         servers: Sequence[Server] = (),
         *,
         is_patient: bool,
-        before_send: Callable[[FrameBatch, int], None],
+        leave: Leave,
         pool: BufferPool | None = None,
     ) -> None:
         """Prepare.
@@ -51,16 +56,14 @@ class Publisher:
             outlets: in the order in which each gets a batch; whoever binds them does so before ``run``.
             servers: what ``run`` listens to.
             is_patient: wait for subscribers that are full instead of losing batches (pace ``asap``).
-            before_send: called with a batch and its ``emitted_ns`` just before its first part is sent, subscribers or
-                not.
+            leave: as the group of a batch has it.
             pool: where copies lie.
         """
         self._run_id, self._clock, self._now_utc = run_id, clock, now_utc
         self._outlets, self._servers, self._pool = tuple(outlets), tuple(servers), pool or BufferPool()
         self._copying = tuple(outlet for outlet in outlets if outlet.needs_copies)
         self._leasing = tuple(outlet for outlet in outlets if not outlet.needs_copies)
-        self._is_patient, self._before_send = is_patient, before_send
-        self._headers = Headers(run_id)
+        self._is_patient, self._leave = is_patient, leave
         self._queue: queue.Queue[Outgoing] = queue.Queue(QUEUE_LENGTH)
         self._sending = threading.Lock()  # from taking an item until it is sent: they leave in order
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -187,14 +190,10 @@ class Publisher:
         try:
             copies = self._copies(frames) if any(outlet.needs_copies for outlet in wanting) else ()
             emitted_ns = self._now_utc()
-            if isinstance(item, FrameBatch):
-                self._epoch = item.epoch
-                self._before_send(item, emitted_ns)
-                self._headers.learn(item)
-            if wanting:
-                prepared = Prepared(item, _topic_of(item), self._header(item, emitted_ns), frames, copies)
-                for outlet in wanting:
-                    outlet.send(prepared, self._waits)
+            header = self._header(item, emitted_ns, bool(wanting))
+            prepared = Prepared(item, _topic_of(item), header, frames, copies)
+            for outlet in wanting:
+                outlet.send(prepared, self._waits)
         finally:
             _release(frames)
 
@@ -203,9 +202,10 @@ class Publisher:
         keeps_slot = any(outlet.subscriptions > 0 for outlet in self._leasing)
         return [frame.payload.copy_out(self._pool, keeps_slot=keeps_slot).view() for frame in frames]
 
-    def _header(self, item: Outgoing, emitted_ns: int) -> bytes:
+    def _header(self, item: Outgoing, emitted_ns: int, is_wanted: bool) -> bytes:
         if isinstance(item, FrameBatch):
-            return self._headers.encode(item, emitted_ns)
+            self._epoch = item.epoch
+            return self._leave(item, emitted_ns, is_wanted)
         return wire.encode_late(
             item.frame, group=item.group, run_id=self._run_id, epoch=item.epoch, seq=item.seq, window=item.window,
             emitted_ns=emitted_ns,

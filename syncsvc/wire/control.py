@@ -34,7 +34,7 @@ class GroupTerms(Struct, frozen=True):
     max_latency_ms: float
 
 
-class Hello(Struct, frozen=True):
+class HelloReply(Struct, frozen=True):
     """The answer to ``hello``; ``live`` is the endpoint to subscribe to."""
 
     run_id: str

@@ -29,6 +29,7 @@ def test_groups_come_and_go_and_another_loses_nothing(tmp_path: Path) -> None:
         history.read_until()
         for _ in range(2):
             history.read_until(is_any, since_ns=service.reload(groups={"g1": both["g1"]}))
+            wait_for(lambda: list(service.status()["groups"]) == ["g1"], "a status without the other")
             service.kill_capture("b")
             history.read_until(is_any, since_ns=service.reload(groups=both))
         back = second.read_until(since_ns=SYSTEM_CLOCK.utc_ns())

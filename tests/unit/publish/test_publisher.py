@@ -9,6 +9,7 @@ import pytest
 from syncsvc import wire
 from syncsvc.lifecycle import StopToken, Worker
 from syncsvc.model import FrameBatch
+from syncsvc.publish.headers import Headers
 from syncsvc.publish.outlet import LateFrame, Outlet, Prepared, Waits
 from syncsvc.publish.publisher import QUEUE_LENGTH, Publisher
 from syncsvc.testing import T0, ManualClock, S, frame
@@ -77,11 +78,16 @@ class Rig:
 
     def __init__(self, *doors: Outlet, is_patient: bool = False) -> None:
         self.clock, self.noted = ManualClock(), list[tuple[int, int]]()
+        self.headers = Headers("run-7")
         self.publisher = Publisher(
             "run-7", self.clock, lambda: T0 + 9, doors, is_patient=is_patient,
-            before_send=lambda batch, emitted_ns: self.noted.append((batch.seq, emitted_ns)),
+            leave=self.leave,
         )  # fmt: skip
         self.is_over = False
+
+    def leave(self, batch: FrameBatch, emitted_ns: int, is_wanted: bool) -> bytes:
+        self.noted.append((batch.seq, emitted_ns))
+        return self.headers.encode(batch, emitted_ns) if is_wanted else b""
 
     def finish(self, state: wire.State = "draining") -> None:
         """Run to the end, here."""

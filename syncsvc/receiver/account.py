@@ -1,0 +1,106 @@
+"""One group's account of what was emitted: what must outlive the receiver in a page, the rest for the status."""
+
+import threading
+from collections import Counter, deque
+
+from syncsvc.clock import NS_PER_MS, Clock
+from syncsvc.model import Counts, FrameBatch
+from syncsvc.observe.figures import Figures
+from syncsvc.observe.status import CountsStatus, GroupStatus
+from syncsvc.plan.plans import GroupPlan
+from syncsvc.transport.page import GroupPage
+
+
+class Account:
+    """Written by whoever sends a batch, one at a time, read by anyone."""
+
+    def __init__(self, page: GroupPage, clock: Clock) -> None:
+        self._page, self._clock = page, clock
+        self._lock = threading.Lock()
+        self._seen: set[str] = set()
+        self._left: set[str] = set()
+        self._batches = self._complete = self._sets = self._full_sets = 0
+        self._last_end_ns = self._last_mono_ns = 0
+        self._spreads_ns: deque[int] = deque(maxlen=512)
+        self._counts: dict[str, CountsStatus] = {}
+
+    plan: GroupPlan
+
+    def follow(self, plan: GroupPlan) -> None:
+        """The group begins, or changes; streams that left it begin anew if they return."""
+        with self._lock:
+            self.plan, left = plan, self._seen.difference(plan.streams)
+            self._seen, self._left = self._seen - left, self._left | left
+
+    @property
+    def emitted_end_ns(self) -> int:
+        """End of the last window that any receiver of this daemon emitted."""
+        return self._page.emitted_end_ns
+
+    def lost_with_receiver(self, stream: str, next_seq: int) -> int:
+        """Frames that an earlier receiver took down with it; counted once, when the stream is first attached."""
+        with self._lock:
+            if stream in self._seen:
+                return 0
+            self._seen.add(stream)
+            place = self.plan.places[stream]
+            if stream in self._left:  # what it took while it left is nobody's
+                self._page.account(place, next_seq)
+            return max(0, next_seq - self._page.accounted(place))
+
+    def joined(self, stream: str, next_seq: int) -> None:
+        """A stream that already runs belongs to the group from frame ``next_seq`` on."""
+        with self._lock:
+            if stream not in self._seen and next_seq:
+                self._seen.add(stream)
+                self._page.account(self.plan.places[stream], next_seq)
+
+    def before_send(self, batch: FrameBatch) -> None:
+        """Note a batch just before it leaves, so that no window is ever emitted twice."""
+        self._page.emitted_end_ns = batch.window_end_ns
+        for name, counts in batch.counts.items():
+            place = self.plan.places.get(name)
+            if place is not None:
+                self._page.account(place, self._page.accounted(place) + counts.captured)
+        with self._lock:
+            self._batches += 1
+            self._complete += batch.complete
+            self._sets += len(batch.sets)
+            self._full_sets += sum(not some.missing for some in batch.sets)
+            self._last_end_ns, self._last_mono_ns = batch.window_end_ns, self._clock.monotonic_ns()
+            self._spreads_ns.extend(some.spread_ns for some in batch.sets)
+            for name, counts in batch.counts.items():
+                self._counts[name] = _sum(self._counts.get(name), counts)
+
+    @property
+    def status(self) -> GroupStatus:
+        """What the service tells of the group."""
+        plan, now_ns = self.plan, self._clock.monotonic_ns()
+        with self._lock:
+            spreads = Figures.of(self._spreads_ns)
+            return GroupStatus(
+                streams=plan.streams,
+                batches=self._batches,
+                complete_batches=self._complete,
+                sets=self._sets,
+                full_sets=self._full_sets,
+                last_window_end_ns=self._last_end_ns,
+                last_batch_age_ms=(now_ns - self._last_mono_ns) / NS_PER_MS if self._batches else None,
+                window_ms=plan.window_ns / NS_PER_MS or None,
+                max_skew_ms=plan.max_skew_ns / NS_PER_MS,
+                max_latency_ms=plan.max_latency_ns / NS_PER_MS,
+                spread_p50_ms=spreads.p50 / NS_PER_MS if spreads.count else None,
+                spread_max_ms=spreads.max / NS_PER_MS if spreads.count else None,
+                counts=dict(self._counts),
+            )
+
+
+def _sum(so_far: CountsStatus | None, more: Counts) -> CountsStatus:
+    if so_far is None:
+        return CountsStatus(more.captured, more.delivered, more.late, dict(more.dropped))
+    return CountsStatus(
+        so_far.captured + more.captured,
+        so_far.delivered + more.delivered,
+        so_far.late + more.late,
+        dict(Counter(so_far.dropped) + Counter(more.dropped)),
+    )

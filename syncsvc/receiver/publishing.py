@@ -1,0 +1,79 @@
+"""The publisher as the receiver runs it: with its outlets, their sockets, and the threads that serve them."""
+
+from collections.abc import Callable
+
+import zmq
+
+from syncsvc import wire
+from syncsvc.clock import Clock
+from syncsvc.errors import BindError
+from syncsvc.lifecycle import StopToken, Worker
+from syncsvc.plan.plans import ReceiverPlan
+from syncsvc.publish.control import Control
+from syncsvc.publish.live import LiveOutlet
+from syncsvc.publish.local import LocalOutlet
+from syncsvc.publish.publisher import Leave, Publisher
+from syncsvc.timing.utc import UtcMapper
+from syncsvc.transport.payload import BufferPool
+
+HANG_UP_S = 4.0
+
+
+class Publishing:
+    """Bound, started and ended once, by the receiver's main thread."""
+
+    def __init__(
+        self,
+        plan: ReceiverPlan,
+        clock: Clock,
+        utc: UtcMapper,
+        control: Control,
+        *,
+        leave: Leave,
+        backlog_of: Callable[[str], int],
+        on_failure: Callable[[str, BaseException], None],
+    ) -> None:
+        self._plan, self._control, pool = plan, control, BufferPool()
+        self._context = zmq.Context()
+        self.local = LocalOutlet(plan.run_id, clock, utc.now_utc, backlog_of, is_patient=plan.is_patient)
+        self._live = LiveOutlet(clock, pool.trim)
+        self.publisher = Publisher(
+            plan.run_id, clock, utc.now_utc, (self.local, self._live), (self._live, control),
+            is_patient=plan.is_patient, leave=leave, pool=pool,
+        )  # fmt: skip
+        self._sending = Worker("publisher", self._send, on_failure)
+        self._hearing = Worker("local", self.local.run, on_failure)
+
+    def bind(self) -> tuple[str, str]:
+        """Bind every socket; the endpoints of ``live`` and ``control``.
+
+        Raises:
+            BindError: one of them is in use, or not to be had.
+        """
+        try:
+            live = self._live.bind(self._context, self._plan.live, self._plan.backlogs)
+            control = self._control.bind(self._context, self._plan.control)
+        except BindError:
+            self._context.destroy(0)
+            raise
+        self.local.bind(live)
+        return live, control
+
+    def start(self) -> None:
+        """Serve."""
+        self._sending.start()
+        self._hearing.start()
+
+    def _send(self, stop: StopToken) -> None:
+        """Send what there is, to the end; what the sockets still hold then has their linger to leave."""
+        self.publisher.run(stop)
+        self._control.socket.close(0)
+        self._context.term()
+
+    def end(self, state: wire.State, deadline_s: float) -> None:
+        """Send what is queued and the last word, as long as that may take; then every lease is void."""
+        self.publisher.end(state)
+        self._sending.join(deadline_s)
+        self._hearing.stop_token.set()
+        self.local.stop_waiting()
+        self._hearing.join(HANG_UP_S)

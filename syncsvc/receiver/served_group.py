@@ -1,0 +1,130 @@
+"""One group as the receiver serves it: all that is known of it in one place, so that it comes and goes by itself."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from syncsvc import wire
+from syncsvc.align.group import Group, GroupOutput, first_window
+from syncsvc.clock import Clock
+from syncsvc.lifecycle import Worker
+from syncsvc.model import Frame, FrameBatch
+from syncsvc.observe.events import Drop, Open, Reconfigure
+from syncsvc.plan.plans import GroupPlan
+from syncsvc.publish.headers import Headers
+from syncsvc.publish.outlet import LateFrame
+from syncsvc.publish.publisher import Publisher
+from syncsvc.receiver.account import Account
+from syncsvc.receiver.observation_log import ObservationLog
+from syncsvc.timing.utc import UtcMapper
+from syncsvc.transport.page import GroupPage
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all groups and streams of one receiver use."""
+
+    run_id: str
+    is_patient: bool
+    clock: Clock
+    utc: UtcMapper
+    publisher: Publisher
+    on_failure: Callable[[str, BaseException], None]
+    """Told of a thread that broke."""
+    log: ObservationLog | None = None
+
+
+class ServedGroup:
+    """A group, from its page on: while it runs, and when it is over, what it must know when it begins again."""
+
+    def __init__(self, page: GroupPage, shared: Shared) -> None:
+        self._shared, self.account, self._headers = shared, Account(page, shared.clock), Headers(shared.run_id)
+        self._epoch = self._next_seq = 0
+        self._running: tuple[Group, Worker] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it takes frames."""
+        return self._running is not None
+
+    @property
+    def plan(self) -> GroupPlan:
+        """What it was told last."""
+        return self.account.plan
+
+    @property
+    def topic(self) -> bytes:
+        """Under which its batches go."""
+        return wire.batch_topic(self.plan.name)
+
+    @property
+    def consumer(self) -> Group:
+        """Takes the frames of its streams, while it runs."""
+        assert self._running is not None, f"group {self.plan.name} does not run"
+        return self._running[0]
+
+    # From the receiver's main thread.
+
+    def follow(self, plan: GroupPlan, epoch: int, ready_ns: int | None = None) -> None:
+        """Be what the plan says: start, or change where it differs; streams that stay lose nothing.
+
+        Args:
+            plan: of the group.
+            epoch: of the receiver.
+            ready_ns: when the service became ready, UTC: windows open from then on; None: from the present one on.
+        """
+        if self._running is None:
+            self.account.follow(plan)
+            self._start(epoch, ready_ns)
+        elif plan != self.plan:
+            self.account.follow(plan)
+            self.consumer.tell(Reconfigure(plan.rules))
+
+    def _start(self, epoch: int, ready_ns: int | None) -> None:
+        plan, shared, emitted_end_ns = self.plan, self._shared, self.account.emitted_end_ns
+        now_ns = shared.utc.now_utc()
+        if ready_ns is not None:
+            number = first_window(ready_ns, emitted_end_ns, plan.window_ns, now_ns)
+        else:  # a group that returns never opens a window that it has emitted
+            number = first_window(now_ns, 0, plan.window_ns, now_ns)
+            number = max(number, -(-emitted_end_ns // (plan.window_ns or 1)))
+        publisher, self._epoch = shared.publisher, epoch
+        output = GroupOutput(
+            publisher.put, self._late, publisher.has_room, shared.log.note if shared.log is not None else None
+        )
+        opening = Open(plan.rules, epoch, number, self._next_seq, shared.is_patient)
+        group = Group(plan.name, opening, shared.utc, output)
+        self._running = group, Worker(f"align-{plan.name}", group.run, shared.on_failure).start()
+
+    def join(self, deadline_s: float) -> None:
+        """It was flushed: wait until what was open is emitted; it may start again."""
+        assert self._running is not None, f"group {self.plan.name} does not run"
+        group, worker = self._running
+        worker.join(deadline_s)
+        self._running, self._next_seq = None, group.seq
+
+    def jump(self, epoch: int) -> None:
+        """The host's clock jumped."""
+        self._epoch = epoch
+        self.consumer.jump(epoch)
+
+    def attached(self, stream: str, next_seq: int) -> None:
+        """A capture of one of its streams begins with this frame: those before were with an earlier receiver."""
+        lost = self.account.lost_with_receiver(stream, next_seq)
+        if lost:
+            self.consumer.tell(Drop(stream, "receiver_died", lost))
+
+    # From whoever sends.
+
+    def leave(self, batch: FrameBatch, emitted_ns: int, is_wanted: bool) -> bytes:
+        """A batch leaves now: note it; its header, where somebody wants it."""
+        self.account.before_send(batch)
+        if self._shared.log is not None:
+            self._shared.log.sent(batch, emitted_ns)
+        self._headers.learn(batch)
+        return self._headers.encode(batch, emitted_ns) if is_wanted else b""
+
+    def _late(self, frame: Frame, seq: int, window: tuple[int, int]) -> None:
+        if self.plan.sends_late:
+            self._shared.publisher.put(LateFrame(self.plan.name, frame, seq, self._epoch, window))
+        else:
+            frame.payload.release()
