@@ -16,7 +16,7 @@ from syncsvc.bench.memory import private_bytes_of, touch
 from syncsvc.bench.report import Bars, BenchReport, Table
 from syncsvc.bench.rounds import BenchRequest
 from syncsvc.bench.running_service import NOBODY, RunningService, serving, wait_until
-from syncsvc.bench.search import Found, most_that_holds
+from syncsvc.bench.search import HighestLevel, most_that_holds
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, sleep_s
 from syncsvc.errors import LinkClosed
 from syncsvc.observe.status import CountsStatus, GroupStatus
@@ -60,7 +60,7 @@ class Level:
 def run(request: BenchRequest) -> BenchReport:
     """Search upward for bare decoders and for the service with each payload; a level is watched once it has settled."""
     meant = request.chosen(STEPS)
-    found: dict[str, tuple[Found, list[Level]]] = {}
+    found: dict[str, tuple[HighestLevel, list[Level]]] = {}
     absent: dict[str, str] = {}
     with clip.recording(request.progress) as path:
         subscriber = _best_subscriber(path)
@@ -72,7 +72,7 @@ def run(request: BenchRequest) -> BenchReport:
     return report(request.seconds, subscriber, found, absent)
 
 
-def _search(name: str, path: Path, subscriber: str, request: BenchRequest) -> tuple[Found, list[Level]]:
+def _search(name: str, path: Path, subscriber: str, request: BenchRequest) -> tuple[HighestLevel, list[Level]]:
     levels: list[Level] = []
     step, seconds = request.step or STEPS[name], request.seconds
 
@@ -194,7 +194,7 @@ def what_broke(before: GroupStatus, after: GroupStatus, seconds: float) -> str:
 def report(
     seconds: float,
     subscriber: str,
-    found: Mapping[str, tuple[Found, Sequence[Level]]],
+    found: Mapping[str, tuple[HighestLevel, Sequence[Level]]],
     absent: Mapping[str, str],
 ) -> BenchReport:
     """The report of what was found."""

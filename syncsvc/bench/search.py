@@ -11,14 +11,14 @@ TRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class HighestLevel:
     """The highest level that held (0: none), and the lowest that did not (None: all that were tried held)."""
 
     most: int
     broke: int | None
 
 
-def most_that_holds(holds: Callable[[int], bool], start: int, step: int, limit: int) -> Found:
+def most_that_holds(holds: Callable[[int], bool], start: int, step: int, limit: int) -> HighestLevel:
     """Search for the highest level that holds.
 
     Args:
@@ -39,7 +39,7 @@ def most_that_holds(holds: Callable[[int], bool], start: int, step: int, limit: 
             most = level
         else:
             broke = level
-    return Found(most, broke)
+    return HighestLevel(most, broke)
 
 
 def _holds(holds: Callable[[int], bool], level: int) -> bool:

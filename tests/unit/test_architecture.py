@@ -21,7 +21,6 @@ NAMES_OF_SEVERAL_FILES: Mapping[str, str] = {
     "live": "one outlet, at its two ends",
     "local": "one outlet, at its two ends",
     "control": "what is said on that socket, and who says it",
-    "ring": "the ring, and a benchmark's way to hand frames over that is one",
 }
 IMPORTS_IN_FUNCTIONS: Mapping[str, str] = {
     "syncsvc/bench/report.py": "rich, which a command that prints JSON does without",
