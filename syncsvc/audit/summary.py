@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Sequence
 
 from syncsvc.audit.decisions import Emission
+from syncsvc.observe.figures import percentile
 
 
 class Summary:
@@ -44,6 +45,5 @@ class Summary:
 
 
 def _p50_p99(values: Sequence[int]) -> tuple[int, int] | None:
-    """Nearest-rank percentiles."""
     ordered = sorted(values)
-    return (ordered[(len(ordered) - 1) // 2], ordered[-(-99 * len(ordered) // 100) - 1]) if ordered else None
+    return (percentile(ordered, 50), percentile(ordered, 99)) if ordered else None

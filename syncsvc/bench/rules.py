@@ -1,15 +1,17 @@
 """The rules that the service is compared to: how others form sets, written from their published descriptions.
 
-Each rule is a pure function of what a receiver knows: per stream, frames with a stamp and an arrival, in the order of
-their arrival. None is ours, and none is made worse than it is described: where a rule knows a limit of the spread, it
-gets the one that the service has to keep.
+Each is a ``Policy`` that is shown all frames at once, in one window, each stream's in the order of their arrival; it
+says too when it could have known of a set. None is ours, and none is made worse than it is described: where a rule
+knows a limit of the spread, it gets the one that the service has to keep.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.pairing.policy import Fixed, FrameT, Policy, Window
 
 ROS_AGE_PENALTY = 0.1
 """What message_filters ships with."""
@@ -22,88 +24,117 @@ SAVANT_BATCH_NS = 100 * NS_PER_MS
 
 @dataclass(frozen=True, slots=True)
 class Stamped:
-    """A frame as a rule sees it: ``number`` within its stream, when it was taken as far as is known, when it came.
+    """A frame as a rule sees it: its number in its stream, when it was taken as far as is known, when it came (UTC)."""
 
-    Both times are UTC nanoseconds.
-    """
-
-    stamp_ns: int
+    seq: int
+    time_ns: int
     arrival_ns: int
-    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Told(Fixed[FrameT]):
+    """A set, and when the rule could say so (UTC nanoseconds)."""
+
+    ready_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """Frames that a rule puts together: the number of each by stream, and when it could say so (UTC nanoseconds)."""
+    """What is judged of a set, whoever formed it: each frame's number by stream, and when it was there (UTC ns)."""
 
     members: Mapping[str, int]
     ready_ns: int
 
+    @classmethod
+    def of(cls, told: Told[FrameT]) -> "RuleSet":
+        """A rule's set."""
+        return cls({name: frame.seq for name, frame in told.frames.items()}, told.ready_ns)
 
-Streams = Mapping[str, Sequence[Stamped]]
-Rule = Callable[[Streams, int], list[RuleSet]]
-"""Forms sets of streams under ``max_skew_ns``."""
+
+class Rule(Policy, Protocol):
+    """A policy that tells when."""
+
+    def sets(self, window: Window[FrameT]) -> Sequence[Told[FrameT]]:
+        """See ``Policy.sets``; a frame may be in two sets where the rule lets it."""
+        ...
 
 
-def second_and_position(streams: Streams, max_skew_ns: int) -> list[RuleSet]:
+def _told(frames: Mapping[str, FrameT], ready_ns: int) -> Told[FrameT]:
+    return Told(max(frame.time_ns for frame in frames.values()), frames, ready_ns)
+
+
+class SecondAndPosition:
     """Lists of frames per second of their stamp; the first of each list belong together, then the second ones.
 
     It knows no limit of the spread. A second is over for a stream when a frame of a later one comes.
 
     Source: the usual tutorial on multiprocessing with OpenCV, which gathers frames while ``int(time.time())`` stays.
     """
-    lists = {name: _by_second(frames) for name, frames in streams.items()}
-    common = sorted(set.intersection(*(set(some) for some in lists.values()))) if lists else []
-    sets = []
-    for second in common:
-        ready_ns = max(_over_ns(streams[name], second) for name in streams)
-        for row in zip(*(lists[name][second] for name in streams), strict=False):
-            members = {name: frame.number for name, frame in zip(streams, row, strict=True)}
-            sets.append(RuleSet(members, ready_ns))
-    return sets
+
+    def __init__(self, max_skew_ns: int) -> None: ...
+
+    def sets(self, window: Window[FrameT]) -> list[Told[FrameT]]:
+        """See ``Rule.sets``."""
+        lists = {name: _by_second(frames) for name, frames in window.frames.items()}
+        common = sorted(set.intersection(*(set(some) for some in lists.values()))) if lists else []
+        sets = []
+        for second in common:
+            ready_ns = max(_over_ns(frames, second) for frames in window.frames.values())
+            rows = zip(*(some[second] for some in lists.values()), strict=False)
+            sets += [_told(dict(zip(lists, row, strict=True)), ready_ns) for row in rows]
+        return sets
 
 
-def _by_second(frames: Sequence[Stamped]) -> dict[int, list[Stamped]]:
-    lists: dict[int, list[Stamped]] = {}
+def _by_second(frames: Sequence[FrameT]) -> dict[int, list[FrameT]]:
+    lists: dict[int, list[FrameT]] = {}
     for frame in frames:
-        lists.setdefault(frame.stamp_ns // NS_PER_S, []).append(frame)
+        lists.setdefault(frame.time_ns // NS_PER_S, []).append(frame)
     return lists
 
 
-def _over_ns(frames: Sequence[Stamped], second: int) -> int:
+def _over_ns(frames: Sequence[FrameT], second: int) -> int:
     # Where no later frame came, the last one's arrival stands for it.
-    place = bisect_left(frames, (second + 1) * NS_PER_S, key=lambda frame: frame.stamp_ns)
+    place = bisect_left(frames, (second + 1) * NS_PER_S, key=lambda frame: frame.time_ns)
     return frames[min(place, len(frames) - 1)].arrival_ns
 
 
-def nearest_to_reference(streams: Streams, max_skew_ns: int) -> list[RuleSet]:
+class NearestToReference:
     """With each frame of the stream that has the fewest, the nearest one of every other, if it is within the limit.
 
     A frame may be in two sets. A set is ready when every stream has a frame at or after the reference.
 
     Source: what a table of stamps invites to, such as ``pandas.merge_asof(direction="nearest", tolerance=...)``.
     """
-    present = {name: sorted(frames, key=lambda frame: frame.stamp_ns) for name, frames in streams.items() if frames}
-    if not present:
-        return []
-    reference = min(present, key=lambda name: len(present[name]))
-    sets = []
-    for frame in present[reference]:
-        members, ready_ns = {reference: frame.number}, frame.arrival_ns
-        for name, others in present.items():
-            if name == reference:
-                continue
-            place = bisect_left(others, frame.stamp_ns, key=lambda other: other.stamp_ns)
-            ready_ns = max(ready_ns, others[min(place, len(others) - 1)].arrival_ns)
-            nearest = min(others[max(0, place - 1) : place + 1], key=lambda other: abs(other.stamp_ns - frame.stamp_ns))
-            if abs(nearest.stamp_ns - frame.stamp_ns) <= max_skew_ns:
-                members[name] = nearest.number
-        if len(members) > 1:
-            sets.append(RuleSet(members, ready_ns))
-    return sets
+
+    def __init__(self, max_skew_ns: int) -> None:
+        self._max_skew_ns = max_skew_ns
+
+    def sets(self, window: Window[FrameT]) -> list[Told[FrameT]]:
+        """See ``Rule.sets``."""
+        present = {name: sorted(some, key=lambda frame: frame.time_ns) for name, some in window.frames.items() if some}
+        if not present:
+            return []
+        reference = min(present, key=lambda name: len(present[name]))
+        others = {name: some for name, some in present.items() if name != reference}
+        sets = []
+        for frame in present[reference]:
+            chosen, ready_ns = {reference: frame}, frame.arrival_ns
+            for name, some in others.items():
+                place = bisect_left(some, frame.time_ns, key=lambda other: other.time_ns)
+                ready_ns = max(ready_ns, some[min(place, len(some) - 1)].arrival_ns)
+                nearest = _nearest(some[max(0, place - 1) : place + 1], frame.time_ns)
+                if abs(nearest.time_ns - frame.time_ns) <= self._max_skew_ns:
+                    chosen[name] = nearest
+            if len(chosen) > 1:
+                sets.append(_told(chosen, ready_ns))
+        return sets
 
 
-def approximate_time(streams: Streams, max_skew_ns: int) -> list[RuleSet]:
+def _nearest(frames: Sequence[FrameT], time_ns: int) -> FrameT:
+    return min(frames, key=lambda frame: abs(frame.time_ns - time_ns))
+
+
+class ApproximateTime:
     """The adaptive algorithm of ROS: sets of all streams, of least size among those that follow the last one.
 
     Properties as published: no message twice; sets do not cross; sets are contiguous; the outcome depends on stamps
@@ -112,16 +143,22 @@ def approximate_time(streams: Streams, max_skew_ns: int) -> list[RuleSet]:
     Source: wiki.ros.org/message_filters/ApproximateTime, with the age penalty and the bounded queues of ROS 2's
     message_filters.
     """
-    matcher = _ApproximateTime(tuple(streams), max_skew_ns)
-    return [found for name, frame in _arrivals(streams) for found in matcher.add(name, frame)]
+
+    def __init__(self, max_skew_ns: int) -> None:
+        self._max_skew_ns = max_skew_ns
+
+    def sets(self, window: Window[FrameT]) -> list[Told[FrameT]]:
+        """See ``Rule.sets``."""
+        search: _Search[FrameT] = _Search(tuple(window.frames), self._max_skew_ns)
+        return [found for name, frame in _arrivals(window.frames) for found in search.add(name, frame)]
 
 
-class _ApproximateTime:
-    """The search, as frames come: the pivot is the latest of the oldest frames, and every set to try contains it."""
+class _Search(Generic[FrameT]):
+    """ROS's search, as frames come: the pivot is the latest of the oldest frames, and every set to try contains it."""
 
     def __init__(self, names: Sequence[str], max_interval_ns: int) -> None:
         self._max_interval_ns = max_interval_ns
-        self._queues: dict[str, list[Stamped]] = {name: [] for name in names}
+        self._queues: dict[str, list[FrameT]] = {name: [] for name in names}
         self._has_dropped = dict.fromkeys(names, False)
         self._forget()
 
@@ -131,7 +168,7 @@ class _ApproximateTime:
         self._best: dict[str, int] = {}
         self._best_start = self._best_end = self._pivot_ns = 0
 
-    def add(self, name: str, frame: Stamped) -> Iterator[RuleSet]:
+    def add(self, name: str, frame: FrameT) -> Iterator[Told[FrameT]]:
         queue = self._queues[name]
         queue.append(frame)
         if len(queue) > ROS_QUEUE:
@@ -139,17 +176,17 @@ class _ApproximateTime:
             del queue[0]
             self._has_dropped[name] = True
         while (found := self._search()) is not None:
-            yield RuleSet({stream: some.number for stream, some in found.items()}, frame.arrival_ns)
+            yield _told(found, frame.arrival_ns)
 
     def _heads(self) -> dict[str, int]:
         """Stamps of the frames at the cursors; streams whose next frame is still to come are left out."""
         return {
-            name: queue[self._cursors[name]].stamp_ns
+            name: queue[self._cursors[name]].time_ns
             for name, queue in self._queues.items()
             if self._cursors[name] < len(queue)
         }
 
-    def _search(self) -> dict[str, Stamped] | None:
+    def _search(self) -> dict[str, FrameT] | None:
         while len(heads := self._heads()) == len(self._queues):
             first, last = min(heads, key=heads.__getitem__), max(heads, key=heads.__getitem__)
             start, end = heads[first], heads[last]
@@ -186,12 +223,12 @@ class _ApproximateTime:
                 return False
             cursors[first] += 1
             queue = self._queues[first]
-            hoped[first] = queue[cursors[first]].stamp_ns if cursors[first] < len(queue) else self._pivot_ns
+            hoped[first] = queue[cursors[first]].time_ns if cursors[first] < len(queue) else self._pivot_ns
 
     def _take(self, start: int, end: int) -> None:
         self._best, self._best_start, self._best_end = dict(self._cursors), start, end
 
-    def _publish(self) -> dict[str, Stamped]:
+    def _publish(self) -> dict[str, FrameT]:
         found = {name: self._queues[name][place] for name, place in self._best.items()}
         for name, place in self._best.items():
             del self._queues[name][: place + 1]
@@ -199,7 +236,7 @@ class _ApproximateTime:
         return found
 
 
-def savant_window(streams: Streams, max_skew_ns: int) -> list[RuleSet]:
+class SavantWindow:
     """All frames in one list by stamp; once it spans the window, frames leave from its front, one batch at a time.
 
     A batch takes frames while the last one taken is within the batch's duration of its first, and ends before a second
@@ -207,28 +244,33 @@ def savant_window(streams: Streams, max_skew_ns: int) -> list[RuleSet]:
 
     Source: NTP synchronization of groups in savant-rs (services/retina_rtsp), its README and sample configuration.
     """
-    window: list[tuple[int, str, int]] = []
-    sets = []
-    for name, frame in _arrivals(streams):
-        entry = (frame.stamp_ns, name, frame.number)
-        window.insert(bisect_left(window, entry), entry)
-        while window and window[-1][0] - window[0][0] > SAVANT_WINDOW_NS:
-            members = _savant_batch(window)
-            if len(members) > 1:
-                sets.append(RuleSet(members, frame.arrival_ns))
-    return sets
+
+    def __init__(self, max_skew_ns: int) -> None: ...
+
+    def sets(self, window: Window[FrameT]) -> list[Told[FrameT]]:
+        """See ``Rule.sets``."""
+        line: list[tuple[int, str, int, FrameT]] = []
+        sets = []
+        for name, frame in _arrivals(window.frames):
+            entry = (frame.time_ns, name, frame.seq, frame)
+            line.insert(bisect_left(line, entry), entry)
+            while line and line[-1][0] - line[0][0] > SAVANT_WINDOW_NS:
+                chosen = _savant_batch(line)
+                if len(chosen) > 1:
+                    sets.append(_told(chosen, frame.arrival_ns))
+        return sets
 
 
-def _savant_batch(window: list[tuple[int, str, int]]) -> dict[str, int]:
-    members: dict[str, int] = {}
-    first = last = window[0][0]
-    while last - first < SAVANT_BATCH_NS and window and window[0][1] not in members:
-        last, name, number = window.pop(0)
-        members[name] = number
-    return members
+def _savant_batch(line: list[tuple[int, str, int, FrameT]]) -> dict[str, FrameT]:
+    chosen: dict[str, FrameT] = {}
+    first = last = line[0][0]
+    while last - first < SAVANT_BATCH_NS and line and line[0][1] not in chosen:
+        last, name, _, frame = line.pop(0)
+        chosen[name] = frame
+    return chosen
 
 
-def _arrivals(streams: Streams) -> list[tuple[str, Stamped]]:
+def _arrivals(streams: Mapping[str, Sequence[FrameT]]) -> list[tuple[str, FrameT]]:
     """All frames in the order of their arrival."""
     every = [(name, frame) for name, frames in streams.items() for frame in frames]
     return sorted(every, key=lambda entry: entry[1].arrival_ns)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from syncsvc.bench import rules
-from syncsvc.bench.rules import Rule, RuleSet, Stamped, Streams
+from syncsvc.bench.rules import Rule, RuleSet, Stamped
 from syncsvc.bench.scenarios import Case
 from syncsvc.bench.score import Errors, Judge, Score, Truth
 from syncsvc.bench.simulated_cameras import UTC_NS
@@ -13,6 +13,7 @@ from syncsvc.bench.simulated_service import WINDOW_NS, SimulatedRun, serve, sigh
 from syncsvc.clock import NS_PER_S
 from syncsvc.demo.comparison import sets_in
 from syncsvc.demo.history import History, SeenFrame
+from syncsvc.pairing.policy import Window
 
 OURS: Final = "syncsvc"
 ORACLE: Final = "oracle"
@@ -28,16 +29,16 @@ class Contestant:
 
     name: str
     stamps: str
-    rule: Rule
+    make_rule: Callable[[int], Rule]
 
 
 CONTESTANTS: Final = (
-    Contestant("arrival+position", "arrival", rules.second_and_position),
-    Contestant("true+position", "true", rules.second_and_position),
-    Contestant("arrival+nearest", "arrival", rules.nearest_to_reference),
-    Contestant("arrival+ROS", "arrival", rules.approximate_time),
-    Contestant("NTP+ROS", "ntp", rules.approximate_time),
-    Contestant("NTP+savant", "ntp", rules.savant_window),
+    Contestant("arrival+position", "arrival", rules.SecondAndPosition),
+    Contestant("true+position", "true", rules.SecondAndPosition),
+    Contestant("arrival+nearest", "arrival", rules.NearestToReference),
+    Contestant("arrival+ROS", "arrival", rules.ApproximateTime),
+    Contestant("NTP+ROS", "ntp", rules.ApproximateTime),
+    Contestant("NTP+savant", "ntp", rules.SavantWindow),
 )
 NAMES: Final = (*(contestant.name for contestant in CONTESTANTS), OURS, ORACLE)
 
@@ -129,16 +130,22 @@ def _scores(
     for contestant in others:
         streams, errors = _streams(frames, contestant.stamps, judge.truth)
         if all(streams.values()):
-            scores[contestant.name] = judge.score(contestant.rule(streams, judge.truth.max_skew_ns), errors)
+            sets = contestant.make_rule(judge.truth.max_skew_ns).sets(_one_window(streams))
+            scores[contestant.name] = judge.score([RuleSet.of(one) for one in sets], errors)
     return scores | {OURS: judge.score(ours, our_errors), ORACLE: judge.score_oracle()}
 
 
-def _streams(frames: _Frames, stamps: str, truth: Truth) -> tuple[Streams, Errors]:
+def _one_window(streams: Mapping[str, Sequence[Stamped]]) -> Window[Stamped]:
+    times = [frame.time_ns for some in streams.values() for frame in some]
+    return Window(min(times), max(times) + 1, streams, {name: len(some) for name, some in streams.items()}, {})
+
+
+def _streams(frames: _Frames, stamps: str, truth: Truth) -> tuple[Mapping[str, Sequence[Stamped]], Errors]:
     """The frames with such a stamp, and its errors; a camera may have none at all."""
     streams, errors = {}, {}
     for name, some in frames.items():
         stamped = [(stamp, frame) for frame in some if (stamp := _STAMPS[stamps](frame)) is not None]
-        streams[name] = [Stamped(stamp, frame.arrival_ns, frame.number) for stamp, frame in stamped]
+        streams[name] = [Stamped(frame.number, stamp, frame.arrival_ns) for stamp, frame in stamped]
         errors[name] = [(stamp - frame.taken_ns, None) for stamp, frame in stamped if truth.covers(frame.taken_ns)]
     return streams, errors
 

@@ -20,13 +20,13 @@ class Span(NamedTuple):
     high: int
 
 
-class _Way(NamedTuple):
+class _Joining(NamedTuple):
     """One way for the first sets; the least is the best."""
 
     cost: tuple[int, int, int]
     """Frames (negative), spread added, sum of the frames' times."""
     used: int
-    before: "_Way | None"
+    before: "_Joining | None"
     taken: int | None
     """Number of the frame that the last set takes."""
 
@@ -44,22 +44,22 @@ def attach(spans: Sequence[Span], frames: Sequence[int], max_skew_ns: int) -> li
 
     Source: dynamic programming over the sets; the state is the last frame used.
     """
-    ways = [_Way((0, 0, 0), -1, None, None)]
+    ways = [_Joining((0, 0, 0), -1, None, None)]
     for span in spans:
         passed = bisect_left(frames, span.reference - max_skew_ns) - 1  # nothing before is in reach from here on
-        grown = {max(way.used, passed): _Way(way.cost, max(way.used, passed), way, None) for way in reversed(ways)}
+        grown = {max(way.used, passed): _Joining(way.cost, max(way.used, passed), way, None) for way in reversed(ways)}
         for number in range(bisect_left(frames, span.high - max_skew_ns), bisect_right(frames, span.low + max_skew_ns)):
             before = min((way for way in ways if way.used < number), key=lambda way: way.cost, default=None)
             if before is not None:
                 time, (count, added, total) = frames[number], before.cost
                 more = max(span.low - time, time - span.high, 0)
-                way = _Way((count - 1, added + more, total + time), number, before, number)
+                way = _Joining((count - 1, added + more, total + time), number, before, number)
                 grown[number] = min(grown.get(number, way), way, key=lambda way: way.cost)
         ways = sorted(grown.values(), key=lambda way: way.cost)
     return _unwound(ways[0], frames)
 
 
-def _unwound(way: _Way, frames: Sequence[int]) -> list[int | None]:
+def _unwound(way: _Joining, frames: Sequence[int]) -> list[int | None]:
     chosen: list[int | None] = []
     while way.before is not None:
         chosen.append(None if way.taken is None else frames[way.taken])

@@ -10,16 +10,26 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 
-class Timed(Protocol):
-    """A frame, as far as a rule must know it."""
+class Seen(Protocol):
+    """A frame, as far as a rule may know it; times are UTC nanoseconds."""
+
+    @property
+    def seq(self) -> int:
+        """Its number in its stream."""
+        ...
 
     @property
     def time_ns(self) -> int:
-        """When it was taken, UTC."""
+        """When it was taken, as far as is known."""
+        ...
+
+    @property
+    def arrival_ns(self) -> int:
+        """When it came."""
         ...
 
 
-FrameT = TypeVar("FrameT", bound=Timed)
+FrameT = TypeVar("FrameT", bound=Seen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """When a group's windows close, what their batches say is missing, what a jump, a reload or the end does to them."""
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -8,9 +9,12 @@ from syncsvc.align.decider import Now
 from syncsvc.align.deciders import decider_for
 from syncsvc.align.group import first_window
 from syncsvc.align.window_aligner import WindowAligner
+from syncsvc.align.windows import GroupWindows
+from syncsvc.bench.rules import ApproximateTime
 from syncsvc.layout import Layout
 from syncsvc.model import Counts, Frame, FrameBatch, StreamState
 from syncsvc.observe.events import Draining, Drop, Expect, GroupRules, Open, Reconfigure
+from syncsvc.pairing.policy import Fixed, FrameT, Policy, Window
 from syncsvc.testing import MS, T0, TINY, GroupBench, S, frame
 
 LIVE, STALLED, ABSENT, ENDED = StreamState.LIVE, StreamState.STALLED, StreamState.ABSENT, StreamState.ENDED
@@ -381,3 +385,27 @@ def test_what_was_foreseen_is_void_when_the_skew_changes() -> None:
     bench.group.tell(Reconfigure(GroupBench("ab", max_skew_ms=10).rules))
     bench.add(at("a", 2, 1480), at("b", 2, 1500))
     assert [len(batch.sets) for batch in bench.batches] == [0], "20 ms apart, and 10 ms are allowed"
+
+
+class BySeq:
+    """Another rule: the frames of a window with the same number."""
+
+    def sets(self, window: Window[FrameT]) -> list[Fixed[FrameT]]:
+        frames = [(name, frame) for name, some in window.frames.items() for frame in some]
+        rows = [{name: frame for name, frame in frames if frame.seq == n} for n in range(2)]
+        return [Fixed(window.start_ns, row) for row in rows if len(row) > 1]
+
+
+@pytest.mark.parametrize("make_policy", [lambda rules: BySeq(), lambda rules: ApproximateTime(rules.max_skew_ns)])
+def test_another_rule_is_another_class_and_touches_nothing_else(make_policy: Callable[[GroupRules], Policy]) -> None:
+    opening = Open(GroupRules(("a", "b"), S, 40 * MS, 500 * MS), 1, T0 // S, 0, is_patient=False)
+    group = GroupWindows("g", opening, make_policy, S, clock_epoch=0)
+    for n in range(3):
+        for name, ms in (("a", 300), ("b", 310)):
+            group.handle(at(name, n, 400 * n + ms), Now(T0 + 400 * n * MS, 0))
+    batch = group.close_due(Now(T0 + 1500 * MS, 0))
+    assert batch is not None
+    found = [{name: one.seq for name, one in some.frames.items()} for some in batch.sets]
+    assert found == [{"a": 0, "b": 0}, {"a": 1, "b": 1}][: len(found)]
+    assert found, "ROS says nothing of the second set before a third one has begun"
+    assert seqs(batch, "a") == seqs(batch, "b") == [0, 1]
