@@ -13,7 +13,7 @@ from syncsvc.clock import SYSTEM_CLOCK, Clock
 from syncsvc.config.loader import load
 from syncsvc.config.models import Config
 from syncsvc.daemon.capture_child import SupervisedCapture
-from syncsvc.daemon.drain import Drain, Step, leave_nobody
+from syncsvc.daemon.drain import DrainSteps, Step, leave_nobody
 from syncsvc.daemon.http import HttpServer
 from syncsvc.daemon.nursery_child import SupervisedNursery
 from syncsvc.daemon.pages import KeptPages
@@ -31,8 +31,7 @@ from syncsvc.observe.journal import open_journal
 from syncsvc.observe.status import LocalStatus, ReceiverProcess, Revisions, ServiceStatus
 from syncsvc.plan.from_receiver import BindRefused, Bound, Done, FromReceiver, LeaseRoom, Subscribed
 from syncsvc.plan.plans import ReceiverPlan
-from syncsvc.plan.to_receiver import Begin, Detach, KeepPage, Reload
-from syncsvc.plan.to_receiver import Drain as DrainReceiver
+from syncsvc.plan.to_receiver import Begin, Detach, Drain, KeepPage, Reload
 
 TICK_S, IDLE_TICK_S = 0.1, 0.5  # between two looks at the clock: while something is to be started or ended, and else
 
@@ -76,7 +75,7 @@ class Daemon:
         self._nursery = SupervisedNursery(self._supervisor)
         self._is_subscribed = self._has_announced = False
         self._endpoints, self._ready_ns = (self._config.publish.live, self._config.publish.control), 0
-        self._drain = Drain(clock)
+        self._drain = DrainSteps(clock)
         self._revisions: Revisions[ServiceStatus] = Revisions()
         self._http: HttpServer | None = None
         self._exit: int | None = None
@@ -267,7 +266,7 @@ class Daemon:
         log.info("draining")
         notify("STOPPING=1")
         self._drain.begin()
-        self._receiver.send(DrainReceiver())
+        self._receiver.send(Drain())
         for stream in self._streams.everyone:
             stream.stop()
 

@@ -19,7 +19,7 @@ class Step(Enum):
     GIVE_UP = "the receiver did not come to an end"
 
 
-class Drain:
+class DrainSteps:
     """From the signal to the last batch; pure but for the clock."""
 
     def __init__(self, clock: Clock) -> None:
