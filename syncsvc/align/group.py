@@ -21,13 +21,11 @@ from syncsvc.observe.events import (
     Reconfigure,
     StreamEvent,
 )
-from syncsvc.observe.records import GroupRecord
+from syncsvc.observe.records import GroupRecord, Note
 from syncsvc.timing.utc import UtcMapper
 
 IDLE_WAIT_NS = 200 * NS_PER_MS
 """Longest wait of the aligner's thread between two looks at the clock (a jump of UTC moves its deadline)."""
-
-Note = Callable[[GroupRecord], None]
 
 
 @dataclass(frozen=True, slots=True)

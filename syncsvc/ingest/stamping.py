@@ -4,8 +4,9 @@ import logging
 from collections.abc import Callable, Sequence
 
 from syncsvc.clock import Clock
-from syncsvc.ingest.consumers import FrameConsumer, ObservationConsumer
+from syncsvc.ingest.consumers import FrameConsumer
 from syncsvc.model import Frame
+from syncsvc.observe.records import ClockRecord, Note, ObsRecord
 from syncsvc.timing.ladder import Stamp, Standing, StreamClock
 from syncsvc.transport.messages import FrameMessage
 from syncsvc.transport.payload import HeldPayload
@@ -25,7 +26,7 @@ class Stamping:
         clock: Clock,
         on_frame: Callable[[Frame, Stamp, Groups], None],
         on_doubt: Callable[[bool], None],
-        observations: ObservationConsumer | None,
+        note: Note | None,
     ) -> None:
         """Prepare.
 
@@ -35,10 +36,10 @@ class Stamping:
             clock: for when the stream's clock or its standing changed.
             on_frame: called with each frame that has its time, in their order, and the groups that it came for.
             on_doubt: called when the stream is caught lying, or tells the truth again.
-            observations: is told of every fact and of every change.
+            note: takes every fact and every change, for the observation log.
         """
         self.clock = stream_clock
-        self._stream, self._clock, self._observations = stream, clock, observations
+        self._stream, self._clock, self._note = stream, clock, note
         self._on_frame, self._on_doubt = on_frame, on_doubt
         self._standing = Standing(None, False, ())
         self._waiting: dict[int, tuple[FrameMessage, HeldPayload, Groups]] = {}
@@ -52,8 +53,8 @@ class Stamping:
         """A frame came for these groups; a reload may change those of the stream while it waits."""
         seen = message.observation
         self._waiting[seen.seq] = message, payload, groups
-        if self._observations is not None:
-            self._observations.observed(self._stream, seen)
+        if self._note is not None:
+            self._note(ObsRecord.of(self._stream, seen))
         self._deliver(self.clock.observe(seen))
         self._note_standing()
 
@@ -90,6 +91,10 @@ class Stamping:
             log.warning("stream %s: %s; stamped by %s", self._stream, lies, clock or "nothing yet")
         elif clock != before.clock and clock is not None:
             log.info("stream %s: stamped by %s", self._stream, clock)
-        if self._observations is not None:
-            now_ns = self._clock.monotonic_ns()
-            self._observations.clock(self._stream, clock, standing.is_doubtful, problems, now_ns)
+        if self._note is not None:
+            self._note(
+                ClockRecord(
+                    stream=self._stream, clock=clock, doubtful=standing.is_doubtful, reasons=dict(problems),
+                    mono_ns=self._clock.monotonic_ns(),
+                )
+            )  # fmt: skip

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.errors import LinkClosed, TransportError
-from syncsvc.ingest.consumers import ObservationConsumer
 from syncsvc.ingest.rest import Rest
 from syncsvc.ingest.rings import CaptureRings
 from syncsvc.ingest.stamping import Groups, Stamping
@@ -17,6 +16,7 @@ from syncsvc.ingest.tally import Tally
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, StreamState
 from syncsvc.observe.events import Doubt, Drop, Expect, State
+from syncsvc.observe.records import LossRecord, Note, SessionRecord, StampRecord
 from syncsvc.observe.status import IngestStatus
 from syncsvc.timing.ladder import Stamp, StreamClock
 from syncsvc.timing.rungs import Rung
@@ -75,7 +75,7 @@ class StreamIngest:
         stall_after_ns: int,
         is_patient: bool,
         take_pixels: Callable[[str, HeldPayload], HeldPayload],
-        observations: ObservationConsumer | None = None,
+        note: Note | None = None,
     ) -> None:
         """Prepare the thread's state.
 
@@ -88,14 +88,14 @@ class StreamIngest:
             is_patient: the stream paces itself by us (``asap``): it never stalls.
             take_pixels: called with each payload before it is queued, so that it can leave its slot early; returns what
                 the frame goes on with.
-            observations: is told of every fact and every conclusion, for a replay.
+            note: takes every fact and every conclusion, for the observation log.
         """
         self.name, self.tally = name, Tally(name)
         self.groups: Groups = ()
         self._clock, self._to_utc = clock, to_utc
         self._stall_after_ns, self._is_patient, self._take_pixels = stall_after_ns, is_patient, take_pixels
-        self._observations = observations
-        self._stamping = Stamping(name, stream_clock, clock, self._on_stamped, self._on_doubt, observations)
+        self._note = note
+        self._stamping = Stamping(name, stream_clock, clock, self._on_stamped, self._on_doubt, note)
         self._commands: queue.SimpleQueue[_Attached | _Gone] = queue.SimpleQueue()
         self._rewirings: deque[_Rewiring] = deque()
         self._link: LinkReader | None = None
@@ -171,8 +171,8 @@ class StreamIngest:
         if isinstance(command, _Attached):
             self._link, self._rings = command.link, CaptureRings(command.link)
             self._stamping.new_session()
-            if self._observations is not None:
-                self._observations.session(self.name, self._clock.monotonic_ns())
+            if self._note is not None:
+                self._note(SessionRecord(stream=self.name, mono_ns=self._clock.monotonic_ns()))
 
     def _miss(self, next_seq: int) -> None:
         """Account for the frames that were taken and never announced."""
@@ -235,8 +235,8 @@ class StreamIngest:
     def _on_stamped(self, frame: Frame, stamp: Stamp, groups: Groups) -> None:
         """A frame has its time: hand it on."""
         self._become_live()
-        if self._observations is not None:
-            self._observations.stamped(self.name, stamp)
+        if self._note is not None:
+            self._note(StampRecord.of(frame))
         self.tally.stamped(stamp)
         if self._rest is not None:
             self._rest.heard(stamp.time_ns, stamp.arrival_ns)
@@ -250,8 +250,8 @@ class StreamIngest:
 
     def _drop(self, cause: str, count: int) -> None:
         self.tally.lost(cause, count)
-        if self._observations is not None:
-            self._observations.lost(self.name, cause, count, self._clock.monotonic_ns())
+        if self._note is not None:
+            self._note(LossRecord(stream=self.name, cause=cause, count=count, mono_ns=self._clock.monotonic_ns()))
         for group in self.groups:
             group.tell(Drop(self.name, cause, count))
 

@@ -5,6 +5,7 @@ The format is described in docs/observations.md. A record is one JSON object; ``
 and no password is in any of them.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Final, Literal, get_args
 
 import msgspec
@@ -123,6 +124,14 @@ class StampRecord(Record, frozen=True, kw_only=True, tag="stamp"):
     clock: ClockClass
     arrival_ns: Time
 
+    @classmethod
+    def of(cls, frame: Frame) -> "StampRecord":
+        """What was concluded of a frame."""
+        return cls(
+            stream=frame.stream, seq=frame.seq, time_ns=frame.time_ns, uncertainty_ns=frame.uncertainty_ns,
+            clock=frame.clock, arrival_ns=frame.arrival_ns,
+        )  # fmt: skip
+
 
 class ClockRecord(Record, frozen=True, kw_only=True, tag="clock"):
     """The stream's clock or standing changed; ``reasons`` says of each better rung why it does not speak."""
@@ -167,6 +176,8 @@ AnyRecord = (
     RunRecord | ReloadRecord | UtcRecord | SessionRecord | ObsRecord | LossRecord | StampRecord | ClockRecord
     | SentRecord | LostRecords | GroupRecord
 )  # fmt: skip
+Note = Callable[[AnyRecord], None]
+"""Takes what is to be in the log, from any thread."""
 _Line = (
     RunRecord | ReloadRecord | UtcRecord | SessionRecord | ObsRecord | LossRecord | StampRecord | ClockRecord
     | SentRecord | LostRecords | _GroupHead

@@ -1,7 +1,7 @@
 """One stream's thread without its thread: what it reads, stamps, counts and hands on, over a link in memory."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,10 +11,11 @@ from syncsvc.ingest.rest import PATIENT_NS, Rest
 from syncsvc.ingest.worker import BURST, StreamIngest, Tuning
 from syncsvc.layout import Layout
 from syncsvc.lifecycle import StopToken
-from syncsvc.model import Frame, Observation, StreamState
+from syncsvc.model import Frame, StreamState
 from syncsvc.observe.events import Doubt, Drop, Expect, State, StreamEvent
+from syncsvc.observe.records import AnyRecord, ClockRecord, LossRecord, ObsRecord, SessionRecord, StampRecord
 from syncsvc.testing import MS, T0, TINY, ManualClock, MemoryLink, S, observation
-from syncsvc.timing.ladder import Stamp, StreamClock, rungs_for
+from syncsvc.timing.ladder import StreamClock, rungs_for
 from syncsvc.timing.utc import UtcMapper
 from syncsvc.transport.messages import DropMessage, EndMessage, FrameMessage, GrowthMessage, Message
 from syncsvc.transport.ring import RingWriter
@@ -50,22 +51,18 @@ class Notes:
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
 
-    def session(self, stream: str, mono_ns: int) -> None:
-        self.told.append(("session",))
-
-    def observed(self, stream: str, seen: Observation) -> None:
-        self.told.append(("observed", seen.seq))
-
-    def lost(self, stream: str, cause: str, count: int, mono_ns: int) -> None:
-        self.told.append(("lost", cause, count))
-
-    def stamped(self, stream: str, stamp: Stamp) -> None:
-        self.told.append(("stamped", stamp.observation.seq, stamp.clock))
-
-    def clock(
-        self, stream: str, clock: str | None, is_doubtful: bool, reasons: Mapping[str, str], mono_ns: int
-    ) -> None:
-        self.told.append(("clock", clock, is_doubtful, dict(reasons)))
+    def take(self, record: AnyRecord) -> None:
+        match record:
+            case SessionRecord():
+                self.told.append(("session",))
+            case ObsRecord():
+                self.told.append(("observed", record.seq))
+            case LossRecord():
+                self.told.append(("lost", record.cause, record.count))
+            case StampRecord():
+                self.told.append(("stamped", record.seq, record.clock))
+            case ClockRecord():
+                self.told.append(("clock", record.clock, record.doubtful, dict(record.reasons)))
 
 
 class Rig:
@@ -85,7 +82,7 @@ class Rig:
             stall_after_ns=3 * S,
             is_patient=False,
             take_pixels=lambda stream, payload: payload,
-            observations=(notes := Notes()),
+            note=(notes := Notes()).take,
         )
         self.notes = notes
         self.sinks = [Sink() for _ in range(sinks)]
