@@ -45,7 +45,7 @@ def examine(
                     else:
                         _look(batches, motion, pause_s, stop)
         service.finish()
-        run, said = service.observed(), service.hearsay()
+        run, said = service.observed(), service.status()
         if service.broke and not stop.is_set and not any(map(len, run.streams.values())):
             raise LinkClosed(f"the service broke: {service.broke}")
     return run, diagnose(run, said, motion.compare(run) if motion else None)

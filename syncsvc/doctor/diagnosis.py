@@ -13,6 +13,7 @@ from syncsvc.doctor.ntp_clock import NtpClock, ntp_clock_of
 from syncsvc.doctor.observed import NONE, ObservedRun, ObservedStream
 from syncsvc.doctor.proposals import GroupAdvice, advise
 from syncsvc.doctor.pts_clock import PtsClock, pts_clock_of
+from syncsvc.observe.status import StreamStatus
 
 MODELLED = ("model", "arrival")
 """Classes of stamps that the constant latency is in, unless ``latency_ms`` takes it out."""
@@ -87,28 +88,20 @@ class Diagnosis:
     lost_records: int
 
 
-@dataclass(frozen=True, slots=True)
-class Hearsay:
-    """What the daemon says of a stream beside the log."""
-
-    declared_fps: float | None = None
-    problem: str = ""
-
-
 def diagnose(
     run: ObservedRun,
-    hearsay: Mapping[str, Hearsay] | None = None,
+    status: Mapping[str, StreamStatus] | None = None,
     content: tuple[Comparison, ...] | None = None,
 ) -> Diagnosis:
     """Judge a run.
 
     Args:
         run: its log.
-        hearsay: per stream.
+        status: what the daemon says of each stream, beside the log.
         content: what the pictures said, if they were asked.
     """
     records = run.streams
-    streams = {name: _stream(record, (hearsay or {}).get(name, Hearsay())) for name, record in records.items()}
+    streams = {name: _stream(record, (status or {}).get(name)) for name, record in records.items()}
     streams = _with_content(streams, content or ())
     streams = {name: replace(one, findings=findings_of(one, streams, content)) for name, one in streams.items()}
     known = [one.latency_ms for one in streams.values() if one.latency_ms is not None and not one.is_suspect]
@@ -125,7 +118,7 @@ def diagnose(
     return Diagnosis(run.seconds, streams, groups, content, run.lost_records)
 
 
-def _stream(record: ObservedStream, said: Hearsay) -> StreamDiagnosis:
+def _stream(record: ObservedStream, said: StreamStatus | None) -> StreamDiagnosis:
     chosen = (record.time_ns != NONE) & (record.clock == record.clock_class)
     pts_clock = pts_clock_of(record)
     plain = StreamDiagnosis(
@@ -135,8 +128,8 @@ def _stream(record: ObservedStream, said: Hearsay) -> StreamDiagnosis:
         record.is_doubtful,
         record.reasons,
         float(np.median(record.uncertainty_ns[chosen])) / NS_PER_MS if chosen.any() else None,
-        said.declared_fps,
-        said.problem,
+        said.declared_fps if said else None,
+        said.problem if said else "",
         delivery_of(record, pts_clock.floor_of(record)),
         pts_clock,
         ntp_clock_of(record),

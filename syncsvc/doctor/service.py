@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Self
 
 import msgspec
+from msgspec import structs
 
-from syncsvc.doctor.diagnosis import Hearsay
 from syncsvc.doctor.observed import ObservedRun, gather
 from syncsvc.doctor.own_daemon import EX_REFUSED, LIVE, OBSERVATIONS, READY, STATUS
 from syncsvc.errors import ConfigError, LinkClosed, LogError
 from syncsvc.lifecycle import StopToken
 from syncsvc.observe.log_reader import read
 from syncsvc.observe.logs import one_line, redact
-from syncsvc.observe.status import ServiceStatus
+from syncsvc.observe.status import ServiceStatus, StreamStatus
 from syncsvc.programs import READY_S, LeashedProgram
 
 _POLL_S = 0.05
@@ -83,13 +83,13 @@ class ExaminedService:
         except LogError:  # stopped before there was a line
             return ObservedRun({}, {}, 0.0, 0)
 
-    def hearsay(self) -> Mapping[str, Hearsay]:
+    def status(self) -> Mapping[str, StreamStatus]:
         """What it said of its streams at the end; nothing when it had to be killed."""
         try:
-            status = msgspec.json.decode((self._folder / STATUS).read_bytes(), type=ServiceStatus)
+            told = msgspec.json.decode((self._folder / STATUS).read_bytes(), type=ServiceStatus)
         except OSError:
             return {}
-        return {name: Hearsay(one.declared_fps, one_line(redact(one.problem))) for name, one in status.streams.items()}
+        return {name: structs.replace(one, problem=one_line(redact(one.problem))) for name, one in told.streams.items()}
 
     def __exit__(self, *_: object) -> None:
         self._program.close()

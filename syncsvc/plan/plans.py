@@ -82,6 +82,6 @@ class ReceiverPlan(msgspec.Struct, frozen=True):
     groups: dict[str, GroupPlan]
 
     @property
-    def backlogs(self) -> dict[str, int]:
-        """How many batches of each group a subscriber may fall behind."""
-        return {name: group.backlog for name, group in self.groups.items()}
+    def backlog(self) -> int:
+        """How many batches a subscriber to all groups may fall behind."""
+        return sum(group.backlog for group in self.groups.values())

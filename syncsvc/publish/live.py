@@ -4,7 +4,7 @@ A subscriber that does not keep up loses batches at its own high-water mark, and
 played ``asap`` are the exception: there a full subscriber is waited for, and nothing is lost.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -40,17 +40,16 @@ class LiveOutlet:
         self._clock, self._on_nobody = clock, on_nobody
         self._hurried_until_ns = 0
 
-    def bind(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, backlogs: Mapping[str, int]) -> str:
+    def bind(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, backlog: int) -> str:
         """Bind; returns the endpoint, with the port that was taken where 0 was asked for.
 
-        ``backlogs`` is how many batches of a group a subscriber may fall behind. On the socket it may so in all of them
-        together: their windows close at the same instant, and a socket's mark does not tell topics apart.
+        ``backlog`` is how many batches a subscriber may fall behind, in all groups together: their windows close at the
+        same instant, and a socket's mark does not tell topics apart.
 
         Raises:
             BindError: the endpoint is in use, or not to be had.
         """
-        mark = sum(backlogs.values())
-        self.socket = bind(context, zmq.XPUB, endpoint, send_mark=mark, most_bytes=MAX_SUBSCRIPTION_BYTES)
+        self.socket = bind(context, zmq.XPUB, endpoint, send_mark=backlog, most_bytes=MAX_SUBSCRIPTION_BYTES)
         self.socket.set(zmq.XPUB_VERBOSER, 1)  # every subscription is told, also a second one to the same topic
         self._audience = Audience(self.socket)
         return endpoint_of(self.socket)

@@ -15,7 +15,7 @@ class Account:
     """Written by whoever sends a batch, one at a time, read by anyone."""
 
     def __init__(self, page: GroupPage, clock: Clock) -> None:
-        self._page, self._clock = page, clock
+        self.page, self._clock = page, clock
         self._lock = threading.Lock()
         self._seen: set[str] = set()
         self._left: set[str] = set()
@@ -32,11 +32,6 @@ class Account:
             self.plan, left = plan, self._seen.difference(plan.streams)
             self._seen, self._left = self._seen - left, self._left | left
 
-    @property
-    def emitted_end_ns(self) -> int:
-        """End of the last window that any receiver of this daemon emitted."""
-        return self._page.emitted_end_ns
-
     def lost_with_receiver(self, stream: str, next_seq: int) -> int:
         """Frames that an earlier receiver took down with it; counted once, when the stream is first attached."""
         with self._lock:
@@ -45,23 +40,23 @@ class Account:
             self._seen.add(stream)
             place = self.plan.places[stream]
             if stream in self._left:  # what it took while it left is nobody's
-                self._page.account(place, next_seq)
-            return max(0, next_seq - self._page.accounted(place))
+                self.page.account(place, next_seq)
+            return max(0, next_seq - self.page.accounted(place))
 
     def joined(self, stream: str, next_seq: int) -> None:
         """A stream that already runs belongs to the group from frame ``next_seq`` on."""
         with self._lock:
             if stream not in self._seen and next_seq:
                 self._seen.add(stream)
-                self._page.account(self.plan.places[stream], next_seq)
+                self.page.account(self.plan.places[stream], next_seq)
 
     def before_send(self, batch: FrameBatch) -> None:
         """Note a batch just before it leaves, so that no window is ever emitted twice."""
-        self._page.emitted_end_ns = batch.window_end_ns
+        self.page.emitted_end_ns = batch.window_end_ns
         for name, counts in batch.counts.items():
             place = self.plan.places.get(name)
             if place is not None:
-                self._page.account(place, self._page.accounted(place) + counts.captured)
+                self.page.account(place, self.page.accounted(place) + counts.captured)
         with self._lock:
             self._batches += 1
             self._complete += batch.complete

@@ -51,7 +51,7 @@ class Publishing:
             BindError: one of them is in use, or not to be had.
         """
         try:
-            live = self._live.bind(self._context, self._plan.live, self._plan.backlogs)
+            live = self._live.bind(self._context, self._plan.live, self._plan.backlog)
             control = self._control.bind(self._context, self._plan.control)
         except BindError:
             self._context.destroy(0)

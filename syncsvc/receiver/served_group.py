@@ -80,7 +80,7 @@ class ServedGroup:
             self.consumer.tell(Reconfigure(plan.rules))
 
     def _start(self, epoch: int, ready_ns: int | None) -> None:
-        plan, shared, emitted_end_ns = self.plan, self._shared, self.account.emitted_end_ns
+        plan, shared, emitted_end_ns = self.plan, self._shared, self.account.page.emitted_end_ns
         now_ns = shared.utc.now_utc()
         if ready_ns is not None:
             number = first_window(ready_ns, emitted_end_ns, plan.window_ns, now_ns)

@@ -4,13 +4,15 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from syncsvc.bench.simulated_cameras import SimulatedCamera, Stalls
 from syncsvc.clock import NS_PER_MS
-from syncsvc.doctor.diagnosis import Hearsay, StreamDiagnosis, diagnose
+from syncsvc.doctor.diagnosis import StreamDiagnosis, diagnose
 from syncsvc.doctor.observed import NONE, gather
 from syncsvc.doctor.pts_clock import fit_floor
 from syncsvc.observe.records import LossRecord, LostRecords, ObsRecord, UtcRecord
+from tests.statuses import STREAM
 from tests.unit.doctor.logs import camera, diagnosis_of, log_of, run_of
 
 
@@ -112,9 +114,9 @@ def test_a_grid_that_the_arrivals_do_not_follow_is_told_from_drift() -> None:
 
 def test_a_declared_rate_that_is_not_kept_is_told() -> None:
     run = run_of(camera(fps=21.0))
-    stream = diagnose(run, {"cam": Hearsay(25.0, "")}).streams["cam"]
+    stream = diagnose(run, {"cam": structs.replace(STREAM, declared_fps=25.0, problem="")}).streams["cam"]
     assert [finding.text for finding in stream.findings] == ["declares 25 frames/s and delivers 21.00"]
-    assert diagnose(run, {"cam": Hearsay(21.0, "")}).streams["cam"].findings == ()
+    assert diagnose(run, {"cam": structs.replace(STREAM, declared_fps=21.0, problem="")}).streams["cam"].findings == ()
 
 
 def test_steps_of_pts_are_found_and_losses_in_a_jam_are_no_step() -> None:
@@ -182,7 +184,9 @@ def test_losses_are_listed_by_cause() -> None:
 
 def test_a_stream_without_a_frame_has_its_problem_and_nothing_else() -> None:
     run = run_of(camera(), seconds=0.0)
-    stream = diagnose(run, {"cam": Hearsay(None, "cannot be opened: timed out")}).streams["cam"]
+    stream = diagnose(
+        run, {"cam": structs.replace(STREAM, declared_fps=None, problem="cannot be opened: timed out")}
+    ).streams["cam"]
     assert [finding.text for finding in stream.findings] == ["no frame came: cannot be opened: timed out"]
     assert (stream.delivery.frames, stream.clock, stream.latency_ms) == (0, "", None)
 

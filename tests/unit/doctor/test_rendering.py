@@ -5,15 +5,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from syncsvc.config.loader import loads
 from syncsvc.doctor import plot
 from syncsvc.doctor import rendering as report
 from syncsvc.doctor.content import Comparison
-from syncsvc.doctor.diagnosis import Diagnosis, Hearsay, diagnose
+from syncsvc.doctor.diagnosis import Diagnosis, diagnose
 from syncsvc.doctor.observed import ObservedRun
 from syncsvc.errors import UsageError
 from tests.project import texts
+from tests.statuses import STREAM
 from tests.unit.doctor.logs import camera, run_of
 
 
@@ -31,7 +33,7 @@ def run() -> ObservedRun:
 def diagnosis(run: ObservedRun) -> Diagnosis:
     seen = Comparison("north", "yard", 70.0, 41.0, 0.9, 3.0, (40.0, 42.0))
     unlike = Comparison("north", "gate", 70.0, 900.0, 0.2, 1.1, (1.0, 2000.0), "they have too little in common")
-    return diagnose(run, {"gate": Hearsay(25.0, "")}, (seen, unlike))
+    return diagnose(run, {"gate": structs.replace(STREAM, declared_fps=25.0, problem="")}, (seen, unlike))
 
 
 def printed(diagnosis: Diagnosis, capsys: pytest.CaptureFixture[str]) -> str:
