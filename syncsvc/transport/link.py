@@ -16,7 +16,10 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing.connection import Connection
-from typing import cast
+from typing import Annotated, cast
+
+import msgspec
+from msgspec import Meta, Struct
 
 from syncsvc.errors import LinkClosed, TransportError
 from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, Layout
@@ -30,9 +33,6 @@ from syncsvc.transport.messages import (
     encode,
 )
 
-_HAND_OVER = struct.Struct("<IB")  # with a ring's descriptor: ring, bytes of the codec's name; the name; the extradata
-_MAX_HAND_OVER_BYTES = _HAND_OVER.size + 255 + MAX_EXTRADATA_BYTES
-
 _LENGTH = struct.Struct("!i")
 """What ``Connection.send_bytes`` puts before each message."""
 _READ_BYTES = 1 << 16
@@ -43,23 +43,17 @@ RETIRED = 2**32 - 1
 """In the place of a slot that comes home: the whole ring is to be exchanged."""
 
 
-def _pack_hand_over(ring_id: int, codec: Codec | None) -> bytes:
-    if codec is None:
-        return _HAND_OVER.pack(ring_id, 0)
-    name = codec.name.encode()
-    return _HAND_OVER.pack(ring_id, len(name)) + name + codec.extradata
+class _HandOver(Struct, frozen=True, array_like=True):
+    """What comes with a ring's descriptor; no name is no codec."""
+
+    ring_id: int
+    codec: Annotated[str, Meta(max_length=64, pattern=r"^[!-~]*\Z")] = ""
+    extradata: Annotated[bytes, Meta(max_length=MAX_EXTRADATA_BYTES)] = b""
 
 
-def _unpack_hand_over(data: bytes) -> tuple[int | None, Codec | None]:
-    """The ring and its codec; the ring is None where the bytes are none of ours."""
-    if len(data) < _HAND_OVER.size:
-        return None, None
-    ring_id, length = _HAND_OVER.unpack_from(data)
-    begin = _HAND_OVER.size + length
-    name = data[_HAND_OVER.size : begin]
-    if len(name) != length or not name.isascii():
-        return None, None
-    return ring_id, Codec(name.decode(), data[begin:]) if length else None
+_MAX_HAND_OVER_BYTES = MAX_EXTRADATA_BYTES + 256
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_HandOver)
 
 
 def open_link() -> tuple[int, int, socket.socket, socket.socket]:
@@ -114,8 +108,9 @@ class LinkWriter:
             LinkClosed: the receiver is gone.
         """
         if self._handed_over != ring_id:
+            told = _HandOver(ring_id, codec.name, codec.extradata) if codec else _HandOver(ring_id)
             try:
-                socket.send_fds(self._leases, [_pack_hand_over(ring_id, codec)], [fd])
+                socket.send_fds(self._leases, [_encoder.encode(told)], [fd])
             except BlockingIOError:
                 return False
             except OSError as error:
@@ -249,20 +244,21 @@ class LinkReader:
         Raises:
             TransportError: it did not come.
         """
+        fds: list[int] = []
         try:
             data, fds, _, _ = socket.recv_fds(self._leases, _MAX_HAND_OVER_BYTES, 1)
-        except OSError as error:
-            raise TransportError(f"ring {ring_id} was announced and did not come: {error}") from error
-        brought, codec = _unpack_hand_over(data)
-        if len(fds) != 1 or brought != ring_id:
+            brought = _decoder.decode(data)
+            if len(fds) != 1 or brought.ring_id != ring_id:
+                raise TransportError("another was brought")
+        except (OSError, msgspec.MsgspecError, TransportError) as error:
             for fd in fds:
                 os.close(fd)
-            raise TransportError(f"ring {ring_id} was announced and did not come")
+            raise TransportError(f"ring {ring_id} was announced and did not come: {error}") from error
         for old in [known for known in self._codecs if known < ring_id - 1]:  # their frames have all come
             del self._codecs[old]
             self._layouts.pop(old, None)
-        if codec is not None:
-            self._codecs[ring_id] = codec
+        if brought.codec:
+            self._codecs[ring_id] = Codec(brought.codec, brought.extradata)
         return fds[0]
 
     def give_back(self, leases: list[tuple[int, int]]) -> None:

@@ -181,7 +181,7 @@ def test_a_ring_brings_the_codec_of_the_frames_in_it(link: Link, codec: Codec) -
     assert drain(link) == [plain, coded]
 
 
-@pytest.mark.parametrize("data", [b"", b"\1\0\0\0", b"\1\0\0\0\5h264", b"\1\0\0\0\1\xff", b"\2\0\0\0\0"])
+@pytest.mark.parametrize("data", [b"", b"\1", b"\x93\1\xa5h264", b"\x92\1\xa1\xff", b"\x92\1\xa1\n", b"\x91\2"])
 def test_a_hand_over_that_is_none_of_ours_is_refused_and_closed(link: Link, data: bytes) -> None:
     with open(os.devnull, "rb") as file:
         socket.send_fds(link.lease_socket, [data or b"\0"], [file.fileno()])
