@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from syncsvc.bench.report import BenchReport, Grid, Table
+from syncsvc.bench.report import BenchReport, Grid
 from syncsvc.bench.rounds import BenchRequest
 from syncsvc.bench.scenarios import Case, cases
 from syncsvc.bench.score import Score
@@ -19,6 +19,7 @@ from syncsvc.demo.trial import Scenario, Trial
 from syncsvc.demo.verdict import OVERRUN_MS, WARM_UP_WINDOWS, Verdict, judge
 from syncsvc.errors import UsageError
 from syncsvc.lifecycle import StopToken
+from syncsvc.observe.tables import Table
 
 _ABSENT: Final = "-"
 _NOTES: Final = (

@@ -17,12 +17,13 @@ import msgspec
 
 from syncsvc.bench import clip
 from syncsvc.bench.article_programs import TimedGet
-from syncsvc.bench.report import Bars, BenchReport, Table
+from syncsvc.bench.report import Bars, BenchReport
 from syncsvc.bench.rounds import BenchRequest, alternate
 from syncsvc.bench.running_service import SUBSCRIBERS, serving
 from syncsvc.clock import NS_PER_MS, NS_PER_S, sleep_s
 from syncsvc.errors import LinkClosed
 from syncsvc.observe.figures import Figures, median
+from syncsvc.observe.tables import Table
 from syncsvc.programs import leashed
 
 PROGRAMS: Final = {"queue of 25-frame lists": "queue", "pipe per frame": "pipe"}

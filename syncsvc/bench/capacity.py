@@ -13,13 +13,14 @@ import msgspec
 from syncsvc.bench import clip
 from syncsvc.bench.bare import Decoded
 from syncsvc.bench.memory import private_bytes_of, touch
-from syncsvc.bench.report import Bars, BenchReport, Table
+from syncsvc.bench.report import Bars, BenchReport
 from syncsvc.bench.rounds import BenchRequest
 from syncsvc.bench.running_service import NOBODY, RunningService, serving, wait_until
 from syncsvc.bench.search import HighestLevel, most_that_holds
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, sleep_s
 from syncsvc.errors import LinkClosed
 from syncsvc.observe.status import CountsStatus, GroupStatus
+from syncsvc.observe.tables import Table
 from syncsvc.programs import leashed
 
 BARE: Final = "bare decoders"

@@ -16,12 +16,13 @@ from typing import Any, Final
 
 from syncsvc.bench import clip
 from syncsvc.bench.measured_subscriber import Receipt
-from syncsvc.bench.report import Bars, BenchReport, Table
+from syncsvc.bench.report import Bars, BenchReport
 from syncsvc.bench.rounds import BenchRequest, Results, alternate
 from syncsvc.bench.running_service import SUBSCRIBERS, serving
 from syncsvc.clock import NS_PER_MS, NS_PER_S, sleep_s
 from syncsvc.errors import LinkClosed
 from syncsvc.observe.figures import Figures, median
+from syncsvc.observe.tables import Table
 
 STREAMS: Final = 8
 MAX_SKEW_MS: Final = 40

@@ -12,11 +12,12 @@ from syncsvc.bench import clip
 from syncsvc.bench.bare import Decoded
 from syncsvc.bench.child_answers import answer_of
 from syncsvc.bench.cpu_usage import Meter, Usage
-from syncsvc.bench.report import Bars, BenchReport, Table
+from syncsvc.bench.report import Bars, BenchReport
 from syncsvc.bench.rounds import BenchRequest, Results, alternate
 from syncsvc.bench.running_service import NOBODY, START_S, SUBSCRIBER, SUBSCRIBERS, RunningService, serving, wait_until
 from syncsvc.clock import NS_PER_MS, NS_PER_S, sleep_s
 from syncsvc.observe.figures import median
+from syncsvc.observe.tables import Table
 
 STREAM, CAPTURE = "clip", "capture clip"
 PARTS: Final = ("daemon", "receiver", "nursery", CAPTURE)

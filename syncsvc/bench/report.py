@@ -3,7 +3,6 @@
 import math
 import os
 import platform
-import sys
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,18 +10,11 @@ from typing import Any
 
 from syncsvc import __version__
 from syncsvc.observe.plotting import figure_in
+from syncsvc.observe.tables import Table
+from syncsvc.observe.tables import show as show_all
 
 _PIPE_WIDTH = 160
 _LIBRARIES = ("av", "numpy", "pyzmq", "opencv-python", "msgspec")
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Texts in columns."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,24 +100,9 @@ def as_markdown(report: BenchReport, command: str) -> str:
 
 def show(report: BenchReport, command: str) -> None:
     """Print the report."""
-    from rich import box
-    from rich import table as rich_table
-    from rich.console import Console
-
-    console = Console(markup=False, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-    console.print(f"machine: {', '.join(f'{key} {value}' for key, value in machine().items())}")
-    console.print(f"command: {command}")
-    for table in report.tables:
-        shown = rich_table.Table(title=table.title, title_justify="left", box=box.SIMPLE)
-        for index, column in enumerate(table.columns):
-            shown.add_column(column, justify="right" if index else "left", no_wrap=True)
-        for row in table.rows:
-            shown.add_row(*row)
-        console.print(shown)
-    for name, ratio in report.ratios.items():
-        console.print(f"{name}: {ratio:.2f} x")
-    for note in report.notes:
-        console.print(note)
+    heads = (f"machine: {', '.join(f'{key} {value}' for key, value in machine().items())}", f"command: {command}")
+    ratios = (f"{name}: {ratio:.2f} x" for name, ratio in report.ratios.items())
+    show_all((*heads, *report.tables, *ratios, *report.notes), _PIPE_WIDTH)
 
 
 def save_plot(report: BenchReport, path: Path) -> None:

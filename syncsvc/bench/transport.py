@@ -9,11 +9,12 @@ from typing import Final
 from syncsvc.bench import clip, pipeline, ways
 from syncsvc.bench.child_answers import answer_of
 from syncsvc.bench.handover import HandoverCost
-from syncsvc.bench.report import Bars, BenchReport, Table
+from syncsvc.bench.report import Bars, BenchReport
 from syncsvc.bench.rounds import BenchRequest, Results, alternate
 from syncsvc.bench.running_service import SUBSCRIBER, SUBSCRIBERS, serving
 from syncsvc.layout import PixelFormat
 from syncsvc.observe.figures import Figures, median
+from syncsvc.observe.tables import Table
 
 PACES: Final = {"flat out": 0.0, "25/s": 25.0}
 FORMATS: Final[tuple[PixelFormat, ...]] = ("bgr24", "i420")

@@ -1,6 +1,5 @@
 """The diagnosis for eyes and for programs: tables that fit a terminal, a snippet to paste, and one JSON object."""
 
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final
@@ -10,6 +9,8 @@ from syncsvc.doctor.diagnosis import Diagnosis, StreamDiagnosis
 from syncsvc.doctor.ntp_clock import REPORTS_NEED_S
 from syncsvc.doctor.proposals import SKEW_NEEDS_S, GroupAdvice, rounded_up_ms
 from syncsvc.doctor.pts_clock import DRIFT_NEEDS_S
+from syncsvc.observe.tables import Table
+from syncsvc.observe.tables import show as show_all
 
 NEEDED_S: Final = {
     "fps": 3.0,
@@ -23,39 +24,26 @@ NEEDED_S: Final = {
 _PIPE_WIDTH: Final = 120
 
 Row = tuple[str, ...]
-Rows = tuple[str, Row, list[Row]]
 
 
 def show(diagnosis: Diagnosis) -> None:
     """Print it."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(markup=False, highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-    for title, columns, rows in tables(diagnosis):
-        table = Table(title=title, title_justify="left", box=box.SIMPLE)
-        for index, column in enumerate(columns):
-            table.add_column(column, justify="right" if index else "left", no_wrap=True)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-    for line in (*remarks(diagnosis), "", *snippet(diagnosis)):
-        console.print(line)
+    show_all((*tables(diagnosis), *remarks(diagnosis), "", *snippet(diagnosis)), _PIPE_WIDTH)
 
 
-def tables(diagnosis: Diagnosis) -> Iterator[Rows]:
-    """Title, columns and rows."""
+def tables(diagnosis: Diagnosis) -> Iterator[Table]:
+    """What was found, in columns."""
     streams = diagnosis.streams.values()
     columns: Row = ("stream", "clock", "± ms", "latency ms", "behind ms", "drift ppm", "waiting p50/p99 ms")
-    yield f"clocks, {diagnosis.seconds:.0f} s", columns, [_clock_row(stream) for stream in streams]
+    yield Table(f"clocks, {diagnosis.seconds:.0f} s", columns, tuple(map(_clock_row, streams)))
     columns = ("stream", "frames", "fps", "declared", "jitter p50/p99 ms", "parser ms", "key every", "pauses", "lost")
-    yield "frames", columns, [_frames_row(stream) for stream in streams]
+    yield Table("frames", columns, tuple(map(_frames_row, streams)))
     columns = ("group", "spread p50/p99 ms", "complete", "max_skew_ms", "then", "any phase ms", "max_latency_ms")
-    yield "groups, and what would suit them", columns, [_group_row(*item) for item in diagnosis.groups.items()]
+    rows = tuple(_group_row(*item) for item in diagnosis.groups.items())
+    yield Table("groups, and what would suit them", columns, rows)
     if diagnosis.content:
         columns = ("same motion in", "later by ms", "halves ms", "correlation", "x next", "suggested")
-        yield "content", columns, [_content_row(comparison) for comparison in diagnosis.content]
+        yield Table("content", columns, tuple(map(_content_row, diagnosis.content)))
 
 
 def _clock_row(stream: StreamDiagnosis) -> Row:

@@ -23,12 +23,11 @@ NAMES_OF_SEVERAL_FILES: Mapping[str, str] = {
     "control": "what is said on that socket, and who says it",
 }
 IMPORTS_IN_FUNCTIONS: Mapping[str, str] = {
-    "syncsvc/bench/report.py": "rich, which a command that prints JSON does without",
     "syncsvc/capture/probe.py": "the engine of captures, for the process that looks: the one that asks does without",
     "syncsvc/capture/process.py": "the one kind of source that this capture is: the others' libraries stay out of it",
     "syncsvc/client/decoder.py": "av, which a client of decoded frames does without",
-    "syncsvc/doctor/rendering.py": "rich, which a command that prints JSON does without",
     "syncsvc/layout.py": "OpenCV, which is optional",
+    "syncsvc/observe/tables.py": "rich, which a command that prints JSON does without",
 }
 """Commands beside them, all: ``--help`` of one loads none of the others."""
 CATCH_ALL: Mapping[str, str] = {

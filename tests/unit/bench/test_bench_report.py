@@ -16,12 +16,13 @@ from syncsvc.bench.tournament import NAMES, OURS, TournamentResult, contest_live
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.demo.verdict import judge
 from syncsvc.errors import UsageError
+from syncsvc.observe.tables import Table
 from tests.unit.demo import histories as make
 
 JUDGE = Judge(Truth({}, 1, NS_PER_S, 0, 0))
 COMMAND = "syncsvc bench transport"
 REPORT = report.BenchReport(
-    tables=(report.Table("a title", ("way", "ms"), (("ring", "0.5"), ("pipe [x]", "18.4"))),),
+    tables=(Table("a title", ("way", "ms"), (("ring", "0.5"), ("pipe [x]", "18.4"))),),
     ratios={"pipe / ring": 36.8},
     plot=report.Bars("title", "ms", {"ring": 0.5}),
     notes=("a note",),
