@@ -33,7 +33,7 @@ class Inlet(Protocol):
         """The same for asyncio."""
         ...
 
-    def hear_status(self) -> None:
+    def subscribe_status(self) -> None:
         """Ask for the service's state too."""
         ...
 
@@ -51,7 +51,7 @@ class AutoInlet:
 
     def __init__(self, endpoint: str, local: Callable[[socket.socket], LocalInlet], live: Callable[[], Inlet]) -> None:
         self._endpoint, self._local, self._live = endpoint, local, live
-        self._line: Inlet | None = None
+        self._inlet: Inlet | None = None
         self._is_closed = self._was_seen = False
 
     def take(self) -> Sequence[Any] | None:
@@ -62,11 +62,11 @@ class AutoInlet:
         """
         if self._is_closed:
             raise SubscriberClosed("this subscriber is closed")
-        line = self._line = self._line or self._choose()
-        if isinstance(line, LocalInlet) and line.problem:
-            line.close()
-            line = self._line = self._live()
-        return None if line is None else line.take()
+        inlet = self._inlet = self._inlet or self._choose()
+        if isinstance(inlet, LocalInlet) and inlet.problem:
+            inlet.close()
+            inlet = self._inlet = self._live()
+        return None if inlet is None else inlet.take()
 
     def _choose(self) -> Inlet | None:
         sock = leasing.connect(self._endpoint)
@@ -78,34 +78,34 @@ class AutoInlet:
 
     def wait(self, timeout_ms: int | None) -> None:
         """Wait until a message may be here, at most so long."""
-        if self._line is not None:
-            self._line.wait(timeout_ms)
+        if self._inlet is not None:
+            self._inlet.wait(timeout_ms)
         else:
             select.poll().poll(_shorter(timeout_ms))
 
     async def wait_async(self, timeout_ms: int | None) -> None:
         """The same for asyncio."""
-        if self._line is not None:
-            await self._line.wait_async(timeout_ms)
+        if self._inlet is not None:
+            await self._inlet.wait_async(timeout_ms)
         else:
             await asyncio.sleep(_shorter(timeout_ms) / 1000)
 
-    def hear_status(self) -> None:
+    def subscribe_status(self) -> None:
         """Ask for the service's state too."""
-        if self._line is not None:
-            self._line.hear_status()
+        if self._inlet is not None:
+            self._inlet.subscribe_status()
 
     def leave(self) -> None:
         """Leave the service without a wait."""
         self._is_closed = True
-        if self._line is not None:
-            self._line.leave()
+        if self._inlet is not None:
+            self._inlet.leave()
 
     def close(self) -> None:
         """Leave the service."""
         self._is_closed = True
-        if self._line is not None:
-            self._line.close()
+        if self._inlet is not None:
+            self._inlet.close()
 
 
 def _shorter(timeout_ms: int | None) -> int:
@@ -127,7 +127,7 @@ def _is_served(endpoint: str) -> bool:
     return True
 
 
-def open_line(
+def open_inlet(
     endpoint: str, group: str | None, topic: bytes, mode: Mode, stats: SubscriberStats, *, is_async: bool = False
 ) -> Inlet:
     """The way that a mode stands for.

@@ -89,7 +89,7 @@ class LiveInlet:
         """The same for asyncio; only ``AsyncLiveInlet`` can."""
         raise NotImplementedError
 
-    def hear_status(self) -> None:
+    def subscribe_status(self) -> None:
         """Subscribe to the service's state too."""
         self._socket.subscribe(STATUS_TOPIC)
 

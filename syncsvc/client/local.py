@@ -119,7 +119,7 @@ class LocalInlet:
             loop.remove_reader(self._news.fd)
         self._news.answer()
 
-    def hear_status(self) -> None:
+    def subscribe_status(self) -> None:
         """Nothing is to be asked for: the status comes here anyway."""
 
     def leave(self) -> None:
@@ -133,7 +133,7 @@ class LocalInlet:
         self.leave()
         self._thread.join(JOIN_S)
 
-    # The line's own thread.
+    # The inlet's own thread.
 
     def _run(self) -> None:
         while not self._is_closing and not self.problem:
@@ -177,8 +177,8 @@ class LocalInlet:
             self._answer(link, held)
             poller.poll(RETRY_MS if self._outbox else None)
             self._wake.answer()
-            while (word := link.receive()) is not None:
-                self._obey(*word, link, held)
+            while (received := link.receive()) is not None:
+                self._handle(*received, link, held)
 
     def _answer(self, link: LeaseSocket[FromService], held: HeldLeases) -> None:
         """Say what was taken and what came home; what finds no room now is said later.
@@ -196,7 +196,7 @@ class LocalInlet:
         except LinkClosed:
             self._outbox.clear()
 
-    def _obey(self, message: FromService, fd: int | None, link: LeaseSocket[FromService], held: HeldLeases) -> None:
+    def _handle(self, message: FromService, fd: int | None, link: LeaseSocket[FromService], held: HeldLeases) -> None:
         match message:
             case leasing.Ring() if fd is not None:
                 held.add_ring(message, fd)

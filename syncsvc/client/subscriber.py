@@ -5,7 +5,7 @@ import math
 import weakref
 from typing import Generic, Literal, Self, TypeVar, cast, overload
 
-from syncsvc.client.inlets import Mode, open_line
+from syncsvc.client.inlets import Mode, open_inlet
 from syncsvc.client.sequence import Inbox, SubscriberStats
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import SubscriptionEnded, UsageError
@@ -18,7 +18,7 @@ _MESSAGES_PER_POLL = 64  # a flood of garbage must not keep a caller from its ti
 
 
 class _Subscription(Generic[Item]):
-    """What both subscribers are: one line, one inbox, and the rules of when to ask for what."""
+    """What both subscribers are: one inlet, one inbox, and the rules of when to ask for what."""
 
     _is_async = False
 
@@ -26,13 +26,13 @@ class _Subscription(Generic[Item]):
         if gaps not in ("count", "yield"):
             raise UsageError(f"gaps {gaps!r}: allowed are 'count' and 'yield'")
         self._inbox = Inbox(group, yields_gaps=gaps == "yield")
-        self._hears_status = False
-        self._line = open_line(endpoint, group, self._inbox.topic, mode, self._inbox.stats, is_async=self._is_async)
-        weakref.finalize(self, self._line.leave).atexit = False  # its thread would go on for ever without us
+        self._has_status = False
+        self._inlet = open_inlet(endpoint, group, self._inbox.topic, mode, self._inbox.stats, is_async=self._is_async)
+        weakref.finalize(self, self._inlet.leave).atexit = False  # its thread would go on for ever without us
 
     def close(self) -> None:
         """Leave the service; payloads already handed out stay valid."""
-        self._line.close()
+        self._inlet.close()
 
     @property
     def stats(self) -> SubscriberStats:
@@ -78,15 +78,15 @@ class _Subscription(Generic[Item]):
         return item
 
     def _pump(self) -> bool:
-        """Move one message from the line to the inbox; false when there is none."""
-        parts = self._line.take()
+        """Move one message from the inlet to the inbox; false when there is none."""
+        parts = self._inlet.take()
         if parts is None:
             return False
         self._inbox.feed(parts)
-        if self._inbox.has_frames and not self._hears_status:
+        if self._inbox.has_frames and not self._has_status:
             # Not earlier: a service that waits for N subscriptions must see one per subscriber.
-            self._line.hear_status()
-            self._hears_status = True
+            self._inlet.subscribe_status()
+            self._has_status = True
         return True
 
 
@@ -166,7 +166,7 @@ class Subscriber(_Subscription[Item]):
         """
         deadline = _Deadline(timeout_s)
         while (item := self.poll()) is None:
-            self._line.wait(deadline.left_ms())
+            self._inlet.wait(deadline.left_ms())
         return item
 
     def __iter__(self) -> Self:
@@ -225,7 +225,7 @@ class AsyncSubscriber(_Subscription[Item]):
         deadline = _Deadline(timeout_s)
         await asyncio.sleep(0)  # batches that are here already must not starve the loop's other tasks
         while (item := self.poll()) is None:
-            await self._line.wait_async(deadline.left_ms())
+            await self._inlet.wait_async(deadline.left_ms())
         return item
 
     def __aiter__(self) -> Self:

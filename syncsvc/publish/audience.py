@@ -11,7 +11,7 @@ from syncsvc.wire import STATUS_TOPIC
 
 MOST_PREFIXES = 4096
 """From here on everything counts as wanted: whoever asks for so much gets no say in what this process remembers."""
-MOST_WORDS_PER_TURN = 256
+MAX_MESSAGES_PER_TURN = 256
 
 
 class Audience:
@@ -39,19 +39,19 @@ class Audience:
                 self._peers.add(event["value"])
             else:
                 self._peers.discard(event["value"])
-        for _ in range(MOST_WORDS_PER_TURN):
+        for _ in range(MAX_MESSAGES_PER_TURN):
             try:
-                self._hear(self._live.recv(zmq.DONTWAIT))
+                self._handle(self._live.recv(zmq.DONTWAIT))
             except zmq.Again:
                 break
         if not self._peers:
             self._prefixes, self.subscriptions, self.status_listeners = frozenset(), 0, 0
         return had_peers and not self._peers
 
-    def _hear(self, word: bytes) -> None:
-        if word[:1] not in (b"\0", b"\1"):
+    def _handle(self, message: bytes) -> None:
+        if message[:1] not in (b"\0", b"\1"):
             return
-        step, prefix = (1 if word[:1] == b"\1" else -1), word[1:]
+        step, prefix = (1 if message[:1] == b"\1" else -1), message[1:]
         self.subscriptions = max(0, self.subscriptions + step)
         if prefix == STATUS_TOPIC:
             self.status_listeners = max(0, self.status_listeners + step)

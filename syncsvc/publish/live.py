@@ -104,7 +104,7 @@ class LiveOutlet:
             self.socket.set(zmq.SNDTIMEO, PATIENCE_MS)
         return True
 
-    def tell(self, status: bytes) -> None:
+    def send_status(self, status: bytes) -> None:
         """Send what is said under ``status``; whoever is that far behind learns it from the next one."""
         self.socket.set(zmq.XPUB_NODROP, 0)
         with suppress(zmq.Again):

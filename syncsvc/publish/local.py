@@ -62,7 +62,7 @@ class LocalSubscriber:
         """Whether another batch of the group may be sent."""
         return self._untaken[group] < self._backlog_of(group)
 
-    def take_in(self, message: FromSubscriber, now_ns: int) -> None:
+    def handle(self, message: FromSubscriber, now_ns: int) -> None:
         """Do what it says."""
         match message:
             case leasing.Hello(group):
@@ -167,7 +167,7 @@ class LocalOutlet:
                     self._changed.wait(WAIT_S)
                 if one.wants(group):
                     self._lease(one, prepared, group, lease_ns)
-        self._rouse()
+        self.wake_up()
 
     def _lease(self, one: LocalSubscriber, prepared: Prepared, group: str, lease_ns: int) -> None:
         if not one.has_room(group):
@@ -199,8 +199,8 @@ class LocalOutlet:
         )
         return now_ns + max(0, min(lease_ns, spare_ns - GRACE_NS)), now_ns + spare_ns - GRACE_NS // 2
 
-    def tell(self, status: bytes, waits: Waits = lambda: False) -> None:
-        """Say what is said under ``status``."""
+    def send_status(self, status: bytes, waits: Waits = lambda: False) -> None:
+        """Send what is sent under ``status``."""
         with self._changed:
             for one in tuple(self._subscribers):
                 try:
@@ -213,10 +213,7 @@ class LocalOutlet:
 
     def end(self, status: Callable[[], bytes], waits: Waits, *, is_over: bool, linger_ms: int) -> None:
         """Say the last word; what was sent is read by who wants it, and our thread hangs up when it is stopped."""
-        self.tell(status(), waits)
-
-    def _rouse(self) -> None:
-        os.eventfd_write(self._wake, 1)
+        self.send_status(status(), waits)
 
     # From its own thread.
 
@@ -237,17 +234,17 @@ class LocalOutlet:
                 for fd in ready:
                     one = sources[fd]
                     if one is not None:
-                        self._hear(one)
-                self._call_in()
+                        self._receive(one)
+                self._revoke_overdue()
                 self._remove_gone()
                 self._changed.notify_all()
             if self._listener is not None and self._listener.fileno() in ready and not self._accept(self._listener):
                 stop.sleep(WAIT_S)  # no descriptor is left: others may have gone by then
         self._close()
 
-    def stop_waiting(self) -> None:
-        """Let ``run`` look at its stop token now."""
-        self._rouse()
+    def wake_up(self) -> None:
+        """Let ``run`` look at its stop token, and at when leases are due, now."""
+        os.eventfd_write(self._wake, 1)
 
     def _patience_ms(self) -> float:
         with self._changed:
@@ -286,20 +283,20 @@ class LocalOutlet:
         one.link.send(leasing.Refused(problem))
         one.link.close()
 
-    def _hear(self, one: LocalSubscriber) -> None:
+    def _receive(self, one: LocalSubscriber) -> None:
         try:
-            while (word := one.link.receive()) is not None:
-                message, fd = word
+            while (received := one.link.receive()) is not None:
+                message, fd = received
                 if fd is not None:
                     os.close(fd)
-                one.take_in(message, self._clock.monotonic_ns())
+                one.handle(message, self._clock.monotonic_ns())
         except TransportError as error:
             if not isinstance(error, LinkClosed):
                 log.warning("a subscriber on this host sent nonsense: %s", error)
                 one.is_silent = True  # who knows what it does with what it holds
             one.is_gone = True
 
-    def _call_in(self) -> None:
+    def _revoke_overdue(self) -> None:
         """Ask for leases whose time is over; who does not answer is cut off, or waited for if nothing may be lost."""
         now_ns = self._clock.monotonic_ns()
         for one in self._subscribers:

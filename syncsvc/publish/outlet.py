@@ -62,7 +62,7 @@ class Outlet(Protocol):
         """Send it to everybody who wants it."""
         ...
 
-    def tell(self, status: bytes) -> None:
+    def send_status(self, status: bytes) -> None:
         """Send what is said under ``status``; who is full learns it from the next one."""
         ...
 

@@ -145,7 +145,7 @@ class Publisher:
             poller.register(source, zmq.POLLIN)
         while not stop.is_set and not (self._is_ending and self._queue.empty()):
             self._turned_ns = self._clock.monotonic_ns()
-            self._tell_status()
+            self._send_status()
             if self._wake in dict(poller.poll(POLL_MS)):
                 os.eventfd_read(self._wake)
             for server in self._servers:
@@ -158,13 +158,13 @@ class Publisher:
             _release(_frames_of(self._queue.get_nowait()))
         os.close(self._wake)
 
-    def _tell_status(self) -> None:
+    def _send_status(self) -> None:
         now_ns = self._clock.monotonic_ns()
         if now_ns >= self._status_due_ns:
             self._status_due_ns = now_ns + NS_PER_S
             status = self._status()
             for outlet in self._outlets:
-                outlet.tell(status)
+                outlet.send_status(status)
 
     def _status(self) -> bytes:
         return wire.encode_status(self._run_id, self._epoch, self._state, emitted_ns=self._now_utc())

@@ -75,5 +75,5 @@ class Publishing:
         self.publisher.end(state)
         self._sending.join(deadline_s)
         self._hearing.stop_token.set()
-        self.local.stop_waiting()
+        self.local.wake_up()
         self._hearing.join(HANG_UP_S)
