@@ -67,9 +67,10 @@ class CaptureSpec(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a full ring pauses the reader instead of costing a frame."""
         return False
 
-    def plays_like(self, other: "CaptureSpec") -> bool:
-        """Whether a capture of the other goes on where one of this stopped: recordings do, played alike."""
-        return False
+    @property
+    def playing(self) -> tuple[object, ...]:
+        """What recording is played, and how: while that is the same, another capture goes on where one stopped."""
+        return ()
 
 
 class RtspSpec(CaptureSpec, tag="rtsp", frozen=True, kw_only=True):
@@ -98,13 +99,10 @@ class FileSpec(CaptureSpec, tag="file", frozen=True, kw_only=True):
         """Recordings played ``asap`` lose nothing."""
         return self.pace == "asap"
 
-    def plays_like(self, other: CaptureSpec) -> bool:
-        """Whether the same recording is played in the same way."""
-        return isinstance(other, FileSpec) and self._played == other._played
-
     @property
-    def _played(self) -> tuple[object, ...]:
-        return self.path, self.pace, self.loop, self.timestamps
+    def playing(self) -> tuple[object, ...]:
+        """The file, its times, its pace and whether it begins again."""
+        return self.path, self.timestamps, self.pace, self.loop
 
 
 class V4l2Spec(CaptureSpec, tag="v4l2", frozen=True, kw_only=True):

@@ -184,7 +184,7 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
         """The configuration was read again: a stream that changed is captured anew, one that did not loses nothing."""
         before, self.spec, self._secrets = self.spec, spec, secrets
         if is_other:
-            self._is_rewound = self._is_rewound or not before.plays_like(spec)
+            self._is_rewound = self._is_rewound or before.playing != spec.playing
             self.is_ended, self.refusal, self._is_wanted = False, None, True
             self._is_excused = self.child is not None
             if self.child is not None:
