@@ -195,7 +195,7 @@ class Daemon:
     def _plan(self) -> ReceiverPlan:
         return receiver_plan(
             self._config,
-            self._pages.places,
+            self._pages.entries,
             run_id=self._run_id,
             min_epoch=self._receiver.min_epoch,
             endpoints=self._endpoints,

@@ -1,4 +1,4 @@
-"""The daemon's pages, and which word of a group's belongs to which stream: places are given once and never change."""
+"""The daemon's pages, and which entry of a group's belongs to which stream: they are given once and never change."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ class KeptPages:
     def __init__(self) -> None:
         self._streams: dict[str, StreamPage] = {}
         self._pages: dict[str, GroupPage] = {}
-        self._places: dict[str, dict[str, int]] = {}
+        self._entries: dict[str, dict[str, int]] = {}
 
     def of_stream(self, name: str) -> StreamPage:
         """The stream's page, made on first use."""
@@ -26,13 +26,13 @@ class KeptPages:
             self._pages[group] = GroupPage.create(group)
         return self._pages[group].fd
 
-    def places(self, group: str, streams: Iterable[str]) -> dict[str, int]:
-        """The place of each stream.
+    def entries(self, group: str, streams: Iterable[str]) -> dict[str, int]:
+        """The entry of each stream.
 
         Raises:
-            ConfigError: more streams than a page has places, over all reloads.
+            ConfigError: more streams than a page has entries, over all reloads.
         """
-        known = self._places.setdefault(group, {})
+        known = self._entries.setdefault(group, {})
         for name in streams:
             known.setdefault(name, len(known))
         if len(known) > GroupPage.CAPACITY:

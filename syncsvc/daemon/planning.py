@@ -17,6 +17,7 @@ from syncsvc.config.models import (
     SyntheticStream,
     V4l2Stream,
 )
+from syncsvc.observe.events import GroupRules
 from syncsvc.plan.plans import GroupPlan, ReceiverPlan, StreamPlan
 from syncsvc.publish.leases import held_ns_of
 
@@ -31,18 +32,16 @@ def is_patient(config: Config) -> bool:
     return any(stream.kind == "file" and stream.pace == "asap" for stream in config.streams.values())
 
 
-def group_plan(name: str, group: GroupConfig, places: Mapping[str, int]) -> GroupPlan:
+def group_plan(name: str, group: GroupConfig, entries: Mapping[str, int]) -> GroupPlan:
     """Plan of one group."""
-    return GroupPlan(
-        name,
+    rules = GroupRules(
         tuple(group.streams),
-        (group.window_ms or 0) * NS_PER_MS,
+        group.window_ms * NS_PER_MS if group.window_ms is not None else None,
         round(group.max_skew_ms * NS_PER_MS),
         round(group.max_latency_ms * NS_PER_MS),
         group.reference,
-        group.late == "topic",
-        dict(places),
     )
+    return GroupPlan(name, rules, group.late == "topic", dict(entries))
 
 
 def stream_plan(name: str, stream: Stream, config: Config) -> StreamPlan:
@@ -50,20 +49,20 @@ def stream_plan(name: str, stream: Stream, config: Config) -> StreamPlan:
     groups = [group for group in config.groups.values() if name in group.streams]
     budget_ms = min((group.max_latency_ms for group in groups), default=0)
     return StreamPlan(
-        name,
         stream.kind,
         stream.clock,
         round(stream.latency_ms * NS_PER_MS) or None,
         stream.stall_after_ms * NS_PER_MS,
         max(0, round(budget_ms * NS_PER_MS) - HOLD_MARGIN_NS),
         max((group.window_ms or EDGE_MS for group in groups), default=EDGE_MS) * NS_PER_MS,
-        hashlib.sha256(stream.url.encode()).hexdigest()[:16],
+        name=name,
+        source=hashlib.sha256(stream.url.encode()).hexdigest()[:16],
     )
 
 
 def receiver_plan(
     config: Config,
-    places: Callable[[str, Sequence[str]], Mapping[str, int]],
+    entries: Callable[[str, Sequence[str]], Mapping[str, int]],
     *,
     run_id: str,
     min_epoch: int,
@@ -73,7 +72,7 @@ def receiver_plan(
 
     Args:
         config: what the file says.
-        places: gives the places of a group's streams in its page.
+        entries: gives the entries of a group's streams in its page.
         run_id: of the daemon.
         min_epoch: least number that the receiver's epoch may have.
         endpoints: ``live`` and ``control``; after the first start with the ports that were taken.
@@ -85,7 +84,7 @@ def receiver_plan(
         config.publish.wait_for,
         is_patient(config),
         {name: stream_plan(name, stream, config) for name, stream in config.streams.items()},
-        {name: group_plan(name, group, places(name, group.streams)) for name, group in config.groups.items()},
+        {name: group_plan(name, group, entries(name, group.streams)) for name, group in config.groups.items()},
     )
 
 

@@ -8,6 +8,7 @@ import msgspec
 from syncsvc.clock import NS_PER_MS
 from syncsvc.ingest.rest import GroupPace
 from syncsvc.observe.events import GroupRules
+from syncsvc.observe.records import StreamSettings
 from syncsvc.wire import GroupTerms
 
 BATCHES_PER_GROUP = 2
@@ -16,57 +17,43 @@ SETS_PER_GROUP = 16
 """The same where a batch is one set: half a second at 25 frames/s, and less memory than two windows of a second."""
 
 
-class StreamPlan(msgspec.Struct, frozen=True):
-    """What the receiver must know of a stream."""
+class StreamPlan(StreamSettings, frozen=True, kw_only=True):
+    """What the receiver must know of a stream: its settings, ``latency_ns`` None where nobody knows it."""
 
     name: str
-    kind: str
-    clock: str
-    latency_ns: int | None
-    """None where nobody knows it: the configuration says 0, its default."""
-    stall_after_ns: int
-    hold_ns: int
-    edge_ns: int
     source: str = ""
     """Tells one source from another, without its URL: what was learnt of one camera says nothing of the next."""
 
+    @property
+    def settings(self) -> StreamSettings:
+        """Those that explain its stamps."""
+        return msgspec.convert(self, StreamSettings, from_attributes=True)
+
 
 class GroupPlan(msgspec.Struct, frozen=True):
-    """What the receiver must know of a group: ``GroupRules``, and ``places``, the streams' entries in its page."""
+    """What the receiver must know of a group; ``entries`` are the streams' in its page."""
 
     name: str
-    streams: tuple[str, ...]
-    window_ns: int
-    max_skew_ns: int
-    max_latency_ns: int
-    reference: str | None
+    rules: GroupRules
     sends_late: bool
-    places: dict[str, int]
-
-    @property
-    def rules(self) -> GroupRules:
-        """The same, for the aligner."""
-        return GroupRules(self.streams, self.window_ns or None, self.max_skew_ns, self.max_latency_ns, self.reference)
+    entries: dict[str, int]
 
     @property
     def backlog(self) -> int:
         """How many batches a subscriber may fall behind."""
-        return BATCHES_PER_GROUP if self.window_ns else SETS_PER_GROUP
+        return BATCHES_PER_GROUP if self.rules.window_ns else SETS_PER_GROUP
 
     @property
     def terms(self) -> GroupTerms:
         """What a client is told of it."""
-        return GroupTerms(
-            self.streams,
-            self.window_ns // NS_PER_MS or None,
-            self.max_skew_ns / NS_PER_MS,
-            self.max_latency_ns / NS_PER_MS,
-        )
+        rules = self.rules
+        window_ms = rules.window_ns // NS_PER_MS if rules.window_ns else None
+        return GroupTerms(rules.streams, window_ms, rules.max_skew_ns / NS_PER_MS, rules.max_latency_ns / NS_PER_MS)
 
     @property
     def pace(self) -> GroupPace:
         """When the group decides, for the threads of its streams."""
-        return GroupPace(self.window_ns, 2 * self.max_skew_ns, self.max_latency_ns)
+        return GroupPace(self.rules.window_ns or 0, 2 * self.rules.max_skew_ns, self.rules.max_latency_ns)
 
 
 class ReceiverPlan(msgspec.Struct, frozen=True):

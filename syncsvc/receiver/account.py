@@ -29,7 +29,7 @@ class Account:
     def follow(self, plan: GroupPlan) -> None:
         """The group begins, or changes; streams that left it begin anew if they return."""
         with self._lock:
-            self.plan, left = plan, self._seen.difference(plan.streams)
+            self.plan, left = plan, self._seen.difference(plan.rules.streams)
             self._seen, self._left = self._seen - left, self._left | left
 
     def lost_with_receiver(self, stream: str, next_seq: int) -> int:
@@ -38,25 +38,25 @@ class Account:
             if stream in self._seen:
                 return 0
             self._seen.add(stream)
-            place = self.plan.places[stream]
+            entry = self.plan.entries[stream]
             if stream in self._left:  # what it took while it left is nobody's
-                self.page.account(place, next_seq)
-            return max(0, next_seq - self.page.accounted(place))
+                self.page.account(entry, next_seq)
+            return max(0, next_seq - self.page.accounted(entry))
 
     def joined(self, stream: str, next_seq: int) -> None:
         """A stream that already runs belongs to the group from frame ``next_seq`` on."""
         with self._lock:
             if stream not in self._seen and next_seq:
                 self._seen.add(stream)
-                self.page.account(self.plan.places[stream], next_seq)
+                self.page.account(self.plan.entries[stream], next_seq)
 
     def before_send(self, batch: FrameBatch) -> None:
         """Note a batch just before it leaves, so that no window is ever emitted twice."""
         self.page.emitted_end_ns = batch.window_end_ns
         for name, counts in batch.counts.items():
-            place = self.plan.places.get(name)
-            if place is not None:
-                self.page.account(place, self.page.accounted(place) + counts.captured)
+            entry = self.plan.entries.get(name)
+            if entry is not None:
+                self.page.account(entry, self.page.accounted(entry) + counts.captured)
         with self._lock:
             self._batches += 1
             self._complete += batch.complete
@@ -70,20 +70,20 @@ class Account:
     @property
     def status(self) -> GroupStatus:
         """What the service tells of the group."""
-        plan, now_ns = self.plan, self._clock.monotonic_ns()
+        rules, now_ns = self.plan.rules, self._clock.monotonic_ns()
         with self._lock:
             spreads = Figures.of(self._spreads_ns)
             return GroupStatus(
-                streams=plan.streams,
+                streams=rules.streams,
                 batches=self._batches,
                 complete_batches=self._complete,
                 sets=self._sets,
                 full_sets=self._full_sets,
                 last_window_end_ns=self._last_end_ns,
                 last_batch_age_ms=(now_ns - self._last_mono_ns) / NS_PER_MS if self._batches else None,
-                window_ms=plan.window_ns / NS_PER_MS or None,
-                max_skew_ms=plan.max_skew_ns / NS_PER_MS,
-                max_latency_ms=plan.max_latency_ns / NS_PER_MS,
+                window_ms=rules.window_ns / NS_PER_MS if rules.window_ns else None,
+                max_skew_ms=rules.max_skew_ns / NS_PER_MS,
+                max_latency_ms=rules.max_latency_ns / NS_PER_MS,
                 spread_p50_ms=spreads.p50 / NS_PER_MS if spreads.count else None,
                 spread_max_ms=spreads.max / NS_PER_MS if spreads.count else None,
                 counts=dict(self._counts),

@@ -46,10 +46,5 @@ class ObservationLog:
 
 
 def _settings(plan: ReceiverPlan) -> tuple[dict[str, records.StreamSettings], dict[str, GroupRules]]:
-    streams = {
-        name: records.StreamSettings(
-            stream.kind, stream.clock, stream.latency_ns, stream.stall_after_ns, stream.hold_ns, stream.edge_ns
-        )
-        for name, stream in plan.streams.items()
-    }
-    return streams, {name: group.rules for name, group in plan.groups.items()}
+    settings = {name: stream.settings for name, stream in plan.streams.items()}
+    return settings, {name: group.rules for name, group in plan.groups.items()}

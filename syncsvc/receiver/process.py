@@ -183,11 +183,9 @@ def main(arguments: list[str]) -> int:
     channel: Channel[ToReceiver] = Channel.of(int(arguments[0]), ToReceiver)
     with ExitStack() as running:
         try:
-            first = channel.receive(None)
-            if first is None or not isinstance(first[0], Serve):
-                raise TransportError("the first word is not what to serve")
-            journal = running.enter_context(Journal(first[1][0])) if first[0].is_logged else None
-            return Receiver(channel, first[0].plan, ObservationLog(journal) if journal else None).run()
+            first, log_fd = channel.wait_for(Serve)
+            journal = running.enter_context(Journal(*log_fd)) if first.is_logged else None
+            return Receiver(channel, first.plan, ObservationLog(journal) if journal else None).run()
         except TransportError as error:
             if not isinstance(error, LinkClosed):  # else the daemon is gone
                 log.error("gives up: %s", error)

@@ -56,7 +56,7 @@ class Served:
         for name, stream_plan in plan.streams.items():
             if name not in self.streams:
                 self.streams[name] = ServedStream(stream_plan, self._shared)
-            groups = [self.groups[group] for group, its in plan.groups.items() if name in its.streams]
+            groups = [self.groups[group] for group, its in plan.groups.items() if name in its.rules.streams]
             moves.append(self.streams[name].follow(stream_plan, groups))
         for is_taken in moves:
             is_taken.wait(MOVE_S)

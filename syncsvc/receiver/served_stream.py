@@ -72,7 +72,7 @@ class ServedStream:
 
     def longer_ns(self, is_leased: Callable[[bytes], bool]) -> int | None:
         """How much longer its frames are held than their batch, for subscribers on this host; None if told before."""
-        windows_ns = [group.plan.window_ns for group in self._groups if is_leased(group.topic)]
+        windows_ns = [group.plan.rules.window_ns or 0 for group in self._groups if is_leased(group.topic)]
         span_ns = held_ns_of(max(windows_ns)) if windows_ns else 0
         if span_ns <= self._asked_ns:
             return None

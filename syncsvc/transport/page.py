@@ -113,10 +113,10 @@ class GroupPage(SharedWords):
     def emitted_end_ns(self, value: int) -> None:
         self.words[0] = value
 
-    def accounted(self, place: int) -> int:
-        """Frames of the stream at ``place`` that batches have accounted for."""
-        return self.words[1 + place]
+    def accounted(self, entry: int) -> int:
+        """Frames of the stream with this entry that batches have accounted for."""
+        return self.words[1 + entry]
 
-    def account(self, place: int, total: int) -> None:
+    def account(self, entry: int, total: int) -> None:
         """Set that number."""
-        self.words[1 + place] = total
+        self.words[1 + entry] = total

@@ -12,6 +12,7 @@ import pytest
 from msgspec import structs
 
 from syncsvc.errors import LinkClosed, TransportError
+from syncsvc.observe.events import GroupRules
 from syncsvc.observe.status import CountsStatus, IngestStatus, LocalStatus, ReceiverStatus
 from syncsvc.plan.from_receiver import Done, FromReceiver, Report
 from syncsvc.plan.plans import GroupPlan, ReceiverPlan, StreamPlan
@@ -63,9 +64,9 @@ def test_messages_and_descriptors_arrive_in_order(pair: Pair) -> None:
 
 
 def plan() -> ReceiverPlan:
-    streams = {name: StreamPlan(name, "rtsp", "auto", None, 1, 2, 3, "0123456789abcdef") for name in STREAMS}
-    places = {name: number for number, name in enumerate(STREAMS)}
-    groups = {"all": GroupPlan("all", tuple(STREAMS), 1, 2, 3, None, False, places)}
+    streams = {name: StreamPlan("rtsp", "auto", None, 1, 2, 3, name=name, source="0123456789") for name in STREAMS}
+    entries = {name: number for number, name in enumerate(STREAMS)}
+    groups = {"all": GroupPlan("all", GroupRules(tuple(STREAMS), 10**9, 2, 3), False, entries)}
     return ReceiverPlan("run", 1, "tcp://127.0.0.1:5555", "tcp://127.0.0.1:5556", 0, False, streams, groups)
 
 

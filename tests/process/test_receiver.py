@@ -8,6 +8,7 @@ import pytest
 from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.daemon.child import Child, SpawnedChild
 from syncsvc.model import StreamState
+from syncsvc.observe.events import GroupRules
 from syncsvc.plan.from_receiver import Bound, Done, FromReceiver, Report
 from syncsvc.plan.plans import GroupPlan, ReceiverPlan, StreamPlan
 from syncsvc.plan.to_receiver import Begin, Finish, KeepPage, Serve
@@ -19,11 +20,11 @@ Wanted = TypeVar("Wanted", bound=FromReceiver)
 
 
 def plan() -> ReceiverPlan:
-    streams = {name: StreamPlan(name, "rtsp", "auto", None, 3 * S, 350 * MS, S) for name in NAMES}
+    streams = {name: StreamPlan("rtsp", "auto", None, 3 * S, 350 * MS, S, name=name) for name in NAMES}
     groups = {
         f"g{first}": GroupPlan(
-            f"g{first}", NAMES[first : first + 100], S, 40 * MS, 500 * MS, None, False,
-            {name: place for place, name in enumerate(NAMES[first : first + 100])},
+            f"g{first}", GroupRules(NAMES[first : first + 100], S, 40 * MS, 500 * MS), False,
+            {name: entry for entry, name in enumerate(NAMES[first : first + 100])},
         )
         for first in range(0, 1000, 100)
     }  # fmt: skip

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import cast
 
 from syncsvc.model import FrameBatch
+from syncsvc.observe.events import GroupRules
 from syncsvc.plan.plans import GroupPlan
 from syncsvc.publish.outlet import LateFrame
 from syncsvc.publish.publisher import Publisher
@@ -83,5 +84,5 @@ def end(group: ServedGroup) -> None:
 
 def plan_of(name: str, streams: str, *, sends_late: bool = True) -> GroupPlan:
     """A group with windows of a second, and half a second's patience."""
-    places = {stream: place for place, stream in enumerate(streams)}
-    return GroupPlan(name, tuple(streams), S, 40 * MS, 500 * MS, None, sends_late, places)
+    entries = {stream: entry for entry, stream in enumerate(streams)}
+    return GroupPlan(name, GroupRules(tuple(streams), S, 40 * MS, 500 * MS), sends_late, entries)

@@ -102,7 +102,8 @@ def test_a_change_touches_the_account_and_the_rules_of_the_group_alone(groups: S
     ours.follow(plan_of("ours", "ab"), 1, T0)
     other.follow(plan_of("other", "ab"), 1, T0)
     running = ours.consumer
-    ours.follow(structs.replace(plan_of("ours", "ab"), max_skew_ns=7 * MS), 1)
+    plan = plan_of("ours", "ab")
+    ours.follow(structs.replace(plan, rules=structs.replace(plan.rules, max_skew_ns=7 * MS)), 1)
     assert ours.consumer is running
     assert (ours.consumer.rules.max_skew_ns, ours.account.status.max_skew_ms) == (7 * MS, 7.0)
     assert (other.consumer.rules.max_skew_ns, other.account.status.max_skew_ms) == (40 * MS, 40.0)

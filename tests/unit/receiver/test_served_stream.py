@@ -14,7 +14,7 @@ from syncsvc.transport.messages import EndMessage, FrameMessage
 from syncsvc.transport.ring import RingWriter
 from tests.unit.receiver.stage import Stage, end, plan_of, stage
 
-PLAN = StreamPlan("a", "synthetic", "auto", None, 3 * S, 0, S)
+PLAN = StreamPlan("synthetic", "auto", None, 3 * S, 0, S, name="a")
 
 
 @pytest.fixture

@@ -44,6 +44,6 @@ def test_a_groups_places_do_not_touch_each_other() -> None:
 
 def test_places_are_given_once_and_never_change() -> None:
     pages = KeptPages()
-    assert pages.places("g", ["b", "a"]) == {"b": 0, "a": 1}
-    assert pages.places("g", ["c", "a"]) == {"c": 2, "a": 1}
-    assert pages.places("other", ["a"]) == {"a": 0}
+    assert pages.entries("g", ["b", "a"]) == {"b": 0, "a": 1}
+    assert pages.entries("g", ["c", "a"]) == {"c": 2, "a": 1}
+    assert pages.entries("other", ["a"]) == {"a": 0}
