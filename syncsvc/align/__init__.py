@@ -1,1 +1,1 @@
-"""What belongs together (pairing), and when a window is complete (aligner)."""
+"""One group: what it holds, when it lets go, and what its batch says; pure under one lock."""

@@ -1,1 +1,1 @@
-"""From a capture's pipe to buckets of frames by second of capture time."""
+"""From a capture's pipe to frames with a capture time, told to their groups."""

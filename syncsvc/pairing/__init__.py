@@ -1,1 +1,1 @@
-"""What belongs together: policies over capture times, pure, known by nobody above but through ``Policy``."""
+"""What belongs together: policies over capture times, pure; ``Policy`` is what the aligners know of them."""

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from syncsvc.align.decider import Now
+from syncsvc.align.decider import NOTHING, Now
 from syncsvc.align.deciders import decider_for
 from syncsvc.align.group import first_window
 from syncsvc.align.window_aligner import WindowAligner
@@ -13,7 +13,7 @@ from syncsvc.align.windows import GroupWindows
 from syncsvc.bench.rules import ApproximateTime
 from syncsvc.layout import Layout
 from syncsvc.model import Counts, Frame, FrameBatch, StreamState
-from syncsvc.observe.events import Draining, Drop, Expect, GroupRules, Open, Reconfigure
+from syncsvc.observe.events import Draining, Drop, End, Expect, GroupRules, Open, Reconfigure
 from syncsvc.pairing.policy import Fixed, FrameT, Policy, Window
 from syncsvc.testing import MS, T0, TINY, GroupBench, S, frame
 
@@ -409,3 +409,18 @@ def test_another_rule_is_another_class_and_touches_nothing_else(make_policy: Cal
     assert found == [{"a": 0, "b": 0}, {"a": 1, "b": 1}][: len(found)]
     assert found, "ROS says nothing of the second set before a third one has begun"
     assert seqs(batch, "a") == seqs(batch, "b") == [0, 1]
+
+
+def test_a_decider_says_what_is_to_be_let_go_and_lets_go_of_nothing() -> None:
+    rules = GroupRules(("a", "b"), S, 40 * MS, 500 * MS)
+    group, now = decider_for("g", Open(rules, 1, T0 // S, 0, is_patient=False), clock_epoch=0), Now(T0 + S, 0)
+    frames = [at("z", 0, 10), at("a", 0, 10), at("a", 1, -10), at("b", 0, 10)]
+    stranger, taken, late, left = [group.handle(one, now) for one in frames]
+    assert (stranger.unused, taken) == ((frames[0],), NOTHING)
+    assert [one.frame for one in late.late] == [frames[2]]
+    assert left is NOTHING
+    assert group.handle(Reconfigure(GroupRules(("a",), S, 40 * MS, 500 * MS)), now).unused == [frames[3]]
+    [batch] = group.handle(End(), now).batches
+    assert batch.frames["a"] == [frames[1]]
+    assert group.handle(after := at("a", 2, 2000), now).unused == (after,)
+    assert not any(one.payload.releases for one in [*frames, after])
