@@ -2,16 +2,26 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from syncsvc.clock import Clock
-from syncsvc.ingest.consumers import FrameConsumer
 from syncsvc.model import Frame
+from syncsvc.observe.events import StreamEvent
 from syncsvc.observe.records import ClockRecord, Note, ObsRecord
 from syncsvc.timing.ladder import Stamp, Standing, StreamClock
 from syncsvc.transport.messages import FrameMessage
 from syncsvc.transport.payload import HeldPayload
 
 log = logging.getLogger(__name__)
+
+
+class FrameConsumer(Protocol):
+    """A group, as its streams see it; called from the streams' threads."""
+
+    def tell(self, event: StreamEvent) -> None:
+        """A frame came with its capture time (times rise within a stream), or something else happened to a stream."""
+        ...
+
 
 Groups = Sequence[FrameConsumer]
 

@@ -74,7 +74,7 @@ class StreamIngest:
         *,
         stall_after_ns: int,
         is_patient: bool,
-        take_pixels: Callable[[str, HeldPayload], HeldPayload],
+        take_pixels: Callable[[HeldPayload], HeldPayload],
         note: Note | None = None,
     ) -> None:
         """Prepare the thread's state.
@@ -221,7 +221,7 @@ class StreamIngest:
         self._next_seq = message.observation.seq + 1
         self._silent_ns = 0
         if groups:
-            payload = self._take_pixels(self.name, payload)
+            payload = self._take_pixels(payload)
         else:
             payload.release()
         self.tally.arrived(self._to_utc(message.observation.arrival_mono_ns), message.layout)

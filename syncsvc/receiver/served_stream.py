@@ -32,7 +32,7 @@ class ServedStream:
             utc,
             stall_after_ns=plan.stall_after_ns,
             is_patient=shared.is_patient,
-            take_pixels=lambda _, payload: shared.publisher.take_early(payload, self._topics),
+            take_pixels=lambda payload: shared.publisher.take_early(payload, self._topics),
             note=shared.log.note if shared.log is not None else None,
         )
         self.worker = Worker(f"ingest-{plan.name}", self._ingest.run, shared.on_failure).start()
