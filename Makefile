@@ -21,9 +21,9 @@ help:
 demo: .venv/.installed-core
 	@$(BIN)/syncsvc demo
 
-# Most tests wait more than they reckon: two at a time take half as long on two cores. tests/conftest.py sees to it that
+# Most tests wait more than they reckon: three at a time keep two cores busy. tests/conftest.py sees to it that
 # those that measure by a real clock run while nothing else does.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadgroup
 
 test: .venv/.installed-test
 	@$(PYTEST)

@@ -17,6 +17,7 @@ from syncsvc.testing import Holdings, leaks_since, names_left_since, shared_name
 
 BESIDE_OTHERS = "PYTEST_XDIST_WORKER" in os.environ
 NAMES_BEFORE = pytest.StashKey[frozenset[str]]()
+TURNS = pytest.StashKey["Turns"]()
 NAMES_PASS_NS = 10 * NS_PER_S
 """/dev/shm is everybody's: a name that goes by itself within that time was another program's."""
 FIRST = ("tests/unit/bench/", "tests/e2e/", "tests/process/")
@@ -30,6 +31,8 @@ settings.load_profile("syncsvc")
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Note the names in /dev/shm: beside other workers no test can tell whose a new one is, but the session can."""
     session.config.stash[NAMES_BEFORE] = shared_names()
+    if BESIDE_OTHERS:
+        session.config.stash[TURNS] = Turns(session.config.cache.mkdir("turns"))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -48,9 +51,51 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not (BESIDE_OTHERS or config.getoption("numprocesses", None)):
         return
     for item in items:
-        if not item.nodeid.startswith(FIRST[1:]) and item.get_closest_marker("xdist_group") is None:
+        if is_alone(item):
+            item.add_marker(pytest.mark.xdist_group("alone"))
+        elif not item.nodeid.startswith(FIRST[1:]) and item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-    items.sort(key=lambda item: [*map(item.nodeid.startswith, FIRST), True].index(True))
+    items.sort(key=lambda item: [is_alone(item), *map(item.nodeid.startswith, FIRST), True].index(True))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Let tests that are marked ``alone`` run one after the other while no other worker runs any."""
+    if not BESIDE_OTHERS:
+        return (yield)
+    turns = item.config.stash[TURNS]
+    turns.begin(is_alone=is_alone(item))
+    result = yield
+    if not is_alone(item) or nextitem is None or not is_alone(nextitem):
+        turns.end()
+    return result
+
+
+def is_alone(item: pytest.Item) -> bool:
+    """Whether a test wants the machine to itself."""
+    return item.get_closest_marker("alone") is not None
+
+
+class Turns:
+    """A room for any number of workers or one who is alone, behind a door that this one keeps shut until it is in."""
+
+    def __init__(self, folder: Path) -> None:
+        self._door, self._room = ((folder / name).open("w") for name in ("door", "room"))
+        self._is_in = False
+
+    def begin(self, *, is_alone: bool) -> None:
+        """Wait for the room; one who is in already goes on."""
+        if not self._is_in:
+            how = fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH
+            fcntl.flock(self._door, how)
+            fcntl.flock(self._room, how)
+            fcntl.flock(self._door, fcntl.LOCK_UN)
+            self._is_in = True
+
+    def end(self) -> None:
+        """Leave the room."""
+        fcntl.flock(self._room, fcntl.LOCK_UN)
+        self._is_in = False
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -67,20 +112,6 @@ def names_that_stay(before: frozenset[str]) -> list[str]:
     while (left := names_left_since(before)) and SYSTEM_CLOCK.monotonic_ns() < end_ns:
         sleep_s(0.05)
     return left
-
-
-@pytest.fixture(autouse=True)
-def turn(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let a test that is marked ``alone`` run while no other worker runs any."""
-    if not BESIDE_OTHERS:
-        yield
-        return
-    folder, is_alone = tmp_path_factory.getbasetemp().parent, request.node.get_closest_marker("alone") is not None
-    with (folder / "room").open("w") as room, (folder / "door").open("w") as door:
-        fcntl.flock(door, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH)  # nobody comes in while somebody wants it empty
-        fcntl.flock(room, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH)
-        fcntl.flock(door, fcntl.LOCK_UN)
-        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -109,7 +140,7 @@ def plotting() -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_leaks(request: pytest.FixtureRequest, turn: None) -> Iterator[None]:
+def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a child, a descriptor, a thread that is no daemon, or a name in /dev/shm behind."""
     before, names = Holdings.now(names=False), None if BESIDE_OTHERS else shared_names()
     yield

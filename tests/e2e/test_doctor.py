@@ -15,11 +15,9 @@ import numpy as np
 import pytest
 
 from syncsvc.cameras import CameraSpec, VirtualCameras
-from syncsvc.clock import sleep_s
-from tests.e2e.harness import command
+from syncsvc.doctor.own_daemon import OBSERVATIONS
+from tests.e2e.harness import command, wait_for
 from tests.unit.doctor.scene import Scene, View
-
-pytestmark = pytest.mark.alone
 
 SECRET = "hunter22secret"
 
@@ -44,12 +42,13 @@ def codes(stream: Mapping[str, Any]) -> set[str]:
     }  # a busy machine may stop a camera
 
 
+@pytest.mark.alone  # arrivals tell of a clock as well as the machine lets packets through
 def test_known_faults_are_found_beside_a_running_service(tmp_path: Path) -> None:
     specs = [
         small("fast", rtp_drift_ppm=80.0, latency_ms=30.0),
         small("slow", fps=30.0, latency_ms=60.0, phase_ms=13.0),
         small("zero", sr_mode="zero", latency_ms=20.0),
-        small("uptime", fps=15.0, sr_mode="uptime", rtp_drift_ppm=-60.0),
+        small("uptime", fps=15.0, sr_mode="uptime", rtp_drift_ppm=-400.0),
         small("late", clock_offset_ms=-10_000.0),
     ]
     with VirtualCameras(specs) as cameras, socket.socket() as taken:
@@ -58,7 +57,7 @@ def test_known_faults_are_found_beside_a_running_service(tmp_path: Path) -> None
         streams = {name: {"url": url} for name, url in cameras.urls.items()}
         streams["gone"] = {"url": f"rtsp://user:{SECRET}@127.0.0.1:1/x"}
         publish = {"live": f"tcp://127.0.0.1:{taken.getsockname()[1]}", "control": "tcp://127.0.0.1:0"}
-        with doctor(tmp_path, streams, "--seconds", "20", "--json", publish=publish) as process:
+        with doctor(tmp_path, streams, "--seconds", "16", "--json", publish=publish) as process:
             output, errors = process.communicate(timeout=90)
     assert (process.returncode, errors) == (0, ""), output
     assert SECRET not in output
@@ -69,8 +68,8 @@ def test_known_faults_are_found_beside_a_running_service(tmp_path: Path) -> None
     assert fast["drift_ppm"] == pytest.approx(80, abs=6)
     assert slow["drift_ppm"] == pytest.approx(0, abs=6)
     # Against arrivals, on a machine that does other things: as well as it says itself, or what the least delay changes
-    # by while others begin and end there, half a millisecond in twenty seconds.
-    assert uptime["drift_ppm"] == pytest.approx(-60, abs=max(25, 1.5 * uptime["drift_doubt_ppm"]))
+    # by while others begin and end there, two milliseconds in twenty seconds.
+    assert uptime["drift_ppm"] == pytest.approx(-400, abs=max(100, 1.5 * uptime["drift_doubt_ppm"]))
     assert uptime["drift_doubt_ppm"] < 150
     assert fast["latency_ms"] == pytest.approx(30, abs=2)
     assert slow["latency_ms"] == pytest.approx(60, abs=2)
@@ -84,7 +83,7 @@ def test_known_faults_are_found_beside_a_running_service(tmp_path: Path) -> None
     assert {stream["clock"] for stream in (zero, uptime, late)} <= {"model", "arrival"}
     assert all(stream["why_not"]["rtcp"] for stream in (zero, uptime, late))
     assert codes(zero) - {"doubtful"} == {"ntp_zero"}
-    assert codes(uptime) - {"doubtful"} == {"ntp_uptime"}
+    assert codes(uptime) - {"doubtful"} == {"ntp_uptime", "drift"}
     assert codes(late) - {"doubtful"} == {"ntp_behind"}
     assert late["ntp"]["offset_s"] == pytest.approx(-10, abs=0.05)
     assert [finding["text"] for finding in gone["findings"]] == ["no frame came: cannot be opened: Connection refused"]
@@ -95,10 +94,18 @@ def test_known_faults_are_found_beside_a_running_service(tmp_path: Path) -> None
     assert "latency_ms: " in found["snippet"]
 
 
-def test_ctrl_c_ends_it_early_with_tables(tmp_path: Path) -> None:
+def test_ctrl_c_ends_it_early_with_tables(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path_factory.mktemp("d")  # a short name, which leaves room for those of sockets
+    monkeypatch.setenv("TMPDIR", str(place))
+
+    def frames(stream: str) -> int:
+        return sum(log.read_text().count(f'"s":"{stream}"') for log in place.glob(f"*/{OBSERVATIONS}"))
+
     streams = {"one": {"url": "synthetic:?fps=25&size=320x180"}, "two": {"url": "synthetic:?fps=20&size=320x180"}}
     with doctor(tmp_path, streams, "--seconds", "600") as process:
-        sleep_s(6.0)
+        wait_for(lambda: min(frames("one"), frames("two")) > 200, "frames of both")
         os.killpg(process.pid, signal.SIGINT)
         output, errors = process.communicate(timeout=40)
     assert (process.returncode, errors) == (0, ""), output
