@@ -261,13 +261,17 @@ def test_a_camera_that_comes_later_answers_404_until_then(key: str) -> None:
     with one_camera(**{key: 1.0}) as (url, cameras):
         with pytest.raises(av.error.HTTPNotFoundError):
             watch(url, 1)
-        while not cameras.stats("north").sent:
+        seen, taken = None, 0
+        while seen is None:
+            captured = cameras.stats("north").captured
             try:
                 seen = watch(url, 3)
             except av.error.HTTPNotFoundError:
+                taken = captured
                 sleep_s(0.02)
     assert steps(seen.counters) == {1}
-    assert (seen.counters[0] > 30) == (key == "refuse_s"), "refusing, it took pictures all the while"
+    assert (taken > 0) == (key == "refuse_s"), "refusing, it took pictures all the while"
+    assert seen.counters[0] >= taken
 
 
 def test_a_camera_that_closes_ends_the_session_and_can_be_asked_again() -> None:

@@ -296,7 +296,7 @@ def test_what_is_held_outlives_the_subscriber_and_the_service(tmp_path: Path) ->
 def test_recordings_come_whole_also_to_who_keeps_everything(tmp_path: Path, pace: str) -> None:
     folder = find_data("four-cameras")
     cameras = streams(folder, pace, folder / "timestamps.csv")
-    groups = {"rig": {"streams": list(NAMES), "max_skew_ms": 60}}
+    groups = {"rig": {"streams": list(NAMES), "max_skew_ms": 60, **PATIENCE}}
     with Service(tmp_path, cameras, groups=groups, publish={"wait_for": 1}) as service:
         with Subscriber(service.live, group="rig", mode="local") as local:
             batches = list(local)

@@ -81,7 +81,7 @@ def test_a_part_that_comes_in_two_halves_began_with_the_first() -> None:
     pause = threading.Event()
 
     def note() -> None:
-        pause.wait(0.1)
+        pause.wait(0.5)
         between.append(SYSTEM_CLOCK.monotonic_ns())
 
     with http_camera({"/": sends(jpeg[:200], jpeg[200:], pause=note)}) as url:

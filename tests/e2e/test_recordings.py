@@ -8,7 +8,7 @@ from random import Random
 import av
 import pytest
 
-from tests.e2e.harness import History, Service, find_data
+from tests.e2e.harness import PATIENCE, History, Service, find_data
 
 NAMES = ("cam_0", "cam_1", "cam_2", "cam_3")
 
@@ -30,7 +30,7 @@ def play(
 ) -> tuple[History, set[frozenset[tuple[str, int]]]]:
     """Run the daemon to the end of the recordings; the history, and the sets as frame numbers."""
     history = History()
-    groups = {"rig": {"streams": list(NAMES), "max_skew_ms": 60, **group}}
+    groups = {"rig": {"streams": list(NAMES), "max_skew_ms": 60, **PATIENCE, **group}}
     # The subscription must be there before the recordings start: wait_for sees to that.
     with Service(tmp_path, cameras, groups=groups, publish={"wait_for": 1}) as service:
         with service.subscribe(group="rig") as subscriber:

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from syncsvc import FrameBatch
 from syncsvc.clock import NS_PER_S
 from tests.e2e.harness import LIMIT_S, PATIENCE, History, Service, find_data, wait_for
-from tests.e2e.test_align import align, lines_of, read_all, tail
+from tests.e2e.test_align import align, lines_of, read_all, tail, whole_lines
 from tests.e2e.test_recordings import NAMES, play, reference_sets, streams
 
 SMALL = "size=160x90"
@@ -119,7 +118,7 @@ def test_the_sets_of_real_recordings_are_the_recorders(tmp_path: Path, pace: str
 
 def last_of(printed: Path) -> dict[str, Any]:
     """The last batch that was printed."""
-    found: dict[str, Any] = json.loads(printed.read_text().rpartition("\n")[0].splitlines()[-1])
+    found: dict[str, Any] = json.loads(whole_lines(printed)[-1])
     return found
 
 
@@ -130,15 +129,14 @@ def test_a_run_replays_to_what_was_sent(tmp_path: Path) -> None:
         Service(tmp_path, stormy, "--log-observations", str(log), groups=GROUP) as service,
         tail(service, tmp_path) as printed,
     ):
-        wait_for(lambda: printed.read_text().count("\n") >= 40, "batches")
-        os.kill(service.capture_pid("a"), signal.SIGKILL)
-        wait_for(lambda: service.status()["streams"]["a"]["restarts"] == 1, "another capture")
+        wait_for(lambda: len(whole_lines(printed)) >= 40, "batches")
+        service.kill_capture("a")
         service.reload(groups={"all": GROUP["all"] | {"streams": ["b", "a"], "max_skew_ms": 20}})
         wait_for(lambda: list(last_of(printed)["streams"]) == ["b", "a"], "batches without c")
         service.reload(groups=GROUP)
         wait_for(lambda: list(last_of(printed)["streams"]) == ["a", "b", "c"], "batches with c")
-        seen = printed.read_text().count("\n")
-        wait_for(lambda: printed.read_text().count("\n") >= seen + 40, "batches")
+        seen = len(whole_lines(printed))
+        wait_for(lambda: len(whole_lines(printed)) >= seen + 40, "batches")
         assert service.stop() == 0, service.log
         replayed = lines_of(align(log, "--json"))
         sent = read_all(printed, replayed[-1])
