@@ -53,7 +53,7 @@ def test_there_is_one_subscription_until_frames_have_come(live: LiveSocket) -> N
         live.wait_for(TOPIC)
         live.send(nothing)
         assert seqs(batches, 1) == [0]
-        assert not batches._hears_status
+        assert not batches._has_status
         live.send(batch(1))
         assert seqs(batches, 1) == [1]
         live.wait_for(b"status")
@@ -164,9 +164,9 @@ def test_a_slow_subscriber_loses_batches_and_is_told_which(tmp_path: Path) -> No
 def test_a_subscriber_that_stalls_keeps_its_connection(live: LiveSocket) -> None:
     """ZMTP heartbeats and a full high-water mark make libzmq abort the process (zeromq/libzmq#3937): none are set."""
     with Subscriber(live.endpoint, "lobby") as batches:
-        assert batches._line._socket.getsockopt(zmq.RCVHWM) == 2
-        assert batches._line._socket.getsockopt(zmq.HEARTBEAT_IVL) == 0
-        assert batches._line._socket.getsockopt(zmq.TCP_KEEPALIVE) == 1
+        assert batches._inlet._socket.getsockopt(zmq.RCVHWM) == 2
+        assert batches._inlet._socket.getsockopt(zmq.HEARTBEAT_IVL) == 0
+        assert batches._inlet._socket.getsockopt(zmq.TCP_KEEPALIVE) == 1
 
 
 def test_the_iteration_ends_with_the_service_after_the_last_batch(live: LiveSocket) -> None:
@@ -251,6 +251,6 @@ def test_words_that_are_not_known_are_refused() -> None:
 
 def test_the_context_going_away_is_an_end_of_ours() -> None:
     batches = Subscriber("tcp://127.0.0.1:1", "lobby")
-    batches._line._context.destroy(linger=0)
+    batches._inlet._context.destroy(linger=0)
     with pytest.raises(SubscriberClosed):
         batches.receive(1)

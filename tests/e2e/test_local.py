@@ -323,7 +323,7 @@ def test_auto_takes_local_and_live_where_the_service_is_another_users(tmp_path: 
             "import os, sys; os.setgid(65534); os.setuid(65534)\n"
             "from syncsvc import Subscriber\n"
             "with Subscriber(sys.argv[1], mode='auto') as auto:\n"
-            "    auto.receive(30); print(type(auto._line._line).__name__)"
+            "    auto.receive(30); print(type(auto._inlet._inlet).__name__)"
         )
         # Its code is loaded before it becomes somebody who may not read it.
         code = "import encodings.idna, syncsvc.client.subscriber\n" + code
