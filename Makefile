@@ -11,7 +11,8 @@ BIN := .venv/bin
 help:
 	@echo "make demo    virtual cameras, the daemon and a subscriber, with a verdict"
 	@echo "make test    all tests"
-	@echo "make quick   after each change: lint, unit and property tests with fewer examples; a minute once mypy has its cache"
+	@echo "make quick   after each change: lint, unit and property tests with fewer examples and without the simulations of"
+	@echo "             accuracy; a minute at most once mypy has its cache"
 	@echo "make lint    ruff, mypy, import-linter"
 	@echo "make check   lint and all tests: what CI runs"
 	@echo "make bench   all benchmarks, beside other libraries: half an hour on a machine that does nothing else"

@@ -17,6 +17,8 @@ from syncsvc.bench.tournament import CONTESTANTS, OURS, TournamentResult, contes
 from syncsvc.clock import NS_PER_MS
 from syncsvc.timing.model_rung import ModelRung
 
+pytestmark = pytest.mark.long
+
 UNSEEN = ("sendtime", "shutter")
 """What no receiver can tell from latency or jitter: the ± has to say so."""
 CAUGHT = tuple(name for name in LIES if name not in UNSEEN)
@@ -24,8 +26,7 @@ PUT_ASIDE = tuple(name for name in CAUGHT if name != "steps")
 """A clock that steps is followed by other means instead."""
 RTCP = ("four", "two-alike", "four-alike", "eight-alike")
 COMPARED = (*RTCP, "four-latency")
-HALF_HOUR = pytest.param("half-hour", marks=pytest.mark.long)
-HONEST = (*RTCP, "four-latency", "four-unknown", "congestion", HALF_HOUR)
+HONEST = (*RTCP, "four-latency", "four-unknown", "congestion", "half-hour")
 
 
 @cache
@@ -73,7 +74,7 @@ def test_with_sender_reports_stamps_are_true_to_a_tenth_of_a_millisecond(name: s
     assert ours(name).error_ms.p99 < 0.1
 
 
-@pytest.mark.parametrize("name", ["four-latency", "congestion", HALF_HOUR])
+@pytest.mark.parametrize("name", ["four-latency", "congestion", "half-hour"])
 def test_without_sender_reports_known_latencies_leave_milliseconds(name: str) -> None:
     assert ours(name).error_ms.p99 < 5
     assert ours(name).medians_ms < 1
@@ -107,7 +108,7 @@ def test_the_liars_own_stamps_are_within_their_plus_minus_too(name: str) -> None
         ("four", 99.5),
         ("four-latency", 95),
         ("congestion", 95),
-        pytest.param("half-hour", 95, marks=pytest.mark.long),
+        ("half-hour", 95),
         ("two-alike", 99.5),
         ("eight-alike", 97),
     ],
@@ -204,14 +205,12 @@ def test_whoever_is_ten_seconds_off_moves_none_of_the_others(liar: str) -> None:
 # Half an hour.
 
 
-@pytest.mark.long
 def test_half_an_hour_and_two_jumps_of_the_hosts_clock_lose_no_set() -> None:
     scores = outcome("half-hour").scores
     # A jump ends a window in its middle: the sets across it are what may be lost.
     assert scores[OURS].sets >= scores["oracle"].sets - 2 * 15
 
 
-@pytest.mark.long
 def test_times_and_windows_never_go_back_but_with_the_hosts_clock() -> None:
     found = served("half-hour")
     for stamps in found.stamps.values():
