@@ -22,7 +22,7 @@ from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.errors import SubscriptionEnded
 from syncsvc.lifecycle import StopToken, Worker
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 PATIENCE = {"max_latency_ms": 3000}
 """Of a group whose losses are judged: rings have room, and windows wait, for as long as a busy machine may stand still,
 so that what is late or dropped all the same is a fault of the service."""

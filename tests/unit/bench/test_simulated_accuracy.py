@@ -17,7 +17,7 @@ from syncsvc.bench.tournament import CONTESTANTS, OURS, TournamentResult, contes
 from syncsvc.clock import NS_PER_MS
 from syncsvc.timing.model_rung import ModelRung
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # half a minute of a core, which others may want too
 
 UNSEEN = ("sendtime", "shutter")
 """What no receiver can tell from latency or jitter: the ± has to say so."""
