@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.layout import Layout
@@ -42,12 +43,15 @@ class Losses:
 
     def rest(self) -> str:
         """What was not told of yet, however short the time since the last line is: nothing will follow."""
-        if not self._untold:
-            return ""
         told, self._untold = self._untold, Counter()
-        total = sum(told.values())
-        causes = ", ".join(f"{count} {cause}" for cause, count in told.most_common())
-        return f"{total} {'frame' if total == 1 else 'frames'} lost: {causes}"
+        return losses_line(told) if told else ""
+
+
+def losses_line(losses: Mapping[str, int]) -> str:
+    """How many frames were lost, by cause, for the log."""
+    total = sum(losses.values())
+    causes = ", ".join(f"{count} {cause}" for cause, count in Counter(losses).most_common())
+    return f"{total} {'frame' if total == 1 else 'frames'} lost: {causes}"
 
 
 class Tally:

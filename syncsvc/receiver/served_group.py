@@ -108,11 +108,12 @@ class ServedGroup:
         self._epoch = epoch
         self.consumer.jump(epoch)
 
-    def attached(self, stream: str, next_seq: int) -> None:
-        """A capture of one of its streams begins with this frame: those before were with an earlier receiver."""
+    def attached(self, stream: str, next_seq: int) -> int:
+        """A capture of one of its streams begins with this frame; returns how many an earlier receiver lost."""
         lost = self.account.lost_with_receiver(stream, next_seq)
         if lost:
             self.consumer.tell(Drop(stream, "receiver_died", lost))
+        return lost
 
     # From whoever sends.
 

@@ -1,9 +1,11 @@
 """One stream as the receiver serves it: its thread, and the groups that it belongs to."""
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 
 from syncsvc.ingest.rest import Rest
+from syncsvc.ingest.tally import losses_line
 from syncsvc.ingest.worker import StreamIngest, Tuning
 from syncsvc.lifecycle import Worker
 from syncsvc.observe.status import IngestStatus
@@ -12,6 +14,8 @@ from syncsvc.publish.leases import held_ns_of
 from syncsvc.receiver.served_group import ServedGroup, Shared
 from syncsvc.timing.ladder import StreamClock, rungs_for
 from syncsvc.transport.link import LinkReader
+
+log = logging.getLogger(__name__)
 
 
 class ServedStream:
@@ -62,8 +66,9 @@ class ServedStream:
 
     def attach(self, link: LinkReader, next_seq: int) -> None:
         """A capture begins, with frame ``next_seq``."""
-        for group in self._groups:
-            group.attached(self._name, next_seq)
+        lost = max((group.attached(self._name, next_seq) for group in self._groups), default=0)
+        if lost:
+            log.warning("stream %s: %s", self._name, losses_line({"receiver_died": lost}))
         self._ingest.attach(link, next_seq)
 
     def detach(self, next_seq: int) -> None:

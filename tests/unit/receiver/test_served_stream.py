@@ -91,6 +91,22 @@ def test_it_moves_between_two_frames_and_owes_nothing_to_whom_it_joins(groups: S
     assert groups.pages["after"].accounted(0) == 5, "what it took before it joined is not owed"
 
 
+def test_what_a_receiver_took_down_with_it_is_said_once_for_all_groups(
+    groups: Stage, ring: RingWriter, caplog: pytest.LogCaptureFixture
+) -> None:
+    served = started(groups, "ours", "other")
+    groups.pages["ours"].account(0, 3)
+    stream = ServedStream(PLAN, groups.shared)
+    assert stream.follow(PLAN, served).wait(60)
+    for _ in range(2):
+        stream.attach(capture_of(ring, 8, 1), 8)  # type: ignore[arg-type]  # reads like one
+    assert stream.leave().wait(60)
+    assert stream.worker.join(60)
+    assert [one.message for one in caplog.records if "lost" in one.message] == [
+        "stream a: 8 frames lost: 8 receiver_died"
+    ]
+
+
 def test_a_stream_that_leaves_ends_and_its_groups_go_on(groups: Stage) -> None:
     (group,) = started(groups, "g")
     stream = ServedStream(PLAN, groups.shared)
