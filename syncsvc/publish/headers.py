@@ -1,16 +1,10 @@
 """The headers of batches as they leave: with what was last known of a stream that has no frame in one."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from syncsvc import wire
 from syncsvc.layout import Layout
 from syncsvc.model import FrameBatch
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    layout: Layout
-    clock: str
 
 
 class Headers:
@@ -18,19 +12,16 @@ class Headers:
 
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
-        self._known: dict[str, _Known] = {}
+        self._layouts: dict[str, Layout] = {}
+        self._clocks: dict[str, str] = {}
 
     def learn(self, batch: FrameBatch) -> None:
         """Note how its streams look, whether or not anybody is there to read it."""
-        self._known.update(
-            {name: _Known(some[-1].layout, some[-1].clock) for name, some in batch.frames.items() if some}
-        )
+        for name, frames in batch.frames.items():
+            if frames:
+                self._layouts[name], self._clocks[name] = frames[-1].layout, frames[-1].clock
 
     def encode(self, batch: FrameBatch, emitted_ns: int) -> bytes:
         """The header of a batch that was learnt of, as it goes on the wire."""
-        return wire.encode_batch(
-            replace(batch, run_id=self._run_id),
-            {name: last.layout for name, last in self._known.items()},
-            {name: last.clock for name, last in self._known.items()},
-            emitted_ns=emitted_ns,
-        )
+        batch = replace(batch, run_id=self._run_id)
+        return wire.encode_batch(batch, self._layouts, self._clocks, emitted_ns=emitted_ns)
