@@ -206,6 +206,8 @@ class Publisher:
         if isinstance(item, FrameBatch):
             self._epoch = item.epoch
             return self._leave(item, emitted_ns, is_wanted)
+        if not is_wanted:
+            return b""
         return wire.encode_late(
             item.frame, group=item.group, run_id=self._run_id, epoch=item.epoch, seq=item.seq, window=item.window,
             emitted_ns=emitted_ns,

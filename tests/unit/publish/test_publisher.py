@@ -138,12 +138,14 @@ def test_a_batch_without_a_reader_costs_no_copy_and_no_header_but_is_noted_and_l
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     door = Door(copies=True, is_bound=True)
-    rig, item = rig_of(door), one(0)
-    monkeypatch.setattr(wire, "encode_batch", lambda *_, **__: pytest.fail("a header for nobody"))
-    rig.publisher.put(item)
+    rig, items = rig_of(door), [one(0), late(1)]
+    for encode in ("encode_batch", "encode_late"):
+        monkeypatch.setattr(wire, encode, lambda *_, **__: pytest.fail("a header for nobody"))
+    for item in items:
+        rig.publisher.put(item)
     rig.finish()
     assert (door.sent, rig.noted) == ([], [(0, T0 + 9)])
-    assert [(one.copies, one.releases) for one in pixels(item)] == [([], 1)] * 2
+    assert [(one.copies, one.releases) for item in items for one in pixels(item)] == [([], 1)] * 3
 
 
 def test_every_outlet_gets_the_same_prepared_batch_whose_frames_were_copied_once(rig_of: Rigs) -> None:
