@@ -32,6 +32,7 @@ from syncsvc.transport.messages import (
     decode,
     encode,
 )
+from syncsvc.transport.packets import receive_packet
 
 _LENGTH = struct.Struct("!i")
 """What ``Connection.send_bytes`` puts before each message."""
@@ -246,7 +247,7 @@ class LinkReader:
         """
         fds: list[int] = []
         try:
-            data, fds, _, _ = socket.recv_fds(self._leases, _MAX_HAND_OVER_BYTES, 1)
+            data, fds, _ = receive_packet(self._leases, _MAX_HAND_OVER_BYTES, 1)
             brought = _decoder.decode(data)
             if len(fds) != 1 or brought.ring_id != ring_id:
                 raise TransportError("another was brought")

@@ -75,13 +75,10 @@ class Packets(Generic[Received]):
             LinkClosed: the other end is gone.
             TransportError: it sent something that is no message of its, or more descriptors.
         """
+        data, fds, flags = receive_packet(self._socket, _MAX_PACKET_BYTES, _MAX_FDS)
         try:
-            data, fds, flags, _ = self._recv()
-        except ConnectionResetError:  # it left before it had read all that we said; what it said is still here
-            data, fds, flags, _ = self._recv()
-        if not data:
-            raise LinkClosed("the other end is gone")
-        try:
+            if not data:
+                raise LinkClosed("the other end is gone")
             if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
                 raise TransportError("a message is longer than a packet, or brings more descriptors than any")
             message = self._unpack(data, fds)
@@ -95,9 +92,6 @@ class Packets(Generic[Received]):
             raise
         return message, fds
 
-    def _recv(self) -> tuple[bytes, list[int], int, Any]:
-        return socket.recv_fds(self._socket, _MAX_PACKET_BYTES, _MAX_FDS)
-
     def _unpack(self, data: bytes, fds: list[int]) -> Received:
         """Read a message; the descriptor of a parcel is closed, and taken out of ``fds``."""
         try:
@@ -108,10 +102,19 @@ class Packets(Generic[Received]):
                 message = self._decoder.decode(_content(fds.pop(), message.size_bytes))
                 if isinstance(message, _Parcel):
                     raise TransportError("a message is wrapped twice")
-        except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:  # OSError: what came cannot be read from
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OSError) as error:
+            # RecursionError: nested without end, where nothing is read; OSError: what came cannot be read from
             raise TransportError(f"a message cannot be read: {error}") from error
         received: Received = message
         return received
+
+
+def receive_packet(sock: socket.socket, most_bytes: int, most_fds: int) -> tuple[bytes, list[int], int]:
+    """The next packet, the descriptors with it, and its flags; who left without reading all is still heard out."""
+    try:
+        return socket.recv_fds(sock, most_bytes, most_fds)[:3]
+    except ConnectionResetError:  # told once, before what it said
+        return socket.recv_fds(sock, most_bytes, most_fds)[:3]
 
 
 def _content(fd: int, size_bytes: int) -> bytes:

@@ -93,6 +93,7 @@ GARBAGE = {
     "a parcel without content": msgspec.msgpack.encode({"type": "parcel", "size_bytes": 5}),
     "the other side's word": msgspec.msgpack.encode({"type": "welcome", "run_id": "x"}),
     "too long": bytes(200_000),
+    "nested without end": b"\x82\xa4type\xa5freed\xa1x" + b"\x91" * 50_000,
 }
 
 
@@ -130,6 +131,17 @@ def test_more_descriptors_than_one_are_refused_and_closed(raw: tuple[socket.sock
     socket.send_fds(raw[1], [msgspec.msgpack.encode({"type": "hello", "group": None})], [0, 1, 2])
     with pytest.raises(TransportError, match="more descriptors"):
         service.receive()
+
+
+def test_descriptors_that_come_with_nothing_are_closed(raw: tuple[socket.socket, socket.socket]) -> None:
+    service: LeaseSocket[FromSubscriber] = LeaseSocket(raw[0], FromSubscriber)
+    reader, writer = os.pipe()
+    socket.send_fds(raw[1], [b""], [writer])
+    os.close(writer)
+    with pytest.raises(LinkClosed):
+        service.receive()
+    assert os.read(reader, 1) == b"", "nobody has the other end"
+    os.close(reader)
 
 
 def test_a_service_is_found_by_its_endpoint_and_only_there(tmp_path: Path) -> None:

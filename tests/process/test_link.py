@@ -162,6 +162,18 @@ def test_a_ring_is_handed_over_once_however_long_the_pipe_is_full(link: Link) ->
         ring.close()
 
 
+def test_a_ring_of_a_capture_that_left_without_its_leases_is_taken(link: Link) -> None:
+    ring = RingWriter(1, 1, 100)
+    assert link.writer.hand_over(1, 1, 100, ring.fd)
+    link.reader.give_back([(9, 0)])
+    link.writer.close()
+    ring.close()
+    link.reader.receive()
+    fd = link.reader.take_ring(1)
+    assert RingReader(fd).slot_bytes == 100
+    os.close(fd)
+
+
 @pytest.mark.parametrize(
     "codec", [Codec("h264", b"\0\0\0\1sps"), Codec("vp9"), Codec("hevc", bytes(MAX_EXTRADATA_BYTES))]
 )
