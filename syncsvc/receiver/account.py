@@ -17,8 +17,8 @@ class Account:
     def __init__(self, page: GroupPage, clock: Clock) -> None:
         self.page, self._clock = page, clock
         self._lock = threading.Lock()
-        self._seen: set[str] = set()
-        self._left: set[str] = set()
+        self._attached: set[str] = set()
+        self._expected: set[str] = set()
         self._batches = self._complete = self._sets = self._full_sets = 0
         self._last_end_ns = self._last_mono_ns = 0
         self._spreads_ns: deque[int] = deque(maxlen=512)
@@ -26,28 +26,35 @@ class Account:
 
     plan: GroupPlan
 
-    def follow(self, plan: GroupPlan) -> None:
-        """The group begins, or changes; streams that left it begin anew if they return."""
+    def begin(self, plan: GroupPlan, *, with_receiver: bool) -> None:
+        """The group begins; an earlier receiver can have served it only where it begins together with ours."""
         with self._lock:
-            self.plan, left = plan, self._seen.difference(plan.rules.streams)
-            self._seen, self._left = self._seen - left, self._left | left
+            self.plan, self._attached = plan, set()
+            self._expected = set(plan.rules.streams) if with_receiver else set()
+
+    def follow(self, plan: GroupPlan) -> None:
+        """The group changes; streams that left it begin anew if they return."""
+        with self._lock:
+            self.plan = plan
+            self._attached &= set(plan.rules.streams)
+            self._expected &= set(plan.rules.streams)
 
     def lost_with_receiver(self, stream: str, next_seq: int) -> int:
         """Frames that an earlier receiver took down with it; counted once, when the stream is first attached."""
         with self._lock:
-            if stream in self._seen:
+            if stream in self._attached:
                 return 0
-            self._seen.add(stream)
+            self._attached.add(stream)
             entry = self.plan.entries[stream]
-            if stream in self._left:  # what it took while it left is nobody's
+            if stream not in self._expected:  # what it took before it came is nobody's
                 self.page.account(entry, next_seq)
             return max(0, next_seq - self.page.accounted(entry))
 
     def joined(self, stream: str, next_seq: int) -> None:
         """A stream that already runs belongs to the group from frame ``next_seq`` on."""
         with self._lock:
-            if stream not in self._seen and next_seq:
-                self._seen.add(stream)
+            if stream not in self._attached and next_seq:
+                self._attached.add(stream)
                 self.page.account(self.plan.entries[stream], next_seq)
 
     def before_send(self, batch: FrameBatch) -> None:

@@ -118,10 +118,9 @@ class Receiver:
             case Begin(ready_ns):
                 self._begin(ready_ns)
             case Reload(plan):
-                if self._log is not None:
-                    self._log.reload(plan, mono_ns=self._clock.monotonic_ns())
-                self._served.follow(plan, self._epoch)
                 self._plan = plan
+                if self._has_begun:
+                    self._reload(plan)
             case Attach(stream, next_seq):
                 self._served.streams[stream].attach(LinkReader(fds[0], socket.socket(fileno=fds[1])), next_seq)
             case Detach(stream, next_seq):
@@ -144,6 +143,11 @@ class Receiver:
             self._log.run(self._plan, epoch=self._epoch, utc_ns=self._utc.to_utc(now_ns), mono_ns=now_ns)
         self._served.follow(self._plan, self._epoch, ready_ns)
         self._has_begun = True
+
+    def _reload(self, plan: ReceiverPlan) -> None:
+        if self._log is not None:
+            self._log.reload(plan, mono_ns=self._clock.monotonic_ns())
+        self._served.follow(plan, self._epoch)
 
     def _finish(self, how: Literal["ended", "draining"]) -> None:
         """Read every pipe to its end, emit what is open, send it, say goodbye."""

@@ -38,7 +38,7 @@ class ServedGroup:
 
     def __init__(self, page: GroupPage, shared: Shared) -> None:
         self._shared, self.account, self._headers = shared, Account(page, shared.clock), Headers(shared.run_id)
-        self._epoch = self._next_seq = 0
+        self._epoch = self._next_seq = self._emitted_end_ns = 0
         self._running: tuple[Group, Worker] | None = None
 
     @property
@@ -73,14 +73,15 @@ class ServedGroup:
             ready_ns: when the service became ready, UTC: windows open from then on; None: from the present one on.
         """
         if self._running is None:
-            self.account.follow(plan)
+            self.account.begin(plan, with_receiver=ready_ns is not None)
             self._start(epoch, ready_ns)
         elif plan != self.plan:
             self.account.follow(plan)
             self.consumer.tell(Reconfigure(plan.rules))
 
     def _start(self, epoch: int, ready_ns: int | None) -> None:
-        plan, shared, emitted_end_ns = self.plan, self._shared, self.account.page.emitted_end_ns
+        plan, shared = self.plan, self._shared
+        emitted_end_ns = self._emitted_end_ns or self.account.page.emitted_end_ns  # which knows only of what has left
         window_ns = plan.rules.window_ns
         now_ns = shared.utc.now_utc()
         if ready_ns is not None:
@@ -90,7 +91,7 @@ class ServedGroup:
             number = max(number, -(-emitted_end_ns // (window_ns or 1)))
         publisher, self._epoch = shared.publisher, epoch
         output = GroupOutput(
-            publisher.put, self._late, publisher.has_room, shared.log.note if shared.log is not None else None
+            self._emit, self._late, publisher.has_room, shared.log.note if shared.log is not None else None
         )
         opening = Open(plan.rules, epoch, number, self._next_seq, shared.is_patient)
         group = Group(plan.name, opening, shared.utc, output)
@@ -124,6 +125,10 @@ class ServedGroup:
             self._shared.log.sent(batch, emitted_ns)
         self._headers.learn(batch)
         return self._headers.encode(batch, emitted_ns) if is_wanted else b""
+
+    def _emit(self, batch: FrameBatch) -> None:
+        self._emitted_end_ns = batch.window_end_ns
+        self._shared.publisher.put(batch)
 
     def _late(self, frame: Frame, seq: int, window: tuple[int, int]) -> None:
         if self.plan.sends_late:

@@ -1,17 +1,20 @@
 """A receiver of a thousand streams, as the daemon sees it: what it is told and what it reports fits its channel."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from msgspec import structs
 
 from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.daemon.child import Child, SpawnedChild
 from syncsvc.model import StreamState
 from syncsvc.observe.events import GroupRules
+from syncsvc.observe.records import ReloadRecord, RunRecord, decode
 from syncsvc.plan.from_receiver import Bound, Done, FromReceiver, Report
 from syncsvc.plan.plans import GroupPlan, ReceiverPlan, StreamPlan
-from syncsvc.plan.to_receiver import Begin, Finish, KeepPage, Serve
+from syncsvc.plan.to_receiver import Begin, Finish, KeepPage, Reload, Serve
 from syncsvc.testing import MS, S
 from syncsvc.transport.page import GroupPage
 
@@ -65,3 +68,21 @@ def test_a_receiver_tells_of_a_thousand_streams_and_lives(receiver: Child[FromRe
     receiver.channel.send(Finish("draining"), timeout_s=30)
     await_message(receiver, Done)
     assert receiver.reap(30) == 0
+
+
+def test_a_configuration_that_is_read_again_before_the_beginning_is_what_begins(
+    receiver: Child[FromReceiver], tmp_path: Path
+) -> None:
+    before = plan()
+    after = structs.replace(before, streams={}, groups={})
+    with (tmp_path / "log").open("wb") as log:
+        receiver.channel.send(Serve(before, is_logged=True), log.fileno())
+    await_message(receiver, Bound)
+    receiver.channel.send(Reload(after))
+    receiver.channel.send(Begin(SYSTEM_CLOCK.utc_ns()))
+    receiver.channel.send(Finish("draining"))
+    assert not await_message(receiver, Report).report.groups
+    await_message(receiver, Done)
+    assert receiver.reap(30) == 0
+    said = [decode(line) for line in (tmp_path / "log").read_bytes().splitlines()]
+    assert [type(one) for one in said if isinstance(one, RunRecord | ReloadRecord)] == [RunRecord]

@@ -28,6 +28,8 @@ class Stage:
         self.batches: list[FrameBatch] = []
         self.late: list[LateFrame] = []
         self.early: list[Sequence[bytes]] = []
+        self.is_slow = False
+        """Whether what is put waits, and does not leave yet."""
         publisher = cast(Publisher, self)
         self.shared = Shared(
             "run-7", False, self.clock, self.utc, publisher, lambda name, error: self.failures.append(error)
@@ -40,10 +42,11 @@ class Stage:
         return self.groups[name]
 
     def put(self, item: FrameBatch | LateFrame) -> None:
-        """Everything leaves at once."""
+        """Everything leaves at once, unless it is slow."""
         if isinstance(item, FrameBatch):
             self.batches.append(item)
-            self.groups[item.group].leave(item, T0, False)
+            if not self.is_slow:
+                self.groups[item.group].leave(item, T0, False)
         else:
             self.late.append(item)
 

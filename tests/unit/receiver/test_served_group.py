@@ -51,12 +51,14 @@ def test_a_group_that_returns_goes_on_with_its_numbers_and_another_does_not_noti
     assert windows(groups.of("other")) == [(0, 0), (1, 1), (2, 2)]
 
 
-def test_no_window_is_emitted_twice_however_soon_a_group_returns(groups: Stage) -> None:
+@pytest.mark.parametrize("is_slow", [False, True], ids=["they have left", "they wait for the publisher"])
+def test_no_window_is_emitted_twice_however_soon_a_group_returns(groups: Stage, is_slow: bool) -> None:
     group = groups.group("g")
+    groups.is_slow = is_slow
     group.follow(plan_of("g", "ab"), 1, T0)
     feed(group, 0, 3)
     end(group)
-    assert groups.pages["g"].emitted_end_ns == T0 + 3 * S
+    assert groups.pages["g"].emitted_end_ns == (0 if is_slow else T0 + 3 * S)
     group.follow(plan_of("g", "ab"), 1)
     feed(group, 2, 2)
     end(group)
@@ -95,6 +97,20 @@ def test_what_a_stream_took_while_it_had_left_is_nobodys(groups: Stage) -> None:
     end(group)
     assert all(not one.counts["b"].dropped for one in groups.batches if "b" in one.counts)
     assert groups.pages["g"].accounted(1) == 90
+
+
+def test_what_a_stream_took_before_there_was_the_group_is_nobodys(groups: Stage) -> None:
+    group = groups.group("g")
+    group.follow(plan_of("g", "ab"), 1)
+    group.attached("a", 90)
+    group.account.joined("b", 70)
+    feed(group, 0, 1)
+    end(group)
+    assert all(not counts.dropped for one in groups.batches for counts in one.counts.values())
+    group.follow(plan_of("g", "ab"), 1)
+    group.account.joined("a", 300)
+    assert groups.pages["g"].accounted(0) == 300, "what it took while there was no such group"
+    assert groups.pages["g"].accounted(1) == 72
 
 
 def test_a_change_touches_the_account_and_the_rules_of_the_group_alone(groups: Stage) -> None:
