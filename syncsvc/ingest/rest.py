@@ -3,13 +3,13 @@
 At 25 frames a second a thread that is woken for each of them spends most of its CPU on waking up, in caches that
 somebody else has used since. Between two decisions of its groups nobody waits for a frame: it can wait in the pipe, in
 its slot, until others have come. A window closes with the first frame at or after its end and two skews (see
-``align.aligner``), or at its deadline; the thread is awake before both, so that no batch leaves any later.
+``align.window_aligner``), or at its deadline; the thread is awake before both, so that no batch leaves any later.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from syncsvc.clock import NS_PER_MS
+from syncsvc.observe.events import GroupRules
 
 LONGEST_NS = 200 * NS_PER_MS
 """What is told of a stream may be so old, and its thread may take so long to hear that its capture ended."""
@@ -23,28 +23,16 @@ LEAK_NS = NS_PER_MS
 """How far the least delay may rise with each frame."""
 
 
-@dataclass(frozen=True, slots=True)
-class GroupPace:
-    """When a group decides: ``settle_ns`` after the end of a window of ``window_ns``, or at its deadline.
-
-    ``window_ns`` is 0 where there are no windows: any frame may be the last that a set waits for.
-    """
-
-    window_ns: int
-    settle_ns: int
-    deadline_ns: int
-
-
 class Rest:
     """One stream's, for the groups that it belongs to; pure.
 
     Args:
-        paces: of the groups; a stream of no group may rest as long as it likes.
+        groups: their rules; a stream of no group may rest as long as it likes.
         is_patient: pace ``asap``.
     """
 
-    def __init__(self, paces: Sequence[GroupPace], *, is_patient: bool) -> None:
-        self._paces, self._is_patient = paces, is_patient
+    def __init__(self, groups: Sequence[GroupRules], *, is_patient: bool) -> None:
+        self._groups, self._is_patient = groups, is_patient
         self._time_ns: int | None = None
         self._delay_ns = 0
 
@@ -66,11 +54,11 @@ class Rest:
         if self._time_ns is None:
             return 0
         until_ns = now_ns + LONGEST_NS
-        for pace in self._paces:
-            if not pace.window_ns:
+        for rules in self._groups:
+            if rules.window_ns is None:  # any frame may be the last that a set waits for
                 return 0
-            closing_ns = _next(self._time_ns, pace.window_ns, pace.settle_ns) + self._delay_ns
-            leaving_ns = _next(now_ns, pace.window_ns, pace.deadline_ns)
+            closing_ns = _next(self._time_ns, rules.window_ns, 2 * rules.max_skew_ns) + self._delay_ns
+            leaving_ns = _next(now_ns, rules.window_ns, rules.max_latency_ns)
             until_ns = min(until_ns, closing_ns - MARGIN_NS, leaving_ns - MARGIN_NS)
         return max(0, until_ns - now_ns)
 

@@ -6,7 +6,6 @@ Nothing of pydantic is here: the receiver has no use for it, and it costs 9 MB a
 import msgspec
 
 from syncsvc.clock import NS_PER_MS
-from syncsvc.ingest.rest import GroupPace
 from syncsvc.observe.events import GroupRules
 from syncsvc.observe.records import StreamSettings
 from syncsvc.wire import GroupTerms
@@ -49,11 +48,6 @@ class GroupPlan(msgspec.Struct, frozen=True):
         rules = self.rules
         window_ms = rules.window_ns // NS_PER_MS if rules.window_ns else None
         return GroupTerms(rules.streams, window_ms, rules.max_skew_ns / NS_PER_MS, rules.max_latency_ns / NS_PER_MS)
-
-    @property
-    def pace(self) -> GroupPace:
-        """When the group decides, for the threads of its streams."""
-        return GroupPace(self.rules.window_ns or 0, 2 * self.rules.max_skew_ns, self.rules.max_latency_ns)
 
 
 class ReceiverPlan(msgspec.Struct, frozen=True):

@@ -91,6 +91,6 @@ class ServedStream:
             plan.hold_ns,
             plan.edge_ns,
             plan.stall_after_ns,
-            Rest([group.plan.pace for group in self._groups], is_patient=shared.is_patient),
+            Rest([group.plan.rules for group in self._groups], is_patient=shared.is_patient),
             plan.source,
         )

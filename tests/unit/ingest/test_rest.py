@@ -4,15 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncsvc.ingest.rest import FEW_MESSAGES, LONGEST_NS, MARGIN_NS, PATIENT_NS, GroupPace, Rest
+from syncsvc.ingest.rest import FEW_MESSAGES, LONGEST_NS, MARGIN_NS, PATIENT_NS, Rest
+from syncsvc.observe.events import GroupRules
 from syncsvc.testing import MS, T0, S
 
-SECOND = GroupPace(S, 80 * MS, 500 * MS)
+SECOND = GroupRules(("a",), S, 40 * MS, 500 * MS)
 EDGE = T0 // S * S + S
 
 
-def rest_after(time_ns: int, now_ns: int, *paces: GroupPace, delay_ns: int = 30 * MS) -> int:
-    rest = Rest(paces or (SECOND,), is_patient=False)
+def rest_after(time_ns: int, now_ns: int, *groups: GroupRules, delay_ns: int = 30 * MS) -> int:
+    rest = Rest(groups or (SECOND,), is_patient=False)
     rest.heard(time_ns, time_ns + delay_ns)
     return rest.length_ns(now_ns, 1)
 
@@ -36,11 +37,11 @@ def test_it_stays_awake_until_the_window_is_closed() -> None:
 
 
 def test_the_group_that_decides_first_counts() -> None:
-    assert rest_after(EDGE + 570 * MS, EDGE + 600 * MS, SECOND, GroupPace(100 * MS, 80 * MS, 90 * MS)) == 0
+    assert rest_after(EDGE + 570 * MS, EDGE + 600 * MS, SECOND, GroupRules(("a",), 100 * MS, 40 * MS, 90 * MS)) == 0
 
 
 def test_for_a_group_without_windows_it_never_rests() -> None:
-    assert rest_after(EDGE + 570 * MS, EDGE + 600 * MS, SECOND, GroupPace(0, 80 * MS, 500 * MS)) == 0
+    assert rest_after(EDGE + 570 * MS, EDGE + 600 * MS, SECOND, GroupRules(("a",), None, 40 * MS, 500 * MS)) == 0
 
 
 def test_before_the_first_frame_it_does_not_rest() -> None:
@@ -67,25 +68,27 @@ def test_recordings_as_fast_as_can_be_gather_a_few_frames(messages: int, rest_ns
     assert Rest((SECOND,), is_patient=True).length_ns(T0, messages) == rest_ns
 
 
-paces = st.builds(
-    GroupPace,
+groups = st.builds(
+    GroupRules,
+    st.just(("a",)),
     st.integers(20, 3000).map(lambda ms: ms * MS),
-    st.integers(0, 500).map(lambda ms: ms * MS),
+    st.integers(0, 250).map(lambda ms: ms * MS),
     st.integers(0, 3000).map(lambda ms: ms * MS),
 )
 
 
-@given(paces, st.integers(0, 5 * S), st.integers(0, 2 * S), st.integers(0, 100 * MS))
-def test_it_never_rests_over_a_decision(pace: GroupPace, time_ns: int, delay_ns: int, passed_ns: int) -> None:
-    rest = Rest((pace,), is_patient=False)
+@given(groups, st.integers(0, 5 * S), st.integers(0, 2 * S), st.integers(0, 100 * MS))
+def test_it_never_rests_over_a_decision(rules: GroupRules, time_ns: int, delay_ns: int, passed_ns: int) -> None:
+    rest = Rest((rules,), is_patient=False)
     rest.heard(T0 + time_ns, T0 + time_ns + delay_ns)
     now = T0 + time_ns + delay_ns + passed_ns
     until = now + rest.length_ns(now, 1)
     assert until - now <= LONGEST_NS
     if until > now:
-        first, last = T0 // pace.window_ns, (until + 5 * S) // pace.window_ns
-        for window in range(first - 4 * S // pace.window_ns, last + 1):
-            closing = window * pace.window_ns + pace.settle_ns
-            deadline = window * pace.window_ns + pace.deadline_ns
+        window_ns = rules.window_ns or 0
+        first, last = T0 // window_ns, (until + 5 * S) // window_ns
+        for window in range(first - 4 * S // window_ns, last + 1):
+            closing = window * window_ns + 2 * rules.max_skew_ns
+            deadline = window * window_ns + rules.max_latency_ns
             assert not T0 + time_ns < closing <= until - delay_ns
             assert not now < deadline <= until
