@@ -54,11 +54,6 @@ class Stamping:
         self._standing = Standing(None, False, ())
         self._waiting: dict[int, tuple[FrameMessage, HeldPayload, Groups]] = {}
 
-    @property
-    def is_doubtful(self) -> bool:
-        """Whether the stream was caught lying about its times."""
-        return self._standing.is_doubtful
-
     def add(self, message: FrameMessage, payload: HeldPayload, groups: Groups) -> None:
         """A frame came for these groups; a reload may change those of the stream while it waits."""
         seen = message.observation

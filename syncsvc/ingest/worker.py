@@ -159,7 +159,7 @@ class StreamIngest:
             rewiring.on_join(self.name, self._next_seq or 0)
             for group in self.groups:
                 group.tell(State(self.name, self.tally.state))
-                group.tell(Doubt(self.name, self._stamping.is_doubtful))
+                group.tell(Doubt(self.name, self.tally.is_doubtful))
             rewiring.is_taken.set()
 
     def _next_command(self) -> None:

@@ -172,16 +172,14 @@ class GroupRecord(_GroupHead, frozen=True, kw_only=True, tag="group"):
     event: AnyEvent
 
 
-AnyRecord = (
+_OtherRecord = (
     RunRecord | ReloadRecord | UtcRecord | SessionRecord | ObsRecord | LossRecord | StampRecord | ClockRecord
-    | SentRecord | LostRecords | GroupRecord
+    | SentRecord | LostRecords
 )  # fmt: skip
+AnyRecord = _OtherRecord | GroupRecord
+_Line = _OtherRecord | _GroupHead
 Note = Callable[[AnyRecord], None]
 """Takes what is to be in the log, from any thread."""
-_Line = (
-    RunRecord | ReloadRecord | UtcRecord | SessionRecord | ObsRecord | LossRecord | StampRecord | ClockRecord
-    | SentRecord | LostRecords | _GroupHead
-)  # fmt: skip
 
 
 class _Kind(Struct):

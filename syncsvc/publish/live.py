@@ -126,10 +126,5 @@ class LiveOutlet:
                 break
             self.socket.poll(POLL_MS)
             self.serve()
-        self.socket.set(zmq.LINGER, linger_ms)
-        self.close()
-
-    def close(self) -> None:
-        """Close the socket."""
         self._audience.close()
-        self.socket.close()
+        self.socket.close(linger_ms)
