@@ -181,12 +181,11 @@ def first_window(ready_ns: int, emitted_end_ns: int, window_ns: int | None, now_
 
     Args:
         ready_ns: when ``ready`` was printed, UTC.
-        emitted_end_ns: end of the last window that an earlier receiver emitted; 0 for none.
+        emitted_end_ns: end of the last window that was emitted, maybe of another length; 0 for none.
         window_ns: length of a window; None where there are none: then a second counts for one, and the answer is where
             the first batch begins, in nanoseconds.
         now_ns: UTC; windows that ended more than ten seconds ago are not made up for.
     """
     if not window_ns:
         return max(ready_ns // NS_PER_S * NS_PER_S, emitted_end_ns, now_ns - 10 * NS_PER_S)
-    start = max(ready_ns, emitted_end_ns) if emitted_end_ns else ready_ns
-    return max(start // window_ns, (now_ns - 10 * NS_PER_S) // window_ns)
+    return max(ready_ns // window_ns, -(-emitted_end_ns // window_ns), (now_ns - 10 * NS_PER_S) // window_ns)

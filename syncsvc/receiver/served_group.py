@@ -82,13 +82,9 @@ class ServedGroup:
     def _start(self, epoch: int, ready_ns: int | None) -> None:
         plan, shared = self.plan, self._shared
         emitted_end_ns = self._emitted_end_ns or self.account.page.emitted_end_ns  # which knows only of what has left
-        window_ns = plan.rules.window_ns
         now_ns = shared.utc.now_utc()
-        if ready_ns is not None:
-            number = first_window(ready_ns, emitted_end_ns, window_ns, now_ns)
-        else:  # a group that returns never opens a window that it has emitted
-            number = first_window(now_ns, 0, window_ns, now_ns)
-            number = max(number, -(-emitted_end_ns // (window_ns or 1)))
+        ready_ns = now_ns if ready_ns is None else ready_ns
+        number = first_window(ready_ns, emitted_end_ns, plan.rules.window_ns, now_ns)
         publisher, self._epoch = shared.publisher, epoch
         output = GroupOutput(
             self._emit, self._late, publisher.has_room, shared.log.note if shared.log is not None else None

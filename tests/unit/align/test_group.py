@@ -340,6 +340,7 @@ def test_a_size_that_changed_while_its_frame_was_held_over_the_edge() -> None:
 def test_the_first_window_is_the_one_that_became_ready() -> None:
     assert first_window(T0 + 10, 0, S, T0 + 20) == T0 // S
     assert first_window(T0 + 10, T0 + 5 * S, S, T0 + 4 * S) == T0 // S + 5, "never one that was emitted before"
+    assert first_window(T0 + 10, T0 + 5 * S // 2, S, T0 + 4 * S) == T0 // S + 3, "nor a part of one"
     assert first_window(T0, T0 + S, S, T0 + 100 * S) == T0 // S + 90, "not more than ten seconds are made up for"
 
 
