@@ -267,6 +267,8 @@ class Daemon:
         notify("STOPPING=1")
         self._drain.begin()
         self._receiver.send(Drain())
+        if self._receiver.child is None:
+            self._receiver.excuse()  # the next one starts at once, for the last word is its to say
         for stream in self._streams.everyone:
             stream.stop()
 

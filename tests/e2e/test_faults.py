@@ -67,6 +67,15 @@ def test_a_killed_receiver_comes_back_with_a_higher_epoch(tmp_path: Path) -> Non
         assert service.stop() == 0
 
 
+def test_a_service_that_is_stopped_while_it_has_no_receiver_says_the_last_word_by_another(tmp_path: Path) -> None:
+    with Service(tmp_path, {"a": synthetic()}) as service, service.follow():
+        service.kill_receiver()
+        again = int(wait_for(lambda: service.status()["receiver"]["pid"], "a receiver"))
+        os.kill(again, signal.SIGKILL)
+        wait_for(lambda: service.status()["receiver"]["pid"] != again, "its end")
+        assert service.stop() == 0
+
+
 def test_an_absent_camera_joins_and_a_stopped_one_is_missing(tmp_path: Path) -> None:
     spec = CameraSpec("north", fps=25, width=320, height=180)
     with VirtualCameras([spec]) as cameras:
