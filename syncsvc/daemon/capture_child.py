@@ -108,7 +108,7 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
                 self.is_ready, self.recorded = True, recorded
                 if self.start is not None:
                     self.begin(self.start)
-            case Ended():
+            case Ended() if not self._is_rewound:  # else what ended is no longer what is to be played
                 self.is_ended = True
                 self.want_no_other()
             case Unavailable(problem):

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from random import Random
 from typing import cast
 
-import msgspec
 import pytest
+from msgspec import structs
 
 from syncsvc.capture.answers import Ended, FromCapture, Misconfigured, Opened, Unavailable
 from syncsvc.capture.orders import PlanRing, ToCapture
-from syncsvc.capture.spec import HttpSpec, RingPlan
+from syncsvc.capture.spec import FileSpec, HttpSpec, RingPlan
 from syncsvc.daemon.capture_child import SupervisedCapture
 from syncsvc.daemon.child import Child
 from syncsvc.daemon.supervisor import Supervisor
@@ -88,7 +88,7 @@ def test_a_capture_that_died_without_a_word_is_said_to_have(stream: SupervisedCa
 def test_a_capture_is_told_of_longer_leases_once_and_of_the_most_that_they_may_become(
     stream: SupervisedCapture,
 ) -> None:
-    stream.spec = msgspec.structs.replace(stream.spec, ring=RingPlan(2 * S, 5 * S))
+    stream.spec = structs.replace(stream.spec, ring=RingPlan(2 * S, 5 * S))
     capture = Talker(stream)
     for span_ns in (S, S // 2, S):
         stream.make_room(span_ns)
@@ -117,5 +117,17 @@ def test_a_recording_that_ended_is_not_played_again_and_one_that_changed_is(stre
     stream.excuse()
     assert stream.due_ns is None
     stream.respecify(stream.spec, frozenset(), is_other=True)
+    assert stream.is_due
+    assert not stream.is_ended
+
+
+def test_the_end_of_a_recording_that_is_to_be_another_is_not_the_end(stream: SupervisedCapture) -> None:
+    spec = FileSpec(name="a", path="a.mp4", pixels="i420", ring=RingPlan(S))
+    stream.spec = spec
+    capture = Talker(stream)
+    stream.due_ns = None
+    stream.respecify(structs.replace(spec, path="b.mp4"), frozenset(), is_other=True)
+    capture.says(Ended())
+    capture.ends(0)
     assert stream.is_due
     assert not stream.is_ended
