@@ -12,6 +12,9 @@ from syncsvc.pairing.policy import PolicyT, trusted
 
 _BY_SEQ = attrgetter("seq")
 
+Reason = Callable[[str, int, bool], MissingReason | None]
+"""Why a stream counts as missing, told how far the window reaches and whether it has a frame; None: it does not."""
+
 
 @dataclass(slots=True)
 class _Ledger:
@@ -61,7 +64,7 @@ class BatchMaker(Generic[PolicyT]):
     def _make(
         self,
         window: tuple[int, int],
-        missing: Mapping[str, MissingReason],
+        reasons: Mapping[str, MissingReason | None],
         frames: Mapping[str, list[Frame]],
         sets: Iterable[Mapping[str, Frame]],
     ) -> FrameBatch:
@@ -75,7 +78,7 @@ class BatchMaker(Generic[PolicyT]):
             window_start_ns=window[0],
             window_end_ns=window[1],
             emitted_ns=0,
-            missing=missing,
+            missing={name: why for name, why in reasons.items() if why is not None},
             frames=frames,
             sets=[as_set(self.rules.streams, chosen) for chosen in sets if len(chosen) > 1],
             counts={name: self._account(name, len(frames[name])) for name in self.rules.streams},

@@ -28,20 +28,18 @@ Guarantees (each has a property test):
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from syncsvc.align.batches import BatchMaker
+from syncsvc.align.batches import BatchMaker, Reason
 from syncsvc.align.foresight import claims
 from syncsvc.align.stream_queue import StreamQueue
 from syncsvc.align.watermark import StreamWatermark
 from syncsvc.clock import NS_PER_S
-from syncsvc.model import Frame, FrameBatch, MissingReason, StreamState
+from syncsvc.model import Frame, FrameBatch, StreamState
 from syncsvc.observe.events import GroupRules, Open
 from syncsvc.pairing.attach import Span, attach
 from syncsvc.pairing.policy import SetPolicy
 
 SILENCE_NS = NS_PER_S
 """Length of an empty batch's window, where everything is silent; and of the time that the driver is chosen by."""
-
-Reason = Callable[[str, int, bool], MissingReason | None]
 
 
 class _Leaving(NamedTuple):
@@ -157,12 +155,7 @@ class SetAligner(BatchMaker[SetPolicy]):
         return driver, None if driver is None else self._reference_of(driver)
 
     def close(self, reason: Reason) -> FrameBatch:
-        """Make the batch that was decided or, at its deadline, of what there is.
-
-        Args:
-            reason: for a stream, how far the window reaches, and whether it has a frame in the batch: why it counts as
-                missing; None when it does not.
-        """
+        """Make the batch that was decided or, at its deadline, of what there is."""
         return self._close(self._leaving or self._forced(), reason)
 
     def close_last(self, reason: Reason, until_ns: int) -> FrameBatch:
@@ -208,11 +201,10 @@ class SetAligner(BatchMaker[SetPolicy]):
             frames[name] = line.take(self.end_ns, chosen.get(name))
             line.forget(self.end_ns - SILENCE_NS, self.end_ns)
         reasons = {name: reason(name, self.end_ns - 1, bool(some)) for name, some in frames.items()}
-        missing = {name: why for name, why in reasons.items() if why is not None}
         self._leaving = None
         self._find_first()
         self._advance(self.end_ns)
-        return self._make((start_ns, self.end_ns), missing, frames, [chosen])
+        return self._make((start_ns, self.end_ns), reasons, frames, [chosen])
 
     # Who drives.
 

@@ -13,9 +13,9 @@ Guarantees (each has a property test):
 
 from collections.abc import Callable, Mapping, Sequence
 
-from syncsvc.align.batches import BatchMaker
+from syncsvc.align.batches import BatchMaker, Reason
 from syncsvc.align.buckets import WindowBuckets
-from syncsvc.model import Frame, FrameBatch, MissingReason
+from syncsvc.model import Frame, FrameBatch
 from syncsvc.observe.events import GroupRules, Open
 from syncsvc.pairing.policy import Fixed, Policy, Window
 
@@ -73,15 +73,10 @@ class WindowAligner(BatchMaker[Policy]):
         self._adopt(rules)
         return [held.pop(name) for held in self._held for name in held.keys() - set(rules.streams)]
 
-    def close(self, reason: Callable[[str, int, bool], MissingReason | None]) -> FrameBatch:
-        """Close the oldest open window and make its batch.
-
-        Args:
-            reason: for a stream, the window's end, and whether it has a frame in the window: why it counts as missing;
-                None when it does not.
-        """
+    def close(self, reason: Reason) -> FrameBatch:
+        """Close the oldest open window and make its batch."""
         rules, (start, end) = self.rules, self.window
-        missing = self._missing(end, reason)
+        reasons = {name: reason(name, end, self._buckets[name].count(self._window) > 0) for name in rules.streams}
         here = self._held
         self._held = []
         for one in self._fix_sets():
@@ -91,11 +86,7 @@ class WindowAligner(BatchMaker[Policy]):
             for name, frame in chosen.items():
                 delivered[name].append(frame)
         self._window += 1
-        return self._make((start, end), missing, delivered, here)
-
-    def _missing(self, end: int, reason: Callable[[str, int, bool], MissingReason | None]) -> dict[str, MissingReason]:
-        reasons = {name: reason(name, end, self._buckets[name].count(self._window) > 0) for name in self.rules.streams}
-        return {name: why for name, why in reasons.items() if why is not None}
+        return self._make((start, end), reasons, delivered, here)
 
     def _fix_sets(self) -> Sequence[Fixed[Frame]]:
         """The sets that are fixed now; their frames leave the queues for good."""
