@@ -134,7 +134,7 @@ class Daemon:
         self._supervisor.turn(TICK_S if self._is_busy else IDLE_TICK_S)
         if self._receiver.is_due:
             journal = (self._journal.fd,) if self._journal else ()
-            self._receiver.spawn(self._plan(), self._config.variables, *journal)
+            self._receiver.spawn(self._plan(self._config), self._config.variables, *journal)
         if self._nursery.is_due:
             self._nursery.spawn({stream.spec.kind for stream in self._streams.everyone}, self._config.variables)
         if self._receiver.is_ready and self._nursery.is_ready and not self._drain.has_begun:
@@ -192,9 +192,9 @@ class Daemon:
 
     # The receiver.
 
-    def _plan(self) -> ReceiverPlan:
+    def _plan(self, config: Config) -> ReceiverPlan:
         return receiver_plan(
-            self._config,
+            config,
             self._pages.entries,
             run_id=self._run_id,
             min_epoch=self._receiver.min_epoch,
@@ -287,6 +287,7 @@ class Daemon:
         try:
             config = self._read(self._path)
             refuse_unreloadable(self._path, self._config, config)
+            plan = self._plan(config)
         except ConfigError as error:
             log.error("the configuration is kept as it was: %s", error)
             notify("READY=1")
@@ -298,6 +299,6 @@ class Daemon:
         self._streams.configure(config)
         for name in config.groups:
             self._receiver.send(KeepPage(name), self._pages.fd(name))
-        self._receiver.send(Reload(self._plan()))
+        self._receiver.send(Reload(plan))
         log.info("reloaded: %d streams, %d groups", len(config.streams), len(config.groups))
         notify("READY=1")

@@ -32,9 +32,10 @@ class KeptPages:
         Raises:
             ConfigError: more streams than a page has entries, over all reloads.
         """
-        known = self._entries.setdefault(group, {})
+        known = dict(self._entries.get(group, {}))
         for name in streams:
             known.setdefault(name, len(known))
         if len(known) > GroupPage.CAPACITY:
             raise ConfigError("configuration", f"found more than {GroupPage.CAPACITY} streams", key=f"groups.{group}")
+        self._entries[group] = known
         return {name: known[name] for name in streams}

@@ -113,6 +113,10 @@ def test_what_cannot_change_and_what_is_bad_leaves_the_service_running(tmp_path:
         service.write(service.config | {"groups": patient("a", window_ms=500)})
         service.process.send_signal(signal.SIGHUP)
         wait_for(lambda: "groups.all.window_ms: cannot change" in service.log, "the refusal of the window")
+        many = streams | {f"more-{number}": synthetic(1, number) for number in range(600)}
+        service.write(service.config | {"streams": many, "groups": patient(*many)})
+        service.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "groups.all: found more than 511 streams" in service.log, "the refusal of so many streams")
         history.read_until(is_any, since_ns=SYSTEM_CLOCK.utc_ns())
         assert service.stop() == 0
     assert history.holes("a") == 0

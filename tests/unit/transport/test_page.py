@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from syncsvc.daemon.pages import KeptPages
+from syncsvc.errors import ConfigError
 from syncsvc.transport.page import GroupPage, Position, StreamPage
 
 
@@ -47,3 +48,6 @@ def test_places_are_given_once_and_never_change() -> None:
     assert pages.entries("g", ["b", "a"]) == {"b": 0, "a": 1}
     assert pages.entries("g", ["c", "a"]) == {"c": 2, "a": 1}
     assert pages.entries("other", ["a"]) == {"a": 0}
+    with pytest.raises(ConfigError, match="more than 511"):
+        pages.entries("g", [f"more-{number}" for number in range(600)])
+    assert pages.entries("g", ["d", "b"]) == {"d": 3, "b": 0}
