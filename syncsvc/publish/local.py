@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -128,6 +129,7 @@ class LocalOutlet:
         self._wanted: Callable[[bytes], bool] = lambda topic: False
         self._listener: socket.socket | None = None
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        weakref.finalize(self, os.close, self._wake).atexit = False  # not with the thread: it may end while we wake it
         self._reclaimed = self._cut_off = self._missed = 0
 
     # From any thread.
@@ -329,4 +331,3 @@ class LocalOutlet:
             self._remove_gone()
         if self._listener is not None:
             self._listener.close()
-        os.close(self._wake)

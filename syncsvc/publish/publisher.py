@@ -7,6 +7,7 @@ sends it at once.
 import os
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -67,6 +68,7 @@ class Publisher:
         self._queue: queue.Queue[Outgoing] = queue.Queue(QUEUE_LENGTH)
         self._sending = threading.Lock()  # from taking an item until it is sent: they leave in order
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        weakref.finalize(self, os.close, self._wake).atexit = False  # not with the thread: it may end while we wake it
         self._epoch = self._status_due_ns = 0
         self._turned_ns = clock.monotonic_ns()
         self._impatience = threading.Event()
@@ -156,7 +158,6 @@ class Publisher:
             outlet.end(self._status, self._waits, is_over=self._state == "ended", linger_ms=linger_ms)
         while not self._queue.empty():
             _release(_frames_of(self._queue.get_nowait()))
-        os.close(self._wake)
 
     def _send_status(self) -> None:
         now_ns = self._clock.monotonic_ns()

@@ -10,6 +10,7 @@ from syncsvc import wire
 from syncsvc.lifecycle import StopToken, Worker
 from syncsvc.model import FrameBatch
 from syncsvc.publish.headers import Headers
+from syncsvc.publish.local import LocalOutlet
 from syncsvc.publish.outlet import LateFrame, Outlet, Prepared, Waits
 from syncsvc.publish.publisher import QUEUE_LENGTH, Publisher
 from syncsvc.testing import T0, ManualClock, S, frame
@@ -292,6 +293,17 @@ def test_status_is_told_to_all_once_a_second_and_the_last_word_at_the_end(rig_of
     patient = Door(BATCHES)
     rig_of(patient, is_patient=True).finish("ended")
     assert patient.end_words == [("ended", True, -1)], "what was sent has all the time to leave"
+
+
+def test_the_thread_may_end_before_it_was_woken_for_the_end(rig_of: Rigs) -> None:
+    rig = rig_of(Door(BATCHES))
+    rig.finish()
+    rig.publisher.end("draining")
+    outlet = LocalOutlet("run-7", rig.clock, lambda: T0, lambda group: 1, is_patient=False)
+    stop = StopToken()
+    stop.set()
+    outlet.run(stop)
+    outlet.wake_up()
 
 
 def test_a_stop_without_an_end_lets_go_of_what_is_queued(rig_of: Rigs) -> None:
