@@ -24,7 +24,7 @@ demo: .venv/.installed-core
 
 # Most tests wait more than they reckon: three at a time keep two cores busy. tests/conftest.py sees to it that
 # those that measure by a real clock run while nothing else does.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 test: .venv/.installed-test
 	@$(PYTEST)

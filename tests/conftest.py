@@ -7,6 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zmq
@@ -43,20 +44,26 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Beside others, tests that start processes are handed out one by one, the others by file: they share what is made.
+    """Beside others, those that are alone come first, then the long ones."""
+    if BESIDE_OTHERS:
+        items.sort(key=lambda item: [is_alone(item), *map(item.nodeid.startswith, FIRST), True].index(True))
 
-    A module that makes something dear for its tests says so by a mark of its own.
+
+@pytest.hookimpl(optionalhook=True)  # of xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out by one those tests that start processes, the others by file: they share what is made.
+
+    (xdist 3.8 has groups by marks, which are without effect under pytest 9.2: seen by who ran what.)
     """
-    if not (BESIDE_OTHERS or config.getoption("numprocesses", None)):
-        return
-    for item in items:
-        if is_alone(item):
-            item.add_marker(pytest.mark.xdist_group("alone"))
-        elif not item.nodeid.startswith(FIRST[1:]) and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-    items.sort(key=lambda item: [is_alone(item), *map(item.nodeid.startswith, FIRST), True].index(True))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByNeed(LoadScopeScheduling):  # type: ignore[misc, unused-ignore]
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid if nodeid.startswith(FIRST[1:]) else nodeid.partition("::")[0]
+
+    return ByNeed(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
