@@ -36,7 +36,7 @@ lint: .venv/.installed-lint
 
 quick: .venv/.installed-test .venv/.installed-lint
 	@$(LINT) & lint=$$!; \
-	$(PYTEST) -q -m "not long" --hypothesis-profile quick tests/unit tests/properties; tests=$$?; \
+	$(PYTEST) -n 2 -q -m "not long" --hypothesis-profile quick tests/unit tests/properties; tests=$$?; \
 	wait $$lint && exit $$tests
 
 check: lint .venv/.installed-test

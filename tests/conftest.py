@@ -25,7 +25,7 @@ FIRST = ("tests/unit/bench/", "tests/e2e/", "tests/process/")
 """Beside others the long ones begin, so that short ones are left for the end, when one worker waits for the other."""
 
 settings.register_profile("syncsvc", deadline=None, max_examples=60)
-settings.register_profile("quick", deadline=None, max_examples=10)
+settings.register_profile("quick", deadline=None, max_examples=5)
 settings.load_profile("syncsvc")
 
 
