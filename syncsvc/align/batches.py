@@ -33,6 +33,11 @@ class BatchMaker(Generic[PolicyT]):
         self._ledgers: defaultdict[str, _Ledger] = defaultdict(_Ledger)
         self._doubtful: set[str] = set()
 
+    @property
+    def deadline_ns(self) -> int:
+        """When the next batch leaves at the latest, UTC."""
+        raise NotImplementedError
+
     def count_late(self, stream: str) -> None:
         """A frame came for a window that is closed."""
         self._ledgers[stream].late += 1

@@ -86,9 +86,9 @@ class GroupDecider(ABC, Generic[AlignerT]):
         return self._aligner.rules
 
     @property
-    @abstractmethod
     def deadline_ns(self) -> int | None:
         """When the next batch leaves at the latest, UTC; None where nothing has a deadline."""
+        return None if self._is_patient else self._aligner.deadline_ns
 
     def handle(self, event: GroupEvent, now: Now) -> Decision:
         """Take in what the group is told; streams that are not of the group, or no longer, tell it nothing."""
@@ -183,6 +183,9 @@ class GroupDecider(ABC, Generic[AlignerT]):
         self._early = [frame for frame in self._early if frame.stream not in gone]
         self._consider()
         return left
+
+    def _is_overdue(self, now: Now) -> bool:
+        return not self._is_patient and now.utc_ns >= self._aligner.deadline_ns
 
     def _until_ns(self, now: Now) -> int:
         """Up to when there are batches at the end, whether or not there are frames."""

@@ -20,11 +20,6 @@ class GroupSets(GroupDecider[SetAligner]):
         watermarks = {name: StreamWatermark() for name in opening.rules.streams}
         super().__init__(SetAligner(group, opening, make_policy, watermarks), watermarks, opening, clock_epoch)
 
-    @property
-    def deadline_ns(self) -> int | None:
-        """When the next batch leaves at the latest, UTC; None where nothing has a deadline."""
-        return None if self._is_patient else self._aligner.deadline_ns
-
     def _set_state(self, stream: str, state: StreamState) -> None:
         if state not in (StreamState.LIVE, StreamState.DRAINING):
             self._aligner.pause(stream)
@@ -41,7 +36,7 @@ class GroupSets(GroupDecider[SetAligner]):
         return time_ns, max(time_ns + 1, self._aligner.end_ns)
 
     def _closes(self, now: Now) -> bool:
-        return self._aligner.is_decided or (not self._is_patient and now.utc_ns >= self._aligner.deadline_ns)
+        return self._aligner.is_decided or self._is_overdue(now)
 
     def _close(self, now: Now) -> FrameBatch:
         batch = self._aligner.close(self._reason)

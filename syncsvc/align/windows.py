@@ -34,11 +34,6 @@ class GroupWindows(GroupDecider[WindowAligner]):
         self._newest_ns = self._foreseen_ns = 0
         self._latest: dict[str, tuple[int, int]] = {}
 
-    @property
-    def deadline_ns(self) -> int | None:
-        """When the oldest open window leaves at the latest, UTC; None where nothing has a deadline."""
-        return None if self._is_patient else self._aligner.deadline_ns
-
     def _queue(self, frame: Frame) -> bool:
         is_taken = self._buckets[frame.stream].put(frame)
         if is_taken:
@@ -64,7 +59,7 @@ class GroupWindows(GroupDecider[WindowAligner]):
         return start, start + self._window_ns
 
     def _closes(self, now: Now) -> bool:
-        if not self._is_patient and now.utc_ns >= self._aligner.deadline_ns:
+        if self._is_overdue(now):
             return True
         streams = list(self._watermarks.values())
         if all(stream.state is StreamState.ENDED for stream in streams):

@@ -36,12 +36,12 @@ class Control:
         try:
             kind = wire.decode_control(request)["type"]
         except WireError as error:
-            return wire.encode_control({"v": 1, "type": "error", "problem": str(error)})
+            return wire.encode_control({"type": "error", "problem": str(error)})
         if kind not in self._answers:
             allowed = ", ".join(self._answers)
             problem = f"type {kind!r} is not known here; allowed: {allowed}"
-            return wire.encode_control({"v": 1, "type": "error", "problem": problem})
-        return wire.encode_control({"v": 1, "type": kind, **structs.asdict(self._answers[kind]())})
+            return wire.encode_control({"type": "error", "problem": problem})
+        return wire.encode_control({"type": kind, **structs.asdict(self._answers[kind]())})
 
     def serve(self) -> None:
         """Answer what waits; a peer that does not read its answers loses them."""
