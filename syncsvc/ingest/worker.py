@@ -101,6 +101,7 @@ class StreamIngest:
         self._link: LinkReader | None = None
         self._rings: CaptureRings | None = None
         self._next_seq: int | None = None
+        self._has_hung_up = False
         self._rest: Rest | None = None
         self._messages = 0
         self._silent_ns = 0
@@ -168,6 +169,9 @@ class StreamIngest:
         except queue.Empty:
             return
         self._miss(command.next_seq)
+        if self._has_hung_up and self.tally.state is not StreamState.ENDED:  # not before: a drain is told first
+            self._set_state(StreamState.ABSENT)
+        self._has_hung_up = False
         if isinstance(command, _Attached):
             self._link, self._rings = command.link, CaptureRings(command.link)
             self._stamping.new_session()
@@ -196,8 +200,7 @@ class StreamIngest:
             link.close()
             self._link = self._rings = None
             self._stamping.new_session()
-            if self.tally.state is not StreamState.ENDED:
-                self._set_state(StreamState.ABSENT)
+            self._has_hung_up = True
 
     def _handle(self, message: Message, rings: CaptureRings) -> None:
         match message:

@@ -142,6 +142,20 @@ def test_what_was_written_before_the_end_is_read_stamped_and_handed_on(rig: Rig)
     assert link.is_closed
 
 
+def test_a_capture_that_hung_up_makes_its_stream_absent_only_once_it_is_known_to_be_gone(rig: Rig) -> None:
+    link, stop = rig.link(), StopToken()
+    stop.set()
+    link.send(frame_message(0))
+    link.hang_up()
+    rig.ingest.attach(link, 0)  # type: ignore[arg-type]  # reads like one
+    rig.ingest.run(stop)
+    assert link.is_closed
+    assert rig.sink.states[-1] is StreamState.LIVE, "a drain may have begun, and is told before the news"
+    rig.ingest.detach(1)
+    rig.ingest.run(stop)
+    assert rig.sink.states[-1] is StreamState.ABSENT
+
+
 def test_a_ring_that_has_grown_has_its_new_span_for_every_frame_in_it(rig: Rig) -> None:
     link = rig.link()
     link.send(frame_message(0), GrowthMessage(1, 8, 5 * S), frame_message(1))
