@@ -10,7 +10,7 @@ from syncsvc.observe.events import StreamEvent
 from syncsvc.observe.records import ClockRecord, Note, ObsRecord
 from syncsvc.timing.ladder import Stamp, Standing, StreamClock
 from syncsvc.transport.messages import FrameMessage
-from syncsvc.transport.payload import HeldPayload
+from syncsvc.transport.payload import SlotPayload
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +52,9 @@ class Stamping:
         self._stream, self._clock, self._note = stream, clock, note
         self._on_frame, self._on_doubt = on_frame, on_doubt
         self._standing = Standing(None, False, ())
-        self._waiting: dict[int, tuple[FrameMessage, HeldPayload, Groups]] = {}
+        self._waiting: dict[int, tuple[FrameMessage, SlotPayload, Groups]] = {}
 
-    def add(self, message: FrameMessage, payload: HeldPayload, groups: Groups) -> None:
+    def add(self, message: FrameMessage, payload: SlotPayload, groups: Groups) -> None:
         """A frame came for these groups; a reload may change those of the stream while it waits."""
         seen = message.observation
         self._waiting[seen.seq] = message, payload, groups

@@ -22,7 +22,7 @@ from syncsvc.timing.ladder import Stamp, StreamClock
 from syncsvc.timing.rungs import Rung
 from syncsvc.transport.link import LinkReader
 from syncsvc.transport.messages import DropMessage, EndMessage, FrameMessage, GrowthMessage, Message, RingMessage
-from syncsvc.transport.payload import HeldPayload
+from syncsvc.transport.payload import SlotPayload
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class StreamIngest:
         *,
         stall_after_ns: int,
         is_patient: bool,
-        take_pixels: Callable[[HeldPayload], HeldPayload],
+        take_pixels: Callable[[SlotPayload], None],
         note: Note | None = None,
     ) -> None:
         """Prepare the thread's state.
@@ -86,8 +86,7 @@ class StreamIngest:
             to_utc: maps CLOCK_MONOTONIC to UTC.
             stall_after_ns: silence, while we read, after which the stream is ``stalled``.
             is_patient: the stream paces itself by us (``asap``): it never stalls.
-            take_pixels: called with each payload before it is queued, so that it can leave its slot early; returns what
-                the frame goes on with.
+            take_pixels: called with each payload before it is queued, so that it can leave its slot early.
             note: takes every fact and every conclusion, for the observation log.
         """
         self.name, self.tally = name, Tally(name)
@@ -220,11 +219,11 @@ class StreamIngest:
 
     def _on_frame(self, message: FrameMessage, rings: CaptureRings) -> None:
         groups = self.groups
-        payload: HeldPayload = rings.payload(message, len(groups))
+        payload = rings.payload(message, len(groups))
         self._next_seq = message.observation.seq + 1
         self._silent_ns = 0
         if groups:
-            payload = self._take_pixels(payload)
+            self._take_pixels(payload)
         else:
             payload.release()
         self.tally.arrived(self._to_utc(message.observation.arrival_mono_ns), message.layout)

@@ -19,7 +19,7 @@ from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, FrameBatch
 from syncsvc.publish.outlet import LateFrame, Outlet, Prepared, Server
 from syncsvc.publish.sockets import LINGER_MS
-from syncsvc.transport.payload import BufferPool, HeldPayload
+from syncsvc.transport.payload import BufferPool, SlotPayload
 
 QUEUE_LENGTH = 4
 POLL_MS = 100
@@ -111,17 +111,15 @@ class Publisher:
             self._sending.release()
         return True
 
-    def take_early(self, payload: HeldPayload, topics: Sequence[bytes]) -> HeldPayload:
+    def take_early(self, payload: SlotPayload, topics: Sequence[bytes]) -> None:
         """Copy a frame that has just come out of its slot, if a batch under one of the topics will be sent as copies.
 
-        A batch then leaves at its deadline without the time that copying all of it takes. Returns what the frame goes
-        on with: the copy, where nobody will want its slot.
+        A batch then leaves at its deadline without the time that copying all of it takes. The slot goes home, unless
+        somebody will want it.
         """
         if any(outlet.wants(topic) for outlet in self._copying for topic in topics):
             keeps_slot = any(outlet.wants(topic) for outlet in self._leasing for topic in topics)
-            copy = payload.copy_out(self._pool, keeps_slot=keeps_slot)
-            return payload if keeps_slot else copy
-        return payload
+            payload.copy_out(self._pool, keeps_slot=keeps_slot)
 
     def drain(self) -> None:
         """The service stops: from now on subscribers are waited for, for three seconds in all."""
@@ -201,7 +199,7 @@ class Publisher:
     def _copies(self, frames: Sequence[Frame]) -> list[Any]:
         """Their payloads in shared buffers; they stay in their slots too where another group may yet lease them."""
         keeps_slot = any(outlet.subscriptions > 0 for outlet in self._leasing)
-        return [frame.payload.copy_out(self._pool, keeps_slot=keeps_slot).view() for frame in frames]
+        return [frame.payload.copy_out(self._pool, keeps_slot=keeps_slot) for frame in frames]
 
     def _header(self, item: Outgoing, emitted_ns: int, is_wanted: bool) -> bytes:
         if isinstance(item, FrameBatch):

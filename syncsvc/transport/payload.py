@@ -60,62 +60,8 @@ class SlotLease(Struct, frozen=True):
     size_bytes: int
 
 
-class HeldPayload(Payload):
-    """A payload inside the service, shared by the groups that its stream belongs to: each releases it once."""
-
-    __slots__ = ()
-
-    def release(self) -> None:
-        """One group or reader is done with it; with the last one its memory is free for another frame."""
-        raise NotImplementedError
-
-    def copy_out(self, pool: BufferPool, *, keeps_slot: bool = False) -> "BufferPayload":
-        """The pixels in a shared buffer, always the same one; a slot goes home with the first call.
-
-        Args:
-            pool: where the buffer comes from.
-            keeps_slot: it stays, because readers on this host will want it.
-
-        Raises:
-            SlotReclaimedError: the slot was rewritten under us (never while the lease holds).
-        """
-        raise NotImplementedError
-
-    def lease(self) -> SlotLease | None:
-        """The slot, for one more reader that ends with ``release``; None where there is none, or it went home."""
-        raise NotImplementedError
-
-
-class BufferPayload(HeldPayload):
-    """A payload that was copied out of its slot."""
-
-    __slots__ = ("_buffer", "_users", "nbytes")
-
-    def __init__(self, buffer: NDArray[np.uint8], users: int) -> None:
-        self._buffer: NDArray[np.uint8] | None = buffer
-        self._users, self.nbytes = [None] * users, buffer.nbytes
-
-    def view(self) -> NDArray[np.uint8]:
-        """The buffer, ``(nbytes,)`` uint8: whoever has it has its memory."""
-        assert self._buffer is not None, "a payload was used after its release"
-        return self._buffer
-
-    def copy_out(self, pool: BufferPool, *, keeps_slot: bool = False) -> "BufferPayload":
-        """Itself: it is the copy."""
-        return self
-
-    def lease(self) -> None:
-        """None: it lies in no slot any more."""
-
-    def release(self) -> None:
-        """One group is done with it; the last one lets go of the buffer, for ZeroMQ may still have it."""
-        self._users.pop()  # in one step: another group's thread may do so too
-        if not self._users:
-            self._buffer = None
-
-
-class SlotPayload(HeldPayload):
-    """A payload in a leased slot of a ring, and its copy where there is one beside it."""
+class SlotPayload(Payload):
+    """A payload in a leased slot of a ring, or copied out of it; all groups and readers that share it release it."""
 
     __slots__ = ("_copy", "_generation", "_is_forfeit", "_is_leased", "_link", "_lock", "_place", "_ring", "_users",
                  "nbytes")  # fmt: skip
@@ -127,31 +73,42 @@ class SlotPayload(HeldPayload):
         self._link, self._place, self._generation = link, (ring_id, slot), generation
         self._users, self.nbytes = users, size_bytes
         self._is_leased = self._is_forfeit = False
-        self._copy: BufferPayload | None = None
+        self._copy: NDArray[np.uint8] | None = None
         self._lock = threading.Lock()
 
     def view(self) -> NDArray[np.uint8]:
         """The pixels where they lie now, ``(nbytes,)`` uint8, read-only; a slot's are right until ``release``."""
-        if self._ring is None and self._copy is not None:
-            return self._copy.view()
-        assert self._ring is not None, "a payload was used after its release"
-        return self._ring.pixels(self._place[1], self.nbytes)
+        ring, copy = self._ring, self._copy
+        if ring is not None:
+            return ring.pixels(self._place[1], self.nbytes)
+        assert copy is not None, "a payload was used after its release"
+        return copy
 
-    def copy_out(self, pool: BufferPool, *, keeps_slot: bool = False) -> BufferPayload:
-        """See ``HeldPayload``; a slot that somebody leases stays until all have released it."""
+    def copy_out(self, pool: BufferPool, *, keeps_slot: bool = False) -> NDArray[np.uint8]:
+        """The pixels in a shared buffer, ``(nbytes,)`` uint8, always the same one; whoever has it has its memory.
+
+        The slot goes home with the first call, unless somebody leases it: then it stays until all have released it.
+
+        Args:
+            pool: where the buffer comes from.
+            keeps_slot: it stays, because readers on this host will want it.
+
+        Raises:
+            SlotReclaimedError: the slot was rewritten under us (never while the lease holds).
+        """
         with self._lock:
             if self._copy is None:
                 assert self._ring is not None, "a payload was used after its release"
                 buffer = pool.take(self.nbytes)
                 np.copyto(buffer, self._ring.pixels(self._place[1], self.nbytes))
                 self._ring.check(self._place[1], self._generation)
-                self._copy = BufferPayload(buffer, self._users)
+                self._copy = buffer
                 if not keeps_slot and not self._is_leased:
                     self._return_slot()
             return self._copy
 
     def lease(self) -> SlotLease | None:
-        """See ``HeldPayload``."""
+        """The slot, for one more reader that ends with ``release``; None where it went home."""
         with self._lock:
             ring = self._ring
             if ring is None:
@@ -161,7 +118,7 @@ class SlotPayload(HeldPayload):
         return SlotLease(ring, self._place[1], self._generation, self.nbytes)
 
     def release(self) -> None:
-        """One group or reader is done with it; the last one gives the slot back."""
+        """One group or reader is done with it; the last one lets go of the copy, and gives the slot back."""
         with self._lock:
             self._users -= 1
             if self._users <= 0:

@@ -49,8 +49,8 @@ def test_the_first_copy_sends_the_slot_home_and_the_second_is_the_same_buffer(sl
     slots.writer.pixels(0)[:] = 99
     second = payload.copy_out(pool)
     assert second is first
-    assert (first.view() == 7).all()
-    assert payload.view() is first.view()
+    assert (first == 7).all()
+    assert payload.view() is first
     payload.release()
     payload.release()
     assert len(slots.link.returned) == 1
@@ -60,29 +60,29 @@ def test_two_groups_share_it_and_the_last_one_lets_go(slots: Slots) -> None:
     pool, payload = BufferPool(), slots.payload(7, users=2)
     payload.release()
     assert slots.link.returned == []
-    assert payload.copy_out(pool).view()[0] == 7
+    assert payload.copy_out(pool)[0] == 7
     payload.release()
     assert free(pool) == 1
 
 
 def test_groups_go_on_with_the_copy_alone_and_the_last_one_lets_go(slots: Slots) -> None:
     pool = BufferPool()
-    copy = slots.payload(7, users=2).copy_out(pool)
+    payload = slots.payload(7, users=2)
+    copy = payload.copy_out(pool)
     assert slots.link.returned == [(1, 0)]
-    assert copy.copy_out(pool) is copy
-    assert copy.lease() is None
-    copy.release()
-    assert (copy.view() == 7).all()
-    view = copy.view()
-    copy.release()
+    assert payload.copy_out(pool) is copy
+    assert payload.lease() is None
+    payload.release()
+    assert (payload.view() == 7).all()
+    payload.release()
     assert free(pool) == 0, "somebody sends it yet"
-    del view
+    del copy
     assert free(pool) == 1
 
 
 def test_a_slot_that_is_wanted_stays_beside_its_copy_until_the_last_reader_is_done(slots: Slots) -> None:
     pool, payload = BufferPool(), slots.payload(7)
-    assert payload.copy_out(pool, keeps_slot=True).view()[0] == 7
+    assert payload.copy_out(pool, keeps_slot=True)[0] == 7
     lease = payload.lease()
     assert lease is not None
     assert (lease.ring, lease.slot, lease.size_bytes) == (slots.reader, 0, SIZE)
@@ -158,7 +158,7 @@ def test_a_buffer_is_used_again_only_after_zeromq_let_go_of_it(slots: Slots, tmp
         received: list[np.ndarray] = []
         for value in range(count):
             payload = slots.payload(value)
-            push.send(payload.copy_out(pool).view(), copy=False)
+            push.send(payload.copy_out(pool), copy=False)
             payload.release()
             slots.writer.give_back(slots.link.returned[-1][1])
             if value >= 8:  # stay behind by a few

@@ -81,7 +81,7 @@ class Rig:
             utc.to_utc,
             stall_after_ns=3 * S,
             is_patient=False,
-            take_pixels=lambda payload: payload,
+            take_pixels=lambda payload: None,
             note=(notes := Notes()).take,
         )
         self.notes = notes

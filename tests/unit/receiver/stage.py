@@ -13,7 +13,7 @@ from syncsvc.receiver.served_group import ServedGroup, Shared
 from syncsvc.testing import MS, T0, ManualClock, S
 from syncsvc.timing.utc import UtcMapper
 from syncsvc.transport.page import GroupPage
-from syncsvc.transport.payload import HeldPayload
+from syncsvc.transport.payload import SlotPayload
 
 
 class Stage:
@@ -54,10 +54,9 @@ class Stage:
         """Always."""
         return True
 
-    def take_early(self, payload: HeldPayload, topics: Sequence[bytes]) -> HeldPayload:
+    def take_early(self, payload: SlotPayload, topics: Sequence[bytes]) -> None:
         """Nobody wants copies."""
         self.early.append(topics)
-        return payload
 
     def of(self, group: str) -> list[FrameBatch]:
         """What one group emitted."""
