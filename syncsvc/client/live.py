@@ -1,12 +1,12 @@
-"""Batches over ZeroMQ: one SUB socket, for threads or for asyncio."""
+"""Batches over ZeroMQ: one SUB socket."""
 
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import zmq
-import zmq.asyncio
 
+from syncsvc.client.inlet import Inlet
 from syncsvc.errors import SubscriberClosed, UsageError
 from syncsvc.wire import BATCH_PREFIX, STATUS_TOPIC
 
@@ -37,11 +37,8 @@ def check_endpoint(endpoint: str) -> None:
         raise UsageError(f"endpoint {endpoint!r}: allowed are tcp://HOST:PORT and ipc:///PATH")
 
 
-class LiveInlet:
+class LiveInlet(Inlet):
     """Messages of the service, whole, as they come."""
-
-    _context: "zmq.Context[Any]"
-    _socket: "zmq.Socket[bytes]"
 
     def __init__(self, endpoint: str, topic: bytes) -> None:
         """Connect when the service is there, and again whenever it comes back.
@@ -53,16 +50,24 @@ class LiveInlet:
         Raises:
             UsageError: ZeroMQ does not take the endpoint.
         """
+        super().__init__()
         # A context of its own: with the process-wide one, threads and descriptors would outlive ``close``.
         self._context = zmq.Context()
-        self._socket = _connect(self._context, endpoint, topic)
+        try:
+            self._socket = self._context.socket(zmq.SUB)
+            for option, value in _OPTIONS.items():
+                self._socket.setsockopt(option, value)
+            if topic == BATCH_PREFIX:  # every group: their windows close at the same instant
+                self._socket.setsockopt(zmq.RCVHWM, _ALL_GROUPS_MARK)
+            self._socket.setsockopt(zmq.SUBSCRIBE, topic)
+            self._socket.connect(endpoint)
+            self._fd = self._socket.fileno()
+        except zmq.ZMQError as error:
+            self._context.destroy(linger=0)
+            raise UsageError(f"endpoint {endpoint!r}: {error.strerror}") from error
 
     def take(self) -> Sequence[Any] | None:
-        """The next message, ``[topic, header, *payloads]`` as buffers; None when none is here.
-
-        Raises:
-            SubscriberClosed: ``close`` was called.
-        """
+        """See ``Inlet``."""
         if self._socket.closed:
             raise SubscriberClosed("this subscriber is closed")
         try:
@@ -74,65 +79,22 @@ class LiveInlet:
         # Views keep ZeroMQ's memory alive, so that pixels are copied when they are converted, and not before.
         return [part.buffer for part in parts]
 
-    def wait(self, timeout_ms: int | None) -> None:
-        """Wait until a message may be here, at most so long.
+    def fileno(self) -> int:
+        """See ``Inlet``; ZeroMQ makes it readable for other news too."""
+        return self._fd
 
-        Raises:
-            SubscriberClosed: ``close`` was called.
-        """
+    def is_here(self) -> bool:
+        """See ``Inlet``; true too where only ``take`` can say what is wrong."""
         try:
-            self._socket.poll(timeout_ms)
-        except zmq.ZMQError as error:
-            raise SubscriberClosed(f"the socket is gone: {error}") from error
-
-    async def wait_async(self, timeout_ms: int | None) -> None:
-        """The same for asyncio; only ``AsyncLiveInlet`` can."""
-        raise NotImplementedError
+            return bool(self._socket.poll(0))
+        except zmq.ZMQError:
+            return True
 
     def subscribe_status(self) -> None:
-        """Subscribe to the service's state too."""
+        """See ``Inlet``."""
         self._socket.subscribe(STATUS_TOPIC)
 
-    def leave(self) -> None:
-        """Nothing is to be done: a socket that nobody has closes itself."""
-
     def close(self) -> None:
-        """Leave the service; payloads already handed out stay valid."""
+        """See ``Inlet``."""
         self._context.destroy(linger=0)
-
-
-class AsyncLiveInlet(LiveInlet):
-    """The same, with a socket that an event loop can wait for."""
-
-    def __init__(self, endpoint: str, topic: bytes) -> None:
-        self._context = zmq.asyncio.Context()
-        self._waiter: zmq.asyncio.Socket = _connect(self._context, endpoint, topic)
-        # Waiting is asyncio's, taking is not: a message is never in a future that somebody cancels.
-        self._socket = zmq.Socket.shadow(self._waiter.underlying)
-
-    async def wait_async(self, timeout_ms: int | None) -> None:
-        """Wait until a message may be here, at most so long.
-
-        Raises:
-            SubscriberClosed: ``close`` was called.
-        """
-        try:
-            await self._waiter.poll(timeout_ms)
-        except zmq.ZMQError as error:
-            raise SubscriberClosed(f"the socket is gone: {error}") from error
-
-
-def _connect(context: "zmq.Context[Any]", endpoint: str, topic: bytes) -> Any:
-    """A SUB socket of the context's kind, connected, with its one subscription."""
-    try:
-        socket = context.socket(zmq.SUB)
-        for option, value in _OPTIONS.items():
-            socket.setsockopt(option, value)
-        if topic == BATCH_PREFIX:  # every group: their windows close at the same instant
-            socket.setsockopt(zmq.RCVHWM, _ALL_GROUPS_MARK)
-        socket.setsockopt(zmq.SUBSCRIBE, topic)
-        socket.connect(endpoint)
-    except zmq.ZMQError as error:
-        context.destroy(linger=0)
-        raise UsageError(f"endpoint {endpoint!r}: {error.strerror}") from error
-    return socket
+        super().close()

@@ -1,6 +1,5 @@
 """Batches from a service on this host: a thread hears descriptors, and answers for the frames that we hold."""
 
-import asyncio
 import os
 import select
 import socket
@@ -10,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from syncsvc.client.inlet import Inlet
 from syncsvc.client.leases import HeldLeases, LeasedPayload
 from syncsvc.client.sequence import SubscriberStats
 from syncsvc.errors import LinkClosed, SubscriberClosed, TransportError, UsageError
@@ -53,7 +53,7 @@ class Bell:
         os.close(self.fd)
 
 
-class LocalInlet:
+class LocalInlet(Inlet):
     """Messages of the service as they come on ``live``, with payloads leased instead of buffers."""
 
     def __init__(
@@ -67,6 +67,7 @@ class LocalInlet:
             stats: counts the frames that were reclaimed.
             sock: a first connection, where somebody has made one.
         """
+        super().__init__()
         self._endpoint, self._group, self._stats, self._first = endpoint, group, stats, sock
         self._wake, self._news = Bell(), Bell()
         self._items: deque[Sequence[Any]] = deque()
@@ -81,12 +82,7 @@ class LocalInlet:
     # From the user's thread.
 
     def take(self) -> Sequence[Any] | None:
-        """The next message, ``[topic, header, *payloads]``; None when none is here.
-
-        Raises:
-            SubscriberClosed: ``close`` was called.
-            UsageError: the service refuses us.
-        """
+        """See ``Inlet``."""
         if self._is_closing:
             raise SubscriberClosed("this subscriber is closed")
         try:
@@ -100,27 +96,13 @@ class LocalInlet:
             self._wake.ring()
         return parts
 
-    def wait(self, timeout_ms: int | None) -> None:
-        """Wait until a message may be here, at most so long."""
-        poller = select.poll()
-        poller.register(self._news.fd, select.POLLIN)
-        poller.poll(timeout_ms)
-        self._news.answer()
+    def fileno(self) -> int:
+        """See ``Inlet``."""
+        return self._news.fd
 
-    async def wait_async(self, timeout_ms: int | None) -> None:
-        """The same for asyncio."""
-        loop, is_here = asyncio.get_running_loop(), asyncio.Event()
-        loop.add_reader(self._news.fd, is_here.set)
-        try:
-            await asyncio.wait_for(is_here.wait(), None if timeout_ms is None else timeout_ms / 1000)
-        except TimeoutError:
-            pass
-        finally:
-            loop.remove_reader(self._news.fd)
+    def answer(self) -> None:
+        """See ``Inlet``."""
         self._news.answer()
-
-    def subscribe_status(self) -> None:
-        """Nothing is to be asked for: the status comes here anyway."""
 
     def leave(self) -> None:
         """Give everything back; frames that are still held get memory of their own, and stay valid."""

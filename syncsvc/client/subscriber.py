@@ -20,14 +20,12 @@ _MESSAGES_PER_POLL = 64  # a flood of garbage must not keep a caller from its ti
 class _Subscription(Generic[Item]):
     """What both subscribers are: one inlet, one inbox, and the rules of when to ask for what."""
 
-    _is_async = False
-
     def __init__(self, endpoint: str, group: str | None, mode: Mode, gaps: Gaps) -> None:
         if gaps not in ("count", "yield"):
             raise UsageError(f"gaps {gaps!r}: allowed are 'count' and 'yield'")
         self._inbox = Inbox(group, yields_gaps=gaps == "yield")
         self._has_status = False
-        self._inlet = open_inlet(endpoint, group, self._inbox.topic, mode, self._inbox.stats, is_async=self._is_async)
+        self._inlet = open_inlet(endpoint, group, self._inbox.topic, mode, self._inbox.stats)
         weakref.finalize(self, self._inlet.leave).atexit = False  # its thread would go on for ever without us
 
     def close(self) -> None:
@@ -195,8 +193,6 @@ class AsyncSubscriber(_Subscription[Item]):
 
     Arguments and errors are those of ``Subscriber``. Cancelling a wait loses no batch.
     """
-
-    _is_async = True
 
     @overload
     def __init__(

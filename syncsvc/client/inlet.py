@@ -1,0 +1,81 @@
+"""What the ways that a subscriber's messages take have in common: the next one, and the wait for it."""
+
+import asyncio
+import os
+import select
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+LOOK_MS = 50
+
+
+class Inlet:
+    """A way that messages take; this one leads nowhere yet: who waits is to look again soon."""
+
+    def __init__(self) -> None:
+        self._waiting: set[asyncio.Event] = set()
+
+    def take(self) -> Sequence[Any] | None:
+        """The next message, ``[topic, header, *payloads]`` as buffers; None when none is here.
+
+        Raises:
+            SubscriberClosed: ``close`` was called.
+            UsageError: the service refuses us.
+        """
+        return None
+
+    def fileno(self) -> int | None:
+        """Becomes readable when a message may be here, once all that were here are taken; None where nothing does."""
+        return None
+
+    def is_here(self) -> bool:
+        """Whether there may be a message that ``fileno`` does not tell of, since it was here before."""
+        return False
+
+    def answer(self) -> None:
+        """Note that we woke."""
+
+    def wait(self, timeout_ms: int | None) -> None:
+        """Wait until a message may be here, at most so long."""
+        poller, fd = select.poll(), self.fileno()
+        if fd is not None:
+            poller.register(fd, select.POLLIN)
+        if not self.is_here():
+            poller.poll(_shorter(timeout_ms) if fd is None else timeout_ms)
+        self.answer()
+
+    async def wait_async(self, timeout_ms: int | None) -> None:
+        """The same for asyncio."""
+        fd = self.fileno()
+        if fd is None:
+            await asyncio.sleep(_shorter(timeout_ms) / 1000)
+            return
+        loop, woken = asyncio.get_running_loop(), asyncio.Event()
+        own_fd = os.dup(fd)  # a loop has one reader per descriptor, and other tasks may wait too
+        loop.add_reader(own_fd, woken.set)
+        self._waiting.add(woken)
+        try:
+            if not self.is_here():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(woken.wait(), None if timeout_ms is None else timeout_ms / 1000)
+        finally:
+            self._waiting.remove(woken)
+            loop.remove_reader(own_fd)
+            os.close(own_fd)
+        self.answer()
+
+    def subscribe_status(self) -> None:
+        """Ask for the service's state too, where it does not come anyway."""
+
+    def leave(self) -> None:
+        """Leave the service without a wait, since nobody has the subscriber any more; from any thread."""
+
+    def close(self) -> None:
+        """Leave the service; what was handed out stays valid."""
+        for woken in self._waiting:
+            woken.set()
+
+
+def _shorter(timeout_ms: int | None) -> int:
+    return LOOK_MS if timeout_ms is None else min(LOOK_MS, timeout_ms)
