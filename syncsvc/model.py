@@ -203,6 +203,12 @@ class Counts:
     late: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
 
+    def __add__(self, other: "Counts") -> "Counts":
+        dropped = dict(self.dropped)
+        for cause, count in other.dropped.items():
+            dropped[cause] = dropped.get(cause, 0) + count
+        return Counts(self.captured + other.captured, self.delivered + other.delivered, self.late + other.late, dropped)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameBatch:

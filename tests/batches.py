@@ -7,6 +7,7 @@ from typing import Any
 from syncsvc import wire
 from syncsvc.layout import Codec, Layout
 from syncsvc.model import ClockClass, Counts, Frame, FrameBatch, FrameSet, MissingReason
+from syncsvc.publish.outlet import LateFrame
 
 T0 = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 MS = 1_000_000
@@ -88,9 +89,8 @@ def message_of(
 
 def late_message(one: Frame, *, group: str = "lobby", seq: int = 8) -> list[Any]:
     window = (T0 + 6000 * MS, T0 + 7000 * MS)
-    header = wire.encode_late(
-        one, group=group, run_id="run-1", epoch=1_767_225_590_000, seq=seq, window=window, emitted_ns=T0 + 7900 * MS
-    )
+    late = LateFrame(group, one, seq, 1_767_225_590_000, window)
+    header = wire.encode_batch(late.alone("run-1"), {}, {}, emitted_ns=T0 + 7900 * MS)
     return [wire.late_topic(group), header, one.payload]
 
 

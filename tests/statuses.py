@@ -1,8 +1,7 @@
 """A service as it tells of itself, with something of everything."""
 
-from syncsvc.model import StreamState
+from syncsvc.model import Counts, StreamState
 from syncsvc.observe.status import (
-    CountsStatus,
     GroupStatus,
     LocalStatus,
     ReceiverProcess,
@@ -45,7 +44,7 @@ GROUP = GroupStatus(
     max_latency_ms=500.0,
     spread_p50_ms=5.0,
     spread_max_ms=8.0,
-    counts={"a": CountsStatus(captured=10, delivered=7, late=2, dropped={"ring_full": 1})},
+    counts={"a": Counts(captured=10, delivered=7, late=2, dropped={"ring_full": 1})},
 )
 SERVICE = ServiceStatus(
     run_id="r",

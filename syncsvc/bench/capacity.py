@@ -19,7 +19,8 @@ from syncsvc.bench.running_service import NOBODY, RunningService, serving, wait_
 from syncsvc.bench.search import HighestLevel, most_that_holds
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, sleep_s
 from syncsvc.errors import LinkClosed
-from syncsvc.observe.status import CountsStatus, GroupStatus
+from syncsvc.model import Counts
+from syncsvc.observe.status import GroupStatus
 from syncsvc.observe.tables import Table
 from syncsvc.programs import leashed
 
@@ -174,7 +175,7 @@ def _run_all(served: RunningService) -> bool:
 def what_broke(before: GroupStatus, after: GroupStatus, seconds: float) -> str:
     """What was lost between two looks at a group, so many seconds apart, in words; empty when nothing was."""
 
-    def grown(count: Callable[[CountsStatus], int]) -> int:
+    def grown(count: Callable[[Counts], int]) -> int:
         return sum(map(count, after.counts.values())) - sum(map(count, before.counts.values()))
 
     captured, batches = grown(lambda counts: counts.captured), after.batches - before.batches

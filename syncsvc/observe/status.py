@@ -6,17 +6,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import Struct, field, structs
 
-from syncsvc.model import StreamState
-
-
-class CountsStatus(Struct, frozen=True):
-    """What became of a stream's frames in one group: ``captured`` is the sum of the others."""
-
-    captured: int
-    delivered: int
-    late: int
-    dropped: dict[str, int]
-    """By cause."""
+from syncsvc.model import Counts, StreamState
 
 
 class GroupStatus(Struct, frozen=True):
@@ -34,7 +24,7 @@ class GroupStatus(Struct, frozen=True):
     max_latency_ms: float
     spread_p50_ms: float | None
     spread_max_ms: float | None
-    counts: dict[str, CountsStatus]
+    counts: dict[str, Counts]
 
     @property
     def spread_s(self) -> dict[str, float | None]:

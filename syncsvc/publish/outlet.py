@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from syncsvc.model import Frame, FrameBatch
+from syncsvc.model import Counts, Frame, FrameBatch
 
 Waits = Callable[[], bool]
 """Asked again and again while a subscriber is full: whether it is waited for, or loses what is sent."""
@@ -12,13 +12,21 @@ Waits = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True)
 class LateFrame:
-    """A frame that missed its window, on its way to ``late/GROUP``."""
+    """A frame that missed its window, on its way to ``late/GROUP``; ``seq`` is of the batch that counts it as late."""
 
     group: str
     frame: Frame
     seq: int
     epoch: int
     window: tuple[int, int]
+
+    def alone(self, run_id: str) -> FrameBatch:
+        """The batch that it travels as: itself, of the closed window, and nobody else."""
+        name = self.frame.stream
+        return FrameBatch(
+            self.group, self.seq, self.epoch, *self.window, 0, {}, {name: [self.frame]}, (),
+            {name: Counts(captured=1, late=1)}, run_id,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

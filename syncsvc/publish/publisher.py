@@ -205,12 +205,7 @@ class Publisher:
         if isinstance(item, FrameBatch):
             self._epoch = item.epoch
             return self._leave(item, emitted_ns, is_wanted)
-        if not is_wanted:
-            return b""
-        return wire.encode_late(
-            item.frame, group=item.group, run_id=self._run_id, epoch=item.epoch, seq=item.seq, window=item.window,
-            emitted_ns=emitted_ns,
-        )  # fmt: skip
+        return wire.encode_batch(item.alone(self._run_id), {}, {}, emitted_ns=emitted_ns) if is_wanted else b""
 
     def _waits(self) -> bool:
         """Whether a subscriber that is full is waited for; asked again and again while one is."""

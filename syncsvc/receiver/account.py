@@ -1,12 +1,12 @@
 """One group's account of what was emitted: what must outlive the receiver in a page, the rest for the status."""
 
 import threading
-from collections import Counter, deque
+from collections import deque
 
 from syncsvc.clock import NS_PER_MS, Clock
 from syncsvc.model import Counts, FrameBatch
 from syncsvc.observe.figures import Figures
-from syncsvc.observe.status import CountsStatus, GroupStatus
+from syncsvc.observe.status import GroupStatus
 from syncsvc.plan.plans import GroupPlan
 from syncsvc.transport.page import GroupPage
 
@@ -22,7 +22,7 @@ class Account:
         self._batches = self._complete = self._sets = self._full_sets = 0
         self._last_end_ns = self._last_mono_ns = 0
         self._spreads_ns: deque[int] = deque(maxlen=512)
-        self._counts: dict[str, CountsStatus] = {}
+        self._counts: dict[str, Counts] = {}
 
     plan: GroupPlan
 
@@ -72,7 +72,7 @@ class Account:
             self._last_end_ns, self._last_mono_ns = batch.window_end_ns, self._clock.monotonic_ns()
             self._spreads_ns.extend(some.spread_ns for some in batch.sets)
             for name, counts in batch.counts.items():
-                self._counts[name] = _sum(self._counts.get(name), counts)
+                self._counts[name] = self._counts.get(name, Counts()) + counts
 
     @property
     def status(self) -> GroupStatus:
@@ -95,14 +95,3 @@ class Account:
                 spread_max_ms=spreads.max / NS_PER_MS if spreads.count else None,
                 counts=dict(self._counts),
             )
-
-
-def _sum(so_far: CountsStatus | None, more: Counts) -> CountsStatus:
-    if so_far is None:
-        return CountsStatus(more.captured, more.delivered, more.late, dict(more.dropped))
-    return CountsStatus(
-        so_far.captured + more.captured,
-        so_far.delivered + more.delivered,
-        so_far.late + more.late,
-        dict(Counter(so_far.dropped) + Counter(more.dropped)),
-    )

@@ -1,47 +1,20 @@
 """The one place that knows the protocol's bytes (docs/protocol.md), for both ends of the wire."""
 
-from syncsvc.wire.batch import (
-    BATCH_PREFIX,
-    LATE_PREFIX,
-    batch_topic,
-    decode_batch,
-    decode_header,
-    decode_late,
-    encode_batch,
-    encode_late,
-    late_topic,
-)
-from syncsvc.wire.control import (
-    MAX_CONTROL_BYTES,
-    STATUS_TOPIC,
-    GroupTerms,
-    HelloReply,
-    State,
-    Status,
-    decode_control,
-    decode_status,
-    encode_control,
-    encode_status,
-)
-
-__all__ = [
-    "BATCH_PREFIX",
-    "LATE_PREFIX",
-    "MAX_CONTROL_BYTES",
-    "STATUS_TOPIC",
-    "GroupTerms",
-    "HelloReply",
-    "State",
-    "Status",
-    "batch_topic",
-    "decode_batch",
-    "decode_control",
-    "decode_header",
-    "decode_late",
-    "decode_status",
-    "encode_batch",
-    "encode_control",
-    "encode_late",
-    "encode_status",
-    "late_topic",
-]
+from syncsvc.wire.batch import BATCH_PREFIX as BATCH_PREFIX
+from syncsvc.wire.batch import LATE_PREFIX as LATE_PREFIX
+from syncsvc.wire.batch import batch_topic as batch_topic
+from syncsvc.wire.batch import decode_batch as decode_batch
+from syncsvc.wire.batch import decode_header as decode_header
+from syncsvc.wire.batch import decode_late as decode_late
+from syncsvc.wire.batch import encode_batch as encode_batch
+from syncsvc.wire.batch import late_topic as late_topic
+from syncsvc.wire.control import MAX_CONTROL_BYTES as MAX_CONTROL_BYTES
+from syncsvc.wire.control import STATUS_TOPIC as STATUS_TOPIC
+from syncsvc.wire.control import GroupTerms as GroupTerms
+from syncsvc.wire.control import HelloReply as HelloReply
+from syncsvc.wire.control import State as State
+from syncsvc.wire.control import Status as Status
+from syncsvc.wire.control import decode_control as decode_control
+from syncsvc.wire.control import decode_status as decode_status
+from syncsvc.wire.control import encode_control as encode_control
+from syncsvc.wire.control import encode_status as encode_status

@@ -70,45 +70,12 @@ def encode_batch(
         complete=batch.complete,
         missing=dict(batch.missing),
         streams=streams,
-        counts=_total(streams),
+        counts=_account(sum(batch.counts.values(), Counts())),
         frames=rows,
         sets=[
             (one.spread_ns, [at[one.frames[name].seq] if name in one.frames else -1 for name, at in index.items()])
             for one in batch.sets
         ],
-    )
-    return _encoder.encode(header)
-
-
-def encode_late(
-    frame: Frame, *, group: str, run_id: str, epoch: int, seq: int, window: tuple[int, int], emitted_ns: int
-) -> bytes:
-    """The header of one late frame; the message is ``[late_topic(group), header, payload]``.
-
-    Args:
-        frame: the frame whose window had closed when it came.
-        group: the group for which it was late.
-        run_id: of this start of the daemon.
-        epoch: of the receiver.
-        seq: of the batch in whose counts the frame appears as late.
-        window: ``(start_ns, end_ns)`` of the closed window that it belongs to.
-        emitted_ns: UTC, read just before the first part is sent.
-    """
-    streams = {frame.stream: _stream_map([frame], 0, Counts(captured=1, late=1), None, None)}
-    header = Header(
-        v=1,
-        group=group,
-        run_id=run_id,
-        epoch=epoch,
-        seq=seq,
-        window=window,
-        emitted_ns=emitted_ns,
-        complete=True,
-        missing={},
-        streams=streams,
-        counts=_total(streams),
-        frames=_rows([frame], 0),
-        sets=[],
     )
     return _encoder.encode(header)
 
@@ -131,8 +98,7 @@ def _codec_map(codec: Codec | None) -> CodecMap | UnsetType:
 def _stream_map(
     frames: Sequence[Frame], first_row: int, counts: Counts | None, layout: Layout | None, clock: Any
 ) -> StreamMap:
-    counts = counts or Counts()
-    account = CountsMap(counts.captured, counts.delivered, counts.late, dict(counts.dropped))
+    account = _account(counts or Counts())
     if frames:
         layout, clock = frames[0].layout, frames[0].clock
     if layout is None:
@@ -160,15 +126,8 @@ def _changes(frames: Sequence[Frame], first_row: int) -> list[tuple[int, Look]]:
     return changes
 
 
-def _total(streams: Mapping[str, StreamMap]) -> CountsMap:
-    counts = [stream.counts for stream in streams.values()]
-    dropped: dict[str, int] = {}
-    for one in counts:
-        for cause, n in one.dropped.items():
-            dropped[cause] = dropped.get(cause, 0) + n
-    return CountsMap(
-        sum(c.captured for c in counts), sum(c.delivered for c in counts), sum(c.late for c in counts), dropped
-    )
+def _account(counts: Counts) -> CountsMap:
+    return CountsMap(counts.captured, counts.delivered, counts.late, dict(counts.dropped))
 
 
 def decode_batch(parts: Sequence[Any]) -> FrameBatch:
@@ -185,7 +144,7 @@ def decode_batch(parts: Sequence[Any]) -> FrameBatch:
 
 
 def decode_late(parts: Sequence[Any]) -> FrameBatch:
-    """A late frame from the parts of its message: a batch of that one frame, see ``encode_late``.
+    """A late frame from the parts of its message: a batch of that one frame.
 
     Raises:
         WireError: the message is not what the protocol says.

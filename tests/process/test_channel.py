@@ -12,8 +12,9 @@ import pytest
 from msgspec import structs
 
 from syncsvc.errors import LinkClosed, TransportError
+from syncsvc.model import Counts
 from syncsvc.observe.events import GroupRules
-from syncsvc.observe.status import CountsStatus, IngestStatus, LocalStatus, ReceiverStatus
+from syncsvc.observe.status import IngestStatus, LocalStatus, ReceiverStatus
 from syncsvc.plan.from_receiver import Done, FromReceiver, Report
 from syncsvc.plan.plans import GroupPlan, ReceiverPlan, StreamPlan
 from syncsvc.plan.to_receiver import Begin, Drain, KeepPage, Reload, Serve, ToReceiver
@@ -71,7 +72,7 @@ def plan() -> ReceiverPlan:
 
 
 def status() -> ReceiverStatus:
-    counts = {name: CountsStatus(captured=9, delivered=6, late=2, dropped={"ring_full": 1}) for name in STREAMS}
+    counts = {name: Counts(captured=9, delivered=6, late=2, dropped={"ring_full": 1}) for name in STREAMS}
     streams = {name: IngestStatus(clock="rtcp", clock_problems={"model": "it has no pts"}) for name in STREAMS}
     groups = {"all": structs.replace(GROUP, streams=tuple(STREAMS), counts=counts)}
     return ReceiverStatus("run", 1, 10, 0, LocalStatus(), streams, groups)

@@ -7,7 +7,8 @@ from syncsvc.bench import capacity
 from syncsvc.bench.memory import private_bytes
 from syncsvc.bench.report import BenchReport, as_object
 from syncsvc.bench.search import HighestLevel
-from syncsvc.observe.status import CountsStatus, GroupStatus
+from syncsvc.model import Counts
+from syncsvc.observe.status import GroupStatus
 
 SMAPS = """\
 55d0-55d1 r-xp 00000000 08:01 12  /usr/bin/python3.11
@@ -25,7 +26,7 @@ VmFlags: rd wr mr mw me ac
 
 
 def group(batches: int, complete: int, **counts: Any) -> GroupStatus:
-    one = CountsStatus(**{"captured": 25 * batches, "delivered": 0, "late": 0, "dropped": {}} | counts)
+    one = Counts(**{"captured": 25 * batches, "delivered": 0, "late": 0, "dropped": {}} | counts)
     each = {"cam0": one, "cam1": one}
     return GroupStatus(tuple(each), batches, complete, 0, 0, 0, None, 1000.0, 40.0, 500.0, None, None, each)
 
