@@ -22,21 +22,6 @@ MAX_EXTRADATA_BYTES = 1 << 16
 _JPEG_FRAME = struct.Struct(">BHHB")
 
 
-def payload_bytes(pixels: str, width: int, height: int) -> int:
-    """Size of one packed payload in bytes.
-
-    Raises:
-        ValueError: the format has no fixed size (``jpeg``, ``encoded``) or is not known.
-    """
-    if pixels == "i420":
-        return width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
-    if pixels == "bgr24":
-        return 3 * width * height
-    if pixels == "gray8":
-        return width * height
-    raise ValueError(f"a {pixels} payload has no fixed size")
-
-
 @dataclass(frozen=True, slots=True)
 class Codec:
     """What a decoder must know before the first payload of an encoded stream.
@@ -67,7 +52,15 @@ class Layout:
         Raises:
             ValueError: payloads of this format differ in size.
         """
-        return payload_bytes(self.format, self.width, self.height)
+        width, height = self.width, self.height
+        match self.format:
+            case "i420":
+                return width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
+            case "bgr24":
+                return 3 * width * height
+            case "gray8":
+                return width * height
+        raise ValueError(f"a {self.format} payload has no fixed size")
 
 
 def planes_i420(payload: Any, width: int, height: int) -> tuple[NDArray[np.uint8], ...]:

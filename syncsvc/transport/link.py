@@ -179,10 +179,6 @@ class LinkReader:
         self._lock = threading.Lock()
         self._owed: list[tuple[int, int]] = []
 
-    def fileno(self) -> int:
-        """Of the pipe, to poll on."""
-        return self._pipe.fileno()
-
     def poll(self, timeout_s: float) -> bool:
         """Whether a message (or the end) can be read now."""
         return bool(self._messages) or bool(self._poller.poll(timeout_s * 1000))

@@ -14,12 +14,8 @@ import numpy as np
 from syncsvc.clock import sleep_s
 from syncsvc.errors import MemoryShortage
 
-# <linux/fcntl.h>; Python 3.11 has no constant for FUTURE_WRITE.
-_F_ADD_SEALS = 1033
-_F_SEAL_SEAL = 0x0001
-_F_SEAL_SHRINK = 0x0002
-_F_SEAL_GROW = 0x0004
 _F_SEAL_FUTURE_WRITE = 0x0010
+"""Of <linux/fcntl.h>; Python 3.11 has no constant for it."""
 _MREMAP_MAYMOVE, _MREMAP_FIXED = 1, 2
 _MADV_POPULATE_WRITE = 23
 _FAILED = ctypes.c_void_p(-1).value
@@ -122,16 +118,6 @@ def _turn() -> Iterator[None]:
         yield
 
 
-def map_writable(fd: int) -> mmap.mmap:
-    """Map the whole file for reading and writing."""
-    return mmap.mmap(fd, os.fstat(fd).st_size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
-
-
-def map_readonly(fd: int) -> mmap.mmap:
-    """Map the whole file for reading."""
-    return mmap.mmap(fd, os.fstat(fd).st_size, mmap.MAP_SHARED, mmap.PROT_READ)
-
-
 class Pages:
     """A part of a file, mapped for reading, that can be exchanged for a copy; unmapped with the last view of it.
 
@@ -190,4 +176,5 @@ def populate(mapping: mmap.mmap, offset: int, size_bytes: int) -> None:
 
 def seal(fd: int) -> None:
     """Fix the size, and refuse every writable mapping from now on; the ones that exist keep writing."""
-    fcntl.fcntl(fd, _F_ADD_SEALS, _F_SEAL_SHRINK | _F_SEAL_GROW | _F_SEAL_FUTURE_WRITE | _F_SEAL_SEAL)
+    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL | _F_SEAL_FUTURE_WRITE
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)

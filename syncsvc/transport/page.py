@@ -6,6 +6,7 @@ capture's pulse (where its loop stands, and since when). Each word has one write
 """
 
 import ctypes
+import mmap
 import os
 from enum import IntEnum
 from typing import Self
@@ -32,8 +33,7 @@ class SharedWords:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self._map = memory.map_writable(fd)
-        self.words = (ctypes.c_int64 * _WORDS).from_buffer(self._map)
+        self.words = (ctypes.c_int64 * _WORDS).from_buffer(mmap.mmap(fd, 0))
 
     @classmethod
     def create(cls, name: str) -> Self:
@@ -47,56 +47,46 @@ class SharedWords:
             self.fd = -1
 
 
+class _Word:
+    """A word of a page as an attribute of it."""
+
+    def __init__(self, place: int) -> None:
+        self._place = place
+
+    def __get__(self, page: SharedWords, _: type[SharedWords]) -> int:
+        return page.words[self._place]
+
+    def __set__(self, page: SharedWords, value: int) -> None:
+        page.words[self._place] = value
+
+
 class StreamPage(SharedWords):
     """One stream's counter, media position and pulse; written by its capture."""
 
+    next_seq = _Word(0)
+    """How many frames were taken since the daemon started."""
+    media_ns = _Word(1)
+    """Position on the timeline of a recording after the last frame taken, plus one; 0 before the first."""
+    _position, _since_mono_ns = _Word(2), _Word(3)
+    beat_mono_ns = _Word(4)
+    """When the process last showed that it runs."""
+    pass_begun_ns = _Word(5)
+    """Position at which the present pass over a looped recording began."""
+
     def take_seq(self) -> int:
         """The next frame's number; taken before the frame is moved."""
-        seq = self.words[0]
-        self.words[0] = seq + 1
+        seq = self.next_seq
+        self.next_seq = seq + 1
         return seq
-
-    @property
-    def next_seq(self) -> int:
-        """How many frames were taken since the daemon started."""
-        return self.words[0]
-
-    @property
-    def media_ns(self) -> int:
-        """Position on the timeline of a recording after the last frame taken, plus one; 0 before the first."""
-        return self.words[1]
-
-    @media_ns.setter
-    def media_ns(self, value: int) -> None:
-        self.words[1] = value
-
-    @property
-    def pass_begun_ns(self) -> int:
-        """Position at which the present pass over a looped recording began."""
-        return self.words[5]
-
-    @pass_begun_ns.setter
-    def pass_begun_ns(self, value: int) -> None:
-        self.words[5] = value
 
     def at(self, position: Position, now_mono_ns: int) -> None:
         """Say where the loop stands."""
-        self.words[2] = position
-        self.words[3] = now_mono_ns
+        self._position, self._since_mono_ns = position, now_mono_ns
 
     @property
     def position(self) -> tuple[Position, int]:
         """Where the loop stands, and since when (CLOCK_MONOTONIC)."""
-        return Position(self.words[2]), self.words[3]
-
-    @property
-    def beat_mono_ns(self) -> int:
-        """When the process last showed that it runs."""
-        return self.words[4]
-
-    @beat_mono_ns.setter
-    def beat_mono_ns(self, value: int) -> None:
-        self.words[4] = value
+        return Position(self._position), self._since_mono_ns
 
 
 class GroupPage(SharedWords):
@@ -104,14 +94,8 @@ class GroupPage(SharedWords):
 
     CAPACITY = _WORDS - 1
 
-    @property
-    def emitted_end_ns(self) -> int:
-        """End of the last window that was emitted, UTC; 0 before the first."""
-        return self.words[0]
-
-    @emitted_end_ns.setter
-    def emitted_end_ns(self, value: int) -> None:
-        self.words[0] = value
+    emitted_end_ns = _Word(0)
+    """End of the last window that was emitted, UTC; 0 before the first."""
 
     def accounted(self, entry: int) -> int:
         """Frames of the stream with this entry that batches have accounted for."""

@@ -63,7 +63,7 @@ class RingWriter:
         self.fd = memory.create(f"syncsvc-ring-{ring_id}", size_bytes, ring_bytes(most, slot_bytes))
         self._closing = weakref.finalize(self, os.close, self.fd)
         self._closing.atexit = False
-        self._map = memory.map_writable(self.fd)
+        self._map = mmap.mmap(self.fd, 0)
         memory.seal(self.fd)
         words = (ctypes.c_uint64 * (_HEADER_WORDS + most)).from_buffer(self._map)
         words[0], words[1], words[2], words[3] = _MAGIC, most, slot_bytes, self._offset
@@ -173,7 +173,7 @@ class RingReader:
         self.fd = os.dup(fd)
         """To hand on to readers on this host; ours, and closed with us."""
         weakref.finalize(self, os.close, self.fd).atexit = False
-        self._map = memory.map_readonly(fd)
+        self._map = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
         self.slots, self.slot_bytes = header.slots, header.slot_bytes
         self._generations = np.frombuffer(self._map, np.uint64, header.slots, 8 * _HEADER_WORDS)
         self._pixels = np.frombuffer(self._map, np.uint8)

@@ -124,16 +124,15 @@ def test_a_writer_killed_in_the_middle_of_a_frame_leaves_nothing_torn_and_nothin
 def test_a_child_that_was_handed_the_ring_cannot_write_it() -> None:
     ring = RingWriter(1, 1, 100)
     code = (
-        "import sys, os\n"
-        "from syncsvc.transport import memfd\n"
+        "import mmap, os, sys\n"
         "fd = int(sys.argv[1])\n"
-        "for act in (lambda: memfd.map_writable(fd), lambda: os.pwrite(fd, b'x', 0), lambda: os.ftruncate(fd, 0)):\n"
+        "for act in (lambda: mmap.mmap(fd, 0), lambda: os.pwrite(fd, b'x', 0), lambda: os.ftruncate(fd, 0)):\n"
         "    try:\n"
         "        act()\n"
         "        print('done')\n"
         "    except OSError as error:\n"
         "        print(error.strerror)\n"
-        "memfd.map_readonly(fd)[:8]\n"
+        "mmap.mmap(fd, 0, prot=mmap.PROT_READ)[:8]\n"
     )
     command = [sys.executable, "-c", code, str(ring.fd)]
     child = subprocess.run(command, pass_fds=[ring.fd], cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=60)

@@ -12,7 +12,7 @@ import pytest
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from syncsvc.layout import Layout, jpeg_header, payload_bytes, planes_i420, to_bgr
+from syncsvc.layout import Layout, PixelFormat, jpeg_header, planes_i420, to_bgr
 
 SIZES = [(256, 192), (255, 191), (256, 191), (255, 192), (2, 2), (1, 1)]
 MATRICES = {"bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709, "bt2020": 9}
@@ -43,8 +43,8 @@ def by_swscale(payload: bytes, layout: Layout) -> NDArray[np.uint8]:
     ("pixels", "width", "height", "size_bytes"),
     [("i420", 4, 4, 24), ("i420", 5, 3, 27), ("i420", 1, 1, 3), ("bgr24", 5, 3, 45), ("gray8", 5, 3, 15)],
 )
-def test_payload_sizes(pixels: str, width: int, height: int, size_bytes: int) -> None:
-    assert payload_bytes(pixels, width, height) == size_bytes
+def test_payload_sizes(pixels: PixelFormat, width: int, height: int, size_bytes: int) -> None:
+    assert Layout(pixels, width, height).size_bytes == size_bytes
 
 
 @pytest.mark.parametrize("matrix", MATRICES)

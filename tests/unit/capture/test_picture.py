@@ -8,7 +8,7 @@ from av import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 
 from syncsvc.capture.picture import AvPicture
-from syncsvc.layout import Layout, payload_bytes, to_bgr
+from syncsvc.layout import Layout, to_bgr
 
 SIZES = [(64, 48), (33, 17), (31, 20), (161, 91), (2, 2)]
 
@@ -58,7 +58,7 @@ def planes(frame: VideoFrame) -> np.ndarray:
 def test_i420_is_the_planes_without_their_padding(size: tuple[int, int]) -> None:
     frame = noise(*size)
     payload = written(AvPicture(frame, "i420", None))
-    assert payload.size == payload_bytes("i420", *size)
+    assert payload.size == Layout("i420", *size).size_bytes
     assert (payload == planes(frame)).all()
 
 

@@ -11,7 +11,7 @@ from syncsvc.capture.source import Loss, Shot
 from syncsvc.capture.spec import RingPlan, V4l2Spec
 from syncsvc.capture.v4l2 import V4l2Source
 from syncsvc.errors import SourceUnavailable
-from syncsvc.layout import payload_bytes, to_bgr
+from syncsvc.layout import Layout, to_bgr
 from syncsvc.testing import MS, ManualClock, S
 from syncsvc.transport.page import Position
 
@@ -148,7 +148,7 @@ def test_pixels_in_any_size(
     width, height = scaled or size
     cut = pixels == "i420"
     assert (layout.width, layout.height) == ((width // 2 * 2, height // 2 * 2) if cut else (width, height))
-    assert layout.size_bytes == payload_bytes(pixels, layout.width, layout.height)
+    assert layout.size_bytes == Layout(pixels, layout.width, layout.height).size_bytes
     bgr = to_bgr(slot[: layout.size_bytes], layout)
     assert np.abs(bgr.astype(int) - 110).max() <= 2
     assert (slot[layout.size_bytes :] == 0).all()

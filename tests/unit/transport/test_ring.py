@@ -161,7 +161,7 @@ def test_the_readers_views_cannot_be_written(writer: RingWriter) -> None:
 def test_the_kernel_refuses_to_map_the_ring_for_writing_to_write_or_to_resize_it(writer: RingWriter) -> None:
     size = os.fstat(writer.fd).st_size
     refusals = [
-        lambda: memory.map_writable(writer.fd),
+        lambda: mmap.mmap(writer.fd, 0),
         lambda: os.pwrite(writer.fd, b"x", 0),
         lambda: os.ftruncate(writer.fd, size // 2),
         lambda: os.ftruncate(writer.fd, 2 * size),
@@ -195,7 +195,7 @@ def test_what_does_not_fit_is_refused(writer: RingWriter, slot: int, size: int) 
 
 def _header(magic: int, slots: int, slot_bytes: int, offset: int, size: int) -> int:
     fd = memory.create("hostile", size)
-    mapped = memory.map_writable(fd)
+    mapped = mmap.mmap(fd, 0)
     struct.pack_into("<QQQQ", mapped, 0, magic, slots, slot_bytes, offset)
     return fd
 
