@@ -4,6 +4,7 @@ import fcntl
 import io
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,9 @@ NAMES_PASS_NS = 10 * NS_PER_S
 """/dev/shm is everybody's: a name that goes by itself within that time was another program's."""
 FIRST = ("tests/unit/bench/", "tests/e2e/", "tests/process/")
 """Beside others the long ones begin, so that short ones are left for the end, when one worker waits for the other."""
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # of an image, which runs one process: we start hundreds
+sys.dont_write_bytecode = False
 
 settings.register_profile("syncsvc", deadline=None, max_examples=60)
 settings.register_profile("quick", deadline=None, max_examples=5)
