@@ -49,14 +49,16 @@ Bind = Annotated[str, _read_by(partial(host_and_port, allowed=_BIND))]
 
 
 class Model(BaseModel):
-    """Frozen, strict, closed; its errors never quote the input, which may hold a password."""
+    """Frozen, strict, closed; its errors never quote the input, which may hold a password.
+
+    The sentence under a field is its description: ``schema.py`` reads it, as pydantic would at every start.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
         strict=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         hide_input_in_errors=True,
     )
 

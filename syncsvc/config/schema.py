@@ -1,9 +1,13 @@
 """The JSON Schema of the file as users write it, and the words that say what a key allows: both from the models."""
 
+import ast
+import inspect
 from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import pairwise
 from typing import Any, Final
 
+from syncsvc.config import models
 from syncsvc.config.models import NAME_PATTERN, STREAM_MODELS, Config
 
 Schema = dict[str, Any]
@@ -21,7 +25,31 @@ _URL_PATTERNS: Final[Mapping[str, str]] = {
 @cache
 def model_schema() -> Schema:
     """The schema of the models, ``kind`` and all."""
-    return Config.model_json_schema()
+    schema = Config.model_json_schema()
+    for name, part in {"Config": schema, **schema["$defs"]}.items():
+        for field, sentence in _sentences(name).items():
+            part["properties"][field] = dict(sorted({**part["properties"][field], "description": sentence}.items()))
+    return schema
+
+
+@cache
+def _sentences(model: str) -> Mapping[str, str]:
+    """The sentence under each field of a model, where there is one."""
+    sentences: dict[str, str] = {}
+    for one in reversed(getattr(models, model).__mro__):
+        if one.__module__ == models.__name__:
+            for pair in pairwise(_bodies()[one.__name__]):
+                match pair:
+                    case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(sentence))):
+                        sentences[name] = inspect.cleandoc(sentence)
+    return {name: sentence for name, sentence in sentences.items() if name in getattr(models, model).model_fields}
+
+
+@cache
+def _bodies() -> Mapping[str, list[ast.stmt]]:
+    return {
+        node.name: node.body for node in ast.parse(inspect.getsource(models)).body if isinstance(node, ast.ClassDef)
+    }
 
 
 def keys_of(kind: str) -> tuple[str, ...]:
@@ -42,7 +70,7 @@ def user_schema() -> Schema:
     top = _closed({key: value for key, value in model_schema().items() if key != "$defs"})
     for section, items in (("streams", {"anyOf": kinds}), ("groups", {"$ref": "#/$defs/GroupConfig"})):
         names = {"propertyNames": {"pattern": NAME_PATTERN}, "additionalProperties": items, "minProperties": 1}
-        top["properties"][section] = {"type": "object", "description": _description(section), **names}
+        top["properties"][section] = {"type": "object", "description": _sentences("Config")[section], **names}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "syncsvc configuration",
@@ -52,10 +80,6 @@ def user_schema() -> Schema:
         "additionalProperties": False,
         "$defs": {**definitions, "variable": _VARIABLE},
     }
-
-
-def _description(section: str) -> str:
-    return str(Config.model_fields[section].description)
 
 
 def _closed(schema: Schema) -> Schema:
