@@ -1,6 +1,6 @@
 """A pipe of fixed binary descriptors from one capture to the receiver, and the way back for leases.
 
-One way, no pickle: every message is one struct of at most 512 bytes in ``send_bytes``, so the kernel writes it whole or
+One way, no pickle: every message is one struct of at most 512 bytes in one write, so the kernel writes it whole or
 not at all (PIPE_BUF is 4096), and a capture that is killed never leaves half of one. The writer never blocks. Rings are
 handed over as file descriptors on the socket that carries the leases back, and with them the codec of an encoded
 stream, whose parameters have no room in a descriptor: so a ring has one layout.
@@ -15,7 +15,6 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from typing import Annotated, cast
 
 import msgspec
@@ -35,7 +34,7 @@ from syncsvc.transport.messages import (
 from syncsvc.transport.packets import receive_packet
 
 _LENGTH = struct.Struct("!i")
-"""What ``Connection.send_bytes`` puts before each message."""
+"""Before each message."""
 _READ_BYTES = 1 << 16
 """All that a pipe holds."""
 
@@ -64,13 +63,39 @@ def open_link() -> tuple[int, int, socket.socket, socket.socket]:
     return reader, writer, ours, theirs
 
 
+class _PipeEnd:
+    """A descriptor of the pipe that is closed once, with its last user at the latest."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        """The descriptor.
+
+        Raises:
+            OSError: it is closed.
+        """
+        if self._fd < 0:
+            raise OSError(errno.EBADF, "the pipe is closed")
+        return self._fd
+
+    def close(self) -> None:
+        """Close it, if it is open."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class LinkWriter:
     """The capture's end; never blocks, except in ``wait_for_lease`` and where ``patient`` says so."""
 
     def __init__(self, pipe_fd: int, leases: socket.socket) -> None:
         os.set_blocking(pipe_fd, False)
         leases.setblocking(False)
-        self._pipe = Connection(pipe_fd, readable=False)
+        self._pipe = _PipeEnd(pipe_fd)
         self._leases = leases
         self._untold: list[DropMessage] = []
         self._handed_over: int | None = None
@@ -85,7 +110,8 @@ class LinkWriter:
 
     def _write(self, message: Message) -> bool:
         try:
-            self._pipe.send_bytes(encode(message))
+            data = encode(message)
+            os.write(self._pipe.fileno(), _LENGTH.pack(len(data)) + data)
         except BlockingIOError:
             return False
         except OSError as error:
@@ -168,10 +194,10 @@ class LinkReader:
 
     def __init__(self, pipe_fd: int, leases: socket.socket) -> None:
         leases.setblocking(False)
-        self._pipe = Connection(pipe_fd, writable=False)
+        self._pipe = _PipeEnd(pipe_fd)
         self._messages: deque[bytes] = deque()
         self._rest = b""
-        self._poller = select.poll()  # kept: Connection.poll makes one for each call, which costs 30 us
+        self._poller = select.poll()  # kept: to make one for each call costs 30 us
         self._poller.register(pipe_fd, select.POLLIN)
         self._leases = leases
         self._codecs: dict[int, Codec] = {}
