@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from syncsvc.layout import ColorMatrix, ColorRange, Layout, planes_i420
+from syncsvc.layout import ColorMatrix, ColorRange, Layout
+from syncsvc.pictures import planes_i420
 
 MAX_PIXELS = 8192 * 4352
 """Bigger pictures are refused by the decoder: a hostile stream header must not take the machine's memory."""

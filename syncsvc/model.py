@@ -3,14 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from syncsvc.errors import FrameUndecodable
-from syncsvc.layout import Layout, to_bgr
+from syncsvc.layout import Layout
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 ClockClass = Literal["rtcp", "kernel", "pts", "model", "arrival"]
 StampKind = Literal["", "pts", "media", "playlist", "kernel"]
@@ -69,7 +71,7 @@ class Observation:
 class PictureSource(Protocol):
     """Decodes one frame of an encoded stream, with the help of those before it."""
 
-    def to_bgr(self) -> NDArray[np.uint8]:
+    def to_bgr(self) -> "NDArray[np.uint8]":
         """The picture, ``(height, width, 3)`` uint8, BGR."""
         ...
 
@@ -81,7 +83,7 @@ class Payload:
 
     nbytes: int
 
-    def view(self) -> NDArray[np.uint8]:
+    def view(self) -> "NDArray[np.uint8]":
         """The bytes, ``(nbytes,)`` uint8, no copy; to a subscriber they stay what they are while the array lives.
 
         Raises:
@@ -136,7 +138,7 @@ class Frame(Struct, frozen=True, eq=False):
         return self.layout.height
 
     @property
-    def pixels(self) -> NDArray[np.uint8]:
+    def pixels(self) -> "NDArray[np.uint8]":
         """The payload as sent: one-dimensional, uint8, read-only, no copy.
 
         Raises:
@@ -144,11 +146,11 @@ class Frame(Struct, frozen=True, eq=False):
         """
         if isinstance(self.payload, Payload):
             return self.payload.view()
-        flat = np.frombuffer(self.payload, np.uint8)
-        flat.flags.writeable = False
-        return flat
+        from syncsvc.pictures import flat
 
-    def to_bgr(self) -> NDArray[np.uint8]:
+        return flat(self.payload)
+
+    def to_bgr(self) -> "NDArray[np.uint8]":
         """The picture as ``(height, width, 3)`` uint8, BGR, in memory of its own, honouring ``layout``'s colour space.
 
         A frame of an ``encoded`` stream is decoded now, and those before it back to its key frame where that was not
@@ -161,6 +163,8 @@ class Frame(Struct, frozen=True, eq=False):
             ImportError: OpenCV, or PyAV for ``encoded``, cannot be loaded; the message says what to install.
         """
         if self.layout.format != "encoded":
+            from syncsvc.pictures import to_bgr
+
             return to_bgr(self.pixels, self.layout)
         if self.decoder is None:
             raise FrameUndecodable(self.stream, self.seq, "it did not come through a subscriber")
@@ -176,10 +180,11 @@ class Frame(Struct, frozen=True, eq=False):
     def __buffer__(self, flags: int) -> memoryview:  # the buffer protocol of classes, from Python 3.12 on (PEP 688)
         return self.pixels.data
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        if dtype is not None and np.dtype(dtype) != np.uint8:
-            return self.pixels.astype(dtype)
-        return self.pixels.copy() if copy else self.pixels
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> "NDArray[Any]":
+        pixels = self.pixels
+        if dtype is not None and pixels.dtype != dtype:
+            return pixels.astype(dtype)
+        return pixels.copy() if copy else pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,8 +21,8 @@ import msgspec
 
 from syncsvc.bench.child_answers import answer
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, sleep_s
-from syncsvc.layout import load_cv2
 from syncsvc.lifecycle import die_with_parent
+from syncsvc.pictures import load_cv2
 
 PAUSE_S = 0.038
 FRAMES_PER_LIST = 25

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syncsvc.decoded import MAX_PIXELS
-from syncsvc.layout import Layout, jpeg_header, load_cv2
+from syncsvc.layout import Layout, jpeg_header
+from syncsvc.pictures import load_cv2
 
 
 class JpegPicture:

@@ -8,7 +8,7 @@ from syncsvc import decoded
 from syncsvc.capture.jpeg import JpegPicture
 from syncsvc.capture.source import Picture
 from syncsvc.capture.spec import CaptureSpec
-from syncsvc.layout import to_bgr
+from syncsvc.pictures import to_bgr
 
 
 class AvPicture:

@@ -18,9 +18,10 @@ from syncsvc.capture.jpeg import JpegPicture
 from syncsvc.capture.source import Loss, Picture, Pulse, Shot
 from syncsvc.capture.spec import SyntheticSpec
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
-from syncsvc.layout import Layout, planes_i420
+from syncsvc.layout import Layout
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Observation
+from syncsvc.pictures import planes_i420
 from syncsvc.transport.page import Position
 
 

@@ -16,8 +16,9 @@ from syncsvc.capture.source import Loss, Picture, Pulse, Shot
 from syncsvc.capture.spec import V4l2Spec
 from syncsvc.clock import NS_PER_MS, Clock
 from syncsvc.errors import SourceUnavailable
-from syncsvc.layout import Layout, load_cv2
+from syncsvc.layout import Layout
 from syncsvc.model import Observation
+from syncsvc.pictures import load_cv2
 from syncsvc.transport.page import Position
 
 OpenDevice = Callable[[str], Any]

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from syncsvc import decoded
 from syncsvc.errors import FrameUndecodable, SyncsvcError
-from syncsvc.layout import Layout, to_bgr
+from syncsvc.layout import Layout
 from syncsvc.model import Frame, FrameBatch
+from syncsvc.pictures import to_bgr
 
 LATE_FRAMES = 64
 """A frame may come with a later batch than frames after it (a set's partner from across the window's edge)."""

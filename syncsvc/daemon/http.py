@@ -21,7 +21,6 @@ import msgspec
 
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import BindError
-from syncsvc.observe.metrics import exposition
 from syncsvc.observe.status import ServiceStatus
 
 REQUEST_TIMEOUT_S = 2.0
@@ -145,6 +144,8 @@ class _Handler(BaseHTTPRequestHandler):
             problem = readiness(self.server.status())
             self._answer(503 if problem else 200, "text/plain", f"{problem or 'ready'}\n".encode())
         elif path == "/metrics":
+            from syncsvc.observe.exposition import exposition
+
             self._answer(200, "text/plain; version=0.0.4; charset=utf-8", exposition(self.server.status()))
         elif path == "/api/status":
             self._answer(200, "application/json", msgspec.json.encode(self.server.status()))

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from syncsvc import barcode
 from syncsvc.cameras import CameraStats
-from syncsvc.layout import planes_i420
 from syncsvc.model import Counts, Frame, FrameBatch, Gap
+from syncsvc.pictures import planes_i420
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,14 @@
 """The service's state as Prometheus metrics: each declared once, with what it is and where in the status it stands."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from prometheus_client import generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from typing import Any, Final, Literal
 
 from syncsvc.observe.status import ServiceStatus
 
-GAUGE, COUNTER = GaugeMetricFamily, CounterMetricFamily
+GAUGE: Final = "gauge"
+COUNTER: Final = "counter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +16,7 @@ class Declared:
     """One metric, and one row of the table in ``docs/operations.md``."""
 
     name: str
-    kind: type[GaugeMetricFamily] | type[CounterMetricFamily]
+    kind: Literal["gauge", "counter"]
     """A counter is exposed with ``_total`` behind its name."""
     path: str
     """Where its samples stand in a ``ServiceStatus``; a part in braces is each key of a map, and a label's name."""
@@ -30,13 +27,11 @@ class Declared:
         """Names of its labels."""
         return re.findall(r"{(\w+)}", self.path)
 
-    def family(self, status: ServiceStatus) -> Metric:
-        """The metric, as of this status."""
-        family = self.kind(self.name, self.help, labels=self.labels)
+    def samples(self, status: ServiceStatus) -> Iterator[tuple[list[str], float]]:
+        """Its samples, as of this status: the labels' values, and what is known."""
         for labels, value in _samples(status, self.path.split(".")):
             if value is not None:
-                family.add_metric(labels, float(value))
-        return family
+                yield labels, float(value)
 
 
 def _samples(told: Any, path: Sequence[str]) -> Iterator[tuple[list[str], float | None]]:
@@ -82,19 +77,3 @@ METRICS = (
              "frames that came after their window"),
     Declared("syncsvc_frames_dropped", COUNTER, "groups.{group}.counts.{stream}.dropped.{cause}", "frames lost"),
 )  # fmt: skip
-
-
-class _Told(Collector):
-    """What a status says; children report over their channels, nothing is shared."""
-
-    def __init__(self, status: ServiceStatus) -> None:
-        self._status = status
-
-    def collect(self) -> Iterable[Metric]:
-        """All metrics."""
-        return [metric.family(self._status) for metric in METRICS]
-
-
-def exposition(status: ServiceStatus) -> bytes:
-    """The text that a scrape gets."""
-    return generate_latest(_Told(status))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from syncsvc import Frame, FrameReclaimedError, Subscriber
 from syncsvc.barcode import read
-from syncsvc.layout import planes_i420
+from syncsvc.pictures import planes_i420
 
 
 def is_true(frame: Frame, pixels: NDArray[np.uint8]) -> bool:

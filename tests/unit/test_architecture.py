@@ -26,7 +26,9 @@ IMPORTS_IN_FUNCTIONS: Mapping[str, str] = {
     "syncsvc/capture/probe.py": "the engine of captures, for the process that looks: the one that asks does without",
     "syncsvc/capture/process.py": "the one kind of source that this capture is: the others' libraries stay out of it",
     "syncsvc/client/decoder.py": "av, which a client of decoded frames does without",
-    "syncsvc/layout.py": "OpenCV, which is optional",
+    "syncsvc/daemon/http.py": "prometheus_client, which a service that nobody scrapes does without",
+    "syncsvc/model.py": "numpy, which the daemon does without: it touches no pixel",
+    "syncsvc/pictures.py": "OpenCV, which is optional",
     "syncsvc/observe/tables.py": "rich, which a command that prints JSON does without",
 }
 """Commands beside them, all: ``--help`` of one loads none of the others."""

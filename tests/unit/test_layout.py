@@ -12,7 +12,8 @@ import pytest
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
-from syncsvc.layout import Layout, PixelFormat, jpeg_header, planes_i420, to_bgr
+from syncsvc.layout import Layout, PixelFormat, jpeg_header
+from syncsvc.pictures import planes_i420, to_bgr
 
 SIZES = [(256, 192), (255, 191), (256, 191), (255, 192), (2, 2), (1, 1)]
 MATRICES = {"bt601": Colorspace.ITU601, "bt709": Colorspace.ITU709, "bt2020": 9}
@@ -193,7 +194,8 @@ def test_without_opencv_the_error_names_the_packages() -> None:
     code = """
 import sys
 sys.modules["cv2"] = None
-from syncsvc.layout import Layout, to_bgr
+from syncsvc.layout import Layout
+from syncsvc.pictures import to_bgr
 assert to_bgr(bytes(3), Layout("bgr24", 1, 1)).tolist() == [[[0, 0, 0]]]
 try:
     to_bgr(bytes(3), Layout("i420", 1, 1))

@@ -59,3 +59,12 @@ assert set(os.listdir("/proc/self/fd")) == before[0]
 assert not {"numpy", "zmq", "msgspec", "av", "cv2"} & (set(sys.modules) - before[1]), "loaded on first use"
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+def test_the_daemon_starts_without_what_it_does_not_need() -> None:
+    code = """
+import sys
+import syncsvc.daemon.daemon
+assert not {"numpy", "zmq", "av", "cv2", "multiprocessing", "prometheus_client", "rich"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)

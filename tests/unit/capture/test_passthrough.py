@@ -18,8 +18,9 @@ from syncsvc.capture.picture import AvPicture, jpeg_of, picture_of
 from syncsvc.capture.source import Loss
 from syncsvc.capture.spec import CaptureSpec, HttpSpec, RingPlan
 from syncsvc.decoded import packet_of
-from syncsvc.layout import Layout, to_bgr
+from syncsvc.layout import Layout
 from syncsvc.model import Observation
+from syncsvc.pictures import to_bgr
 from syncsvc.testing import ManualClock, S
 
 FRAMES, GOP, WIDTH, HEIGHT = 20, 8, 96, 50

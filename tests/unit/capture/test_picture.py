@@ -8,7 +8,8 @@ from av import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 
 from syncsvc.capture.picture import AvPicture
-from syncsvc.layout import Layout, to_bgr
+from syncsvc.layout import Layout
+from syncsvc.pictures import to_bgr
 
 SIZES = [(64, 48), (33, 17), (31, 20), (161, 91), (2, 2)]
 

@@ -10,7 +10,7 @@ from syncsvc import barcode
 from syncsvc.capture.source import Shot
 from syncsvc.capture.spec import RingPlan, SyntheticSpec
 from syncsvc.capture.synthetic import SyntheticSource
-from syncsvc.layout import planes_i420
+from syncsvc.pictures import planes_i420
 from syncsvc.testing import MS, T0, ManualClock, ManualStop, S
 
 

@@ -11,7 +11,8 @@ from syncsvc.capture.source import Loss, Shot
 from syncsvc.capture.spec import RingPlan, V4l2Spec
 from syncsvc.capture.v4l2 import V4l2Source
 from syncsvc.errors import SourceUnavailable
-from syncsvc.layout import Layout, to_bgr
+from syncsvc.layout import Layout
+from syncsvc.pictures import to_bgr
 from syncsvc.testing import MS, ManualClock, S
 from syncsvc.transport.page import Position
 

@@ -110,7 +110,8 @@ import sys
 from syncsvc import AsyncSubscriber, Frame, FrameBatch, Gap, Subscriber, stack
 heavy = {"cv2", "pydantic", "yaml", "av", "click", "rich", "prometheus_client"} & set(sys.modules)
 assert not heavy, heavy
-from syncsvc.layout import Layout, to_bgr
+from syncsvc.layout import Layout
+from syncsvc.pictures import to_bgr
 to_bgr(bytes(6), Layout("i420", 2, 2))
 assert "cv2" in sys.modules
 """

@@ -2,7 +2,8 @@
 
 from msgspec import structs
 
-from syncsvc.observe.metrics import COUNTER, METRICS, exposition
+from syncsvc.observe.exposition import exposition
+from syncsvc.observe.metrics import COUNTER, METRICS
 from tests.statuses import SERVICE, STREAM
 
 
