@@ -1,21 +1,28 @@
-"""One examination from the first frame to the diagnosis."""
+"""One examination, from the first frame to the diagnosis, of a service in a process that never outlives the doctor."""
 
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from syncsvc.client.subscriber import Subscriber
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.doctor.diagnosis import Diagnosis, diagnose
 from syncsvc.doctor.motion import MotionWatch
-from syncsvc.doctor.observed import ObservedRun
-from syncsvc.doctor.service import ExaminedService
+from syncsvc.doctor.observed import ObservedRun, gather
+from syncsvc.doctor.own_daemon import EX_REFUSED, LIVE, OBSERVATIONS, READY, STATUS
 from syncsvc.doctor.workplace import workplace
-from syncsvc.errors import LinkClosed, SubscriptionEnded
+from syncsvc.errors import ConfigError, LinkClosed, LogError, SubscriptionEnded
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import FrameBatch
+from syncsvc.observe.log_reader import read
+from syncsvc.observe.logs import one_line, redact
+from syncsvc.observe.status import ServiceStatus, StreamStatus
+from syncsvc.programs import READY_S, LeashedProgram
 
-_POLL_S = 0.2
+_POLL_S, _READY_POLL_S = 0.2, 0.05
 
 
 def examine(
@@ -36,35 +43,86 @@ def examine(
         ConfigError: the service refused the configuration.
     """
     motion = MotionWatch() if with_content else None
-    with workplace() as folder, ExaminedService(path, folder, 1 if motion else 0) as service:
-        if service.await_ready(stop):
-            with Subscriber(service.live) if motion else nullcontext() as batches:
-                for pause_s in _pauses(service, seconds, stop, progress):
-                    if batches is None or motion is None:
-                        stop.sleep(pause_s)
-                    else:
-                        _look(batches, motion, pause_s, stop)
-        service.finish()
-        run, said = service.observed(), service.status()
-        if service.broke and not stop.is_set and not any(map(len, run.streams.values())):
-            raise LinkClosed(f"the service broke: {service.broke}")
+    arguments = ["-m", "syncsvc.doctor.own_daemon", str(path)]
+    with (
+        workplace() as folder,
+        closing(LeashedProgram(READY).start([*arguments, str(folder), str(int(with_content))])) as service,
+    ):
+        if _is_ready(service, path, stop):
+            if motion is None:
+                _watch(service, seconds, stop, progress, stop.sleep)
+            else:
+                with Subscriber(f"ipc://{folder / LIVE}") as batches:
+                    _watch(service, seconds, stop, progress, partial(_look, batches, motion, stop))
+        code = _finish(service, path)
+        run, said = _observed(folder), _status(folder)
+        if code != 0 and not stop.is_set and not any(map(len, run.streams.values())):
+            raise LinkClosed(f"the service broke: {service.last_words}")
     return run, diagnose(run, said, motion.compare(run) if motion else None)
 
 
-def _pauses(
-    service: ExaminedService, seconds: float, stop: StopToken, progress: Callable[[float], None]
-) -> Iterator[float]:
-    """How long to wait until one looks at the time again, until it is over."""
+def _is_ready(service: LeashedProgram, path: Path, stop: StopToken) -> bool:
+    """Wait until its sockets are bound; false when the token was set before."""
+    waited_s = 0.0
+    while service.ready_words is None and waited_s < READY_S and service.is_running:
+        if stop.sleep(_READY_POLL_S):
+            return False
+        waited_s += _READY_POLL_S
+    if not service.await_ready(_READY_POLL_S):
+        if not service.is_running:
+            _finish(service, path)
+        raise LinkClosed(f"the service did not start: {service.last_words}")
+    return True
+
+
+def _finish(service: LeashedProgram, path: Path) -> int:
+    """Ask for the drain, wait for it, and end what does not end by itself; the exit code.
+
+    Raises:
+        ConfigError: it had refused its configuration, for a reason that only running it shows.
+    """
+    service.terminate()
+    code = service.wait()
+    if code == EX_REFUSED:
+        raise ConfigError(str(path), service.last_words.removeprefix(f"{path}: "))
+    return code
+
+
+def _observed(folder: Path) -> ObservedRun:
+    try:
+        return gather(record for _, record in read(folder / OBSERVATIONS))
+    except LogError:  # stopped before there was a line
+        return ObservedRun({}, {}, 0.0, 0)
+
+
+def _status(folder: Path) -> Mapping[str, StreamStatus]:
+    """What it said of its streams at the end; nothing when it had to be killed."""
+    try:
+        told = msgspec.json.decode((folder / STATUS).read_bytes(), type=ServiceStatus)
+    except OSError:
+        return {}
+    return {
+        name: msgspec.structs.replace(one, problem=one_line(redact(one.problem))) for name, one in told.streams.items()
+    }
+
+
+def _watch(
+    service: LeashedProgram,
+    seconds: float,
+    stop: StopToken,
+    progress: Callable[[float], None],
+    pause: Callable[[float], object],
+) -> None:
     begun_ns = SYSTEM_CLOCK.monotonic_ns()
     while not stop.is_set and service.is_running:
         over_s = (SYSTEM_CLOCK.monotonic_ns() - begun_ns) / NS_PER_S
         progress(min(over_s, seconds))
         if over_s >= seconds:
             return
-        yield min(_POLL_S, seconds - over_s)
+        pause(min(_POLL_S, seconds - over_s))
 
 
-def _look(batches: Subscriber[FrameBatch], motion: MotionWatch, pause_s: float, stop: StopToken) -> None:
+def _look(batches: Subscriber[FrameBatch], motion: MotionWatch, stop: StopToken, pause_s: float) -> None:
     try:
         motion.take(batches.receive(pause_s))
     except TimeoutError:

@@ -7,6 +7,7 @@ knows of its streams go into FOLDER. The configuration is read where it lies, so
 import sys
 from pathlib import Path
 
+import click
 import msgspec
 
 from syncsvc.config.loader import load
@@ -31,7 +32,7 @@ def main(path: Path, folder: Path, wait_for: int) -> int:
     try:
         daemon = Daemon(
             path,
-            announce=lambda line: _say(f"syncsvc: {line}"),
+            announce=lambda line: click.echo(f"syncsvc: {line}", err=True),
             log_observations=folder / OBSERVATIONS,
             read=lambda path: with_private_endpoints(load(path), folder, wait_for),
         )
@@ -40,13 +41,8 @@ def main(path: Path, folder: Path, wait_for: int) -> int:
         finally:
             (folder / STATUS).write_bytes(msgspec.json.encode(daemon.status()))
     except SyncsvcError as error:
-        _say(one_line(redact(str(error))))
+        click.echo(one_line(redact(str(error))), err=True)
         return EX_REFUSED
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """The diagnosis for eyes and for programs: tables that fit a terminal, a snippet to paste, and one JSON object."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from syncsvc.doctor.content import NEEDS_S, Comparison
+from syncsvc.doctor.delivery import FrameDelivery, Jitter
 from syncsvc.doctor.diagnosis import Diagnosis, StreamDiagnosis
 from syncsvc.doctor.ntp_clock import REPORTS_NEED_S
 from syncsvc.doctor.proposals import SKEW_NEEDS_S, GroupAdvice, rounded_up_ms
@@ -23,86 +24,69 @@ NEEDED_S: Final = {
 """How many seconds each finding needs, at least; a session's first sender reports may come late."""
 _PIPE_WIDTH: Final = 120
 
-Row = tuple[str, ...]
+T = TypeVar("T")
+Columns = Mapping[str, Callable[[T], str]]
+"""By their titles, what each shows of a row."""
+
+
+_CLOCKS: Final[Columns[StreamDiagnosis]] = {
+    "stream": lambda one: one.name,
+    "clock": lambda one: (one.clock or "-") + (" ?" if one.is_doubtful else ""),
+    "± ms": lambda one: _number(one.uncertainty_ms, 1),
+    "latency ms": lambda one: "-" if one.latency_ms is None else f"{one.latency_ms:.1f} ({one.latency_basis})",
+    "behind ms": lambda one: _number(one.behind_ms, 1),
+    "drift ppm": lambda one: "{:+.1f} ± {:.1f} ({})".format(*one.drift) if one.drift else "-",
+    "waiting p50/p99 ms": lambda one: _jitter(one.pts_clock.delay),
+}
+_FRAMES: Final[Columns[StreamDiagnosis]] = {
+    "stream": lambda one: one.name,
+    "frames": lambda one: str(one.delivery.frames),
+    "fps": lambda one: _number(one.delivery.fps, 2),
+    "declared": lambda one: _number(one.declared_fps, 2),
+    "jitter p50/p99 ms": lambda one: _jitter(one.delivery.interval),
+    "parser ms": lambda one: _number(one.delivery.parser_ms, 1),
+    "key every": lambda one: _key_distance(one.delivery),
+    "pauses": lambda one: str(one.delivery.pauses.count),
+    "lost": lambda one: str(sum((one.delivery.losses or {}).values())),
+}
+_GROUPS: Final[Columns[tuple[str, GroupAdvice]]] = {
+    "group": lambda item: item[0],
+    "spread p50/p99 ms": lambda item: _pair(item[1].spread_p50_ms, item[1].spread_p99_ms),
+    "complete": lambda item: _percent(item[1].complete_share),
+    "max_skew_ms": lambda item: _number(item[1].max_skew_ms, 0),
+    "then": lambda item: _percent(item[1].proposed_share),
+    "any phase ms": lambda item: _number(item[1].any_phase_ms, 0),
+    "max_latency_ms": lambda item: _number(item[1].max_latency_ms, 0),
+}
+_CONTENT: Final[Columns[Comparison]] = {
+    "same motion in": lambda one: f"{one.second}, after {one.first}",
+    "later by ms": lambda one: _number(one.lag_ms, 1),
+    "halves ms": lambda one: "{:.1f}, {:.1f}".format(*one.halves_ms) if one.halves_ms else "-",
+    "correlation": lambda one: "-" if one.lag_ms is None else f"{one.peak:.2f}",
+    "x next": lambda one: "-" if one.lag_ms is None else f"{min(one.ratio, 99.9):.1f}",
+    "suggested": lambda one: "yes" if one.is_accepted else "no",
+}
 
 
 def show(diagnosis: Diagnosis) -> None:
     """Print it."""
-    show_all((*tables(diagnosis), *remarks(diagnosis), "", *snippet(diagnosis)), _PIPE_WIDTH)
+    show_all((*_tables(diagnosis), *_remarks(diagnosis), "", *snippet(diagnosis)), _PIPE_WIDTH)
 
 
-def tables(diagnosis: Diagnosis) -> Iterator[Table]:
-    """What was found, in columns."""
+def _tables(diagnosis: Diagnosis) -> Iterator[Table]:
     streams = diagnosis.streams.values()
-    columns: Row = ("stream", "clock", "± ms", "latency ms", "behind ms", "drift ppm", "waiting p50/p99 ms")
-    yield Table(f"clocks, {diagnosis.seconds:.0f} s", columns, tuple(map(_clock_row, streams)))
-    columns = ("stream", "frames", "fps", "declared", "jitter p50/p99 ms", "parser ms", "key every", "pauses", "lost")
-    yield Table("frames", columns, tuple(map(_frames_row, streams)))
-    columns = ("group", "spread p50/p99 ms", "complete", "max_skew_ms", "then", "any phase ms", "max_latency_ms")
-    rows = tuple(_group_row(*item) for item in diagnosis.groups.items())
-    yield Table("groups, and what would suit them", columns, rows)
+    yield _table(f"clocks, {diagnosis.seconds:.0f} s", _CLOCKS, streams)
+    yield _table("frames", _FRAMES, streams)
+    yield _table("groups, and what would suit them", _GROUPS, diagnosis.groups.items())
     if diagnosis.content:
-        columns = ("same motion in", "later by ms", "halves ms", "correlation", "x next", "suggested")
-        yield Table("content", columns, tuple(map(_content_row, diagnosis.content)))
+        yield _table("content", _CONTENT, diagnosis.content)
 
 
-def _clock_row(stream: StreamDiagnosis) -> Row:
-    drift = stream.drift
-    waiting = stream.pts_clock.delay
-    return (
-        stream.name,
-        (stream.clock or "-") + (" ?" if stream.is_doubtful else ""),
-        _number(stream.uncertainty_ms, 1),
-        "-" if stream.latency_ms is None else f"{stream.latency_ms:.1f} ({stream.latency_basis})",
-        _number(stream.behind_ms, 1),
-        "-" if drift is None else f"{drift[0]:+.1f} ± {drift[1]:.1f} ({drift[2]})",
-        "-" if waiting is None else f"{waiting.p50_ms:.1f}/{waiting.p99_ms:.1f}",
-    )
+def _table(title: str, columns: Columns[T], rows: Iterable[T]) -> Table:
+    return Table(title, tuple(columns), tuple(tuple(cell(row) for cell in columns.values()) for row in rows))
 
 
-def _frames_row(stream: StreamDiagnosis) -> Row:
-    delivery = stream.delivery
-    keys = "-" if delivery.key_every_s is None else f"{delivery.key_every_s:.1f} s"
-    return (
-        stream.name,
-        str(delivery.frames),
-        _number(delivery.fps, 2),
-        _number(stream.declared_fps, 2),
-        "-" if delivery.interval is None else f"{delivery.interval.p50_ms:.1f}/{delivery.interval.p99_ms:.1f}",
-        _number(delivery.parser_ms, 1),
-        "each" if delivery.key_every_frames == 1 else keys,
-        str(delivery.pauses.count),
-        str(sum((delivery.losses or {}).values())),
-    )
-
-
-def _group_row(name: str, advice: GroupAdvice) -> Row:
-    spread = "-"
-    if advice.spread_p50_ms is not None and advice.spread_p99_ms is not None:
-        spread = f"{advice.spread_p50_ms:.1f}/{advice.spread_p99_ms:.1f}"
-    return (
-        name,
-        spread,
-        _percent(advice.complete_share),
-        _number(advice.max_skew_ms, 0),
-        _percent(advice.proposed_share),
-        _number(advice.any_phase_ms, 0),
-        _number(advice.max_latency_ms, 0),
-    )
-
-
-def _content_row(one: Comparison) -> Row:
-    return (
-        f"{one.second}, after {one.first}",
-        _number(one.lag_ms, 1),
-        "-" if one.halves_ms is None else f"{one.halves_ms[0]:.1f}, {one.halves_ms[1]:.1f}",
-        "-" if one.lag_ms is None else f"{one.peak:.2f}",
-        "-" if one.lag_ms is None else f"{min(one.ratio, 99.9):.1f}",
-        "yes" if one.is_accepted else "no",
-    )
-
-
-def remarks(diagnosis: Diagnosis) -> Iterator[str]:
+def _remarks(diagnosis: Diagnosis) -> Iterator[str]:
     """What is wrong, and what could not be told, one line each."""
     width = max(map(len, (*diagnosis.streams, *diagnosis.groups)), default=0)
     for stream in diagnosis.streams.values():
@@ -209,8 +193,22 @@ def _stream_object(stream: StreamDiagnosis) -> Mapping[str, Any]:
     }
 
 
+def _key_distance(delivery: FrameDelivery) -> str:
+    if delivery.key_every_frames == 1:
+        return "each"
+    return "-" if delivery.key_every_s is None else f"{delivery.key_every_s:.1f} s"
+
+
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _pair(p50: float | None, p99: float | None) -> str:
+    return "-" if p50 is None or p99 is None else f"{p50:.1f}/{p99:.1f}"
+
+
+def _jitter(jitter: Jitter | None) -> str:
+    return _pair(jitter.p50_ms, jitter.p99_ms) if jitter else "-"
 
 
 def _percent(share: float | None) -> str:
