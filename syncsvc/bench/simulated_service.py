@@ -157,10 +157,10 @@ class _Service:
 
     def _note_standing(self, name: str) -> None:
         clock = self._clocks[name]
-        standing = clock.clock, clock.is_doubtful
+        standing = clock.clock, clock.standing.is_doubtful
         if standing != self._standings.get(name):
             self._standings[name] = standing
-            self._tell(Doubt(name, clock.is_doubtful))
+            self._tell(Doubt(name, clock.standing.is_doubtful))
             seconds = (self._clock.mono_ns - MONO_NS) / NS_PER_S
             self._served.standings.append((seconds, name, *standing))
 

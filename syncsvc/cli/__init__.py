@@ -19,22 +19,22 @@ EXIT_INTERRUPTED: Final = 130
 
 
 class Entry(NamedTuple):
-    """Where a command lives, and what the list of commands says of it."""
+    """The module of this room that a command lives in, and what the list of commands says of it."""
 
-    target: str
+    module: str
     summary: str
 
 
 COMMANDS: Final = {
-    "run": Entry("syncsvc.cli.run:run", "Run the daemon in the foreground."),
-    "check": Entry("syncsvc.cli.check:check", "Validate a configuration."),
-    "tail": Entry("syncsvc.cli.tail:tail", "Print one line per batch of a running daemon."),
-    "align": Entry("syncsvc.cli.align:align", "Make the decisions of an observation log again."),
-    "demo": Entry("syncsvc.cli.demo:demo", "Virtual cameras, daemon and subscriber in one, with a verdict."),
-    "doctor": Entry("syncsvc.cli.doctor:doctor", "Measure the streams of a configuration, and propose its bounds."),
-    "cameras": Entry("syncsvc.cli.cameras:cameras", "Serve virtual RTSP cameras with known true times."),
-    "bench": Entry("syncsvc.cli.bench:bench", "Measure, side by side with what it is compared to."),
-    "schema": Entry("syncsvc.cli.check:schema", "Print the JSON Schema of the configuration."),
+    "run": Entry("run", "Run the daemon in the foreground."),
+    "check": Entry("check", "Validate a configuration."),
+    "tail": Entry("tail", "Print one line per batch of a running daemon."),
+    "align": Entry("align", "Make the decisions of an observation log again."),
+    "demo": Entry("demo", "Virtual cameras, daemon and subscriber in one, with a verdict."),
+    "doctor": Entry("doctor", "Measure the streams of a configuration, and propose its bounds."),
+    "cameras": Entry("cameras", "Serve virtual RTSP cameras with known true times."),
+    "bench": Entry("bench", "Measure, side by side with what it is compared to."),
+    "schema": Entry("check", "Print the JSON Schema of the configuration."),
 }
 
 
@@ -50,8 +50,7 @@ class LazyGroup(click.Group):
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
-        module, _, attribute = entry.target.partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
+        command: click.Command = getattr(import_module(f"syncsvc.cli.{entry.module}"), cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

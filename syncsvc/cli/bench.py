@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -15,8 +15,6 @@ from syncsvc.cli.numbers import FiniteRange
 from syncsvc.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from syncsvc.bench.report import BenchReport
 
 _HELP: Final = """Measure, side by side with what it is compared to, and print ratios. It never judges.
@@ -30,27 +28,19 @@ NAME is one of
   article    two cameras by the Queue and the Pipe program of a much-read article, and by the service
   accuracy   capture times and sets: ours, those of other rules, and the true ones
 """
-_SECONDS: Final = {
-    "transport": 0.0,
-    "pipeline": 8.0,
-    "capacity": 20.0,
-    "latency": 20.0,
-    "article": 15.0,
-    "accuracy": 40.0,
-}
+_SECONDS: Final = {"pipeline": 8.0, "capacity": 20.0, "latency": 20.0, "article": 15.0, "accuracy": 40.0}
 _OPTIONS: Final = {
-    "transport": ("--rounds", "--frames", "--only"),
-    "pipeline": ("--rounds", "--seconds", "--only"),
-    "capacity": ("--seconds", "--step", "--only"),
-    "latency": ("--rounds", "--seconds", "--only"),
-    "article": ("--seconds", "--only"),
-    "accuracy": ("--seconds", "--only", "--case"),
+    "transport": ("rounds", "frames", "only"),
+    "pipeline": ("seconds", "rounds", "only"),
+    "capacity": ("seconds", "step", "only"),
+    "latency": ("seconds", "rounds", "only"),
+    "article": ("seconds", "only"),
+    "accuracy": ("seconds", "only", "case"),
 }
-_EVERY: Final = ("--seconds", "--rounds", "--frames", "--step", "--only", "--case")
 
 
 @click.command(help=_HELP, epilog="Example: syncsvc bench accuracy --seconds 60 --plot accuracy.png")
-@click.argument("name", type=click.Choice(tuple(_SECONDS)))
+@click.argument("name", type=click.Choice(tuple(_OPTIONS)))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print a section of a results page.")
 @click.option("--plot", metavar="FILE.png", type=click.Path(dir_okay=False, path_type=Path), help="Draw it too.")
@@ -66,20 +56,20 @@ _EVERY: Final = ("--seconds", "--rounds", "--frames", "--step", "--only", "--cas
 @click.option("--case", metavar="CASE", help="accuracy: one of the simulated cases, such as `four`.")
 def bench(name: str, as_json: bool, as_markdown: bool, plot: Path | None, **given: Any) -> None:
     """Measure and print."""
-    options = {option: given[option[2:]] for option in _EVERY if given[option[2:]] is not None}
-    for option in options:
-        if option not in _OPTIONS[name]:
-            raise UsageError(f"{option} means nothing to `bench {name}`; it takes {', '.join(_OPTIONS[name])}")
+    for option, value in given.items():
+        if value is not None and option not in _OPTIONS[name]:
+            takes = ", ".join(f"--{known}" for known in _OPTIONS[name])
+            raise UsageError(f"--{option} means nothing to `bench {name}`; it takes {takes}")
+    options = {option: given[option] for option in _OPTIONS[name] if given[option] is not None}
     from syncsvc.bench import report
     from syncsvc.bench.rounds import BenchRequest
     from syncsvc.observe.plotting import require_plotting
 
     if plot is not None:
         require_plotting(plot)
-    command = " ".join(["syncsvc bench", name, *(f"{option} {_as_word(value)}" for option, value in options.items())])
-    asked = {"--seconds": _SECONDS[name], **options}
+    command = " ".join(["syncsvc bench", name, *(f"--{option} {_as_word(value)}" for option, value in options.items())])
     with _progress() as progress:
-        request = BenchRequest(progress, **{option[2:]: value for option, value in asked.items()})
+        request = BenchRequest(progress, **{"seconds": _SECONDS.get(name, 0.0), **options})
         result: BenchReport = import_module(f"syncsvc.bench.{name}").run(request)
     if as_json:
         click.echo(json.dumps(report.as_object(result, name, command)))
@@ -96,7 +86,7 @@ def _as_word(value: float | str) -> str:
 
 
 @contextmanager
-def _progress() -> "Iterator[Callable[[str], None]]":
+def _progress() -> Iterator[Callable[[str], None]]:
     """What is measured now, on a terminal; nothing in a pipe."""
     if not sys.stderr.isatty():
         yield lambda _: None

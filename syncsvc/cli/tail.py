@@ -80,7 +80,7 @@ def batch_line(batch: FrameBatch, now_ns: int) -> str:
     parts = [
         f"{start:%H:%M:%S}.{fraction_ms:03}",
         f"{batch.group} #{batch.seq}",
-        _number(len(batch.sets), "set"),
+        f"{len(batch.sets)} set{'s' * (len(batch.sets) != 1)}",
         frames,
     ]
     if batch.sets:
@@ -95,7 +95,3 @@ def gap_line(gap: Gap) -> str:
     """One gap for eyes."""
     number = gap.last_seq - gap.first_seq + 1
     return f"gap  {gap.group} #{gap.first_seq}-#{gap.last_seq}  {number} missed  {gap.reason}"
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -4,7 +4,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pydantic import ValidationError
 
@@ -214,13 +214,10 @@ def _value_problem(document: Document, path: KeyPath, schema: Schema) -> str:
 def _allowed_here(path: KeyPath, schema: Schema, value: Any) -> str:
     words = allowed(schema)
     if path[-1] in ("clock", "pixels"):
-        takers = [kind for kind, model in STREAM_MODELS.items() if value in _choices(model, path[-1])]
+        models = STREAM_MODELS.items()
+        takers = [kind for kind, model in models if value in get_args(model.model_fields[path[-1]].annotation)]
         return f"{words} ({value} is for {' and '.join(takers)} streams)" if takers else words
     return words
-
-
-def _choices(model: Any, key: str) -> tuple[Any, ...]:
-    return tuple(model.model_json_schema()["properties"][key]["enum"])
 
 
 def _parameter(document: Document, path: KeyPath, schema: Schema, details: dict[str, Any]) -> ConfigError:

@@ -63,7 +63,7 @@ def _number(text: str) -> float:
 
 def _whole(text: str) -> int:
     value = resolve_scalar(text)
-    if isinstance(value, bool) or not isinstance(value, int):
+    if type(value) is not int:
         raise RefusedError("", "a whole number")
     return value
 

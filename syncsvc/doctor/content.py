@@ -79,28 +79,19 @@ def motion_curve(time_ns: Ints, difference: Floats, has_own_clock: bool) -> Curv
 
 def compare(first: str, second: str, one: Curve, other: Curve) -> Comparison:
     """Compare two streams' curves."""
-    span = _common_span(one, other)
-    seconds = max(0.0, (span[1] - span[0]) / NS_PER_S)
+    begun, ended = _common_span(one, other)
+    seconds = max(0.0, (ended - begun) / NS_PER_S)
     if seconds < NEEDS_S:
         return Comparison(first, second, seconds, why_not=f"needs {NEEDS_S:.0f} s of both")
-    middle = (span[0] + span[1]) // 2
-    found = _correlate(one, other, span)
-    halves = [_correlate(one, other, half) for half in ((span[0], middle), (middle, span[1]))]
-    if found is None or any(half is None for half in halves):
+    middle = (begun + ended) // 2
+    spans = (begun, ended), (begun, middle), (middle, ended)
+    whole, former, latter = (_correlate(one, other, span) for span in spans)
+    if whole is None or former is None or latter is None:
         return Comparison(first, second, seconds, why_not="nothing moves")
-    lag_ms, peak, ratio = found
-    halves_ms = tuple(half[0] for half in halves if half is not None)
-    return Comparison(
-        first,
-        second,
-        seconds,
-        lag_ms,
-        peak,
-        ratio,
-        (halves_ms[0], halves_ms[1]),
-        _why_not(peak, ratio, abs(halves_ms[0] - halves_ms[1])),
-        lag_ms if one.has_own_clock and other.has_own_clock else None,
-    )
+    lag_ms, peak, ratio = whole
+    why_not = _why_not(peak, ratio, abs(former[0] - latter[0]))
+    disagreement_ms = lag_ms if one.has_own_clock and other.has_own_clock else None
+    return Comparison(first, second, seconds, *whole, (former[0], latter[0]), why_not, disagreement_ms)
 
 
 def _why_not(peak: float, ratio: float, apart_ms: float) -> str:
@@ -123,7 +114,8 @@ def _correlate(one: Curve, other: Curve, span: tuple[int, int]) -> tuple[float, 
     """Lag (ms) of ``other``, the correlation there, and how much that is above the next best; None if all is still."""
     count = int((span[1] - span[0]) * RATE_HZ // NS_PER_S)
     grid = np.arange(count) / RATE_HZ
-    a, b = (_flattened(_resampled(curve, span[0], grid)) for curve in (one, other))
+    times_ns = span[0] + grid * NS_PER_S
+    a, b = (_flattened(np.interp(times_ns, curve.time_ns, curve.energy)) for curve in (one, other))
     scale = float(np.sqrt((a @ a) * (b @ b)))
     if scale <= 0:
         return None

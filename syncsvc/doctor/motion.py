@@ -1,6 +1,5 @@
 """Watches the pictures go by and keeps one number of each: how much has moved since the one before."""
 
-from collections.abc import Iterable, Iterator
 from itertools import combinations
 
 import numpy as np
@@ -43,11 +42,11 @@ class MotionWatch:
     def compare(self, run: ObservedRun) -> tuple[Comparison, ...]:
         """What the streams of each group have in common, by the times that the log gives their frames."""
         curves = {name: self._curve(run.streams[name]) for name in self._seqs if name in run.streams}
-        return tuple(
-            compare(first, second, curves[first], curves[second])
-            for first, second in _pairs(group.streams for group in run.groups.values())
-            if first in curves and second in curves
-        )
+        pairs: dict[frozenset[str], tuple[str, str]] = {}
+        for group in run.groups.values():
+            for pair in combinations((name for name in group.streams if name in curves), 2):
+                pairs.setdefault(frozenset(pair), pair)
+        return tuple(compare(first, second, curves[first], curves[second]) for first, second in pairs.values())
 
     def _curve(self, record: ObservedStream) -> Curve:
         time_ns, has_own_clock = content_times(record)
@@ -71,15 +70,6 @@ def content_times(record: ObservedStream) -> tuple[Ints, bool]:
     if (floor_ns == NONE).all():
         floor_ns = record.start_ns
     return np.where(floor_ns == NONE, NONE, floor_ns + record.utc_less_mono_ns), False
-
-
-def _pairs(groups: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, str]]:
-    seen = set()
-    for streams in groups:
-        for pair in combinations(streams, 2):
-            if frozenset(pair) not in seen:
-                seen.add(frozenset(pair))
-                yield pair
 
 
 def luma_of(frame: Frame) -> NDArray[np.uint8]:

@@ -129,9 +129,9 @@ def gather(records: Iterable[AnyRecord]) -> ObservedRun:
     run = _Run()
     for record in records:
         _take(run, record)
-    offset = _Offset(run.utc)
+    run.utc.sort()
     return ObservedRun(
-        {name: _table(name, stream, offset, is_asap=run.is_asap) for name, stream in run.streams.items()},
+        {name: _table(name, stream, run) for name, stream in run.streams.items()},
         run.groups,
         (max(run.moments_ns, default=0) - min(run.moments_ns, default=0)) / NS_PER_S,
         run.lost_records,
@@ -170,25 +170,18 @@ def _take(run: _Run, record: AnyRecord) -> None:
             stream.is_doubtful, stream.reasons = record.doubtful, record.reasons
 
 
-class _Offset:
-    """UTC less CLOCK_MONOTONIC at any moment, from the segments of the host's mapper."""
-
-    def __init__(self, segments: list[tuple[int, int, float]]) -> None:
-        segments.sort()
-        self._mono = np.array([mono for mono, _, _ in segments], np.int64)
-        self._offset = np.array([utc - mono for mono, utc, _ in segments], np.int64)
-        self._rate = np.array([rate for _, _, rate in segments])
-
-    def __call__(self, mono_ns: Ints) -> Ints:
-        if not len(self._mono):
-            return np.zeros_like(mono_ns)
-        at = np.clip(np.searchsorted(self._mono, mono_ns, "right") - 1, 0, None)
-        slewed = ((mono_ns - self._mono[at]) * self._rate[at]).astype(np.int64)
-        offset: Ints = self._offset[at] + slewed
-        return offset
+def _utc_less_mono(segments: list[tuple[int, int, float]], mono_ns: Ints) -> Ints:
+    """UTC less CLOCK_MONOTONIC at these moments, from the segments of the host's mapper in their order."""
+    if not segments:
+        return np.zeros_like(mono_ns)
+    begun, utc = np.array([segment[:2] for segment in segments], np.int64).T
+    at = np.clip(np.searchsorted(begun, mono_ns, "right") - 1, 0, None)
+    rate = np.array([segment[2] for segment in segments])[at]
+    offset: Ints = (utc - begun)[at] + ((mono_ns - begun[at]) * rate).astype(np.int64)
+    return offset
 
 
-def _table(name: str, stream: _Stream, offset: _Offset, *, is_asap: bool) -> ObservedStream:
+def _table(name: str, stream: _Stream, run: _Run) -> ObservedStream:
     seqs = sorted(stream.rows)
     rows = np.array([stream.rows[seq] for seq in seqs], np.int64).reshape(-1, 6)
     if (rows[:, 1] == NONE).all():  # nothing holds its frames back: they begin when they are there
@@ -202,7 +195,7 @@ def _table(name: str, stream: _Stream, offset: _Offset, *, is_asap: bool) -> Obs
         seq=np.array(seqs, np.int64),
         arrival_ns=rows[:, 0],
         start_ns=rows[:, 1],
-        utc_less_mono_ns=offset(rows[:, 0]),
+        utc_less_mono_ns=_utc_less_mono(run.utc, rows[:, 0]),
         pts_ns=rows[:, 2],
         ntp_ns=rows[:, 3],
         is_key=rows[:, 4].astype(np.bool_),
@@ -215,5 +208,5 @@ def _table(name: str, stream: _Stream, offset: _Offset, *, is_asap: bool) -> Obs
         losses=stream.losses,
         is_doubtful=stream.is_doubtful,
         reasons=stream.reasons,
-        is_asap=is_asap,
+        is_asap=run.is_asap,
     )

@@ -7,7 +7,7 @@ Source: Moon, Skelly, Towsley, "Estimation and removal of clock skew from networ
 of all lines under every point, the one that is nearest to them; it is the edge of the lower hull over their mean time.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -91,19 +91,14 @@ def pts_clock_of(record: ObservedStream) -> PtsClock:
     if not stretches:
         return PtsClock(steps_ms=tuple(steps_ms))
     waits = [record.start_ns[some.at] - some.line.of(record.pts_ns[some.at]) for some in stretches]
+    found = PtsClock(tuple(stretches), delay=Jitter.of(np.concatenate(waits)), steps_ms=tuple(steps_ms))
     longest = max(stretches, key=lambda some: _span_s(record, some))
     if _span_s(record, longest) < DRIFT_NEEDS_S:
-        return PtsClock(tuple(stretches), delay=Jitter.of(np.concatenate(waits)), steps_ms=tuple(steps_ms))
+        return found
     # ``slope`` is what a second of pts lacks of a second: a fast clock's seconds are short.
     drift_ppm, doubt_ppm = -longest.line.slope / (1 + longest.line.slope) * 1e6, longest.line.doubt * 1e6
-    return PtsClock(
-        tuple(stretches),
-        drift_ppm,
-        doubt_ppm,
-        Jitter.of(np.concatenate(waits)),
-        tuple(steps_ms),
-        abs(drift_ppm) - doubt_ppm > GRID_PPM,
-    )
+    is_grid = abs(drift_ppm) - doubt_ppm > GRID_PPM
+    return replace(found, drift_ppm=drift_ppm, drift_doubt_ppm=doubt_ppm, is_grid=is_grid)
 
 
 def _span_s(record: ObservedStream, stretch: Stretch) -> float:

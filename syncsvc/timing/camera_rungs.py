@@ -7,9 +7,8 @@ says how much of that a frame's way here leaves open.
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.model import ClockClass, Observation
 from syncsvc.timing.clock_model import ClockModel
-from syncsvc.timing.model_rung import ModelRung
 from syncsvc.timing.ntp import LATEST_NS, SenderReportMap, fault_of, span
-from syncsvc.timing.rungs import UNKNOWN_LATENCY_NS, Rung
+from syncsvc.timing.rungs import UNKNOWN_LATENCY_NS, ModelRung, Rung
 from syncsvc.timing.utc import ToUtc
 
 SHORTEST_LATENCY_NS = NS_PER_MS
@@ -62,11 +61,6 @@ class SenderReportRung(Rung):
     def is_lying(self) -> bool:
         """Whether the reports are proven wrong, or useless for pts that are."""
         return bool(self.map.problem) or (self.map.is_anchored and self._are_pts_wrong)
-
-    @property
-    def step_doubt_ns(self) -> int:
-        """Size of a step of its clock that nothing proves wrong or right."""
-        return self.map.step_doubt_ns
 
     def feed(self, seen: Observation, arrival_ns: int) -> None:
         """Learn the packet's NTP time."""

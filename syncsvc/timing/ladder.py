@@ -13,8 +13,7 @@ from typing import NamedTuple
 from syncsvc.clock import NS_PER_S
 from syncsvc.model import ClockClass, Observation
 from syncsvc.timing.camera_rungs import MediaRung, SenderReportRung
-from syncsvc.timing.model_rung import ModelRung
-from syncsvc.timing.rungs import ArrivalRung, KernelRung, RecordedRung, Rung
+from syncsvc.timing.rungs import ArrivalRung, KernelRung, ModelRung, RecordedRung, Rung
 from syncsvc.timing.utc import JUMP_NS, ToUtc
 
 SHARE = 8
@@ -41,11 +40,14 @@ class Stamp:
 
 
 class Standing(NamedTuple):
-    """Which clock speaks, whether the stream must not lead others, and the clocks above that lie."""
+    """What others want to know of a stream's clock."""
 
     clock: ClockClass | None
+    """The rung in use; None while frames are held for a better one."""
     is_doubtful: bool
+    """Whether it was caught lying and its stamps are a guess now: it must not lead others."""
     lies: tuple[ClockClass, ...]
+    """The rungs above the one in use that evidence refuses, or refused in an earlier session."""
 
 
 def rungs_for(clock: str, kind: str, latency_ns: int | None, to_utc: ToUtc) -> list[Rung]:
@@ -118,19 +120,10 @@ class StreamClock:
         return {rung.clock: rung.problem for rung in self._above()}
 
     @property
-    def lies(self) -> tuple[ClockClass, ...]:
-        """The rungs above the one in use that evidence refuses, or refused in an earlier session."""
-        return tuple(rung.clock for rung in self._above() if rung.is_lying or rung.clock in self._caught)
-
-    @property
-    def is_doubtful(self) -> bool:
-        """Whether the stream was caught lying and its stamps are a guess now: it must not lead others."""
-        return self.standing.is_doubtful
-
-    @property
     def standing(self) -> Standing:
         """All that others want to know of it after every frame."""
-        current, lies = self._current, self.lies
+        current = self._current
+        lies = tuple(rung.clock for rung in self._above() if rung.is_lying or rung.clock in self._caught)
         is_guess = current is self.rungs[-1] or (isinstance(current, ModelRung) and not current.is_calibrated)
         return Standing(self.clock, is_guess and bool(lies), lies)
 
@@ -206,18 +199,14 @@ class StreamClock:
         model, own = self._model, self._current
         if model is None or seen.seq % TEACH_EVERY:
             return
-        model.step_doubt_ns = sum([rung.step_doubt_ns for rung in self.rungs if isinstance(rung, SenderReportRung)])
-        if own is model:  # its times must not jump
+        model.step_doubt_ns = sum([rung.map.step_doubt_ns for rung in self.rungs if isinstance(rung, SenderReportRung)])
+        if own is None or own in (model, self.rungs[-1]):  # the model's own times must not jump
             return
-        is_lesson = own is not None and own.is_open and own is not self.rungs[-1]
-        if is_lesson and model.is_settled and seen.pts_ns is not None:
-            assert own is not None
-            value = own.stamp(seen, arrival_ns)
-            if value is not None:
-                latency_ns = model.earliest_ns(seen.pts_ns) - value[0]
-                before_ns, self._lessons = (self._learnt or (latency_ns, 0))[0], min(LESSONS, self._lessons + 1)
-                self._learnt = before_ns + (latency_ns - before_ns) // self._lessons, value[1]
-                model.learnt_ns, model.learnt_doubt_ns = self._learnt
+        if own.is_open and model.is_settled and seen.pts_ns is not None and (value := own.stamp(seen, arrival_ns)):
+            latency_ns = model.earliest_ns(seen.pts_ns) - value[0]
+            before_ns, self._lessons = (self._learnt or (latency_ns, 0))[0], min(LESSONS, self._lessons + 1)
+            self._learnt = before_ns + (latency_ns - before_ns) // self._lessons, value[1]
+            model.learnt_ns, model.learnt_doubt_ns = self._learnt
 
     def _stand_on(self, rungs: list[Rung]) -> None:
         self.rungs = rungs
@@ -238,10 +227,7 @@ class StreamClock:
         return stamps
 
     def _best(self) -> Rung:
-        for rung in self.rungs:
-            if rung.is_open:
-                break
-        return rung  # the foot of the ladder is always open
+        return next(rung for rung in self.rungs if rung.is_open)  # the foot of the ladder always is
 
     def _stamp(self, seen: Observation, arrival_ns: int) -> Stamp:
         assert self._current is not None

@@ -120,8 +120,8 @@ def test_a_clock_that_was_never_true_is_refused_and_says_why(lie: dict[str, obje
     told = watch(clock, observe(SimulatedCamera(jitter_ms=10, latency_ms=40, **lie), 20))  # type: ignore[arg-type]
     assert classes(told) == ["model"]
     assert words in clock.problems["rtcp"]
-    assert clock.lies == ("rtcp",)
-    assert clock.is_doubtful, "nobody knows its latency"
+    assert clock.standing.lies == ("rtcp",)
+    assert clock.standing.is_doubtful, "nobody knows its latency"
     assert all(abs(error) <= stamp.uncertainty_ns for stamp, error in told)
 
 
@@ -129,7 +129,7 @@ def test_a_liar_whose_latency_is_configured_is_in_good_standing() -> None:
     clock = clock_for("rtsp", latency_ns=40 * MS)
     told = watch(clock, observe(SimulatedCamera(jitter_ms=10, latency_ms=40, ntp_offset_ms=10_000), 20))
     assert classes(told) == ["model"]
-    assert not clock.is_doubtful
+    assert not clock.standing.is_doubtful
     assert worst_ms(after(told, 5)) < 5
 
 
@@ -139,10 +139,10 @@ def test_a_clock_that_steps_loses_its_word_and_the_stream_none_of_its_times(step
     camera = SimulatedCamera(jitter_ms=20, latency_ms=60, drift_ppm=70, ntp_steps=((30, step_ms),), sr_interval_s=2)
     told = watch(clock, observe(camera, 90))
     assert classes(told) == ["rtcp", "model"]
-    assert clock.lies == ("rtcp",)
+    assert clock.standing.lies == ("rtcp",)
     assert worst_ms(told) < 3, "the model has learnt the latency while the clock was believed"
     assert all(abs(error) <= stamp.uncertainty_ns for stamp, error in told)
-    assert clock.is_doubtful == (step_ms == -300), "nothing proves which of the two times was wrong"
+    assert clock.standing.is_doubtful == (step_ms == -300), "nothing proves which of the two times was wrong"
 
 
 def test_pts_that_do_not_follow_time_leave_arrival() -> None:
@@ -150,8 +150,8 @@ def test_pts_that_do_not_follow_time_leave_arrival() -> None:
     camera = SimulatedCamera(fps=21, pts="grid", declared_fps=25, jitter_ms=10, latency_ms=40, sr_interval_s=2)
     told = watch(clock, observe(camera, 60))
     assert classes(after(told, 30)) == ["arrival"]
-    assert set(clock.lies) >= {"model"}
-    assert clock.is_doubtful
+    assert set(clock.standing.lies) >= {"model"}
+    assert clock.standing.is_doubtful
     assert all(abs(error) <= stamp.uncertainty_ns for stamp, error in after(told, 30))
 
 
@@ -210,14 +210,14 @@ def test_stamps_in_the_stream_that_cannot_be_are_refused(error_ns: int) -> None:
     clock = clock_for("http")
     told = [stamp for seq in range(100) for stamp in clock.observe(media(seq, error_ns))]
     assert {stamp.clock for stamp in told} == {"arrival"}
-    assert clock.lies == ("pts",)
+    assert clock.standing.lies == ("pts",)
 
 
 def test_stamps_in_the_stream_at_another_rate_are_refused() -> None:
     clock = clock_for("http")
     told = [stamp for seq in range(3000) for stamp in clock.observe(media(seq, rate=0.99))]
     assert told[-1].clock == "arrival"
-    assert clock.lies == ("pts",)
+    assert clock.standing.lies == ("pts",)
 
 
 def test_a_playlist_is_allowed_to_be_late() -> None:
@@ -234,7 +234,7 @@ def test_a_kernel_stamp_is_believed_when_the_frame_is_fresh() -> None:
         clock = clock_for("v4l2", hold_ns=0)
         stamps = clock.observe(observation(0, now, stamp_ns, "kernel"))
         assert [(stamp.time_ns, stamp.clock) for stamp in stamps] == [(to_utc(now), "arrival")]
-        assert clock.lies == ("kernel",)
+        assert clock.standing.lies == ("kernel",)
 
 
 def test_a_frame_without_what_the_rung_reads_is_stamped_by_the_foot() -> None:
@@ -264,7 +264,7 @@ def test_reports_and_arrivals_together_convict_pts_of_a_slightly_wrong_rate(fps:
     camera = SimulatedCamera(fps=fps, pts="grid", declared_fps=30, jitter_ms=20, latency_ms=40)
     told = watch(clock, observe(camera, 40))
     assert classes(after(told, 11)) == ["arrival"]
-    assert set(clock.lies) == {"rtcp", "model"}
+    assert set(clock.standing.lies) == {"rtcp", "model"}
     assert sum(abs(error) <= stamp.uncertainty_ns for stamp, error in told) > 0.9 * len(told)
 
 
@@ -317,15 +317,15 @@ def moved(seen: Observation, by_ns: int) -> Observation:
 def test_a_clock_that_was_switched_off_is_forgiven_after_a_minute() -> None:
     clock = clock_for("rtsp")
     watch(clock, observe(SimulatedCamera(sr="zero", latency_ms=40), 20))
-    assert clock.is_doubtful
+    assert clock.standing.is_doubtful
     clock.new_session()
     silent = [replace(one, seen=moved(one.seen, 60 * S)) for one in observe(SimulatedCamera(sr="none"), 70)]
     for sighting in silent[:1000]:
         clock.observe(sighting.seen)
-    assert clock.is_doubtful, "its reports may still come"
+    assert clock.standing.is_doubtful, "its reports may still come"
     for sighting in silent[1000:]:
         clock.observe(sighting.seen)
-    assert not clock.is_doubtful
+    assert not clock.standing.is_doubtful
 
 
 def test_a_better_clock_that_lags_by_windows_is_not_changed_to() -> None:
@@ -344,4 +344,4 @@ def test_a_clock_slewed_between_rare_reports_did_not_step() -> None:
     clock = clock_for("rtsp")
     watch(clock, observe(SimulatedCamera(fps=5, ntp_drift_ppm=-400, sr_interval_s=30), 300))
     assert clock.clock == "rtcp"
-    assert clock.lies == ()
+    assert clock.standing.lies == ()
