@@ -114,8 +114,7 @@ def _correlate(one: Curve, other: Curve, span: tuple[int, int]) -> tuple[float, 
     """Lag (ms) of ``other``, the correlation there, and how much that is above the next best; None if all is still."""
     count = int((span[1] - span[0]) * RATE_HZ // NS_PER_S)
     grid = np.arange(count) / RATE_HZ
-    times_ns = span[0] + grid * NS_PER_S
-    a, b = (_flattened(np.interp(times_ns, curve.time_ns, curve.energy)) for curve in (one, other))
+    a, b = (_flattened(np.interp(grid, (curve.time_ns - span[0]) / NS_PER_S, curve.energy)) for curve in (one, other))
     scale = float(np.sqrt((a @ a) * (b @ b)))
     if scale <= 0:
         return None
@@ -128,10 +127,6 @@ def _correlate(one: Curve, other: Curve, span: tuple[int, int]) -> tuple[float, 
     if peak <= 0:
         return None
     return (at - most + _vertex(lags, at)) * 1000 / RATE_HZ, peak, peak / max(1e-9, _next_best(lags, at))
-
-
-def _resampled(curve: Curve, start_ns: int, grid: Floats) -> Floats:
-    return np.interp(grid, (curve.time_ns - start_ns) / NS_PER_S, curve.energy)
 
 
 def _flattened(values: Floats) -> Floats:
