@@ -6,11 +6,14 @@ gray8 ``w*h``. A jpeg is one JPEG file, encoded is one coded picture as the code
 
 import struct
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
+
+from msgspec import Meta
 
 PixelFormat = Literal["i420", "bgr24", "gray8", "jpeg", "encoded"]
 ColorRange = Literal["limited", "full"]
 ColorMatrix = Literal["bt601", "bt709", "bt2020"]
+Side = Annotated[int, Meta(ge=1, le=65_535)]
 
 RAW_FORMATS: frozenset[str] = frozenset({"i420", "bgr24", "gray8"})
 """Formats made of pixels: their payloads have one size."""
@@ -26,8 +29,8 @@ class Codec:
     H.265 the parameter sets with start codes (Annex B), otherwise what libavcodec calls by that name; may be empty.
     """
 
-    name: str
-    extradata: bytes = b""
+    name: Annotated[str, Meta(max_length=64, pattern=r"^[!-~]+\Z")]
+    extradata: Annotated[bytes, Meta(max_length=MAX_EXTRADATA_BYTES)] = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,8 @@ class Layout:
     """Format, size and colour space of a stream's payloads; ``codec`` is that of ``encoded`` ones, else None."""
 
     format: PixelFormat
-    width: int
-    height: int
+    width: Side
+    height: Side
     range: ColorRange = "limited"
     matrix: ColorMatrix = "bt601"
     codec: Codec | None = None

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from syncsvc.errors import FrameUndecodable
 from syncsvc.layout import Layout
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ClockClass = Literal["rtcp", "kernel", "pts", "model", "arrival"]
 StampKind = Literal["", "pts", "media", "playlist", "kernel"]
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 MissingReason = Literal["deadline", "stalled", "absent", "ended", "starting", "draining"]
 
 
@@ -41,19 +42,19 @@ class Observation:
     ``stamp_kind`` says who speaks: ``pts`` of a file or a generator, ``media`` for a stamp inside a live stream,
     ``playlist`` for one in the list of its segments. A ``kernel`` stamp is on CLOCK_MONOTONIC. ``sender_report`` is the
     raw (NTP 64 bit, RTP 32 bit) pair where one rode on this packet, ``ntp_ns`` the frame's time in UTC by the last
-    report, at the nominal rate, as libavformat reckons it.
+    report, at the nominal rate, as libavformat reckons it. Bounds are checked where a receiver reads it.
     """
 
-    seq: int
-    arrival_mono_ns: int
-    pts_ns: int | None = None
-    stamp_ns: int | None = None
+    seq: Annotated[int, Meta(ge=0)]
+    arrival_mono_ns: Int64
+    pts_ns: Int64 | None = None
+    stamp_ns: Int64 | None = None
     stamp_kind: StampKind = ""
     is_key: bool = False
-    sender_report: tuple[int, int] | None = None
-    ntp_ns: int | None = None
-    start_mono_ns: int | None = None
-    doubt_ns: int = 0
+    sender_report: tuple[Annotated[int, Meta(ge=0)], Annotated[int, Meta(ge=0, le=2**32 - 1)]] | None = None
+    ntp_ns: Int64 | None = None
+    start_mono_ns: Int64 | None = None
+    doubt_ns: Int64 = 0
 
     def numbered(self, seq: int) -> "Observation":
         """The same, of the frame that has taken this number; ``dataclasses.replace`` takes five times as long."""

@@ -63,7 +63,7 @@ class Feed:
             return
         picture.write(ring.pixels(slot)[:size_bytes])
         generation = ring.commit(slot)
-        message = FrameMessage(item.seen.numbered(seq), picture.layout, ring.ring_id, slot, generation, size_bytes)
+        message = FrameMessage(item.seen.numbered(seq), ring.ring_id, slot, generation, size_bytes)
         while not self._link.send(message):
             if not self._spec.is_patient or self._stop.is_set:
                 ring.give_back(slot)

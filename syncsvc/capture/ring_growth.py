@@ -205,7 +205,7 @@ class Rings:
 
     def _hand_over(self, need: _Need, ring: RingWriter) -> RingWriter:
         """Use this ring from now on, once the receiver has it."""
-        told = ring.ring_id, ring.slots, ring.slot_bytes, ring.fd, need.plan.span_ns, need.layout.codec
+        told = ring.ring_id, ring.slots, ring.slot_bytes, ring.fd, need.layout, need.plan.span_ns
         while not self._link.hand_over(*told):
             if self._stop.is_set:
                 break

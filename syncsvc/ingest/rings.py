@@ -1,8 +1,9 @@
-"""The rings of the capture that a stream's thread reads now, and its frames' payloads in them."""
+"""The rings of the capture that a stream's thread reads now, and its frames in them."""
 
 import os
 
 from syncsvc.errors import TransportError
+from syncsvc.layout import Layout
 from syncsvc.transport.link import LinkReader
 from syncsvc.transport.messages import FrameMessage, GrowthMessage, RingMessage
 from syncsvc.transport.payload import SlotPayload
@@ -15,6 +16,7 @@ class CaptureRings:
     def __init__(self, link: LinkReader) -> None:
         self._link = link
         self._rings: dict[int, RingReader] = {}
+        self._layouts: dict[int, Layout] = {}
 
     def take(self, message: RingMessage) -> None:
         """Map a ring that was announced.
@@ -22,7 +24,7 @@ class CaptureRings:
         Raises:
             TransportError: its descriptor did not come, or is that of no ring.
         """
-        fd = self._link.take_ring(message.ring_id)
+        fd, self._layouts[message.ring_id] = self._link.take_ring(message.ring_id)
         try:
             self._rings[message.ring_id] = RingReader(fd, message.span_ns)
         finally:
@@ -30,7 +32,7 @@ class CaptureRings:
         for old in [known for known in self._rings if known < message.ring_id]:
             self._rings[old].is_in_use = False
             if old < message.ring_id - 1:
-                del self._rings[old]
+                del self._rings[old], self._layouts[old]
 
     def grow(self, message: GrowthMessage) -> None:
         """Note that frames may stay in a ring for longer.
@@ -40,16 +42,17 @@ class CaptureRings:
         """
         self._ring(message.ring_id).span_ns = message.span_ns
 
-    def payload(self, message: FrameMessage, users: int) -> SlotPayload:
-        """The payload of a frame that was announced, for so many groups.
+    def find(self, message: FrameMessage, users: int) -> tuple[Layout, SlotPayload]:
+        """What a frame that was announced looks like, and its payload for so many groups.
 
         Raises:
             TransportError: its ring was never handed over.
         """
-        ring = self._ring(message.ring_id)
-        return SlotPayload(
-            ring, self._link, message.ring_id, message.slot, message.generation, message.size_bytes, users
+        ring_id = message.ring_id
+        payload = SlotPayload(
+            self._ring(ring_id), self._link, ring_id, message.slot, message.generation, message.size_bytes, users
         )
+        return self._layouts[ring_id], payload
 
     def _ring(self, ring_id: int) -> RingReader:
         if ring_id not in self._rings:

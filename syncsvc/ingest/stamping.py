@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from syncsvc.clock import Clock
-from syncsvc.model import Frame
+from syncsvc.layout import Layout
+from syncsvc.model import Frame, Observation
 from syncsvc.observe.events import StreamEvent
 from syncsvc.observe.records import ClockRecord, Note, ObsRecord
 from syncsvc.timing.ladder import Stamp, Standing, StreamClock
-from syncsvc.transport.messages import FrameMessage
 from syncsvc.transport.payload import SlotPayload
 
 log = logging.getLogger(__name__)
@@ -52,12 +52,11 @@ class Stamping:
         self._stream, self._clock, self._note = stream, clock, note
         self._on_frame, self._on_doubt = on_frame, on_doubt
         self._standing = Standing(None, False, ())
-        self._waiting: dict[int, tuple[FrameMessage, SlotPayload, Groups]] = {}
+        self._waiting: dict[int, tuple[Layout, SlotPayload, Groups]] = {}
 
-    def add(self, message: FrameMessage, payload: SlotPayload, groups: Groups) -> None:
+    def add(self, seen: Observation, layout: Layout, payload: SlotPayload, groups: Groups) -> None:
         """A frame came for these groups; a reload may change those of the stream while it waits."""
-        seen = message.observation
-        self._waiting[seen.seq] = message, payload, groups
+        self._waiting[seen.seq] = layout, payload, groups
         if self._note is not None:
             self._note(ObsRecord.of(self._stream, seen))
         self._deliver(self.clock.observe(seen))
@@ -75,10 +74,10 @@ class Stamping:
     def _deliver(self, stamps: Sequence[Stamp]) -> None:
         for stamp in stamps:
             seen = stamp.observation
-            message, payload, groups = self._waiting.pop(seen.seq)
+            layout, payload, groups = self._waiting.pop(seen.seq)
             frame = Frame(
                 self._stream, seen.seq, stamp.time_ns, stamp.uncertainty_ns, stamp.clock, stamp.arrival_ns,
-                seen.is_key, message.layout, payload,
+                seen.is_key, layout, payload,
             )  # fmt: skip
             self._on_frame(frame, stamp, groups)
 

@@ -219,15 +219,15 @@ class StreamIngest:
 
     def _on_frame(self, message: FrameMessage, rings: CaptureRings) -> None:
         groups = self.groups
-        payload = rings.payload(message, len(groups))
-        self._next_seq = message.observation.seq + 1
+        seen, (layout, payload) = message.observation, rings.find(message, len(groups))
+        self._next_seq = seen.seq + 1
         self._silent_ns = 0
         if groups:
             self._take_pixels(payload)
         else:
             payload.release()
-        self.tally.arrived(self._to_utc(message.observation.arrival_mono_ns), message.layout)
-        self._stamping.add(message, payload, groups)
+        self.tally.arrived(self._to_utc(seen.arrival_mono_ns), layout)
+        self._stamping.add(seen, layout, payload, groups)
         held_since = self._stamping.clock.held_since_ns
         if held_since is not None:
             self._become_live()

@@ -6,19 +6,16 @@ and no password is in any of them.
 """
 
 from collections.abc import Callable
-from typing import Annotated, Final, Literal, get_args
+from typing import Literal, get_args
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import Struct, field
 
-from syncsvc.model import ClockClass, Frame, Observation, StampKind
+from syncsvc.model import ClockClass, Frame, Int64, Observation, StampKind
 from syncsvc.observe.events import Add, AnyEvent, Cause, Count, GroupRules, Logged, Name, Natural, Time
 
 MAX_LINE_BYTES = 1 << 20
 """Longer than any record of hundreds of streams; a file without line ends is refused before it fills the memory."""
-Fact = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-"""Nanoseconds that a camera said, and it may say anything."""
-MOST_SIDE: Final = 65_535
 
 
 class Record(Struct, frozen=True, kw_only=True, tag_field="t", gc=False):
@@ -79,10 +76,10 @@ class ObsRecord(Record, frozen=True, kw_only=True, tag="obs"):
     seq: Natural
     arrival_mono_ns: Time
     start_mono_ns: Time | None
-    pts_ns: Fact | None
-    ntp_ns: Fact | None
+    pts_ns: Int64 | None
+    ntp_ns: Int64 | None
     sr: tuple[int, int] | None
-    stamp_ns: Fact | None
+    stamp_ns: Int64 | None
     kind: StampKind
     doubt_ns: Natural
     key: bool
@@ -221,11 +218,5 @@ def decode(line: bytes) -> AnyRecord:
 
 
 def _of_group(head: _GroupHead, logged: Logged) -> GroupRecord:
-    event: AnyEvent
-    if isinstance(logged, Add):
-        if not (0 < logged.layout.width <= MOST_SIDE and 0 < logged.layout.height <= MOST_SIDE):
-            raise ValueError(f"a picture has 1 to {MOST_SIDE} pixels a side")
-        event = logged.frame()
-    else:
-        event = logged
+    event: AnyEvent = logged.frame() if isinstance(logged, Add) else logged
     return GroupRecord(group=head.group, now_ns=head.now_ns, clock_epoch=head.clock_epoch, event=event)

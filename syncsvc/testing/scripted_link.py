@@ -4,6 +4,8 @@ import os
 from collections import deque
 
 from syncsvc.errors import LinkClosed, TransportError
+from syncsvc.layout import Layout
+from syncsvc.testing.build import TINY
 from syncsvc.transport.messages import Message, RingMessage
 
 
@@ -12,7 +14,7 @@ class MemoryLink:
 
     def __init__(self) -> None:
         self._messages: deque[Message] = deque()
-        self._rings: dict[int, int] = {}
+        self._rings: dict[int, tuple[int, Layout]] = {}
         self._is_hung_up = self.is_closed = False
         self.returned: list[tuple[int, int]] = []
         self.retired: list[int] = []
@@ -21,9 +23,9 @@ class MemoryLink:
         """What the capture writes."""
         self._messages.extend(messages)
 
-    def send_ring(self, ring_id: int, slots: int, slot_bytes: int, fd: int) -> None:
+    def send_ring(self, ring_id: int, slots: int, slot_bytes: int, fd: int, layout: Layout = TINY) -> None:
         """Announce a ring; the descriptor stays the caller's."""
-        self._rings[ring_id] = os.dup(fd)
+        self._rings[ring_id] = os.dup(fd), layout
         self.send(RingMessage(ring_id, slots, slot_bytes))
 
     def hang_up(self) -> None:
@@ -49,8 +51,8 @@ class MemoryLink:
             return self._messages.popleft()
         raise LinkClosed("the capture closed its pipe")
 
-    def take_ring(self, ring_id: int) -> int:
-        """The descriptor of the ring that was announced; the caller closes it.
+    def take_ring(self, ring_id: int) -> tuple[int, Layout]:
+        """The descriptor of the ring that was announced, which the caller closes, and its layout.
 
         Raises:
             TransportError: it did not come.
@@ -70,6 +72,6 @@ class MemoryLink:
     def close(self) -> None:
         """The reader is done with it."""
         self.is_closed = True
-        for fd in self._rings.values():
+        for fd, _ in self._rings.values():
             os.close(fd)
         self._rings.clear()

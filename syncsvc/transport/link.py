@@ -1,9 +1,9 @@
 """A pipe of fixed binary descriptors from one capture to the receiver, and the way back for leases.
 
-One way, no pickle: every message is one struct of at most 512 bytes in one write, so the kernel writes it whole or
+One way, no pickle: every message has at most 512 bytes and goes in one write, so the kernel writes it whole or
 not at all (PIPE_BUF is 4096), and a capture that is killed never leaves half of one. The writer never blocks. Rings are
-handed over as file descriptors on the socket that carries the leases back, and with them the codec of an encoded
-stream, whose parameters have no room in a descriptor: so a ring has one layout.
+handed over as file descriptors on the socket that carries the leases back, and with each what the frames in it look
+like, which has no room in a descriptor: so a ring has one layout.
 """
 
 import errno
@@ -14,23 +14,14 @@ import struct
 import threading
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import Annotated, cast
+from typing import cast
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from syncsvc.errors import LinkClosed, TransportError
-from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, Layout
-from syncsvc.transport.messages import (
-    MAX_DESCRIPTOR_BYTES,
-    DropMessage,
-    FrameMessage,
-    Message,
-    RingMessage,
-    decode,
-    encode,
-)
+from syncsvc.layout import MAX_EXTRADATA_BYTES, Layout
+from syncsvc.transport.messages import MAX_DESCRIPTOR_BYTES, DropMessage, Message, RingMessage, decode, encode
 from syncsvc.transport.packets import receive_packet
 
 _LENGTH = struct.Struct("!i")
@@ -44,14 +35,13 @@ RETIRED = 2**32 - 1
 
 
 class _HandOver(Struct, frozen=True, array_like=True):
-    """What comes with a ring's descriptor; no name is no codec."""
+    """What comes with a ring's descriptor."""
 
     ring_id: int
-    codec: Annotated[str, Meta(max_length=64, pattern=r"^[!-~]*\Z")] = ""
-    extradata: Annotated[bytes, Meta(max_length=MAX_EXTRADATA_BYTES)] = b""
+    layout: Layout
 
 
-_MAX_HAND_OVER_BYTES = MAX_EXTRADATA_BYTES + 256
+_MAX_HAND_OVER_BYTES = MAX_EXTRADATA_BYTES + 512
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_HandOver)
 
@@ -118,9 +108,7 @@ class LinkWriter:
             raise LinkClosed("the receiver is gone") from error
         return True
 
-    def hand_over(
-        self, ring_id: int, slots: int, slot_bytes: int, fd: int, span_ns: int = 0, codec: Codec | None = None
-    ) -> bool:
+    def hand_over(self, ring_id: int, slots: int, slot_bytes: int, fd: int, layout: Layout, span_ns: int = 0) -> bool:
         """Hand a ring's descriptor to the receiver, once, then announce it; false when there is no room: call again.
 
         Args:
@@ -128,16 +116,15 @@ class LinkWriter:
             slots: how many it has.
             slot_bytes: room in each.
             fd: of its memory; stays the caller's.
+            layout: of the frames that it is for.
             span_ns: how long a frame may stay in it.
-            codec: of the encoded frames that it is for.
 
         Raises:
             LinkClosed: the receiver is gone.
         """
         if self._handed_over != ring_id:
-            told = _HandOver(ring_id, codec.name, codec.extradata) if codec else _HandOver(ring_id)
             try:
-                socket.send_fds(self._leases, [_encoder.encode(told)], [fd])
+                socket.send_fds(self._leases, [_encoder.encode(_HandOver(ring_id, layout))], [fd])
             except BlockingIOError:
                 return False
             except OSError as error:
@@ -200,8 +187,6 @@ class LinkReader:
         self._poller = select.poll()  # kept: to make one for each call costs 30 us
         self._poller.register(pipe_fd, select.POLLIN)
         self._leases = leases
-        self._codecs: dict[int, Codec] = {}
-        self._layouts: dict[int, Layout] = {}
         self._lock = threading.Lock()
         self._owed: list[tuple[int, int]] = []
 
@@ -222,20 +207,11 @@ class LinkReader:
             TransportError: it sent something that is no message.
         """
         try:
-            message = decode(self._next())
+            return decode(self._next())
         except EOFError as error:
             raise LinkClosed("the capture closed its pipe") from error
         except OSError as error:
             raise LinkClosed(f"the pipe broke: {error}") from error
-        if isinstance(message, FrameMessage) and message.ring_id in self._codecs:
-            return self._with_codec(message)
-        return message
-
-    def _with_codec(self, frame: FrameMessage) -> FrameMessage:
-        layout = self._layouts.get(frame.ring_id)
-        if layout is None:
-            layout = self._layouts[frame.ring_id] = replace(frame.layout, codec=self._codecs[frame.ring_id])
-        return FrameMessage(frame.observation, layout, frame.ring_id, frame.slot, frame.generation, frame.size_bytes)
 
     def _next(self) -> bytes:
         """The next message; everything that waits in the pipe is read at once.
@@ -261,8 +237,8 @@ class LinkReader:
             self._rest = data[at:]
         return self._messages.popleft()
 
-    def take_ring(self, ring_id: int) -> int:
-        """The descriptor of the ring that was announced; the caller closes it. Its codec joins the frames in it.
+    def take_ring(self, ring_id: int) -> tuple[int, Layout]:
+        """The descriptor of the ring that was announced, which the caller closes, and the layout of the frames in it.
 
         Raises:
             TransportError: it did not come.
@@ -277,12 +253,7 @@ class LinkReader:
             for fd in fds:
                 os.close(fd)
             raise TransportError(f"ring {ring_id} was announced and did not come: {error}") from error
-        for old in [known for known in self._codecs if known < ring_id - 1]:  # their frames have all come
-            del self._codecs[old]
-            self._layouts.pop(old, None)
-        if brought.codec:
-            self._codecs[ring_id] = Codec(brought.codec, brought.extradata)
-        return fds[0]
+        return fds[0], brought.layout
 
     def give_back(self, leases: list[tuple[int, int]]) -> None:
         """Give leases back to the capture, from any thread; what does not fit now goes with the next."""

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from syncsvc.errors import WireError
-from syncsvc.layout import MAX_EXTRADATA_BYTES, ColorMatrix, ColorRange, PixelFormat
+from syncsvc.layout import MAX_EXTRADATA_BYTES, ColorMatrix, ColorRange, PixelFormat, Side
 from syncsvc.model import ClockClass, MissingReason
 
 _INT64 = 2**63
@@ -14,7 +14,6 @@ Name = Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,64}\Z")]
 Label = Annotated[str, Meta(min_length=1, max_length=64)]
 Stamp = Annotated[int, Meta(ge=-_INT64, le=_INT64 - 1)]
 Natural = Annotated[int, Meta(ge=0, le=_INT64 - 1)]
-Side = Annotated[int, Meta(ge=1, le=65_535)]
 
 # stream, seq, time_ns, uncertainty_ns, arrival_ns, flags, part
 FrameRow = tuple[str, Natural, Stamp, Natural, Stamp, Natural, Natural]

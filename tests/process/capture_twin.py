@@ -35,7 +35,7 @@ def main(channel_fd: int, mode: str) -> None:
     page_fd, pipe_fd, lease_fd = first[1]
     page, link = StreamPage(page_fd), LinkWriter(pipe_fd, socket.socket(fileno=lease_fd))
     ring = RingWriter(1, SLOTS, SLOT_BYTES)
-    link.hand_over(1, SLOTS, SLOT_BYTES, ring.fd)
+    link.hand_over(1, SLOTS, SLOT_BYTES, ring.fd, TINY)
     for _ in range(FRAMES):
         slot = ring.acquire()
         while slot is None:
@@ -50,7 +50,7 @@ def main(channel_fd: int, mode: str) -> None:
             channel.send(Half())
             channel.receive(None)
         pixels[:] = seq % 251
-        message = FrameMessage(observation(seq, seq), TINY, 1, slot, ring.commit(slot), SLOT_BYTES)
+        message = FrameMessage(observation(seq, seq), 1, slot, ring.commit(slot), SLOT_BYTES)
         while not link.send(message):
             link.wait_for_room(1)
     link.send(EndMessage())

@@ -39,7 +39,7 @@ def link() -> Iterator[Link]:
 
 
 def message(seq: int) -> FrameMessage:
-    return FrameMessage(observation(seq, 5, 7, "pts", pts_ns=9), TINY, 1, seq % 8, 2, TINY.size_bytes)
+    return FrameMessage(observation(seq, 5, 7, "pts", pts_ns=9), 1, seq % 8, 2, TINY.size_bytes)
 
 
 def fill(link: Link) -> int:
@@ -78,7 +78,7 @@ def test_messages_come_in_order_and_the_end_after_them(link: Link) -> None:
 def test_a_descriptor_is_small_enough_to_be_written_whole() -> None:
     biggest = FrameMessage(
         observation(2**64 - 1, 2**63 - 1, 2**62, "media", 2**62, 2**62),
-        Layout("encoded", 2**32 - 1, 2**32 - 1), 1, 1, 1, 1,
+        2**32 - 1, 2**32 - 1, 2**64 - 1, 2**64 - 1,
     )  # fmt: skip
     assert len(encode(biggest)) + 4 <= 300
 
@@ -114,7 +114,7 @@ def test_a_writer_without_a_reader_is_told(link: Link) -> None:
     with pytest.raises(LinkClosed):
         list(link.writer.returned())
     with pytest.raises(LinkClosed):
-        link.writer.hand_over(1, 1, 1, 0)
+        link.writer.hand_over(1, 1, 1, 0, TINY)
 
 
 def test_leases_come_home(link: Link) -> None:
@@ -150,13 +150,14 @@ def test_a_ring_is_handed_over_once_however_long_the_pipe_is_full(link: Link) ->
     rings = [RingWriter(ring_id, 1, 100) for ring_id in (1, 2)]
     fill(link)
     for _ in range(3):
-        assert not link.writer.hand_over(1, 1, 100, rings[0].fd)
+        assert not link.writer.hand_over(1, 1, 100, rings[0].fd, TINY)
     drain(link)
-    assert link.writer.hand_over(1, 1, 100, rings[0].fd)
-    assert link.writer.hand_over(2, 1, 100, rings[1].fd)
+    assert link.writer.hand_over(1, 1, 100, rings[0].fd, TINY)
+    assert link.writer.hand_over(2, 1, 100, rings[1].fd, TINY)
     for ring in rings:
         assert link.reader.receive() == RingMessage(ring.ring_id, 1, 100)
-        fd = link.reader.take_ring(ring.ring_id)
+        fd, layout = link.reader.take_ring(ring.ring_id)
+        assert layout == TINY
         assert RingReader(fd).slot_bytes == 100
         os.close(fd)
         ring.close()
@@ -164,12 +165,12 @@ def test_a_ring_is_handed_over_once_however_long_the_pipe_is_full(link: Link) ->
 
 def test_a_ring_of_a_capture_that_left_without_its_leases_is_taken(link: Link) -> None:
     ring = RingWriter(1, 1, 100)
-    assert link.writer.hand_over(1, 1, 100, ring.fd)
+    assert link.writer.hand_over(1, 1, 100, ring.fd, TINY)
     link.reader.give_back([(9, 0)])
     link.writer.close()
     ring.close()
     link.reader.receive()
-    fd = link.reader.take_ring(1)
+    fd, _ = link.reader.take_ring(1)
     assert RingReader(fd).slot_bytes == 100
     os.close(fd)
 
@@ -177,20 +178,17 @@ def test_a_ring_of_a_capture_that_left_without_its_leases_is_taken(link: Link) -
 @pytest.mark.parametrize(
     "codec", [Codec("h264", b"\0\0\0\1sps"), Codec("vp9"), Codec("hevc", bytes(MAX_EXTRADATA_BYTES))]
 )
-def test_a_ring_brings_the_codec_of_the_frames_in_it(link: Link, codec: Codec) -> None:
+def test_a_ring_brings_the_layout_of_the_frames_in_it_and_its_codec(link: Link, codec: Codec) -> None:
     layout = Layout("encoded", 64, 48, codec=codec)
     rings = [RingWriter(ring_id, 1, 100) for ring_id in (1, 2)]
-    assert link.writer.hand_over(1, 1, 100, rings[0].fd, codec=codec)
-    assert link.writer.hand_over(2, 1, 100, rings[1].fd)
-    for ring in rings:
+    assert link.writer.hand_over(1, 1, 100, rings[0].fd, layout)
+    assert link.writer.hand_over(2, 1, 100, rings[1].fd, TINY)
+    for ring, expected in zip(rings, (layout, TINY), strict=True):
         link.reader.receive()
-        os.close(link.reader.take_ring(ring.ring_id))
+        fd, brought = link.reader.take_ring(ring.ring_id)
+        assert brought == expected
+        os.close(fd)
         ring.close()
-    plain = FrameMessage(observation(3, 5), TINY, 2, 0, 2, 8)
-    coded = FrameMessage(observation(4, 5), layout, 1, 0, 2, 8)
-    assert link.writer.send(plain)
-    assert link.writer.send(coded)
-    assert drain(link) == [plain, coded]
 
 
 @pytest.mark.parametrize("data", [b"", b"\1", b"\x93\1\xa5h264", b"\x92\1\xa1\xff", b"\x92\1\xa1\n", b"\x91\2"])

@@ -35,7 +35,7 @@ _LEASE_S = 5.0
 def _open_ring(layout: Layout, copied_bytes: int) -> SendingEnd:
     pipe_reader, pipe_writer, ours, theirs = open_link()
     writer, ring = LinkWriter(pipe_writer, theirs), RingWriter(1, SLOTS, layout.size_bytes)
-    writer.hand_over(ring.ring_id, ring.slots, ring.slot_bytes, ring.fd)
+    writer.hand_over(ring.ring_id, ring.slots, ring.slot_bytes, ring.fd, layout)
     sent = 0
 
     def reclaim() -> None:
@@ -51,7 +51,7 @@ def _open_ring(layout: Layout, copied_bytes: int) -> SendingEnd:
             reclaim()
         np.copyto(ring.pixels(slot)[:copied_bytes], frame[:copied_bytes])
         seen = Observation(sent, stamp_of(frame))
-        writer.send(FrameMessage(seen, layout, ring.ring_id, slot, ring.commit(slot), layout.size_bytes))
+        writer.send(FrameMessage(seen, ring.ring_id, slot, ring.commit(slot), layout.size_bytes))
         sent += 1
 
     def close() -> None:
@@ -86,7 +86,7 @@ def _ring_receiver(remote: tuple[int, socket.socket], _: Layout) -> ReceivingEnd
         nonlocal ring
         message = reader.receive()
         if isinstance(message, RingMessage):
-            fd = reader.take_ring(message.ring_id)
+            fd, _ = reader.take_ring(message.ring_id)
             ring = RingReader(fd)
             os.close(fd)
             message = reader.receive()

@@ -53,6 +53,7 @@ class Rig:
         self.reader = LinkReader(reader, ours)
         self.rings: dict[int, RingReader] = {}
         self.slots: dict[int, int] = {}
+        self.layouts: dict[int, Layout] = {}
 
     def shot(self, number: int, layout: Layout = SMALL, period_ms: int = 40, size_bytes: int | None = None) -> Shot:
         at = number * period_ms * MS
@@ -79,7 +80,7 @@ class Rig:
         while self.reader.poll(0):
             message = self.reader.receive()
             if isinstance(message, RingMessage):
-                fd = self.reader.take_ring(message.ring_id)
+                fd, self.layouts[message.ring_id] = self.reader.take_ring(message.ring_id)
                 self.rings[message.ring_id] = RingReader(fd)
                 self.slots[message.ring_id] = message.slots
                 os.close(fd)
@@ -126,7 +127,7 @@ def test_the_ring_comes_first_and_then_the_frames(rig: Rig) -> None:
     assert frames(messages) == [0, 1, 2]
     last = messages[-1]
     assert isinstance(last, FrameMessage)
-    assert (last.observation.stamp_ns, last.layout, last.size_bytes) == (T0 + 80 * MS, SMALL, SMALL.size_bytes)
+    assert (last.observation.stamp_ns, rig.layouts[1], last.size_bytes) == (T0 + 80 * MS, SMALL, SMALL.size_bytes)
     assert rig.rings[1].pixels(last.slot, 1)[0] == 2
     assert rig.page.next_seq == 3
     assert rig.page.media_ns == 80 * MS + 1
@@ -196,7 +197,7 @@ def test_a_ring_brings_its_codec_and_a_new_codec_a_new_ring(rig: Rig) -> None:
     rig.take(3, layout=replace(H264, matrix="bt709"), size_bytes=100)
     rig.take(4, layout=SMALL)
     messages = [message for message in rig.read() if isinstance(message, FrameMessage)]
-    found = [(message.ring_id, message.layout) for message in messages]
+    found = [(message.ring_id, rig.layouts[message.ring_id]) for message in messages]
     assert found == [(1, H264), (1, H264), (2, other), (3, replace(H264, matrix="bt709")), (4, SMALL)]
 
 

@@ -94,9 +94,9 @@ class Rig:
     def sink(self) -> Sink:
         return self.sinks[0]
 
-    def link(self) -> MemoryLink:
+    def link(self, layout: Layout = TINY) -> MemoryLink:
         link = MemoryLink()
-        link.send_ring(1, self.ring.slots, self.ring.slot_bytes, self.ring.fd)
+        link.send_ring(1, self.ring.slots, self.ring.slot_bytes, self.ring.fd, layout)
         return link
 
     def read(self, link: MemoryLink, first_seq: int, taken: int) -> None:
@@ -118,7 +118,7 @@ def rig() -> Iterator[Rig]:
 
 def frame_message(seq: int, slot: int = 0, ring_id: int = 1, **more: Any) -> Message:
     seen = observation(seq, 1000 * S + seq * 40 * MS, T0 + seq * 40 * MS, "pts")
-    return FrameMessage(seen, more.get("layout", TINY), ring_id, slot, more.get("generation", 2), TINY.size_bytes)
+    return FrameMessage(seen, ring_id, slot, more.get("generation", 2), TINY.size_bytes)
 
 
 def camera_message(seq: int, ntp_error_ns: int) -> Message:
@@ -126,7 +126,7 @@ def camera_message(seq: int, ntp_error_ns: int) -> Message:
     taken = seq * 40 * MS
     ntp = T0 + taken + ntp_error_ns if seq % 30 else None
     seen = observation(seq, 1000 * S + taken + 30 * MS, pts_ns=taken, ntp_ns=ntp)
-    return FrameMessage(seen, TINY, 1, 0, 2, TINY.size_bytes)
+    return FrameMessage(seen, 1, 0, 2, TINY.size_bytes)
 
 
 def test_what_was_written_before_the_end_is_read_stamped_and_handed_on(rig: Rig) -> None:
@@ -284,7 +284,7 @@ def test_a_capture_that_sends_nonsense_is_hung_up_on_and_harms_nobody_else(rig: 
         rings = link._rings
         original = link.take_ring
 
-        def take_ring(ring_id: int) -> int:
+        def take_ring(ring_id: int) -> tuple[int, Layout]:
             if ring_id == 2:
                 raise TransportError("ring 2 was announced and did not come")
             return original(ring_id)
@@ -347,8 +347,8 @@ def test_every_rewiring_takes_effect(rig: Rig) -> None:
 
 def test_the_size_of_a_frame_is_told() -> None:
     rig = Rig()
-    link = rig.link()
-    link.send(frame_message(0, layout=Layout("gray8", 2, 4)))
+    link = rig.link(Layout("gray8", 2, 4))
+    link.send(frame_message(0))
     rig.read(link, 0, 1)
     rig.ring.close()
     status = rig.ingest.status()

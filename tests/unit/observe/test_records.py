@@ -117,7 +117,7 @@ LATER = NOW + DAY + 1
         (came(uncertainty_ns=10**18 * 5), "uncertainty_ns"),
         (came(time_ns=-(2**62)), "time_ns"),
         (came(seq=-1), "seq"),
-        (came(layout=Layout("gray8", 2**60, 18)), "pixels a side"),
+        (came(layout=Layout("gray8", 2**60, 18)), "layout.width"),
         (came(stream="../north"), "regex"),
         (told(FRAME, group="all\n"), "regex"),
         (opened(rules=replace(RULES, window_ns=1)), "window_ns"),

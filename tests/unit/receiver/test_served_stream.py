@@ -43,7 +43,7 @@ def capture_of(ring: RingWriter, first: int, count: int) -> MemoryLink:
     link.send_ring(1, ring.slots, ring.slot_bytes, ring.fd)
     for seq in range(first, first + count):
         seen = observation(seq, 1000 * S + seq * 40 * MS, T0 + seq * 40 * MS, "pts")
-        link.send(FrameMessage(seen, TINY, 1, seq % 8, 2, TINY.size_bytes))
+        link.send(FrameMessage(seen, 1, seq % 8, 2, TINY.size_bytes))
     link.send(EndMessage())
     link.hang_up()
     return link
