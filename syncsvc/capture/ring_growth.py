@@ -205,8 +205,7 @@ class Rings:
 
     def _hand_over(self, need: _Need, ring: RingWriter) -> RingWriter:
         """Use this ring from now on, once the receiver has it."""
-        told = ring.ring_id, ring.slots, ring.slot_bytes, ring.fd, need.layout, need.plan.span_ns
-        while not self._link.hand_over(*told):
+        while not self._link.hand_over(ring, need.layout, need.plan.span_ns):
             if self._stop.is_set:
                 break
             self._link.wait_for_room(WAIT_S)

@@ -14,21 +14,17 @@ class RestartPolicy:
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._failures = 0
-
-    @property
-    def failures(self) -> int:
-        """Failures in a row."""
-        return self._failures
+        self.failures = 0
+        """In a row."""
 
     def was_healthy(self) -> None:
         """It ran well: the next failure is the first of its kind."""
-        self._failures = 0
+        self.failures = 0
 
     def pause_after_failure(self) -> float:
         """Seconds to wait before the next start."""
-        self._failures += 1
-        if self._failures == 1:
+        self.failures += 1
+        if self.failures == 1:
             return 0.0
-        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * (1 << min(16, self._failures - 2)))
+        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * (1 << min(16, self.failures - 2)))
         return longest * self._random.uniform(0.5, 1.0)

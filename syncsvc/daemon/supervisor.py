@@ -4,26 +4,21 @@ import logging
 import selectors
 from collections.abc import Callable
 from random import Random
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.daemon.child import Child
 from syncsvc.daemon.restart import RestartPolicy
 from syncsvc.errors import LinkClosed, TransportError
-from syncsvc.transport.channel import Message, Received
+from syncsvc.transport.channel import Channel, Message, Received
+
+if TYPE_CHECKING:
+    from _typeshed import FileDescriptorLike
 
 Act = Callable[[], None]
 Sent = TypeVar("Sent", bound=Message)
 
 log = logging.getLogger(__name__)
-
-
-class Readable(Protocol):
-    """What can be waited on."""
-
-    def fileno(self) -> int:
-        """Its descriptor."""
-        ...
 
 
 class Supervisor:
@@ -35,15 +30,15 @@ class Supervisor:
         """The processes that run, as far as we know; those that nobody waited for yet included."""
         self._selector = selectors.DefaultSelector()
 
-    def listen(self, source: Readable | int, act: Act) -> None:
+    def listen(self, source: "FileDescriptorLike", act: Act) -> None:
         """Call ``act``, from ``turn``, whenever something can be read."""
         self._selector.register(source, selectors.EVENT_READ, act)
 
-    def is_listening(self, source: Readable) -> bool:
+    def is_listening(self, source: Channel[Any]) -> bool:
         """Whether somebody still wants to be called for it."""
         return source.fileno() in self._selector.get_map()
 
-    def forget(self, source: Readable | int) -> None:
+    def forget(self, source: "FileDescriptorLike") -> None:
         """Call nobody for it any more."""
         self._selector.unregister(source)
 

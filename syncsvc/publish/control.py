@@ -8,7 +8,7 @@ from msgspec import Struct, structs
 from syncsvc import wire
 from syncsvc.errors import WireError
 from syncsvc.observe.status import ReceiverStatus
-from syncsvc.publish.sockets import bind, endpoint_of
+from syncsvc.publish.sockets import bind
 
 MAX_REQUESTS_PER_TURN = 64
 MAX_ANSWERS = 64
@@ -28,8 +28,10 @@ class Control:
         Raises:
             BindError: the endpoint is in use, or not to be had.
         """
-        self.socket = bind(context, zmq.ROUTER, endpoint, send_mark=MAX_ANSWERS, most_bytes=wire.MAX_CONTROL_BYTES)
-        return endpoint_of(self.socket)
+        self.socket, bound = bind(
+            context, zmq.ROUTER, endpoint, send_mark=MAX_ANSWERS, most_bytes=wire.MAX_CONTROL_BYTES
+        )
+        return bound
 
     def answer(self, request: bytes) -> bytes:
         """The reply to one request, whatever its bytes are."""

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from syncsvc.clock import NS_PER_MS
+
+if TYPE_CHECKING:
+    from syncsvc.transport.payload import SlotPayload
 
 GRACE_NS = 500 * NS_PER_MS
 """How long a subscriber may give nothing back of what was revoked, before it counts as gone.
@@ -23,21 +26,9 @@ def held_ns_of(window_ns: int) -> int:
     return lease_ns_of(window_ns) + GRACE_NS
 
 
-class Leasable(Protocol):
-    """A payload in a slot that was leased."""
-
-    def release(self) -> None:
-        """The reader is done with it."""
-        ...
-
-    def forfeit(self) -> None:
-        """The reader fell silent with it."""
-        ...
-
-
 @dataclass(slots=True)
 class _Lease:
-    payload: Leasable
+    payload: "SlotPayload"
     due_ns: int
     until_ns: int
     revoked_ns: int | None = None
@@ -59,7 +50,7 @@ class GrantedLeases:
     def __len__(self) -> int:
         return len(self._leases)
 
-    def grant(self, payloads: Sequence[Leasable], due_ns: int, until_ns: int) -> None:
+    def grant(self, payloads: "Sequence[SlotPayload]", due_ns: int, until_ns: int) -> None:
         """Write leases down, from ``next_number`` on.
 
         Args:

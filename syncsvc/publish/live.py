@@ -13,7 +13,7 @@ import zmq
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.publish.audience import Audience
 from syncsvc.publish.outlet import LateFrame, Prepared, Waits
-from syncsvc.publish.sockets import PATIENCE_MS, bind, endpoint_of
+from syncsvc.publish.sockets import PATIENCE_MS, bind
 from syncsvc.wire import STATUS_TOPIC
 
 MAX_SUBSCRIPTION_BYTES = 256
@@ -49,10 +49,10 @@ class LiveOutlet:
         Raises:
             BindError: the endpoint is in use, or not to be had.
         """
-        self.socket = bind(context, zmq.XPUB, endpoint, send_mark=backlog, most_bytes=MAX_SUBSCRIPTION_BYTES)
+        self.socket, bound = bind(context, zmq.XPUB, endpoint, send_mark=backlog, most_bytes=MAX_SUBSCRIPTION_BYTES)
         self.socket.set(zmq.XPUB_VERBOSER, 1)  # every subscription is told, also a second one to the same topic
         self._audience = Audience(self.socket)
-        return endpoint_of(self.socket)
+        return bound
 
     @property
     def subscriptions(self) -> int:

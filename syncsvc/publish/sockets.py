@@ -16,8 +16,8 @@ SEND_BUFFER_BYTES = 2**20
 
 def bind(
     context: "zmq.Context[zmq.Socket[bytes]]", kind: int, endpoint: str, *, send_mark: int, most_bytes: int
-) -> "zmq.Socket[bytes]":
-    """A bound socket.
+) -> tuple["zmq.Socket[bytes]", str]:
+    """A bound socket, and its endpoint, with the port that was taken where 0 was asked for.
 
     Args:
         context: of the publisher.
@@ -57,12 +57,7 @@ def bind(
         sock.close(0)
         what = "is already in use" if getattr(error, "errno", 0) == zmq.EADDRINUSE else str(error)
         raise BindError(endpoint, what) from error
-    return sock
-
-
-def endpoint_of(sock: "zmq.Socket[bytes]") -> str:
-    """Where a socket is bound, with the port that was taken."""
-    return sock.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
+    return sock, sock.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
 
 def _is_served(path: Path) -> bool:

@@ -14,7 +14,7 @@ import struct
 import threading
 from collections import deque
 from collections.abc import Iterator
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 from msgspec import Struct
@@ -23,6 +23,9 @@ from syncsvc.errors import LinkClosed, TransportError
 from syncsvc.layout import MAX_EXTRADATA_BYTES, Layout
 from syncsvc.transport.messages import MAX_DESCRIPTOR_BYTES, DropMessage, Message, RingMessage, decode, encode
 from syncsvc.transport.packets import receive_packet
+
+if TYPE_CHECKING:
+    from syncsvc.transport.ring import RingWriter
 
 _LENGTH = struct.Struct("!i")
 """Before each message."""
@@ -108,29 +111,26 @@ class LinkWriter:
             raise LinkClosed("the receiver is gone") from error
         return True
 
-    def hand_over(self, ring_id: int, slots: int, slot_bytes: int, fd: int, layout: Layout, span_ns: int = 0) -> bool:
+    def hand_over(self, ring: "RingWriter", layout: Layout, span_ns: int = 0) -> bool:
         """Hand a ring's descriptor to the receiver, once, then announce it; false when there is no room: call again.
 
         Args:
-            ring_id: its number.
-            slots: how many it has.
-            slot_bytes: room in each.
-            fd: of its memory; stays the caller's.
+            ring: stays the caller's.
             layout: of the frames that it is for.
             span_ns: how long a frame may stay in it.
 
         Raises:
             LinkClosed: the receiver is gone.
         """
-        if self._handed_over != ring_id:
+        if self._handed_over != ring.ring_id:
             try:
-                socket.send_fds(self._leases, [_encoder.encode(_HandOver(ring_id, layout))], [fd])
+                socket.send_fds(self._leases, [_encoder.encode(_HandOver(ring.ring_id, layout))], [ring.fd])
             except BlockingIOError:
                 return False
             except OSError as error:
                 raise LinkClosed("the receiver is gone") from error
-            self._handed_over = ring_id
-        return self.send(RingMessage(ring_id, slots, slot_bytes, span_ns))
+            self._handed_over = ring.ring_id
+        return self.send(RingMessage(ring.ring_id, ring.slots, ring.slot_bytes, span_ns))
 
     def drop(self, seq: int, cause: str) -> None:
         """Tell of a lost frame, at once or as soon as the pipe has room; neighbours travel as one."""

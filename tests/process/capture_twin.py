@@ -35,7 +35,7 @@ def main(channel_fd: int, mode: str) -> None:
     page_fd, pipe_fd, lease_fd = first[1]
     page, link = StreamPage(page_fd), LinkWriter(pipe_fd, socket.socket(fileno=lease_fd))
     ring = RingWriter(1, SLOTS, SLOT_BYTES)
-    link.hand_over(1, SLOTS, SLOT_BYTES, ring.fd, TINY)
+    link.hand_over(ring, TINY)
     for _ in range(FRAMES):
         slot = ring.acquire()
         while slot is None:

@@ -114,7 +114,7 @@ def test_a_writer_without_a_reader_is_told(link: Link) -> None:
     with pytest.raises(LinkClosed):
         list(link.writer.returned())
     with pytest.raises(LinkClosed):
-        link.writer.hand_over(1, 1, 1, 0, TINY)
+        link.writer.hand_over(RingWriter(1, 1, 1), TINY)
 
 
 def test_leases_come_home(link: Link) -> None:
@@ -150,10 +150,10 @@ def test_a_ring_is_handed_over_once_however_long_the_pipe_is_full(link: Link) ->
     rings = [RingWriter(ring_id, 1, 100) for ring_id in (1, 2)]
     fill(link)
     for _ in range(3):
-        assert not link.writer.hand_over(1, 1, 100, rings[0].fd, TINY)
+        assert not link.writer.hand_over(rings[0], TINY)
     drain(link)
-    assert link.writer.hand_over(1, 1, 100, rings[0].fd, TINY)
-    assert link.writer.hand_over(2, 1, 100, rings[1].fd, TINY)
+    assert link.writer.hand_over(rings[0], TINY)
+    assert link.writer.hand_over(rings[1], TINY)
     for ring in rings:
         assert link.reader.receive() == RingMessage(ring.ring_id, 1, 100)
         fd, layout = link.reader.take_ring(ring.ring_id)
@@ -165,7 +165,7 @@ def test_a_ring_is_handed_over_once_however_long_the_pipe_is_full(link: Link) ->
 
 def test_a_ring_of_a_capture_that_left_without_its_leases_is_taken(link: Link) -> None:
     ring = RingWriter(1, 1, 100)
-    assert link.writer.hand_over(1, 1, 100, ring.fd, TINY)
+    assert link.writer.hand_over(ring, TINY)
     link.reader.give_back([(9, 0)])
     link.writer.close()
     ring.close()
@@ -181,8 +181,8 @@ def test_a_ring_of_a_capture_that_left_without_its_leases_is_taken(link: Link) -
 def test_a_ring_brings_the_layout_of_the_frames_in_it_and_its_codec(link: Link, codec: Codec) -> None:
     layout = Layout("encoded", 64, 48, codec=codec)
     rings = [RingWriter(ring_id, 1, 100) for ring_id in (1, 2)]
-    assert link.writer.hand_over(1, 1, 100, rings[0].fd, layout)
-    assert link.writer.hand_over(2, 1, 100, rings[1].fd, TINY)
+    assert link.writer.hand_over(rings[0], layout)
+    assert link.writer.hand_over(rings[1], TINY)
     for ring, expected in zip(rings, (layout, TINY), strict=True):
         link.reader.receive()
         fd, brought = link.reader.take_ring(ring.ring_id)

@@ -35,7 +35,7 @@ _LEASE_S = 5.0
 def _open_ring(layout: Layout, copied_bytes: int) -> SendingEnd:
     pipe_reader, pipe_writer, ours, theirs = open_link()
     writer, ring = LinkWriter(pipe_writer, theirs), RingWriter(1, SLOTS, layout.size_bytes)
-    writer.hand_over(ring.ring_id, ring.slots, ring.slot_bytes, ring.fd, layout)
+    writer.hand_over(ring, layout)
     sent = 0
 
     def reclaim() -> None:
