@@ -83,14 +83,7 @@ def _is_served(endpoint: str) -> bool:
 
 
 def open_inlet(endpoint: str, group: str | None, topic: bytes, mode: Mode, stats: SubscriberStats) -> Inlet:
-    """The way that a mode stands for.
-
-    Args:
-        endpoint: of ``live``.
-        group: the one that is wanted; None takes all.
-        topic: what to subscribe to on ``live``.
-        mode: as the user said.
-        stats: of the subscriber.
+    """The way that a mode stands for; ``topic`` is what to subscribe to on ``live`` for the group, or for all (None).
 
     Raises:
         UsageError: the mode is not known or not to be had, or the endpoint cannot be one.

@@ -63,11 +63,7 @@ class HeldLeases:
     """
 
     def __init__(self, on_end: Callable[[], None]) -> None:
-        """Start without any.
-
-        Args:
-            on_end: called from any thread, also by the garbage collector, when a lease has ended by itself.
-        """
+        """``on_end`` is called when a lease has ended by itself: from any thread, also by the garbage collector."""
         self._lock = threading.Lock()
         self._on_end = on_end
         self._rings: dict[str, dict[int, RingSlots]] = {}

@@ -41,11 +41,7 @@ class LiveInlet(Inlet):
     """Messages of the service, whole, as they come."""
 
     def __init__(self, endpoint: str, topic: bytes) -> None:
-        """Connect when the service is there, and again whenever it comes back.
-
-        Args:
-            endpoint: that ``check_endpoint`` let pass.
-            topic: the one subscription to make at first.
+        """Connect when the service is there, and again whenever it comes back; ``topic`` is the first subscription.
 
         Raises:
             UsageError: ZeroMQ does not take the endpoint.

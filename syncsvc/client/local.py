@@ -59,13 +59,9 @@ class LocalInlet(Inlet):
     def __init__(
         self, endpoint: str, group: str | None, stats: SubscriberStats, sock: socket.socket | None = None
     ) -> None:
-        """Connect when the service is there, and again whenever it comes back.
+        """Connect when the service is there (``sock``, where somebody did already), and again whenever it comes back.
 
-        Args:
-            endpoint: of ``live``.
-            group: the one that is wanted; None takes all.
-            stats: counts the frames that were reclaimed.
-            sock: a first connection, where somebody has made one.
+        ``group`` None takes all of them; ``stats`` counts the frames that were reclaimed.
         """
         super().__init__()
         self._endpoint, self._group, self._stats, self._first = endpoint, group, stats, sock

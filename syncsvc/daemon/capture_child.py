@@ -37,15 +37,7 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
         supervisor: Supervisor,
         on_end: Callable[["SupervisedCapture"], None],
     ) -> None:
-        """Be due.
-
-        Args:
-            spec: what is captured.
-            page: the same for all captures.
-            secrets: values that must not show in a log.
-            supervisor: of all processes.
-            on_end: called when a capture is over, and the next one is planned where one is wanted.
-        """
+        """Be due; ``on_end`` is called when a capture is over, and the next one is planned where one is wanted."""
         super().__init__(f"stream {spec.name}: its capture", supervisor)
         self.spec, self.page, self._secrets, self._on_end = spec, page, secrets, on_end
         self.start: Start | None = None

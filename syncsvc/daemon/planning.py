@@ -68,14 +68,9 @@ def receiver_plan(
     min_epoch: int,
     endpoints: tuple[str, str],
 ) -> ReceiverPlan:
-    """Plan of the receiver.
+    """Plan of the receiver; ``entries`` gives the entries of a group's streams in its page.
 
-    Args:
-        config: what the file says.
-        entries: gives the entries of a group's streams in its page.
-        run_id: of the daemon.
-        min_epoch: least number that the receiver's epoch may have.
-        endpoints: ``live`` and ``control``; after the first start with the ports that were taken.
+    ``endpoints`` are ``live`` and ``control``, after the first start with the ports that were taken.
     """
     return ReceiverPlan(
         run_id,

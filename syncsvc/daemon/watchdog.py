@@ -17,11 +17,7 @@ _LIMIT_S = {
 def verdict(position: Position, since_mono_ns: int, beat_mono_ns: int, now_mono_ns: int) -> str | None:
     """Why the capture should be killed; None while it is well.
 
-    Args:
-        position: where its loop stands.
-        since_mono_ns: since when.
-        beat_mono_ns: when its process last showed that it runs.
-        now_mono_ns: now; all three on CLOCK_MONOTONIC.
+    Its loop stands at ``position`` since ``since_mono_ns``, its process last showed at ``beat_mono_ns`` that it runs.
     """
     silent_s = (now_mono_ns - beat_mono_ns) / NS_PER_S
     if silent_s > (_LIMIT_S[Position.STARTING] if position is Position.STARTING else NO_BEAT_S):

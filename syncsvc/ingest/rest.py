@@ -43,12 +43,7 @@ class Rest:
         self._time_ns, self._delay_ns = time_ns, min(known_ns, delay_ns)
 
     def length_ns(self, now_ns: int, messages: int) -> int:
-        """How long nobody will miss the next frames.
-
-        Args:
-            now_ns: UTC.
-            messages: read since the last rest.
-        """
+        """How long nobody will miss the next frames, now in UTC, with so many messages read since the last rest."""
         if self._is_patient:
             return PATIENT_NS if messages < FEW_MESSAGES else 0
         if self._time_ns is None:

@@ -31,11 +31,7 @@ class Losses:
         self._untold[cause] += count
 
     def due(self, now_ns: int) -> str:
-        """What is to be said now, as ``3 frames lost: 2 ring_full, 1 decode_error``; nothing is an empty string.
-
-        Args:
-            now_ns: monotonic.
-        """
+        """What is to be said now (monotonic): ``3 frames lost: 2 ring_full, 1 decode_error``, or an empty string."""
         if not self._untold or (self._told_ns is not None and now_ns - self._told_ns < EVERY_NS):
             return ""
         self._told_ns = now_ns

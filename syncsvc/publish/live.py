@@ -31,12 +31,7 @@ class LiveOutlet:
     socket: "zmq.Socket[bytes]"
 
     def __init__(self, clock: Clock, on_nobody: Callable[[], None]) -> None:
-        """Prepare.
-
-        Args:
-            clock: for how long something is waited for.
-            on_nobody: called when the last subscriber has left.
-        """
+        """``on_nobody`` is called when the last subscriber has left."""
         self._clock, self._on_nobody = clock, on_nobody
         self._hurried_until_ns = 0
 

@@ -19,12 +19,7 @@ def bind(
 ) -> tuple["zmq.Socket[bytes]", str]:
     """A bound socket, and its endpoint, with the port that was taken where 0 was asked for.
 
-    Args:
-        context: of the publisher.
-        kind: XPUB or ROUTER.
-        endpoint: ``tcp://`` (port 0 takes a free one) or ``ipc://``.
-        send_mark: SNDHWM, messages per peer.
-        most_bytes: MAXMSGSIZE of what peers send.
+    Each peer may be ``send_mark`` messages behind (SNDHWM), and send messages of ``most_bytes`` (MAXMSGSIZE).
 
     Raises:
         BindError: the endpoint is in use, or not to be had.

@@ -67,10 +67,7 @@ class ServedGroup:
     def follow(self, plan: GroupPlan, epoch: int, ready_ns: int | None = None) -> None:
         """Be what the plan says: start, or change where it differs; streams that stay lose nothing.
 
-        Args:
-            plan: of the group.
-            epoch: of the receiver.
-            ready_ns: when the service became ready, UTC: windows open from then on; None: from the present one on.
+        ``ready_ns`` is when the service became ready, UTC: windows open from then on; None: from the present one on.
         """
         if self._running is None:
             self.account.begin(plan, with_receiver=ready_ns is not None)

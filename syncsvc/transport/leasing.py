@@ -170,10 +170,9 @@ def listen(endpoint: str) -> socket.socket:
 
 
 def connect(endpoint: str) -> socket.socket | None:
-    """A connection to the service at ``endpoint``; None when no service that we trust listens on this host.
+    """A connection to the service at ``endpoint``, as a user writes that of ``live``: names of hosts are looked up.
 
-    Args:
-        endpoint: of ``live``, as a user writes it: names of hosts are looked up.
+    None when no service that we trust listens on this host.
     """
     for uid in {os.geteuid(): None, 0: None}:
         for place in _places(endpoint):

@@ -114,10 +114,7 @@ class LinkWriter:
     def hand_over(self, ring: "RingWriter", layout: Layout, span_ns: int = 0) -> bool:
         """Hand a ring's descriptor to the receiver, once, then announce it; false when there is no room: call again.
 
-        Args:
-            ring: stays the caller's.
-            layout: of the frames that it is for.
-            span_ns: how long a frame may stay in it.
+        ``layout`` is that of all frames in it, ``span_ns`` how long one may stay.
 
         Raises:
             LinkClosed: the receiver is gone.

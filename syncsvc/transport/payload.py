@@ -87,11 +87,8 @@ class SlotPayload(Payload):
     def copy_out(self, pool: BufferPool, *, keeps_slot: bool = False) -> NDArray[np.uint8]:
         """The pixels in a shared buffer, ``(nbytes,)`` uint8, always the same one; whoever has it has its memory.
 
-        The slot goes home with the first call, unless somebody leases it: then it stays until all have released it.
-
-        Args:
-            pool: where the buffer comes from.
-            keeps_slot: it stays, because readers on this host will want it.
+        The slot goes home with the first call, unless somebody leases it or will (``keeps_slot``): then it stays until
+        all have released it.
 
         Raises:
             SlotReclaimedError: the slot was rewritten under us (never while the lease holds).

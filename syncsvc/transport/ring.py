@@ -159,11 +159,7 @@ class RingReader:
     _numbers = itertools.count(1)
 
     def __init__(self, fd: int, span_ns: int = 0) -> None:
-        """Map the ring behind ``fd``; the descriptor stays the caller's.
-
-        Args:
-            fd: of a ring.
-            span_ns: how long a frame may stay in a slot before the writer lacks it.
+        """Map the ring behind ``fd``, which stays the caller's; the writer lacks a slot that is held for ``span_ns``.
 
         Raises:
             TransportError: it is no ring of ours, or its numbers contradict its size.
