@@ -1,4 +1,4 @@
-"""A pipe of fixed binary descriptors from one capture to the receiver, and the way back for leases.
+"""A pipe of small descriptors from one capture to the receiver, and the way back for leases.
 
 One way, no pickle: every message has at most 512 bytes and goes in one write, so the kernel writes it whole or
 not at all (PIPE_BUF is 4096), and a capture that is killed never leaves half of one. The writer never blocks. Rings are
