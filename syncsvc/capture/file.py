@@ -18,7 +18,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.stream import VideoStream
 
-from syncsvc.capture.decode import Demuxer, Unit, open_container
+from syncsvc.capture.decode import OpenInput, Unit, open_container
 from syncsvc.capture.passthrough import reader_of
 from syncsvc.capture.picture import picture_of
 from syncsvc.capture.source import Loss, Pulse, Shot
@@ -95,28 +95,19 @@ class FileSource:
     """One recording."""
 
     def __init__(self, spec: FileSpec, clock: Clock, pulse: Pulse, stop: StopToken, page: StreamPage) -> None:
-        """Prepare.
+        """Open it; ``page`` has the position of the last frame that an earlier capture took, and of its pass.
 
-        Args:
-            spec: what it is, and how it is played.
-            clock: what ``realtime`` is paced by.
-            pulse: says where the loop stands.
-            stop: ends the waiting.
-            page: has the position of the last frame that an earlier capture took, and of the pass that it was in.
+        Raises:
+            ConfigError: it or its sidecar is gone, or no good: trying again would not help.
         """
         self._spec, self._clock, self._pulse, self._stop, self._page = spec, clock, pulse, stop, page
         self._resume_ns, self._is_catching_up = page.media_ns, page.media_ns > 0
         self._recorded = read_sidecar(Path(spec.timestamps), spec.name) if spec.timestamps else None
-        self._demuxer: Demuxer | None = None
-        self._is_in_order = False
-        self._opened: tuple[int, int, int] | None = None
+        self._open()
+        if spec.pixels == "encoded":
+            self._refuse_b_frames()
         self.start: Start
         """To be set once it is known, before there are shots."""
-
-    @property
-    def _reader(self) -> Demuxer:
-        assert self._demuxer is not None, "the source is not open"
-        return self._demuxer
 
     @property
     def recorded(self) -> Recorded:
@@ -133,20 +124,15 @@ class FileSource:
         length_ns = container.duration * NS_PER_S // AV_TIME_BASE
         return Recorded(created_ns=created.utc_ns, doubt_ns=doubt_ns, length_ns=length_ns)
 
-    def open(self) -> None:
-        """Open the file.
-
-        Raises:
-            ConfigError: it is gone, or no video: trying again would not help.
-        """
+    def _open(self) -> None:
         self._opened = self._version()
         try:
-            if self._spec.pixels == "encoded" and not self._is_in_order:
-                self._refuse_b_frames()
-                self._is_in_order = True
-            self._demuxer = reader_of(self._spec, self._container(), self._pulse, self._clock)
+            self._read(self._container())
         except SourceUnavailable as error:
             raise ConfigError(self._spec.path, error.problem) from error
+
+    def _read(self, container: InputContainer) -> None:
+        self._reader = reader_of(self._spec, OpenInput(self._spec.name, container, self._pulse, self._clock))
 
     def _container(self) -> InputContainer:
         return open_container(self._spec.name, f"file:{self._spec.path}", {}, None, self._pulse)
@@ -215,7 +201,7 @@ class FileSource:
         if not self._index() or self._opened != self._version():
             self._open_anew()
         elif self._go_to(reader.stream.start_time or 0):
-            self._demuxer = reader_of(self._spec, reader.container, self._pulse, self._clock)
+            self._read(reader.container)
 
     def _go_to(self, pts: int) -> bool:
         """Go to the last key frame up to there; false where there is none: then it is at the first frame."""
@@ -235,7 +221,7 @@ class FileSource:
 
     def _open_anew(self) -> None:
         self.close()
-        self.open()
+        self._open()
 
     def _is_due(self, shot: Shot) -> bool:
         """Wait for the frame's time; false for one that an earlier capture took, or that was due before we resumed."""
@@ -303,6 +289,4 @@ class FileSource:
 
     def close(self) -> None:
         """Close the file."""
-        if self._demuxer is not None:
-            self._demuxer.container.close()
-            self._demuxer = None
+        self._reader.container.close()

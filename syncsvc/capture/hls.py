@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 
-from syncsvc.capture.decode import Unit, open_container, with_side_data
+from syncsvc.capture.decode import OpenInput, Unit, open_container, with_side_data
 from syncsvc.capture.http_get import Answer, get
 from syncsvc.capture.passthrough import reader_of
 from syncsvc.capture.playlist import MediaSegment, Playlist, PlaylistError, Resource, parse
@@ -79,7 +79,7 @@ class _Loaded:
     def __init__(self, spec: CaptureSpec, data: bytes, arrival_mono_ns: int, pulse: Pulse, clock: Clock) -> None:
         self.arrival_mono_ns = arrival_mono_ns
         container = open_container(spec.name, BytesIO(data), _OPTIONS, None, pulse)
-        self.demuxer = reader_of(spec, container, pulse, clock)
+        self.demuxer = reader_of(spec, OpenInput(spec.name, container, pulse, clock))
         self.is_mpegts = container.format.name == "mpegts"
 
     def first_pts_ns(self, decoded_ns: int) -> int:

@@ -9,7 +9,7 @@ from av.codec.context import CodecContext
 from syncsvc.capture import stamps
 from syncsvc.capture.decode import UNKNOWN_FPS, Unit, with_stamp
 from syncsvc.capture.http_get import Answer
-from syncsvc.capture.jpeg import CodedPicture, plain_jpeg
+from syncsvc.capture.jpeg import coded, plain_jpeg
 from syncsvc.capture.multipart import Part, PartReader
 from syncsvc.capture.source import Loss, Picture, Pulse
 from syncsvc.capture.spec import READ_TIMEOUT_S, CaptureSpec
@@ -72,7 +72,7 @@ class MjpegReader:
         header = jpeg_header(body) if self._spec.pixels == "encoded" else None
         if header is None:
             return None
-        return CodedPicture(Layout("encoded", *header[:2], "full", "bt601", Codec("mjpeg")), body)
+        return coded(Layout("encoded", *header[:2], "full", "bt601", Codec("mjpeg")), body)
 
     def _decode(self, body: bytes) -> VideoFrame | None:
         if self._spec.pixels == "encoded":

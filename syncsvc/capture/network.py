@@ -8,7 +8,7 @@ catches a camera that keeps the session alive without video.
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from syncsvc.capture.decode import Unit, open_container, with_side_data
+from syncsvc.capture.decode import OpenInput, Unit, open_container, with_side_data
 from syncsvc.capture.hls import HlsReader, is_playlist
 from syncsvc.capture.http_get import Answer, get
 from syncsvc.capture.mjpeg import MjpegReader, is_multipart
@@ -42,7 +42,8 @@ class LibavReader:
             body.wait_at_most(OPEN_TIMEOUT_S)
         timeout = None if body else (OPEN_TIMEOUT_S, READ_TIMEOUT_S)
         self._container = open_container(spec.name, body or spec.url, options, timeout, self._at)
-        self._decoder = reader_of(spec, self._container, self._at, clock, body.arrived_at if body else None)
+        opened = OpenInput(spec.name, self._container, self._at, clock, body.arrived_at if body else None)
+        self._decoder = reader_of(spec, opened)
 
     def _at(self, position: Position) -> None:
         if self._body is not None and position is Position.DEMUX:
@@ -78,17 +79,15 @@ class NetworkSource:
     """A camera on the network."""
 
     def __init__(self, spec: RtspSpec | HttpSpec, clock: Clock, pulse: Pulse, stop: StopToken) -> None:
-        self._spec, self._clock, self._pulse, self._stop = spec, clock, pulse, stop
-        self._reader: Reader | None = None
-
-    def open(self) -> None:
         """Connect.
 
         Raises:
             SourceUnavailable: refused, unknown, silent for five seconds, or without video.
         """
-        if isinstance(self._spec, RtspSpec):
-            self._reader = self._libav({**_RTSP_OPTIONS, "rtsp_transport": self._spec.transport})
+        self._spec, self._clock, self._pulse, self._stop = spec, clock, pulse, stop
+        self._reader: Reader
+        if isinstance(spec, RtspSpec):
+            self._reader = self._libav({**_RTSP_OPTIONS, "rtsp_transport": spec.transport})
         else:
             self._reader = self._http()
 
@@ -122,7 +121,6 @@ class NetworkSource:
     @property
     def fps(self) -> float:
         """The camera's declared rate."""
-        assert self._reader is not None, "the source is not open"
         return self._reader.fps
 
     def shots(self) -> Iterator[Shot | Loss]:
@@ -131,7 +129,6 @@ class NetworkSource:
         Raises:
             SourceUnavailable: the camera closed the connection, or sent no video for three seconds.
         """
-        assert self._reader is not None, "the source is not open"
         for item in self._reader.frames():
             if isinstance(item, Loss):
                 yield item
@@ -142,6 +139,4 @@ class NetworkSource:
 
     def close(self) -> None:
         """Disconnect; only ever from the thread that reads (libav crashes otherwise)."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        self._reader.close()

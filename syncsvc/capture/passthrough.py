@@ -4,20 +4,19 @@ Every codec's own rules are kept, so that any decoder takes the payloads in orde
 codes (Annex B), and each key frame with its parameter sets, whatever the container had.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from av.bitstream import BitStreamFilterContext
-from av.container import InputContainer
 from av.error import FFmpegError
 
 from syncsvc import decoded
 from syncsvc.capture import nal, stamps
 from syncsvc.capture.decode import Decoder, Demuxer, OpenInput, Unit, with_stamp
-from syncsvc.capture.jpeg import CodedPicture, plain_jpeg
-from syncsvc.capture.source import Loss, Pulse
+from syncsvc.capture.jpeg import coded, plain_jpeg
+from syncsvc.capture.source import Loss
 from syncsvc.capture.spec import CaptureSpec, FileSpec
-from syncsvc.clock import NS_PER_S, Clock
+from syncsvc.clock import NS_PER_S
 from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, ColorRange, Layout, jpeg_header
 from syncsvc.model import Observation
 
@@ -27,17 +26,10 @@ B_FRAMES = (
 )
 
 
-def reader_of(
-    spec: CaptureSpec,
-    container: InputContainer,
-    pulse: Pulse,
-    clock: Clock,
-    arrived_at: Callable[[int], int | None] | None = None,
-) -> Demuxer:
+def reader_of(spec: CaptureSpec, opened: OpenInput) -> Demuxer:
     """What reads a container for a stream: a decoder, or what hands its packets on as they are."""
-    videos = container.streams.video
+    videos = opened.container.streams.video
     is_jpeg = bool(videos) and videos[0].codec_context.name == "mjpeg"
-    opened = OpenInput(spec.name, container, pulse, clock, arrived_at)
     if spec.pixels == "encoded":
         return PassThrough(opened, reads_stamps=not isinstance(spec, FileSpec))
     if spec.pixels == "jpeg" and spec.size is None and is_jpeg:
@@ -115,7 +107,7 @@ class PassThrough(Demuxer):
         if self._layout is None:
             yield Loss("no_parameters")
         else:
-            yield CodedPicture(self._layout, data, head), seen
+            yield coded(self._layout, data, head), seen
 
     def _is_out_of_order(self, pts: int | None) -> bool:
         """Whether it is shown before one that came before it; a fall of a second or more is a new timeline."""

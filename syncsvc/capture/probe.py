@@ -5,6 +5,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import closing
 
 import msgspec
 
@@ -52,13 +53,11 @@ def look(spec: AnySpec) -> str:
         SyncsvcError: it is not there.
     """
     from syncsvc.capture.file import FileSource
-    from syncsvc.capture.process import make_source
+    from syncsvc.capture.process import open_source
     from syncsvc.capture.source import Shot
 
     page = StreamPage.create(spec.name)
-    source = make_source(spec, SYSTEM_CLOCK, lambda _: None, StopToken(), page)
-    try:
-        source.open()
+    with closing(page), closing(open_source(spec, SYSTEM_CLOCK, lambda _: None, StopToken(), page)) as source:
         found = f"{source.fps:.3f} frames/s declared"
         if isinstance(source, FileSource):
             return found
@@ -66,9 +65,6 @@ def look(spec: AnySpec) -> str:
             if isinstance(shot, Shot):
                 return f"{shot.picture.layout.width}x{shot.picture.layout.height}, {found}"
         return found
-    finally:
-        source.close()
-        page.close()
 
 
 def main() -> int:

@@ -54,8 +54,7 @@ class CaptureProcess:
         feed = self._feed
         source: Source | None = None
         try:
-            source = make_source(self._spec, self._clock, self._pulse, self._stop, self._page)
-            source.open()
+            source = open_source(self._spec, self._clock, self._pulse, self._stop, self._page)
             self._await_start(source)
             feed.rings.fps = source.fps
             for shot in source.shots():
@@ -138,8 +137,13 @@ class CaptureProcess:
                 log.error("is told twice what to capture")
 
 
-def make_source(spec: AnySpec, clock: Clock, pulse: Pulse, stop: StopToken, page: StreamPage) -> Source:
-    """The source for a kind; imports what that kind needs and no more."""
+def open_source(spec: AnySpec, clock: Clock, pulse: Pulse, stop: StopToken, page: StreamPage) -> Source:
+    """Open a source; imports what its kind needs and no more.
+
+    Raises:
+        SourceUnavailable: it is not there (now).
+        ConfigError: trying again would not help.
+    """
     match spec:
         case FileSpec():
             from syncsvc.capture.file import FileSource

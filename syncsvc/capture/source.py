@@ -15,22 +15,15 @@ Pulse = Callable[[Position], None]
 """Says where the loop stands, for the supervisor."""
 
 
-class Picture(Protocol):
+@dataclass(frozen=True, slots=True)
+class Picture:
     """A payload that waits to be put into a slot."""
 
-    @property
-    def layout(self) -> Layout:
-        """What its bytes mean."""
-        ...
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the payload; what must be compressed to know that is compressed now, once."""
-        ...
-
-    def write(self, slot: NDArray[np.uint8]) -> None:
-        """Write the payload, ``(size_bytes,)`` uint8, without a copy on the way."""
-        ...
+    layout: Layout
+    size_bytes: int
+    """What must be compressed to know that is compressed by now, once."""
+    write: Callable[[NDArray[np.uint8]], None]
+    """Writes the payload, ``(size_bytes,)`` uint8, without a copy on the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +44,7 @@ class Loss:
 
 
 class Source(Protocol):
-    """One stream of shots; opened, read and closed by one thread."""
-
-    def open(self) -> None:
-        """Connect, or open the device or the file.
-
-        Raises:
-            SourceUnavailable: it is not there (now).
-        """
-        ...
+    """One stream of shots; opened by being made, read and closed by one thread."""
 
     @property
     def fps(self) -> float:

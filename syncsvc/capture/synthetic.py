@@ -7,55 +7,21 @@ as a clock with ``offset_ms`` and ``drift_ppm`` reads it; delivery is late by ``
 
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from random import Random
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from syncsvc import barcode
-from syncsvc.capture.jpeg import JpegPicture
+from syncsvc.capture.jpeg import compressed
 from syncsvc.capture.source import Loss, Picture, Pulse, Shot
 from syncsvc.capture.spec import SyntheticSpec
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.layout import Layout
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Observation
-from syncsvc.pictures import planes_i420
 from syncsvc.transport.page import Position
-
-
-class SyntheticPicture:
-    """A grey slope, a block that moves, and a barcode over both."""
-
-    __slots__ = ("_base", "_counter", "_stream_id", "_time_us", "layout", "size_bytes")
-
-    def __init__(self, layout: Layout, base: NDArray[np.uint8], stream_id: int, counter: int, time_us: int) -> None:
-        self.layout, self.size_bytes, self._base = layout, layout.size_bytes, base
-        self._stream_id, self._counter, self._time_us = stream_id, counter, time_us
-
-    def write(self, slot: NDArray[np.uint8]) -> None:
-        """Draw straight into the slot."""
-        width, height = self.layout.width, self.layout.height
-        if self.layout.format == "i420":
-            luma, *chroma = planes_i420(slot, width, height)
-            for plane in chroma:
-                plane.fill(128)
-            self._draw(luma)
-        elif self.layout.format == "gray8":
-            self._draw(slot.reshape(height, width))
-        else:
-            grey = np.empty((height, width), np.uint8)
-            self._draw(grey)
-            slot.reshape(height, width, 3)[:] = grey[:, :, None]
-
-    def _draw(self, luma: NDArray[np.uint8]) -> None:
-        np.copyto(luma, self._base)
-        height, width = luma.shape
-        side = max(2, height // 8)
-        left = self._counter * 7 % max(1, width - side)
-        luma[height - side :, left : left + side] = 235
-        barcode.draw(luma, self._stream_id, self._counter, self._time_us)
 
 
 class SyntheticSource:
@@ -64,14 +30,9 @@ class SyntheticSource:
     def __init__(self, spec: SyntheticSpec, clock: Clock, pulse: Pulse, stop: StopToken) -> None:
         self._spec, self._clock, self._pulse, self._stop = spec, clock, pulse, stop
         self._random = Random(spec.seed)
-
-    def open(self) -> None:
-        """Draw the background once."""
-        width, height = self._spec.size or (self._spec.width, self._spec.height)
-        pixels: Any = "gray8" if self._spec.pixels == "jpeg" else self._spec.pixels
-        self._layout = Layout(pixels, width, height, "full")
-        down, across = np.linspace(32, 80, height, dtype=np.float32), np.linspace(32, 80, width, dtype=np.float32)
-        self._base = np.add.outer(down, across).astype(np.uint8)
+        self._width, self._height = spec.size or (spec.width, spec.height)
+        down, across = (np.linspace(32, 80, length, dtype=np.float32) for length in (self._height, self._width))
+        self._background = np.add.outer(down, across).astype(np.uint8)
 
     @property
     def fps(self) -> float:
@@ -97,15 +58,36 @@ class SyntheticSource:
             if self._random.random() < spec.drop:
                 continue
             error_ns = spec.offset_ms * NS_PER_MS + spec.drift_ppm * 1e-6 * (true_ns - begun_utc)
-            picture = SyntheticPicture(self._layout, self._base, spec.seed & 255, number - 1, true_ns // 1000)
             arrival_ns = self._clock.monotonic_ns()
             seen = Observation(-1, arrival_ns, true_ns - begun_utc, true_ns + round(error_ns), "pts", is_key=True)
-            yield Shot(self._coded(picture) if self._spec.pixels == "jpeg" else picture, seen)
+            yield Shot(self._picture(number - 1, true_ns // 1000), seen)
 
-    def _coded(self, picture: SyntheticPicture) -> Picture:
-        luma = np.empty((self._layout.height, self._layout.width), np.uint8)
-        picture.write(luma.reshape(-1))
-        return JpegPicture(luma, self._spec.quality)
+    def _picture(self, number: int, time_us: int) -> Picture:
+        if self._spec.pixels == "jpeg":
+            luma = np.empty((self._height, self._width), np.uint8)
+            self._draw(luma, number, time_us)
+            return compressed(luma, self._spec.quality)
+        layout = Layout(self._spec.pixels, self._width, self._height, "full")  # type: ignore[arg-type]  # checked at load
+        return Picture(layout, layout.size_bytes, partial(self._write, self._spec.pixels, number, time_us))
+
+    def _write(self, pixels: str, number: int, time_us: int, slot: NDArray[np.uint8]) -> None:
+        width, height = self._width, self._height
+        if pixels == "bgr24":
+            grey = np.empty((height, width), np.uint8)
+            self._draw(grey, number, time_us)
+            slot.reshape(height, width, 3)[:] = grey[:, :, None]
+        else:
+            slot[width * height :] = 128  # the chroma, where there is some
+            self._draw(slot[: width * height].reshape(height, width), number, time_us)
+
+    def _draw(self, luma: NDArray[np.uint8], number: int, time_us: int) -> None:
+        """A grey slope, a block that moves, and a barcode over both."""
+        np.copyto(luma, self._background)
+        height, width = luma.shape
+        side = max(2, height // 8)
+        left = number * 7 % max(1, width - side)
+        luma[height - side :, left : left + side] = 235
+        barcode.draw(luma, self._spec.seed & 255, number, time_us)
 
     def _delay_ns(self, elapsed_ns: int) -> int:
         delay_ms, jitter_ms = self._spec.latency_ms, self._spec.jitter_ms

@@ -6,17 +6,18 @@ frame reaches user space on common webcams; it is read once after ``grab``.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from syncsvc.capture.jpeg import JpegPicture
+from syncsvc.capture.jpeg import compressed
 from syncsvc.capture.source import Loss, Picture, Pulse, Shot
 from syncsvc.capture.spec import V4l2Spec
 from syncsvc.clock import NS_PER_MS, Clock
 from syncsvc.errors import SourceUnavailable
-from syncsvc.layout import Layout
+from syncsvc.layout import ColorRange, Layout
 from syncsvc.model import Observation
 from syncsvc.pictures import load_cv2
 from syncsvc.transport.page import Position
@@ -31,70 +32,29 @@ def open_device(device: str) -> Any:
     return cv2.VideoCapture(device, cv2.CAP_V4L2)
 
 
-class BgrPicture:
-    """A picture as OpenCV gives it, ``(height, width, 3)`` uint8, BGR."""
-
-    __slots__ = ("_bgr", "layout", "size_bytes")
-
-    def __init__(self, bgr: NDArray[np.uint8], pixels: str, size: tuple[int, int] | None) -> None:
-        bgr = scaled(bgr, size)
-        height, width = bgr.shape[:2]
-        if pixels == "i420" and (width % 2 or height % 2):
-            bgr = bgr[: height - height % 2, : width - width % 2]  # OpenCV converts even sizes only
-            height, width = bgr.shape[:2]
-        color_range = "limited" if pixels == "i420" else "full"
-        self.layout = Layout(pixels, width, height, color_range)  # type: ignore[arg-type]  # checked at load
-        self.size_bytes = self.layout.size_bytes
-        self._bgr = bgr
-
-    def write(self, slot: NDArray[np.uint8]) -> None:
-        """Convert into the slot."""
-        cv2 = load_cv2()
-        height, width = self.layout.height, self.layout.width
-        if self.layout.format == "bgr24":
-            np.copyto(slot.reshape(height, width, 3), self._bgr)
-        elif self.layout.format == "gray8":
-            cv2.cvtColor(self._bgr, cv2.COLOR_BGR2GRAY, dst=slot.reshape(height, width))
-        else:
-            cv2.cvtColor(self._bgr, cv2.COLOR_BGR2YUV_I420, dst=slot.reshape(height * 3 // 2, width))
-
-
-def scaled(bgr: NDArray[np.uint8], size: tuple[int, int] | None) -> NDArray[np.uint8]:
-    """The picture in another size, if one is asked for."""
-    if size is None or (bgr.shape[1], bgr.shape[0]) == size:
-        return bgr
-    cv2 = load_cv2()
-    return np.asarray(cv2.resize(bgr, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
 class V4l2Source:
     """One capture device."""
 
     def __init__(self, spec: V4l2Spec, clock: Clock, pulse: Pulse, opener: OpenDevice = open_device) -> None:
-        self._spec, self._clock, self._pulse, self._opener = spec, clock, pulse, opener
-        self._device: Any = None
-
-    def open(self) -> None:
         """Open the device and ask for what the URL asked for; a driver may give something near it.
 
         Raises:
             SourceUnavailable: there is no such device, or it is in use.
         """
+        self._spec, self._clock, self._pulse = spec, clock, pulse
         cv2 = load_cv2()
-        self._pulse(Position.OPENING)
-        spec = self._spec
-        device = self._opener(spec.device)
-        if not device.isOpened():
-            device.release()
+        pulse(Position.OPENING)
+        self._device = opener(spec.device)
+        if not self._device.isOpened():
+            self._device.release()
             raise SourceUnavailable(spec.name, f"cannot be opened: {spec.device}")
         if spec.fourcc is not None:
-            device.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*spec.fourcc))
+            self._device.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*spec.fourcc))
         if spec.device_size is not None:
-            device.set(cv2.CAP_PROP_FRAME_WIDTH, spec.device_size[0])
-            device.set(cv2.CAP_PROP_FRAME_HEIGHT, spec.device_size[1])
+            self._device.set(cv2.CAP_PROP_FRAME_WIDTH, spec.device_size[0])
+            self._device.set(cv2.CAP_PROP_FRAME_HEIGHT, spec.device_size[1])
         if spec.fps is not None:
-            device.set(cv2.CAP_PROP_FPS, spec.fps)
-        self._device = device
+            self._device.set(cv2.CAP_PROP_FPS, spec.fps)
 
     @property
     def fps(self) -> float:
@@ -128,12 +88,28 @@ class V4l2Source:
 
     def _picture(self, bgr: NDArray[np.uint8]) -> Picture:
         spec = self._spec
+        if spec.size is not None and (bgr.shape[1], bgr.shape[0]) != spec.size:
+            cv2 = load_cv2()
+            bgr = cv2.resize(bgr, spec.size, interpolation=cv2.INTER_AREA)
         if spec.pixels == "jpeg":
-            return JpegPicture(scaled(bgr, spec.size), spec.quality)
-        return BgrPicture(bgr, spec.pixels, spec.size)
+            return compressed(bgr, spec.quality)
+        height, width = bgr.shape[:2]
+        if spec.pixels == "i420":  # OpenCV converts even sizes only
+            height, width = height - height % 2, width - width % 2
+        color_range: ColorRange = "limited" if spec.pixels == "i420" else "full"
+        layout = Layout(spec.pixels, width, height, color_range)  # type: ignore[arg-type]  # checked at load
+        return Picture(layout, layout.size_bytes, partial(_convert, bgr[:height, :width], layout))
 
     def close(self) -> None:
         """Release the device."""
-        if self._device is not None:
-            self._device.release()
-            self._device = None
+        self._device.release()
+
+
+def _convert(bgr: NDArray[np.uint8], layout: Layout, slot: NDArray[np.uint8]) -> None:
+    cv2 = load_cv2()
+    if layout.format == "bgr24":
+        np.copyto(slot.reshape(bgr.shape), bgr)
+    elif layout.format == "gray8":
+        cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY, dst=slot.reshape(bgr.shape[:2]))
+    else:
+        cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420, dst=slot.reshape(layout.height * 3 // 2, layout.width))

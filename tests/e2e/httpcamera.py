@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -99,13 +99,17 @@ def video(
     return sink.getvalue()
 
 
-def source_of(url: str, kind: type[HttpSpec | RtspSpec] = HttpSpec, **options: str) -> NetworkSource:
-    """The production source, as a capture has it."""
+@contextmanager
+def source_of(url: str, kind: type[HttpSpec | RtspSpec] = HttpSpec, **options: str) -> Iterator[NetworkSource]:
+    """The production source, as a capture has it, from entering the block to its end."""
     spec = kind(name="a", url=url, pixels="gray8", ring=RingPlan(1_000_000_000), **options)
-    return NetworkSource(spec, SYSTEM_CLOCK, lambda position: None, StopToken())
+    with closing(NetworkSource(spec, SYSTEM_CLOCK, lambda position: None, StopToken())) as source:
+        yield source
 
 
-def see(source: NetworkSource, most: int = 1000) -> tuple[list[tuple[Observation, barcode.Barcode]], str]:
+def see(
+    opening: AbstractContextManager[NetworkSource], most: int = 1000
+) -> tuple[list[tuple[Observation, barcode.Barcode]], str]:
     """Open the source and look at up to ``most`` pictures, then close it.
 
     Returns:
@@ -113,16 +117,14 @@ def see(source: NetworkSource, most: int = 1000) -> tuple[list[tuple[Observation
     """
     seen: list[tuple[Observation, barcode.Barcode]] = []
     try:
-        source.open()
-        for shot in islice(source.shots(), most):
-            assert isinstance(shot, Shot), shot
-            slot = np.empty(shot.picture.layout.size_bytes, np.uint8)
-            shot.picture.write(slot)
-            code = barcode.read(slot.reshape(HEIGHT, WIDTH))
-            assert code is not None, "the barcode cannot be read"
-            seen.append((shot.seen, code))
+        with opening as source:
+            for shot in islice(source.shots(), most):
+                assert isinstance(shot, Shot), shot
+                slot = np.empty(shot.picture.layout.size_bytes, np.uint8)
+                shot.picture.write(slot)
+                code = barcode.read(slot.reshape(HEIGHT, WIDTH))
+                assert code is not None, "the barcode cannot be read"
+                seen.append((shot.seen, code))
     except SourceUnavailable as error:
         return seen, error.problem
-    finally:
-        source.close()
     return seen, ""

@@ -94,11 +94,9 @@ def test_a_part_that_comes_in_two_halves_began_with_the_first() -> None:
 def test_what_is_no_picture_is_lost_or_passed_over_and_the_rest_goes_on() -> None:
     (first, _), (last, _) = jpegs(2)
     text = part(b"hello").replace(b"image/jpeg", b"text/plain")
-    with http_camera({"/": sends(part(first), part(b"no picture"), text, part(last))}) as url:
-        source = source_of(url)
-        source.open()
+    sent = sends(part(first), part(b"no picture"), text, part(last))
+    with http_camera({"/": sent}) as url, source_of(url) as source:
         items = list(islice(source.shots(), 3))
-        source.close()
     assert [isinstance(item, Loss) for item in items] == [False, True, False]
 
 

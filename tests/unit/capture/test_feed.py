@@ -11,7 +11,7 @@ import pytest
 
 from syncsvc.capture.feed import MOST_COMPRESSED_BYTES, Feed
 from syncsvc.capture.ring_growth import RETRY_NS
-from syncsvc.capture.source import Loss, Shot
+from syncsvc.capture.source import Loss, Picture, Shot
 from syncsvc.capture.spec import FileSpec, RingPlan
 from syncsvc.errors import LinkClosed, MemoryShortage
 from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, Layout
@@ -24,16 +24,15 @@ from syncsvc.transport.page import StreamPage
 from syncsvc.transport.ring import RingReader
 
 
-class Plain:
+def plain(value: int, layout: Layout, size_bytes: int | None = None) -> Picture:
     """A picture of one value."""
+    size = layout.size_bytes if size_bytes is None else size_bytes
 
-    def __init__(self, value: int, layout: Layout, size_bytes: int | None = None) -> None:
-        self.value, self.layout = value, layout
-        self.size_bytes = layout.size_bytes if size_bytes is None else size_bytes
+    def write(slot: np.ndarray) -> None:
+        assert slot.size == size
+        slot[:] = value
 
-    def write(self, slot: np.ndarray) -> None:
-        assert slot.size == self.size_bytes
-        slot[:] = self.value
+    return Picture(layout, size, write)
 
 
 SMALL, BIG = Layout("gray8", 16, 8), Layout("gray8", 64, 32)
@@ -58,7 +57,7 @@ class Rig:
     def shot(self, number: int, layout: Layout = SMALL, period_ms: int = 40, size_bytes: int | None = None) -> Shot:
         at = number * period_ms * MS
         return Shot(
-            Plain(number % 251, layout, size_bytes), Observation(-1, 1000 * S + at, at, T0 + at, "pts", True), at
+            plain(number % 251, layout, size_bytes), Observation(-1, 1000 * S + at, at, T0 + at, "pts", True), at
         )
 
     def take(self, *numbers: int, **more: Any) -> None:

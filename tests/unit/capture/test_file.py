@@ -9,7 +9,6 @@ from typing import Any, cast
 import av
 import numpy as np
 import pytest
-from msgspec.structs import replace
 
 from syncsvc.capture import decode
 from syncsvc.capture.file import FileSource, read_sidecar
@@ -57,12 +56,13 @@ def page() -> Iterator[StreamPage]:
 class Playing:
     """A source on a clock with hands, started two seconds from now."""
 
+    pixels = "i420"
+
     def __init__(self, path: Path, page: StreamPage, *, clock: ManualClock | None = None, **options: Any) -> None:
         self.clock = clock or ManualClock()
         self.stop = ManualStop(self.clock)
-        spec = FileSpec(name="a", pixels="i420", ring=RingPlan(2 * S), path=str(path), **options)
+        spec = FileSpec(name="a", pixels=self.pixels, ring=RingPlan(2 * S), path=str(path), **options)
         self.source = FileSource(spec, self.clock, lambda position: None, self.stop, page)
-        self.source.open()
         self.begin = Start(T0 + 2 * S, 1002 * S, self.source.recorded.origin_ns or 0)
         self.source.start = self.begin
 
@@ -288,7 +288,6 @@ def test_the_ring_is_made_for_the_densest_part(recording: Path, page: StreamPage
     dense.write_text(times(*(n * 0.001 for n in range(FRAMES))))
     spec = FileSpec(name="a", pixels="i420", ring=RingPlan(S // 2), path=str(recording), timestamps=str(dense))
     source = FileSource(spec, ManualClock(), lambda position: None, ManualStop(ManualClock()), page)
-    source.open()
     assert source.fps == 60
     source.close()
 
@@ -366,11 +365,7 @@ def test_a_sidecar_that_is_no_text_is_refused(tmp_path: Path, data: bytes) -> No
 class PlayingCoded(Playing):
     """The same, handed on as it is."""
 
-    def __init__(self, path: Path, page: StreamPage, *, clock: ManualClock | None = None, **options: Any) -> None:
-        super().__init__(path, page, clock=clock, **options)
-        self.source.close()
-        self.source._spec = replace(self.source._spec, pixels="encoded")
-        self.source.open()
+    pixels = "encoded"
 
     def items(self) -> list[Shot | Loss]:
         """Everything, losses too."""

@@ -12,10 +12,9 @@ from msgspec.structs import replace
 
 from syncsvc.capture import nal
 from syncsvc.capture.decode import Demuxer, OpenInput
-from syncsvc.capture.jpeg import CodedPicture, JpegPicture
 from syncsvc.capture.passthrough import PassThrough, reader_of
-from syncsvc.capture.picture import AvPicture, jpeg_of, picture_of
-from syncsvc.capture.source import Loss
+from syncsvc.capture.picture import jpeg_of, picture_of, pixels_of
+from syncsvc.capture.source import Loss, Picture
 from syncsvc.capture.spec import CaptureSpec, HttpSpec, RingPlan
 from syncsvc.decoded import packet_of
 from syncsvc.layout import Layout
@@ -57,14 +56,14 @@ def items(data: bytes, spec: CaptureSpec = SPEC) -> list[tuple[Any, Observation]
 
 
 def reader(container: Any, spec: CaptureSpec = SPEC) -> Demuxer:
-    return reader_of(spec, container, lambda position: None, ManualClock())
+    return reader_of(spec, OpenInput("a", container, lambda position: None, ManualClock()))
 
 
 def payloads(found: Sequence[Any]) -> list[tuple[Layout, bytes]]:
     written = []
     for item in found:
         assert not isinstance(item, Loss), item
-        picture: CodedPicture = item[0]
+        picture: Picture = item[0]
         slot = np.zeros(picture.size_bytes, np.uint8)
         picture.write(slot)
         written.append((picture.layout, slot.tobytes()))
@@ -274,7 +273,8 @@ def test_jpegs_without_tables_are_compressed_again() -> None:
                 yield other
 
     units = [item[0] for item in reader(Bare(data, range(4)), JPEG).frames() if not isinstance(item, Loss)]
-    assert [type(picture_of(unit, JPEG)) for unit in units] == [JpegPicture] * 4
+    assert [type(unit) for unit in units] == [av.VideoFrame] * 4
+    assert [picture_of(unit, JPEG).layout.format for unit in units] == ["jpeg"] * 4
 
 
 @pytest.mark.parametrize("source", ["yuv420p", "yuvj420p", "yuv422p"])
@@ -286,7 +286,7 @@ def test_a_jpeg_shows_any_reader_what_i420_shows(source: str, matrix: int, size:
     rgb = np.stack([60 + x // 2, 200 - y, 40 + (x + y) // 2], axis=2).astype(np.uint8)
     frame = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format=source, dst_colorspace=matrix)
     frame.colorspace = matrix
-    plain = AvPicture(frame, "i420", size)
+    plain = pixels_of(frame, "i420", size)
     planes = np.zeros(plain.size_bytes, np.uint8)
     plain.write(planes)
     expected = to_bgr(planes, plain.layout).astype(float)

@@ -7,7 +7,8 @@ import pytest
 from av import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 
-from syncsvc.capture.picture import AvPicture
+from syncsvc.capture.picture import pixels_of
+from syncsvc.capture.source import Picture
 from syncsvc.layout import Layout
 from syncsvc.pictures import to_bgr
 
@@ -33,7 +34,7 @@ def flat(value: int, av_format: str, width: int = 64, height: int = 48) -> Video
     return frame
 
 
-def written(picture: AvPicture) -> np.ndarray:
+def written(picture: Picture) -> np.ndarray:
     """What lands in the slot; everything of it is written."""
     first, second = np.zeros(picture.layout.size_bytes, np.uint8), np.full(picture.layout.size_bytes, 255, np.uint8)
     picture.write(first)
@@ -58,7 +59,7 @@ def planes(frame: VideoFrame) -> np.ndarray:
 @pytest.mark.parametrize("size", SIZES)
 def test_i420_is_the_planes_without_their_padding(size: tuple[int, int]) -> None:
     frame = noise(*size)
-    payload = written(AvPicture(frame, "i420", None))
+    payload = written(pixels_of(frame, "i420", None))
     assert payload.size == Layout("i420", *size).size_bytes
     assert (payload == planes(frame)).all()
 
@@ -66,7 +67,7 @@ def test_i420_is_the_planes_without_their_padding(size: tuple[int, int]) -> None
 @pytest.mark.parametrize("size", SIZES)
 def test_gray8_is_the_luma_alone(size: tuple[int, int]) -> None:
     frame = noise(*size)
-    assert (written(AvPicture(frame, "gray8", None)) == planes(frame)[: size[0] * size[1]]).all()
+    assert (written(pixels_of(frame, "gray8", None)) == planes(frame)[: size[0] * size[1]]).all()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -74,20 +75,20 @@ def test_gray8_is_the_luma_alone(size: tuple[int, int]) -> None:
 def test_bgr24_is_what_pyav_makes_of_it(size: tuple[int, int], source: str) -> None:
     frame = noise(*size, av_format=source)
     expected = planes(frame.reformat(format="bgr24"))
-    assert (written(AvPicture(frame, "bgr24", None)) == expected).all()
+    assert (written(pixels_of(frame, "bgr24", None)) == expected).all()
 
 
 @pytest.mark.parametrize("source", ["yuv422p", "yuv444p", "nv12", "rgb24", "gray"])
 def test_other_formats_are_converted(source: str) -> None:
     frame = noise(64, 48, av_format=source)
-    assert (written(AvPicture(frame, "i420", None)) == planes(frame.reformat(format="yuv420p"))).all()
+    assert (written(pixels_of(frame, "i420", None)) == planes(frame.reformat(format="yuv420p"))).all()
 
 
 @pytest.mark.parametrize("pixels", ["i420", "bgr24", "gray8"])
 @pytest.mark.parametrize("size", [(32, 24), (33, 25), (128, 96)])
 def test_scaling_is_what_pyav_makes_of_it(pixels: str, size: tuple[int, int]) -> None:
     frame, names = noise(64, 48), {"i420": "yuv420p", "bgr24": "bgr24", "gray8": "gray"}
-    picture = AvPicture(frame, pixels, size)
+    picture = pixels_of(frame, pixels, size)
     assert (picture.layout.width, picture.layout.height) == size
     expected = planes(frame.reformat(*size, format=names[pixels]))
     assert np.abs(written(picture).astype(int) - expected).max() <= 1
@@ -102,7 +103,7 @@ def test_black_and_white_come_out_as_the_layouts_range_says(
     """Whatever is converted on the way: a subscriber who honours the layout sees black as black and white as white."""
     is_full = source.startswith("yuvj")
     for luma, expected in ((0 if is_full else 16, 0), (255 if is_full else 235, 255)):
-        picture = AvPicture(flat(luma, source), pixels, size)
+        picture = pixels_of(flat(luma, source), pixels, size)
         bgr = to_bgr(written(picture), picture.layout)
         assert np.abs(bgr.astype(int) - expected).max() <= 2, (picture.layout, luma)
 
@@ -112,15 +113,15 @@ def test_black_and_white_come_out_as_the_layouts_range_says(
 def test_a_full_range_that_only_the_frame_tells_of_is_kept(source: str, size: tuple[int, int] | None) -> None:
     frame = flat(255, source)
     frame.color_range = ColorRange.JPEG
-    picture = AvPicture(frame, "i420", size)
+    picture = pixels_of(frame, "i420", size)
     bgr = to_bgr(written(picture), picture.layout)
     assert np.abs(bgr.astype(int) - 255).max() <= 2, picture.layout
 
 
 def test_range_and_matrix_are_told() -> None:
     frame = noise(64, 48)
-    assert AvPicture(frame, "i420", None).layout == Layout("i420", 64, 48, "limited", "bt601")
+    assert pixels_of(frame, "i420", None).layout == Layout("i420", 64, 48, "limited", "bt601")
     frame.colorspace, frame.color_range = Colorspace.ITU709, ColorRange.JPEG
-    assert AvPicture(frame, "i420", None).layout == Layout("i420", 64, 48, "full", "bt709")
-    assert AvPicture(noise(64, 48, "yuvj420p"), "gray8", None).layout.range == "full"
-    assert AvPicture(noise(64, 48), "bgr24", None).layout.range == "full"
+    assert pixels_of(frame, "i420", None).layout == Layout("i420", 64, 48, "full", "bt709")
+    assert pixels_of(noise(64, 48, "yuvj420p"), "gray8", None).layout.range == "full"
+    assert pixels_of(noise(64, 48), "bgr24", None).layout.range == "full"

@@ -26,7 +26,6 @@ class Made:
         self.clock.advance(begin_ns)
         spec = spec_of(pixels, **options)
         source = SyntheticSource(spec, self.clock, lambda position: None, ManualStop(self.clock))
-        source.open()
         assert source.fps == spec.fps
         self.shots: list[Shot] = []
         self.delivered_ns: list[int] = []
@@ -131,7 +130,6 @@ def test_the_seed_decides_everything() -> None:
 def test_a_step_of_the_hosts_clock_does_not_touch_the_truth() -> None:
     clock = ManualClock()
     source = SyntheticSource(spec_of("gray8"), clock, lambda position: None, ManualStop(clock))
-    source.open()
     stamps = []
     for place, shot in enumerate(islice(source.shots(), 20)):
         assert isinstance(shot, Shot)
@@ -145,7 +143,6 @@ def test_a_stop_ends_it() -> None:
     clock = ManualClock()
     stop = ManualStop(clock)
     source = SyntheticSource(spec_of("gray8"), clock, lambda position: None, stop)
-    source.open()
     count = 0
     for _ in source.shots():
         count += 1

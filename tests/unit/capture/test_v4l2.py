@@ -67,9 +67,7 @@ def open_source(device: Device, **more: Any) -> tuple[V4l2Source, list[Position]
         assert path == "/dev/video7"
         return device
 
-    source = V4l2Source(spec, device.clock, positions.append, opener)
-    source.open()
-    return source, positions
+    return V4l2Source(spec, device.clock, positions.append, opener), positions
 
 
 @pytest.fixture
@@ -105,7 +103,6 @@ def test_a_torn_frame_is_a_loss_and_a_device_that_goes_away_ends_the_capture(clo
     assert kinds == [Shot, Loss, Shot]
     with pytest.raises(SourceUnavailable, match="stopped sending"):
         next(shots)
-    source.close()
     source.close()
     assert device.released == 1
 
