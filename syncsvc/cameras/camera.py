@@ -138,7 +138,7 @@ class Camera:
 
     def _take(self, due_ns: int) -> None:
         spec = self._spec
-        if not self._encoder.serves(spec):
+        if not self._encoder.spec.encodes_like(spec):
             self._encoder = Encoder(spec, self.index)
         keys_asked = self._keys_asked
         counter = self.counts.captured

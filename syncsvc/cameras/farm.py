@@ -6,6 +6,7 @@ import select
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Literal, Self
 
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from syncsvc.cameras.mount import CameraStats, Mount
 from syncsvc.cameras.server import RtspServer
 from syncsvc.cameras.settings import CameraSpec, check_specs
-from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, Clock
+from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.errors import BindError, LinkClosed, UsageError
 from syncsvc.lifecycle import StopToken
 from syncsvc.programs import end, start_leashed
@@ -31,15 +32,13 @@ class Farm:
         BindError: from ``async with``, when the address is taken.
     """
 
-    def __init__(
-        self, specs: Sequence[CameraSpec], host: str = "127.0.0.1", port: int = 0, *, clock: Clock = SYSTEM_CLOCK,
-        session_timeout_s: float = 60.0, max_backlog_s: float = 5.0,
-    ) -> None:  # fmt: skip
+    def __init__(self, specs: Sequence[CameraSpec], host: str, port: int, **limits: float) -> None:
+        """Prepare; ``limits`` are those of ``RtspServer``."""
         check_specs(specs)
         self.host, self.port = host, port
-        origin_ns = clock.monotonic_ns()
-        self._mounts = {spec.name: Mount(spec, index, origin_ns, clock) for index, spec in enumerate(specs)}
-        self._server = RtspServer(self._mounts, clock, session_timeout_s, max_backlog_s)
+        origin_ns = SYSTEM_CLOCK.monotonic_ns()
+        self._mounts = {spec.name: Mount(spec, index, origin_ns, SYSTEM_CLOCK) for index, spec in enumerate(specs)}
+        self._server = RtspServer(self._mounts, SYSTEM_CLOCK, **limits)
 
     @property
     def urls(self) -> dict[str, str]:
@@ -74,42 +73,36 @@ class Farm:
 def serve(
     specs: Sequence[CameraSpec],
     *,
-    host: str = "127.0.0.1",
-    port: int = 8554,
+    host: str,
+    port: int,
     until: StopToken,
-    seconds: float | None = None,
-    on_ready: Callable[[int, Mapping[str, str]], None] | None = None,
-    clock: Clock = SYSTEM_CLOCK,
-) -> dict[str, CameraStats]:
+    seconds: float | None,
+    on_ready: Callable[[int, Mapping[str, str]], None],
+) -> None:
     """Run a farm in this process, until the token is set or the time is over.
 
     Args:
         specs: the cameras; the index of each is the stream id in its pictures.
-        host: loopback by default: there is no password on these cameras.
+        host: an address of ours; there is no password on these cameras.
         port: 0 takes a free one.
         until: checked 20 times a second.
         seconds: None goes on for ever.
         on_ready: called once with port and URLs, when clients can come.
-        clock: the host's.
-
-    Returns:
-        The account of each camera at the end.
 
     Raises:
         UsageError: the specs are no farm.
         BindError: the address is taken.
     """
 
-    async def run() -> dict[str, CameraStats]:
-        async with Farm(specs, host, port, clock=clock) as farm:
-            if on_ready is not None:
-                on_ready(farm.port, farm.urls)
-            end_ns = None if seconds is None else clock.monotonic_ns() + round(seconds * NS_PER_S)
-            while not until.is_set and (end_ns is None or clock.monotonic_ns() < end_ns):
-                await asyncio.sleep(_POLL_S)
-            return {name: farm.mount(name).stats() for name in farm.urls}
+    async def run() -> None:
+        async with Farm(specs, host, port) as farm:
+            on_ready(farm.port, farm.urls)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    while not until.is_set:
+                        await asyncio.sleep(_POLL_S)
 
-    return asyncio.run(run())
+    asyncio.run(run())
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -131,23 +124,10 @@ class VirtualCameras:
         LinkClosed: from any method: the child is gone.
     """
 
-    def __init__(
-        self,
-        specs: Sequence[CameraSpec],
-        host: str = "127.0.0.1",
-        port: int = 0,
-        *,
-        session_timeout_s: float = 60.0,
-        max_backlog_s: float = 5.0,
-    ) -> None:
+    def __init__(self, specs: Sequence[CameraSpec], port: int = 0, **limits: float) -> None:
+        """Prepare; ``limits`` are those of ``RtspServer``."""
         check_specs(specs)
-        self._orders = {
-            "cameras": [spec.to_dict() for spec in specs],
-            "host": host,
-            "port": port,
-            "session_timeout_s": session_timeout_s,
-            "max_backlog_s": max_backlog_s,
-        }
+        self._farm = {"cameras": [asdict(spec) for spec in specs], "host": "127.0.0.1", "port": port, **limits}
         self._child: subprocess.Popen[bytes] | None = None
         self._asking = threading.Lock()
         self.port = port
@@ -161,7 +141,7 @@ class VirtualCameras:
     def __enter__(self) -> Self:
         self._child = start_leashed(["-m", "syncsvc.cameras"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
-            ready = self._ask(self._orders)
+            ready = self._ask(self._farm)
         except BaseException:  # a Ctrl-C too must leave no child behind
             self.close()
             raise

@@ -116,7 +116,9 @@ class Mount:
         camera = self.camera
         if camera is None or incarnation != self._incarnation or camera.spec.frozen:
             self._withheld += 1
-            self._report_only()
+            now = read_moment(self._clock)
+            for session in self._sessions:
+                session.report(now)
             return
         release = self._path.release_ns(camera.spec, picture.moment.mono_ns, camera.start_mono_ns)
         self._queue.append((release, picture))
@@ -138,11 +140,6 @@ class Mount:
                 cause = session.ends(now.mono_ns)
                 if cause:
                     hang_up(cause)
-
-    def _report_only(self) -> None:
-        now = read_moment(self._clock)
-        for session in self._sessions:
-            session.report(now)
 
     def stats(self) -> CameraStats:
         """The account so far."""

@@ -1,7 +1,7 @@
 """RTSP 1.0 messages (RFC 2326): bytes to requests and back, bounded, and without a socket."""
 
+import http.client
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -11,18 +11,11 @@ from syncsvc.cameras.rtp import TRACK
 MAX_HEAD_BYTES: Final = 16 * 1024
 MAX_BODY_BYTES: Final = 64 * 1024
 
-REASONS: Final = {
-    200: "OK",
-    400: "Bad Request",
-    404: "Not Found",
-    406: "Not Acceptable",
-    413: "Request Entity Too Large",
+REASONS: Final = http.client.responses | {
     451: "Parameter Not Understood",
     454: "Session Not Found",
     455: "Method Not Valid in This State",
     461: "Unsupported Transport",
-    501: "Not Implemented",
-    503: "Service Unavailable",
     505: "RTSP Version Not Supported",
     551: "Option not supported",
 }
@@ -49,12 +42,13 @@ class Request:
     body: bytes = b""
 
     @property
-    def path(self) -> list[str]:
-        """The parts of the URL's path; none for ``*``."""
+    def camera(self) -> str | None:
+        """The camera that the URL's path names, with or without its track; None where it means nothing here."""
         try:
-            return [unquote(part) for part in urlsplit(self.url).path.split("/") if part and part != "*"]
+            parts = [unquote(part) for part in urlsplit(self.url).path.split("/") if part and part != "*"]
         except ValueError:  # a URL such as rtsp://[ cannot be split
-            return []
+            return None
+        return parts[0] if len(parts) == 1 or parts[1:] == [TRACK] else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +182,3 @@ def _pair(text: str | None, largest: int) -> tuple[int, int] | None:
     first = int(match[1])
     second = int(match[2]) if match[2] else first + 1
     return (first, second) if max(first, second) <= largest and first != second else None
-
-
-def camera_of(path: Iterable[str]) -> str | None:
-    """The camera that a path names, with or without its track; None where the path means nothing here."""
-    parts = list(path)
-    if len(parts) == 1 or (len(parts) == 2 and parts[1] == TRACK):
-        return parts[0]
-    return None

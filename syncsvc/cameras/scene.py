@@ -65,7 +65,7 @@ class Encoder:
     """libx264 as a camera's chip would do it: no delay, no B-frames, parameter sets before every key picture."""
 
     def __init__(self, spec: CameraSpec, stream_id: int) -> None:
-        self._spec = spec
+        self.spec = spec
         self._scene = Scene(spec, stream_id)
         self._context = self._open(spec)
         self._next_pts = 0
@@ -96,10 +96,6 @@ class Encoder:
             parameters += f":vbv-maxrate={spec.bitrate // 1000}:vbv-bufsize={spec.bitrate // 1000}"
         context.options = {**options, "x264-params": parameters}
         return context
-
-    def serves(self, spec: CameraSpec) -> bool:
-        """Whether this encoder fits the spec, or another one has to be made."""
-        return self._spec.encodes_like(spec)
 
     def take(self, counter: int, time_us: int, noise: float, *, force_key: bool) -> list[bytes]:
         """Draw and encode one picture; its NAL units."""

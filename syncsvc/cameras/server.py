@@ -1,12 +1,14 @@
 """The RTSP server: connections, what they may ask for, and when we end them; asyncio, one thread for all cameras."""
 
 import asyncio
+import itertools
 import os
 import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from syncsvc.cameras import rtp
+from syncsvc.cameras.camera import Camera
 from syncsvc.cameras.mount import Mount
 from syncsvc.cameras.rtp_carriers import SOCKET_BUFFER_BYTES, Carrier, TcpCarrier, UdpCarrier
 from syncsvc.cameras.rtsp import (
@@ -16,7 +18,6 @@ from syncsvc.cameras.rtsp import (
     Request,
     Response,
     TransportOffer,
-    camera_of,
     choose_transport,
 )
 from syncsvc.cameras.session import MediaSession
@@ -25,8 +26,6 @@ from syncsvc.errors import BindError
 
 MAX_CONNECTIONS: Final = 256
 SILENT_S: Final = 10.0  # for a connection that has never asked for anything
-
-METHODS: Final = ("OPTIONS", "DESCRIBE", "SETUP", "PLAY", "PAUSE", "TEARDOWN", "GET_PARAMETER", "SET_PARAMETER")
 
 
 class Connection(asyncio.Protocol):
@@ -51,6 +50,7 @@ class Connection(asyncio.Protocol):
             "GET_PARAMETER": self._parameter,
             "SET_PARAMETER": self._parameter,
         }
+        self._public = {"Public": ", ".join(self._answers)}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection, or refuse it when there are too many."""
@@ -59,14 +59,16 @@ class Connection(asyncio.Protocol):
         self._stream = transport
         sock: socket.socket = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
-        if not self._server.admit(self):
+        if len(self._server.connections) < MAX_CONNECTIONS:
+            self._server.connections.add(self)
+        else:
             transport.write(Response(503).to_bytes(None))
             transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Forget the client."""
         self._end_session(self._cause)
-        self._server.forget(self)
+        self._server.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
         """Read on, and answer whatever is whole."""
@@ -117,32 +119,31 @@ class Connection(asyncio.Protocol):
         if "cseq" not in request.headers:
             return Response(400)
         if request.method not in self._answers:
-            return Response(501, {"Public": ", ".join(METHODS)})
+            return Response(501, self._public)
         if "require" in request.headers:
             return Response(551, {"Unsupported": request.headers["require"]})
         return self._answers[request.method](request)
 
     def _options(self, request: Request) -> Response:
-        return Response(200, {"Public": ", ".join(METHODS)})
+        return Response(200, self._public)
 
     def _describe(self, request: Request) -> Response:
-        mount = self._server.find(request)
-        if mount is None or mount.camera is None:
+        found = self._server.find(request)
+        if found is None:
             return Response(404)
         accepted = request.headers.get("accept", "*/*").lower()
         if "application/sdp" not in accepted and "*/*" not in accepted:
             return Response(406)
         host = self._stream.get_extra_info("sockname")[0]
-        camera = mount.camera
-        session_id = camera.start_mono_ns // NS_PER_S
-        spec = camera.spec
+        camera = found[1]
+        session_id, spec = camera.start_mono_ns // NS_PER_S, camera.spec
         sdp = rtp.session_description(spec.name, host, spec.fps, camera.parameter_sets, session_id)
         base = request.url.split("?")[0].rstrip("/") + "/"
         return Response(200, {"Content-Type": "application/sdp", "Content-Base": base}, sdp)
 
     def _setup(self, request: Request) -> Response:
-        mount = self._server.find(request)
-        if mount is None or mount.camera is None:
+        found = self._server.find(request)
+        if found is None:
             return Response(404)
         if self._session is not None:
             if self._session.account.playing:
@@ -157,9 +158,10 @@ class Connection(asyncio.Protocol):
         except OSError:  # no pair of ports is free, or the client's address cannot be reached from here
             return Response(461)
         self._end_session("client")  # a client may ask again with another transport
+        mount, camera = found
         client = "{}:{}".format(*self._stream.get_extra_info("peername")[:2])
-        seed = f"{mount.spec.seed}/{mount.spec.name}/{self._server.next_session_number()}"
-        self._session, self._mount = MediaSession(mount.camera, carrier, client, seed), mount
+        seed = f"{mount.spec.seed}/{mount.spec.name}/{next(self._server.session_numbers)}"
+        self._session, self._mount = MediaSession(camera, carrier, client, seed), mount
         mount.add(self._session, self.hang_up)
         return self._with_session(Transport=f"{chosen};ssrc={self._session.sender.ssrc:08X}")
 
@@ -232,8 +234,8 @@ class RtspServer:
     ) -> None:
         self.clock, self.session_timeout_s, self.max_backlog_s = clock, session_timeout_s, max_backlog_s
         self._mounts = mounts
-        self._connections: set[Connection] = set()
-        self._sessions = 0
+        self.connections: set[Connection] = set()
+        self.session_numbers = itertools.count(1)
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[Any] | None = None
 
@@ -261,36 +263,18 @@ class RtspServer:
             self._sweeper.cancel()
         if self._server is not None:
             self._server.close()
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             connection.hang_up("camera")
         await asyncio.sleep(0)  # lets the transports close their sockets
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(min(1.0, self.session_timeout_s / 4))
-            for connection in list(self._connections):
+            for connection in list(self.connections):
                 connection.check_alive(self.clock.monotonic_ns())
 
-    def admit(self, connection: Connection) -> bool:
-        """Whether there is room for one more."""
-        if len(self._connections) >= MAX_CONNECTIONS:
-            return False
-        self._connections.add(connection)
-        return True
-
-    def forget(self, connection: Connection) -> None:
-        """It is gone."""
-        self._connections.discard(connection)
-
-    def next_session_number(self) -> int:
-        """Tells sessions apart."""
-        self._sessions += 1
-        return self._sessions
-
-    def find(self, request: Request) -> Mount | None:
-        """The mount that the request's URL names, if its camera can be reached."""
-        name = camera_of(request.path)
-        mount = self._mounts.get(name) if name is not None else None
-        if mount is None or mount.camera is None or not mount.camera.is_reachable():
-            return None
-        return mount
+    def find(self, request: Request) -> tuple[Mount, Camera] | None:
+        """The mount that the request's URL names, and its camera, if that can be reached."""
+        mount = self._mounts.get(request.camera or "")
+        camera = mount.camera if mount is not None else None
+        return (mount, camera) if mount is not None and camera is not None and camera.is_reachable() else None

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -21,12 +22,12 @@ _ENCODER_KEYS: Final = frozenset({"fps", "width", "height", "gop", "crf", "bitra
 _FIXED_KEYS: Final = frozenset({"name", "seed", "rtp_base", "start_delay_s", "refuse_s", "phase_ms", "events"})
 
 
-def _number(default: float | None, low: float, high: float, *, optional: bool = False) -> Any:
-    return field(default=default, metadata={"kind": float, "low": low, "high": high, "optional": optional})
+def _number(default: float, low: float, high: float) -> Any:
+    return field(default=default, metadata={"kind": float, "low": low, "high": high})
 
 
-def _integer(default: int | None, low: int, high: int, *, optional: bool = False) -> Any:
-    return field(default=default, metadata={"kind": int, "low": low, "high": high, "optional": optional})
+def _integer(default: int | None, low: int, high: int) -> Any:
+    return field(default=default, metadata={"kind": int, "low": low, "high": high})
 
 
 def _switch(default: bool) -> Any:
@@ -59,7 +60,7 @@ class CameraSpec:
     height: int = _integer(360, 64, 4320)
     gop: int = _integer(25, 1, 10_000)
     crf: int = _integer(28, 0, 51)
-    bitrate: int | None = _integer(None, 10_000, 1_000_000_000, optional=True)
+    bitrate: int | None = _integer(None, 10_000, 1_000_000_000)
     """Bits per second, constant; None lets ``crf`` decide."""
     noise: float = _number(0.0, 0, 1)
     """Sensor noise, from none to heavy."""
@@ -93,7 +94,7 @@ class CameraSpec:
     """The first sender report goes out right before the first picture."""
     sr_mode: str = "ok"
     """``ok``, ``zero`` (NTP is 0), ``uptime`` (NTP counts from the start), ``sendtime`` (the latency leaks in)."""
-    rtp_base: int | None = _integer(None, 0, 2**32 - 1, optional=True)
+    rtp_base: int | None = _integer(None, 0, 2**32 - 1)
     """First RTP timestamp; None draws one."""
     start_delay_s: float = _number(0.0, 0, 1e6)
     """It takes no picture and answers 404 for so long after its start."""
@@ -130,7 +131,7 @@ class CameraSpec:
             if not isinstance(value, bool):
                 raise self._refused(key, value, "true or false")
             return value
-        if value is None and rule["optional"]:
+        if value is None and spec_field.default is None:
             return None
         allowed = f"{'a number' if rule['kind'] is float else 'a whole number'} from {rule['low']} to {rule['high']}"
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -147,11 +148,12 @@ class CameraSpec:
             event = entry if isinstance(entry, Event) else self._read_event(f"events[{index}]", entry)
             if isinstance(event.at_s, bool) or not isinstance(event.at_s, int | float) or not event.at_s >= 0:
                 raise self._refused(f"events[{index}].at_s", event.at_s, "a number of seconds, 0 or more")
-            events.append((event.at_s, index, event))
+            events.append((index, event))
+        events.sort(key=lambda entry: entry[1].at_s)
         spec = self
-        for _, index, event in sorted(events, key=lambda entry: entry[:2]):
+        for index, event in events:
             spec = spec.changed(event.set, place=f"events[{index}].set.")
-        return tuple(event for _, _, event in sorted(events, key=lambda entry: entry[:2]))
+        return tuple(event for _, event in events)
 
     def _read_event(self, place: str, entry: object) -> Event:
         if not isinstance(entry, Mapping) or set(entry) != {"at_s", "set"} or not isinstance(entry["set"], Mapping):
@@ -178,10 +180,6 @@ class CameraSpec:
     def encodes_like(self, other: "CameraSpec") -> bool:
         """Whether one encoder serves both."""
         return all(getattr(self, key) == getattr(other, key) for key in _ENCODER_KEYS)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, as ``parse_specs`` takes them."""
-        return dataclasses.asdict(self)
 
 
 _KEYS: Final = tuple(spec_field.name for spec_field in dataclasses.fields(CameraSpec))
@@ -220,10 +218,9 @@ def check_specs(specs: Sequence[CameraSpec]) -> None:
     """Refuse an empty list, too many cameras, and a name used twice, with a UsageError."""
     if not 1 <= len(specs) <= MAX_CAMERAS:
         raise UsageError(f"cameras: {len(specs)} of them are not allowed: it must be 1 to {MAX_CAMERAS}")
-    names = [spec.name for spec in specs]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"camera {name!r}: name: used twice")
+    name, times = Counter(spec.name for spec in specs).most_common(1)[0]
+    if times > 1:
+        raise UsageError(f"camera {name!r}: name: used twice")
 
 
 def _as_map(place: str, values: object) -> dict[str, Any]:

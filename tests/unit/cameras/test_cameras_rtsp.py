@@ -14,7 +14,6 @@ from syncsvc.cameras.rtsp import (
     Request,
     Response,
     TransportOffer,
-    camera_of,
     choose_transport,
 )
 
@@ -47,13 +46,13 @@ def parsed(*chunks: bytes) -> list[Request | Interleaved]:
 def test_pipelined_requests_and_binary_packets_are_told_apart() -> None:
     options, report, parameter, empty, play = parsed(STREAM)
     assert isinstance(options, Request)
-    assert (options.method, options.url, options.path, options.headers) == ("OPTIONS", "*", [], {"cseq": "1"})
+    assert (options.method, options.url, options.camera, options.headers) == ("OPTIONS", "*", None, {"cseq": "1"})
     assert report == Interleaved(1, b"\r\n\r\n")
     assert isinstance(parameter, Request)
     assert parameter.body == b"OPTIO"
     assert empty == Interleaved(0, b"")
     assert isinstance(play, Request)
-    assert (play.path, play.headers["cseq"]) == (["north"], "3")
+    assert (play.camera, play.headers["cseq"]) == ("north", "3")
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=12))
@@ -94,7 +93,7 @@ def test_any_bytes_are_parsed_or_refused(data: bytes) -> None:
 def test_a_url_that_cannot_be_split_names_nothing() -> None:
     (request,) = parsed(b"DESCRIBE rtsp://[/x RTSP/1.0\r\n\r\n")
     assert isinstance(request, Request)
-    assert request.path == []
+    assert request.camera is None
 
 
 @pytest.mark.parametrize(
@@ -123,12 +122,12 @@ def test_the_first_transport_that_we_can_serve(header: str, offer: TransportOffe
     assert choose_transport(header) == offer
 
 
-def test_which_camera_a_path_names() -> None:
-    assert camera_of(["north"]) == "north"
-    assert camera_of(["north", "trackID=0"]) == "north"
-    assert camera_of(["north", "trackID=1"]) is None
-    assert camera_of([]) is None
-    assert camera_of(["a", "b", "c"]) is None
+@pytest.mark.parametrize(
+    ("path", "camera"),
+    [("north", "north"), ("north/trackID=0", "north"), ("north/trackID=1", None), ("", None), ("a/b/c", None)],
+)
+def test_which_camera_a_path_names(path: str, camera: str | None) -> None:
+    assert Request("PLAY", f"rtsp://h/{path}", "RTSP/1.0", {}).camera == camera
 
 
 def test_answers_carry_cseq_and_the_length_of_their_body() -> None:

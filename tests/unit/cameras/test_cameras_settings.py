@@ -1,6 +1,7 @@
 """Camera specs: what they refuse, in one line that names the key, and the short form of the command line."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def test_events_are_sorted_and_typed() -> None:
 
 def test_a_spec_survives_the_way_to_a_child() -> None:
     spec = CameraSpec("north", fps=12.5, bitrate=100_000, events=[Event(1, {"latency_ms": 3})])
-    (back,) = parse_specs(json.loads(json.dumps([spec.to_dict()])))
+    (back,) = parse_specs(json.loads(json.dumps([asdict(spec)])))
     assert back == spec
 
 
