@@ -46,8 +46,8 @@ def open_container(
 
 
 def describe(error: BaseException) -> str:
-    """What libav said, without the URL that it puts behind."""
-    if isinstance(error, av.error.ExitError):
+    """What went wrong, in words without the URL that libav puts behind."""
+    if isinstance(error, av.error.ExitError | TimeoutError):
         return "timed out"
     return str(getattr(error, "strerror", None) or type(error).__name__)
 

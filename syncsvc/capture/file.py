@@ -23,7 +23,7 @@ from syncsvc.capture.passthrough import reader_of
 from syncsvc.capture.picture import picture_of
 from syncsvc.capture.source import Loss, Pulse, Shot
 from syncsvc.capture.spec import FileSpec, Recorded, Start
-from syncsvc.capture.stamps import of_date
+from syncsvc.capture.stamps import fraction_of_second, of_date
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import ConfigError, SourceEnded, SourceUnavailable
 from syncsvc.lifecycle import StopToken
@@ -86,8 +86,8 @@ def _entry(row: Mapping[str, str | None], file: str, line: int) -> tuple[int, in
     match = _SECONDS.fullmatch(time)
     if match is None:
         raise ConfigError(file, f"found time_s {time!r}; allowed: seconds as in 48033.001573450", line=line)
-    sign, whole, fraction = match.groups(default="")
-    nanoseconds = int(whole) * NS_PER_S + int((fraction + "000000000")[:9])
+    sign, whole, fraction = match.groups()
+    nanoseconds = int(whole) * NS_PER_S + fraction_of_second(fraction)[0]
     return int(frame), -nanoseconds if sign == "-" else nanoseconds
 
 

@@ -7,8 +7,9 @@ look like a camera that died.
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
+from typing import NamedTuple
 
-from syncsvc.capture.decode import OpenInput, Unit, open_container, with_side_data
+from syncsvc.capture.decode import Demuxer, OpenInput, Unit, open_container, with_side_data
 from syncsvc.capture.http_get import Answer, get
 from syncsvc.capture.passthrough import reader_of
 from syncsvc.capture.playlist import MediaSegment, Playlist, PlaylistError, Resource, parse
@@ -73,23 +74,11 @@ class Timeline:
         return replace(seen, pts_ns=pts_ns, stamp_ns=stamp_ns, stamp_kind="playlist", doubt_ns=stamp.doubt_ns)
 
 
-class _Loaded:
-    """A segment that is here: its frames, and when the last byte came."""
+class _Loaded(NamedTuple):
+    """A segment that is here, and when its last byte came."""
 
-    def __init__(self, spec: CaptureSpec, data: bytes, arrival_mono_ns: int, pulse: Pulse, clock: Clock) -> None:
-        self.arrival_mono_ns = arrival_mono_ns
-        container = open_container(spec.name, BytesIO(data), _OPTIONS, None, pulse)
-        self.demuxer = reader_of(spec, OpenInput(spec.name, container, pulse, clock))
-        self.is_mpegts = container.format.name == "mpegts"
-
-    def first_pts_ns(self, decoded_ns: int) -> int:
-        """The pts of the segment's first frame, also where that was lost before the first that was decoded."""
-        first_ns = self.demuxer.first_ns
-        return decoded_ns if first_ns is None else first_ns
-
-    def close(self) -> None:
-        """Let go of it."""
-        self.demuxer.container.close()
+    demuxer: Demuxer
+    arrival_mono_ns: int
 
 
 class HlsReader:
@@ -170,22 +159,22 @@ class HlsReader:
             yield segment
 
     def _play(self, segment: MediaSegment) -> Iterator[tuple[Unit, Observation] | Loss]:
-        loaded, self._loaded = self._loaded or self._load(segment), None
-        try:
+        (demuxer, arrival_ns), self._loaded = self._loaded or self._load(segment), None
+        with demuxer.container as container:
             has_begun = False
-            for item in loaded.demuxer.frames():
+            for item in demuxer.frames():
                 if isinstance(item, Loss):
                     yield item
                     continue
                 unit, seen = item
                 if not has_begun and seen.pts_ns is not None:
-                    self._timeline.begin(segment, loaded.first_pts_ns(seen.pts_ns), is_mpegts=loaded.is_mpegts)
+                    # Its first frame may have been lost before the first that was decoded.
+                    first_ns = seen.pts_ns if demuxer.first_ns is None else demuxer.first_ns
+                    self._timeline.begin(segment, first_ns, is_mpegts=container.format.name == "mpegts")
                     has_begun = True
-                at_ns = loaded.arrival_mono_ns  # of all of it: no frame was here before its segment
-                seen = self._timeline.place(replace(seen, arrival_mono_ns=at_ns, start_mono_ns=at_ns))
+                # No frame was here before all of its segment was.
+                seen = self._timeline.place(replace(seen, arrival_mono_ns=arrival_ns, start_mono_ns=arrival_ns))
                 yield unit, with_side_data(unit, seen)
-        finally:
-            loaded.close()
 
     def _reload(self) -> None:
         """Fetch the playlist again, when it is time: a target duration after it changed, half of one after it did not.
@@ -206,26 +195,24 @@ class HlsReader:
         return min(playlist.turn_ns / NS_PER_S, LONGEST_PAUSE_S)
 
     def _take(self, answer: Answer) -> Playlist:
+        text = answer.read_all(MAX_PLAYLIST_BYTES, PLAYLIST_TIMEOUT_S, self._tick)
         try:
-            text = answer.read_all(MAX_PLAYLIST_BYTES, PLAYLIST_TIMEOUT_S, self._tick)
             return parse(text.decode(errors="replace"), answer.url)
         except PlaylistError as error:
             raise SourceUnavailable(self._source_id, f"cannot be read: its playlist {error}") from error
-        finally:
-            answer.close()
 
     def _load(self, segment: MediaSegment) -> _Loaded:
         data = b"".join(self._fetch(resource) for resource in (segment.head, segment.media) if resource)
-        return _Loaded(self._spec, data, self._clock.monotonic_ns(), self._pulse, self._clock)
+        arrival_ns = self._clock.monotonic_ns()
+        container = open_container(self._source_id, BytesIO(data), _OPTIONS, None, self._pulse)
+        opened = OpenInput(self._source_id, container, self._pulse, self._clock)
+        return _Loaded(reader_of(self._spec, opened), arrival_ns)
 
     def _fetch(self, resource: Resource) -> bytes:
         self._tick()
         answer = get(self._source_id, resource.url, self._clock, resource.range_bytes)
-        try:
-            limit_s = max(READ_TIMEOUT_S, 2 * self._playlist.turn_ns / NS_PER_S)
-            return answer.read_all(MAX_SEGMENT_BYTES, limit_s, self._tick)
-        finally:
-            answer.close()
+        limit_s = max(READ_TIMEOUT_S, 2 * self._playlist.turn_ns / NS_PER_S)
+        return answer.read_all(MAX_SEGMENT_BYTES, limit_s, self._tick)
 
     def _tick(self) -> None:
         self._pulse(Position.DEMUX)
@@ -233,5 +220,5 @@ class HlsReader:
     def close(self) -> None:
         """Let go of a segment that was not played."""
         if self._loaded is not None:
-            self._loaded.close()
+            self._loaded.demuxer.container.close()
             self._loaded = None

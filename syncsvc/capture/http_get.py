@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import (
@@ -20,6 +21,7 @@ from urllib.request import (
     parse_keqv_list,
 )
 
+from syncsvc.capture.decode import describe
 from syncsvc.capture.spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import SourceUnavailable
@@ -52,41 +54,25 @@ class _MovableDeadline:
         return left_ns / NS_PER_S
 
 
-class _Received(io.RawIOBase):
-    """What comes from a socket, until the deadline, however it drips; a socket's own time-out is for each drop."""
+class _BoundedSocket(io.RawIOBase):
+    """What http.client reads of a socket, until the deadline, however it drips; a time-out would be for each drop."""
 
     def __init__(self, connection: socket.socket, deadline: _MovableDeadline) -> None:
         self._connection, self._deadline = connection, deadline
-        self._raw = connection.makefile("rb", buffering=0)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int | None:
+    def readinto(self, buffer: Any) -> int:
         self._connection.settimeout(self._deadline.left_s())
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _BoundedSocket:
-    """As much of a socket as http.client needs, every wait bounded by one deadline."""
-
-    def __init__(self, connection: socket.socket, deadline: _MovableDeadline) -> None:
-        self._connection, self._deadline = connection, deadline
-
-    def sendall(self, data: bytes) -> None:
-        self._connection.settimeout(self._deadline.left_s())
-        self._connection.sendall(data)
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        assert mode == "rb", "http.client only reads"
-        return io.BufferedReader(_Received(self._connection, self._deadline))
+        return self._connection.recv_into(buffer)
 
     def close(self) -> None:
         self._connection.close()
+        super().close()
 
 
 class Answer:
@@ -126,22 +112,23 @@ class Answer:
         return data
 
     def read_all(self, limit_bytes: int, limit_s: float, tick: Callable[[], None]) -> bytes:
-        """The whole body; calls ``tick`` as it comes.
+        """The whole body, and disconnect; calls ``tick`` as it comes.
 
         Raises:
             SourceUnavailable: it is bigger, or did not come in time.
         """
         end_ns = self._clock.monotonic_ns() + round(limit_s * NS_PER_S)
         body = bytearray()
-        while True:
-            tick()
-            self.wait_at_most(min(READ_TIMEOUT_S, (end_ns - self._clock.monotonic_ns()) / NS_PER_S))
-            data = self.read()
-            if not data:
-                return bytes(body)
-            body += data
-            if len(body) > limit_bytes:
-                raise SourceUnavailable(self._source_id, f"sends more than {limit_bytes >> 20} MiB at once")
+        with closing(self):
+            while True:
+                tick()
+                self.wait_at_most(min(READ_TIMEOUT_S, (end_ns - self._clock.monotonic_ns()) / NS_PER_S))
+                data = self.read()
+                if not data:
+                    return bytes(body)
+                body += data
+                if len(body) > limit_bytes:
+                    raise SourceUnavailable(self._source_id, f"sends more than {limit_bytes >> 20} MiB at once")
 
     def arrived_at(self, offset: int) -> int | None:
         """When the body's byte at ``offset`` came (CLOCK_MONOTONIC); to be asked in rising order."""
@@ -154,13 +141,6 @@ class Answer:
         self._response.close()
 
 
-def describe(error: BaseException) -> str:
-    """What went wrong, in words without a URL."""
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    return str(getattr(error, "strerror", None) or type(error).__name__)
-
-
 def get(source_id: str, url: str, clock: Clock, range_bytes: tuple[int, int] | None = None) -> Answer:
     """Ask for ``url``, or for ``(offset, length)`` of it; a user and a password in it answer a challenge.
 
@@ -168,7 +148,7 @@ def get(source_id: str, url: str, clock: Clock, range_bytes: tuple[int, int] | N
         SourceUnavailable: no answer in five seconds, from the look for the host to the last header, or one other than
             success; the message has no URL.
     """
-    headers = {"User-Agent": "syncsvc", "Accept": "*/*", "Connection": "close"}
+    headers = {"User-Agent": "syncsvc", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
     if range_bytes is not None:
         headers["Range"] = f"bytes={range_bytes[0]}-{range_bytes[0] + range_bytes[1] - 1}"
     deadline = _MovableDeadline(clock, OPEN_TIMEOUT_S)
@@ -203,13 +183,17 @@ def _ask(parts: SplitResult, headers: dict[str, str], deadline: _MovableDeadline
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             connection.settimeout(deadline.left_s())
             connection = context.wrap_socket(connection, server_hostname=parts.hostname)
-        kind = http.client.HTTPSConnection if is_tls else http.client.HTTPConnection
-        client = kind(parts.hostname or "", port)
-        client.sock = _BoundedSocket(connection, deadline)
-        client.request("GET", _target(parts), headers=headers)
-        return client.getresponse()  # which has the connection from here on: we ask for it to be closed
-    finally:
-        connection.close()  # it stays open while the response has it
+        host = parts.netloc.rpartition("@")[2].encode("idna").decode()
+        lines = [f"GET {_target(parts)} HTTP/1.1", f"Host: {host}", *map(": ".join, headers.items())]
+        connection.settimeout(deadline.left_s())
+        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        answer: Any = _BoundedSocket(connection, deadline)
+        response = http.client.HTTPResponse(answer, method="GET")
+        response.begin()
+        return response
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _connect(host: str, port: int, deadline: _MovableDeadline) -> socket.socket:

@@ -6,7 +6,7 @@ does not come through libavformat, and SMPTE 12M time codes have no date.
 """
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from syncsvc.clock import NS_PER_S
@@ -23,7 +23,7 @@ _MISP_BYTES = 28
 _SECONDS = re.compile(r"([0-9]{1,10})(?:\.([0-9]{1,18}))?")
 _DATE = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:[.,]([0-9]{1,18}))?"
-    r" ?([Zz]|([+-])([0-9]{2}):?([0-9]{2})?)"
+    r" ?([Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)"
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -64,10 +64,9 @@ def of_date(text: str) -> MediaStamp | None:
     match = _DATE.fullmatch(text.strip())
     if match is None:
         return None
-    day, time, fraction, _, sign, hours, minutes = match.groups()
+    day, time, fraction, zone = match.groups()
     try:
-        zone = timezone(timedelta(hours=int(hours or 0), minutes=int(minutes or 0)) * (-1 if sign == "-" else 1))
-        moment = datetime.fromisoformat(f"{day}T{time}").replace(tzinfo=zone) - _EPOCH
+        moment = datetime.fromisoformat(f"{day}T{time}{zone.upper()}") - _EPOCH
     except (ValueError, OverflowError):
         return None
     fraction_ns, doubt_ns = fraction_of_second(fraction)
