@@ -54,6 +54,8 @@ def describe(error: BaseException) -> str:
 
 Unit = VideoFrame | Picture
 """A picture to be written in whatever form is wanted, or one that is a payload as it is."""
+Sighting = tuple[Unit, Observation] | Loss
+"""A picture and what was seen of its arrival, or a picture that is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +103,20 @@ class Demuxer(ABC):
                 return float(rate)
         return UNKNOWN_FPS
 
-    def frames(self, is_wanted: Callable[[], bool] = lambda: True) -> Iterator[tuple[Unit, Observation] | Loss]:
-        """Read until the end of the input or until ``is_wanted`` says no; what was seen has the pts of the stream.
+    def frames(self) -> Iterator[Sighting]:
+        """Read until the end of the input; what was seen has the pts of the stream.
 
         Raises:
             SourceUnavailable: the input broke, or was silent for the read timeout.
         """
         packets = self.container.demux(self.stream)
-        while is_wanted():
+        while True:
             self._pulse(Position.DEMUX)
             try:
                 packet = next(packets, None)
+            except av.error.EOFError:
+                return
             except (av.error.FFmpegError, OSError) as error:
-                if isinstance(error, av.error.EOFError):
-                    return
                 raise SourceUnavailable(self._source_id, f"stopped sending: {describe(error)}") from error
             arrival_mono_ns = self._clock.monotonic_ns()
             if packet is None:
@@ -123,7 +125,7 @@ class Demuxer(ABC):
             yield from self._take(packet, arrival_mono_ns)
 
     @abstractmethod
-    def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[tuple[Unit, Observation] | Loss]:
+    def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[Sighting]:
         """What a packet brings; one without bytes is the end."""
 
     def _see(self, packet: Any, arrival_mono_ns: int, pts_ns: int | None = None) -> Observation:
@@ -177,7 +179,7 @@ class Decoder(Demuxer):
         self._seen: OrderedDict[int, Observation] = OrderedDict()
         self._is_damaged = False
 
-    def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[tuple[Unit, Observation] | Loss]:
+    def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[Sighting]:
         sighted = self._see(packet, arrival_mono_ns, self._ns(packet.pts))
         if packet.pts is not None:
             self._seen[packet.pts] = sighted
@@ -205,17 +207,18 @@ class Decoder(Demuxer):
 
 def with_side_data(unit: Unit, seen: Observation) -> Observation:
     """The observation with the stamp that H.264 or H.265 carries beside the picture, where there is one."""
-    stamp = _stamp_beside(unit) if isinstance(unit, VideoFrame) else None
-    return seen if stamp is None else with_stamp(seen, stamp)
+    return with_stamp(seen, _stamp_beside(unit)) if isinstance(unit, VideoFrame) else seen
 
 
-def with_stamp(seen: Observation, stamp: stamps.MediaStamp) -> Observation:
-    """The observation with a stamp inside the live stream."""
+def with_stamp(seen: Observation, stamp: stamps.MediaStamp | None) -> Observation:
+    """The observation with a stamp inside the live stream, where there is one."""
+    if stamp is None:
+        return seen
     return replace(seen, stamp_ns=stamp.utc_ns, stamp_kind="media", doubt_ns=stamp.doubt_ns)
 
 
 def _stamp_beside(frame: VideoFrame) -> stamps.MediaStamp | None:
-    """The precision time stamp in a frame's side data; encoders put messages of their own beside it.
+    """The precision time stamp in a frame's side data.
 
     Not through ``frame.side_data``: the frame would keep what it returns, which keeps the frame, and pictures that only
     the garbage collector frees doubled the time that decoding takes.
@@ -225,7 +228,7 @@ def _stamp_beside(frame: VideoFrame) -> stamps.MediaStamp | None:
         found = [bytes(side) for side in beside if side.type is Type.SEI_UNREGISTERED]
     except ValueError:  # side data of a kind that PyAV has no name for
         return None
-    return next((stamp for message in found if (stamp := stamps.of_sei(message)) is not None), None)
+    return stamps.first_of(found)
 
 
 def _ntp_of(packet: Any) -> tuple[int | None, tuple[int, int] | None]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from io import BytesIO
 from typing import NamedTuple
 
-from syncsvc.capture.decode import Demuxer, OpenInput, Unit, open_container, with_side_data
+from syncsvc.capture.decode import Demuxer, OpenInput, Sighting, open_container
 from syncsvc.capture.http_get import Answer, get
 from syncsvc.capture.passthrough import reader_of
 from syncsvc.capture.playlist import MediaSegment, Playlist, PlaylistError, Resource, parse
@@ -127,7 +127,7 @@ class HlsReader:
         self._next = segment.number
         self._loaded = self._load(segment)
 
-    def frames(self) -> Iterator[tuple[Unit, Observation] | Loss]:
+    def frames(self) -> Iterator[Sighting]:
         """Segments as they appear, until the playlist says that it ended.
 
         Raises:
@@ -158,7 +158,7 @@ class HlsReader:
             self._next = segment.number + 1
             yield segment
 
-    def _play(self, segment: MediaSegment) -> Iterator[tuple[Unit, Observation] | Loss]:
+    def _play(self, segment: MediaSegment) -> Iterator[Sighting]:
         (demuxer, arrival_ns), self._loaded = self._loaded or self._load(segment), None
         with demuxer.container as container:
             has_begun = False
@@ -174,7 +174,7 @@ class HlsReader:
                     has_begun = True
                 # No frame was here before all of its segment was.
                 seen = self._timeline.place(replace(seen, arrival_mono_ns=arrival_ns, start_mono_ns=arrival_ns))
-                yield unit, with_side_data(unit, seen)
+                yield unit, seen
 
     def _reload(self) -> None:
         """Fetch the playlist again, when it is time: a target duration after it changed, half of one after it did not.

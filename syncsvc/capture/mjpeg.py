@@ -7,7 +7,7 @@ from av import VideoFrame
 from av.codec.context import CodecContext
 
 from syncsvc.capture import stamps
-from syncsvc.capture.decode import UNKNOWN_FPS, Unit, with_stamp
+from syncsvc.capture.decode import UNKNOWN_FPS, Sighting, with_stamp
 from syncsvc.capture.http_get import Answer
 from syncsvc.capture.jpeg import coded, plain_jpeg
 from syncsvc.capture.multipart import Part, PartReader
@@ -37,7 +37,7 @@ class MjpegReader:
         self._codec.thread_type, self._codec.thread_count = "NONE", 1
         self._codec.options = {"max_pixels": str(MAX_PIXELS)}
 
-    def frames(self) -> Iterator[tuple[Unit, Observation] | Loss]:
+    def frames(self) -> Iterator[Sighting]:
         """Pictures as they are complete, until the camera closes the connection.
 
         Raises:
@@ -57,13 +57,13 @@ class MjpegReader:
         self._pulse(Position.DEMUX)
         self._answer.wait_at_most(READ_TIMEOUT_S)
 
-    def _take(self, part: Part) -> tuple[Unit, Observation] | Loss:
+    def _take(self, part: Part) -> Sighting:
         unit = self._coded(part.body) or self._decode(part.body)
         if unit is None:
             return Loss("decode_error")
         seen = Observation(-1, part.end_mono_ns, is_key=True, start_mono_ns=part.start_mono_ns)
         stamp = stamps.of_seconds(part.headers.get("x-timestamp", ""))
-        return unit, with_stamp(seen, stamp) if stamp else seen
+        return unit, with_stamp(seen, stamp)
 
     def _coded(self, body: bytes) -> Picture | None:
         """The picture as the camera coded it, where that is what is wanted."""
@@ -82,7 +82,3 @@ class MjpegReader:
         except (av.error.FFmpegError, ValueError):
             return None
         return found[0] if found and not found[0].is_corrupt else None
-
-    def close(self) -> None:
-        """Disconnect."""
-        self._answer.close()

@@ -6,9 +6,9 @@ catches a camera that keeps the session alive without video.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
-from syncsvc.capture.decode import OpenInput, Unit, open_container, with_side_data
+from syncsvc.capture.decode import Demuxer, OpenInput, open_container, with_side_data
 from syncsvc.capture.hls import HlsReader, is_playlist
 from syncsvc.capture.http_get import Answer, get
 from syncsvc.capture.mjpeg import MjpegReader, is_multipart
@@ -19,60 +19,10 @@ from syncsvc.capture.spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S, HttpSpec, RtspS
 from syncsvc.clock import Clock
 from syncsvc.errors import SourceUnavailable
 from syncsvc.lifecycle import StopToken
-from syncsvc.model import Observation
 from syncsvc.transport.page import Position
 
 _RTSP_OPTIONS = {"allowed_media_types": "video", "probesize": "32", "analyzeduration": "0"}
 _HTTP_OPTIONS = {"max_redirects": "0", "protocol_whitelist": "http,https,tcp,tls,crypto"}
-
-
-class LibavReader:
-    """What libavformat reads: from a URL by itself, or from the body of an answer."""
-
-    def __init__(
-        self,
-        spec: RtspSpec | HttpSpec,
-        options: dict[str, str],
-        pulse: Pulse,
-        clock: Clock,
-        body: Answer | None = None,
-    ) -> None:
-        self._body, self._pulse = body, pulse
-        if body is not None:
-            body.wait_at_most(OPEN_TIMEOUT_S)
-        timeout = None if body else (OPEN_TIMEOUT_S, READ_TIMEOUT_S)
-        self._container = open_container(spec.name, body or spec.url, options, timeout, self._at)
-        opened = OpenInput(spec.name, self._container, self._at, clock, body.arrived_at if body else None)
-        self._decoder = reader_of(spec, opened)
-
-    def _at(self, position: Position) -> None:
-        if self._body is not None and position is Position.DEMUX:
-            self._body.wait_at_most(READ_TIMEOUT_S)
-        self._pulse(position)
-
-    @property
-    def fps(self) -> float:
-        """The camera's declared rate."""
-        return self._decoder.fps
-
-    def frames(self) -> Iterator[tuple[Unit, Observation] | Loss]:
-        """Frames, with the stamps that H.264 and H.265 carry beside the picture.
-
-        Raises:
-            SourceUnavailable: it broke, or was silent for three seconds.
-        """
-        for item in self._decoder.frames():
-            yield item if isinstance(item, Loss) else (item[0], with_side_data(*item))
-
-    def close(self) -> None:
-        """Disconnect; only ever from the thread that reads (libav crashes otherwise)."""
-        self._container.close()
-        if self._body is not None:
-            self._body.close()
-
-
-Reader = LibavReader | MjpegReader | HlsReader
-"""Frames of one connection, however it speaks."""
 
 
 class NetworkSource:
@@ -85,38 +35,42 @@ class NetworkSource:
             SourceUnavailable: refused, unknown, silent for five seconds, or without video.
         """
         self._spec, self._clock, self._pulse, self._stop = spec, clock, pulse, stop
-        self._reader: Reader
-        if isinstance(spec, RtspSpec):
-            self._reader = self._libav({**_RTSP_OPTIONS, "rtsp_transport": spec.transport})
-        else:
-            self._reader = self._http()
+        with ExitStack() as opened:
+            self._reader = self._connect(opened)
+            self._opened = opened.pop_all()
 
-    def _libav(self, options: dict[str, str], body: Answer | None = None) -> Reader:
-        return LibavReader(self._spec, options, self._pulse, self._clock, body)
-
-    def _http(self) -> Reader:
-        self._pulse(Position.OPENING)
-        answer = get(self._spec.name, self._spec.url, self._clock)
-        with ExitStack() as unless_read:
-            unless_read.callback(answer.close)
-            reader = self._reader_for(answer)
-            unless_read.pop_all()
-        return reader
-
-    def _reader_for(self, answer: Answer) -> Reader:
+    def _connect(self, opened: ExitStack) -> Demuxer | MjpegReader | HlsReader:
         """What answers decides who reads it: a file, which libav must be able to search, is libav's to ask for."""
+        if isinstance(self._spec, RtspSpec):
+            return self._libav({**_RTSP_OPTIONS, "rtsp_transport": self._spec.transport}, opened)
+        self._pulse(Position.OPENING)
+        answer = opened.enter_context(closing(get(self._spec.name, self._spec.url, self._clock)))
         if is_multipart(answer):
             return MjpegReader(self._spec, answer, self._pulse, self._clock)
         if is_playlist(answer):
             reader = HlsReader(self._spec, answer, self._pulse, self._clock, self._stop)
             if reader.is_encrypted:
-                return self._libav(_HTTP_OPTIONS)
+                return self._libav(_HTTP_OPTIONS, opened)
+            opened.callback(reader.close)
             reader.open()
             return reader
         if answer.headers["Content-Length"] is None:
-            return self._libav(_HTTP_OPTIONS, answer)
+            return self._libav(_HTTP_OPTIONS, opened, answer)
         answer.close()
-        return self._libav(_HTTP_OPTIONS)
+        return self._libav(_HTTP_OPTIONS, opened)
+
+    def _libav(self, options: dict[str, str], opened: ExitStack, body: Answer | None = None) -> Demuxer:
+        """What libavformat reads: from the URL by itself, or from the body of an answer."""
+
+        def at(position: Position) -> None:
+            if body is not None:
+                body.wait_at_most(READ_TIMEOUT_S if position is Position.DEMUX else OPEN_TIMEOUT_S)
+            self._pulse(position)
+
+        spec, timeout = self._spec, None if body else (OPEN_TIMEOUT_S, READ_TIMEOUT_S)
+        container = opened.enter_context(open_container(spec.name, body or spec.url, options, timeout, at))
+        arrived_at = body.arrived_at if body else None
+        return reader_of(spec, OpenInput(spec.name, container, at, self._clock, arrived_at))
 
     @property
     def fps(self) -> float:
@@ -124,7 +78,7 @@ class NetworkSource:
         return self._reader.fps
 
     def shots(self) -> Iterator[Shot | Loss]:
-        """Frames as they arrive.
+        """Frames as they arrive, with the stamps that H.264 and H.265 carry beside the picture.
 
         Raises:
             SourceUnavailable: the camera closed the connection, or sent no video for three seconds.
@@ -134,9 +88,9 @@ class NetworkSource:
                 yield item
                 continue
             unit, seen = item
-            yield Shot(picture_of(unit, self._spec), seen)
+            yield Shot(picture_of(unit, self._spec), with_side_data(unit, seen))
         raise SourceUnavailable(self._spec.name, "closed the connection")
 
     def close(self) -> None:
         """Disconnect; only ever from the thread that reads (libav crashes otherwise)."""
-        self._reader.close()
+        self._opened.close()

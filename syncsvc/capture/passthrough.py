@@ -12,13 +12,12 @@ from av.error import FFmpegError
 
 from syncsvc import decoded
 from syncsvc.capture import nal, stamps
-from syncsvc.capture.decode import Decoder, Demuxer, OpenInput, Unit, with_stamp
+from syncsvc.capture.decode import Decoder, Demuxer, OpenInput, Sighting, with_stamp
 from syncsvc.capture.jpeg import coded, plain_jpeg
 from syncsvc.capture.source import Loss
 from syncsvc.capture.spec import CaptureSpec, FileSpec
 from syncsvc.clock import NS_PER_S
 from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, ColorRange, Layout, jpeg_header
-from syncsvc.model import Observation
 
 B_FRAMES = (
     "sends B-frames, which do not come in the order of their times: they are lost to `pixels: encoded`. Switch them "
@@ -65,7 +64,7 @@ class PassThrough(Demuxer):
         self._last_pts: int | None = None
         self._ticks_per_s = self.ticks_of(NS_PER_S)
 
-    def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[tuple[Unit, Observation] | Loss]:
+    def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[Sighting]:
         if not packet.size:
             return  # the end
         pts, is_key = packet.pts, packet.is_keyframe
@@ -96,7 +95,7 @@ class PassThrough(Demuxer):
                 self._learn(nal.parameter_sets(data, self._codec))
                 head = self._head
             if self._reads_stamps:
-                seen = self._stamped(seen, data)
+                seen = with_stamp(seen, stamps.first_of(nal.user_data(data, self._codec)))
                 if self._codec == "h264" and not self._numbers.follows(data, self._number_bits):
                     yield Loss("network_loss")  # one for all that are missing here: how many is not known
         elif self._codec == "mjpeg":
@@ -121,13 +120,6 @@ class PassThrough(Demuxer):
         """A hole in the numbers is made already."""
         self._numbers.forget()
         return Loss(cause, problem)
-
-    def _stamped(self, seen: Observation, data: bytes) -> Observation:
-        for message in nal.user_data(data, self._codec):
-            stamp = stamps.of_sei(message)
-            if stamp is not None:
-                return with_stamp(seen, stamp)
-        return seen
 
     def _learn(self, found: dict[int, bytes]) -> None:
         """Take a key frame's parameter sets in; ``_head`` is what must stand before it where it lacks some."""
@@ -164,7 +156,7 @@ class PassThrough(Demuxer):
 class JpegPassThrough(Decoder):
     """Motion JPEG as JPEG files: as they come where any reader can read them, else decoded, to be compressed again."""
 
-    def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[tuple[Unit, Observation] | Loss]:
+    def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[Sighting]:
         picture = plain_jpeg(bytes(packet)) if packet.size else None
         if picture is None:
             yield from super()._take(packet, arrival_mono_ns)

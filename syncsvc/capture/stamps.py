@@ -6,6 +6,7 @@ does not come through libavformat, and SMPTE 12M time codes have no date.
 """
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -48,6 +49,11 @@ def of_sei(message: bytes) -> MediaStamp | None:
         return None
     count = message[17:19] + message[20:22] + message[23:25] + message[26:28]
     return _plausible(int.from_bytes(count, "big") * unit_ns, unit_ns)
+
+
+def first_of(messages: Iterable[bytes]) -> MediaStamp | None:
+    """The first precision time stamp among SEI messages; encoders put messages of their own beside it."""
+    return next((stamp for message in messages if (stamp := of_sei(message)) is not None), None)
 
 
 def of_seconds(text: str) -> MediaStamp | None:
