@@ -39,7 +39,7 @@ class Camera:
     """Takes pictures from ``start`` to ``stop``.
 
     Args:
-        spec: what it is like.
+        spec: what it is like, to begin with.
         index: its place in the farm, which its pictures carry.
         origin_mono_ns: the farm's common instant, from which ``phase_ms`` counts.
         clock: the host's.

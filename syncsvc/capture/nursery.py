@@ -18,8 +18,7 @@ from collections.abc import Iterable
 from importlib import import_module
 
 from syncsvc.capture import process
-from syncsvc.capture.answers import Fit, Forked, ForkFailed
-from syncsvc.capture.orders import Fork, Preload, ToCapture, ToNursery
+from syncsvc.capture.words import Fit, Fork, Forked, ForkFailed, Preload, ToCapture, ToNursery
 from syncsvc.errors import LinkClosed
 from syncsvc.lifecycle import die_with_parent
 from syncsvc.transport.channel import Channel

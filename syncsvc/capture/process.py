@@ -13,11 +13,23 @@ import sys
 import threading
 from typing import TYPE_CHECKING, cast
 
-from syncsvc.capture.answers import Ended, FromCapture, Misconfigured, Opened, Ready, Unavailable, Warned
 from syncsvc.capture.feed import Feed
-from syncsvc.capture.orders import Capture, PlanRing, Play, Stop, ToCapture
 from syncsvc.capture.source import Loss, Pulse, Source
 from syncsvc.capture.spec import EX_CONFIG, EX_UNAVAILABLE, AnySpec, FileSpec, Start, SyntheticSpec, V4l2Spec
+from syncsvc.capture.words import (
+    Capture,
+    Ended,
+    FromCapture,
+    Misconfigured,
+    Opened,
+    PlanRing,
+    Play,
+    Ready,
+    Stop,
+    ToCapture,
+    Unavailable,
+    Warned,
+)
 from syncsvc.clock import SYSTEM_CLOCK, Clock
 from syncsvc.errors import ConfigError, LinkClosed, MemoryShortage, SourceEnded, SourceUnavailable, TransportError
 from syncsvc.lifecycle import LongTurns, StopToken, die_with_parent, name_process

@@ -1,7 +1,4 @@
-"""What one capture process is told, and what it answers; the daemon reads no other file of ``capture``.
-
-No other message carries the stream's URL.
-"""
+"""What a capture is told of its stream, its ring and its start, and what it says of its recording: values."""
 
 from math import ceil
 from typing import Literal
@@ -36,15 +33,11 @@ class RingPlan(msgspec.Struct, frozen=True):
 
     def slots(self, fps: float) -> int:
         """Slots that a stream of this rate needs, and four to work with."""
-        return _slots(fps, self.span_ns)
+        return ceil(fps * self.span_ns / NS_PER_S) + 4
 
     def most_slots(self, fps: float) -> int:
         """Slots that it may come to need."""
-        return _slots(fps, max(self.span_ns, self.longest_ns))
-
-
-def _slots(fps: float, span_ns: int) -> int:
-    return ceil(fps * span_ns / NS_PER_S) + 4
+        return RingPlan(max(self.span_ns, self.longest_ns)).slots(fps)
 
 
 class CaptureSpec(msgspec.Struct, frozen=True, kw_only=True):

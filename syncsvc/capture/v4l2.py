@@ -4,10 +4,9 @@
 frame reaches user space on common webcams; it is read once after ``grab``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,20 +21,11 @@ from syncsvc.model import Observation
 from syncsvc.pictures import load_cv2
 from syncsvc.transport.page import Position
 
-OpenDevice = Callable[[str], Any]
-"""Gives what ``cv2.VideoCapture`` gives; tests hand in a fake, because a test machine has no camera."""
-
-
-def open_device(device: str) -> Any:
-    """The device behind OpenCV's V4L2 backend."""
-    cv2 = load_cv2()
-    return cv2.VideoCapture(device, cv2.CAP_V4L2)
-
 
 class V4l2Source:
     """One capture device."""
 
-    def __init__(self, spec: V4l2Spec, clock: Clock, pulse: Pulse, opener: OpenDevice = open_device) -> None:
+    def __init__(self, spec: V4l2Spec, clock: Clock, pulse: Pulse) -> None:
         """Open the device and ask for what the URL asked for; a driver may give something near it.
 
         Raises:
@@ -44,7 +34,7 @@ class V4l2Source:
         self._spec, self._clock, self._pulse = spec, clock, pulse
         cv2 = load_cv2()
         pulse(Position.OPENING)
-        self._device = opener(spec.device)
+        self._device = cv2.VideoCapture(spec.device, cv2.CAP_V4L2)
         if not self._device.isOpened():
             self._device.release()
             raise SourceUnavailable(spec.name, f"cannot be opened: {spec.device}")

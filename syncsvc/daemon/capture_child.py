@@ -7,9 +7,21 @@ from typing import ClassVar
 
 from msgspec import structs
 
-from syncsvc.capture.answers import Ended, FromCapture, Misconfigured, Opened, Ready, Unavailable, Warned
-from syncsvc.capture.orders import Capture, PlanRing, Play, Stop, ToCapture
 from syncsvc.capture.spec import EX_CONFIG, EX_UNAVAILABLE, AnySpec, FileSpec, Recorded, RingPlan, Start
+from syncsvc.capture.words import (
+    Capture,
+    Ended,
+    FromCapture,
+    Misconfigured,
+    Opened,
+    PlanRing,
+    Play,
+    Ready,
+    Stop,
+    ToCapture,
+    Unavailable,
+    Warned,
+)
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.daemon.child import Child
 from syncsvc.daemon.supervisor import Supervised, Supervisor

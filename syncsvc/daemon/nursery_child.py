@@ -6,8 +6,7 @@ import signal
 from collections.abc import Collection
 from pathlib import Path
 
-from syncsvc.capture.answers import Fit, Forked, FromCapture, FromNursery
-from syncsvc.capture.orders import Fork, Preload, ToNursery
+from syncsvc.capture.words import Fit, Fork, Forked, FromCapture, FromNursery, Preload, ToNursery
 from syncsvc.clock import NS_PER_S
 from syncsvc.daemon.child import Child, SpawnedChild
 from syncsvc.daemon.supervisor import Supervised, Supervisor

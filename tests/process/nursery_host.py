@@ -9,9 +9,8 @@ import sys
 from pathlib import Path
 from random import Random
 
-from syncsvc.capture.answers import FromCapture
-from syncsvc.capture.orders import Capture
 from syncsvc.capture.spec import FileSpec, RingPlan
+from syncsvc.capture.words import Capture, FromCapture
 from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.daemon.child import Child
 from syncsvc.daemon.nursery_child import SupervisedNursery

@@ -2,6 +2,7 @@
 
 from itertools import islice
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -63,11 +64,10 @@ def open_source(device: Device, **more: Any) -> tuple[V4l2Source, list[Position]
     positions: list[Position] = []
     spec = V4l2Spec(name="a", ring=RingPlan(S), device="/dev/video7", **{"pixels": "i420"} | more)
 
-    def opener(path: str) -> Device:
-        assert path == "/dev/video7"
-        return device
-
-    return V4l2Source(spec, device.clock, positions.append, opener), positions
+    with patch.object(cv2, "VideoCapture", return_value=device) as opener:
+        source = V4l2Source(spec, device.clock, positions.append)
+    opener.assert_called_once_with("/dev/video7", cv2.CAP_V4L2)
+    return source, positions
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ from typing import cast
 import pytest
 from msgspec import structs
 
-from syncsvc.capture.answers import Ended, FromCapture, Misconfigured, Opened, Unavailable
-from syncsvc.capture.orders import PlanRing, ToCapture
 from syncsvc.capture.spec import FileSpec, HttpSpec, RingPlan
+from syncsvc.capture.words import Ended, FromCapture, Misconfigured, Opened, PlanRing, ToCapture, Unavailable
 from syncsvc.daemon.capture_child import SupervisedCapture
 from syncsvc.daemon.child import Child
 from syncsvc.daemon.supervisor import Supervisor

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from syncsvc.capture.orders import Capture, ToCapture
+from syncsvc.capture.words import Capture, ToCapture
 from syncsvc.config.loader import loads
 from syncsvc.config.models import Config
 from syncsvc.daemon.http import readiness

@@ -6,8 +6,7 @@ from typing import cast
 
 import pytest
 
-from syncsvc.capture.answers import FromCapture
-from syncsvc.capture.orders import Stop, ToCapture
+from syncsvc.capture.words import FromCapture, Stop, ToCapture
 from syncsvc.config.loader import loads
 from syncsvc.config.models import Config
 from syncsvc.daemon.capture_child import SupervisedCapture
