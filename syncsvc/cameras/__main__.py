@@ -9,7 +9,8 @@ import sys
 
 import msgspec
 
-from syncsvc.cameras.farm import Farm, Order
+from syncsvc.cameras.farm import Order
+from syncsvc.cameras.server import Farm
 from syncsvc.cameras.settings import parse_specs
 from syncsvc.errors import BindError, UsageError
 

@@ -11,10 +11,9 @@ from typing import Any, Literal, Self
 
 import msgspec
 
-from syncsvc.cameras.mount import CameraStats, Mount
-from syncsvc.cameras.server import RtspServer
+from syncsvc.cameras.mount import CameraStats
+from syncsvc.cameras.server import Farm
 from syncsvc.cameras.settings import CameraSpec, check_specs
-from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.errors import BindError, LinkClosed, UsageError
 from syncsvc.lifecycle import StopToken
 from syncsvc.programs import end, start_leashed
@@ -22,52 +21,6 @@ from syncsvc.programs import end, start_leashed
 _ANSWER_S = 20.0  # a child that imports everything on a busy machine takes some of them
 _END_S = 5.0
 _POLL_S = 0.05
-
-
-class Farm:
-    """Cameras and their server in the running event loop.
-
-    Raises:
-        UsageError: no cameras, too many, or a name twice.
-        BindError: from ``async with``, when the address is taken.
-    """
-
-    def __init__(self, specs: Sequence[CameraSpec], host: str, port: int, **limits: float) -> None:
-        """Prepare; ``limits`` are those of ``RtspServer``."""
-        check_specs(specs)
-        self.host, self.port = host, port
-        origin_ns = SYSTEM_CLOCK.monotonic_ns()
-        self._mounts = {spec.name: Mount(spec, index, origin_ns, SYSTEM_CLOCK) for index, spec in enumerate(specs)}
-        self._server = RtspServer(self._mounts, SYSTEM_CLOCK, **limits)
-
-    @property
-    def urls(self) -> dict[str, str]:
-        """One URL per camera."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return {name: f"rtsp://{host}:{self.port}/{name}" for name in self._mounts}
-
-    async def __aenter__(self) -> Self:
-        self.port = await self._server.listen(self.host, self.port)
-        for mount in self._mounts.values():
-            await mount.load()
-        for mount in self._mounts.values():
-            mount.switch_on()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for mount in self._mounts.values():
-            mount.switch_off()
-        await self._server.close()
-
-    def mount(self, name: str) -> Mount:
-        """One camera's place.
-
-        Raises:
-            UsageError: there is no such camera.
-        """
-        if name not in self._mounts:
-            raise UsageError(f"camera {name!r}: unknown; there are {', '.join(self._mounts)}")
-        return self._mounts[name]
 
 
 def serve(
@@ -82,9 +35,9 @@ def serve(
     """Run a farm in this process, until the token is set or the time is over.
 
     Args:
-        specs: the cameras; the index of each is the stream id in its pictures.
-        host: an address of ours; there is no password on these cameras.
-        port: 0 takes a free one.
+        specs: the cameras.
+        host: as ``Farm`` takes it.
+        port: likewise.
         until: checked 20 times a second.
         seconds: None goes on for ever.
         on_ready: called once with port and URLs, when clients can come.
@@ -125,7 +78,7 @@ class VirtualCameras:
     """
 
     def __init__(self, specs: Sequence[CameraSpec], port: int = 0, **limits: float) -> None:
-        """Prepare; ``limits`` are those of ``RtspServer``."""
+        """Prepare; ``limits`` are those of ``Farm``."""
         check_specs(specs)
         self._farm = {"cameras": [asdict(spec) for spec in specs], "host": "127.0.0.1", "port": port, **limits}
         self._child: subprocess.Popen[bytes] | None = None

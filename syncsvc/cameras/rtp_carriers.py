@@ -17,7 +17,7 @@ class TcpCarrier:
 
     transport = "tcp"
 
-    def __init__(self, stream: asyncio.Transport, channels: tuple[int, int], max_backlog_s: float) -> None:
+    def __init__(self, stream: asyncio.WriteTransport, channels: tuple[int, int], max_backlog_s: float) -> None:
         self._stream, self._channels = stream, channels
         self._max_backlog_ns = round(max_backlog_s * NS_PER_S)
         self._written = 0

@@ -1,8 +1,10 @@
 """RTSP 1.0 messages (RFC 2326): bytes to requests and back, bounded, and without a socket."""
 
+import asyncio
 import http.client
 import re
-from dataclasses import dataclass, field
+import struct
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -59,60 +61,32 @@ class Interleaved:
     payload: bytes
 
 
-class Parser:
-    """Cuts a byte stream into messages, however it arrives."""
+async def read_message(stream: asyncio.StreamReader) -> Request | Interleaved:
+    """The next whole message of a stream that was made with ``limit=MAX_HEAD_BYTES``.
 
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def feed(self, data: bytes) -> None:
-        """Take what the socket gave."""
-        self._buffer += data
-
-    def next_message(self) -> Request | Interleaved | None:
-        """The next whole message; None until more bytes arrive.
-
-        Raises:
-            MessageError: this is not RTSP, or larger than we take. The stream cannot be read on.
-        """
-        while self._buffer.startswith((b"\r", b"\n")):  # some clients send an empty line to keep a connection alive
-            del self._buffer[:1]
-        if not self._buffer:
-            return None
-        if self._buffer[0] == 0x24:
-            return self._interleaved()
-        if not 0x41 <= self._buffer[0] <= 0x5A:
-            raise MessageError(400, "a message begins with a method or with $")
-        return self._request()
-
-    def _interleaved(self) -> Interleaved | None:
-        if len(self._buffer) < 4:
-            return None
-        end = 4 + int.from_bytes(self._buffer[2:4], "big")
-        if len(self._buffer) < end:
-            return None
-        packet = Interleaved(self._buffer[1], bytes(self._buffer[4:end]))
-        del self._buffer[:end]
-        return packet
-
-    def _request(self) -> Request | None:
-        head_end = self._buffer.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES + 4)
-        if head_end < 0:
-            if len(self._buffer) > MAX_HEAD_BYTES:
-                raise MessageError(413, "the header has no end")
-            return None
-        request = _parse_head(self._buffer[:head_end].decode("utf-8", "replace"))
-        length = request.headers.get("content-length", "0")
-        if not re.fullmatch(r"\d{1,9}", length):
-            raise MessageError(400, "Content-Length is not a number")
-        if int(length) > MAX_BODY_BYTES:
-            raise MessageError(413, "the body is too large")
-        end = head_end + 4 + int(length)
-        if len(self._buffer) < end:
-            return None
-        body = bytes(self._buffer[head_end + 4 : end])
-        del self._buffer[:end]
-        return Request(request.method, request.url, request.version, request.headers, body)
+    Raises:
+        MessageError: this is not RTSP, or larger than we take. The stream cannot be read on.
+        EOFError: the stream is at its end.
+    """
+    first = await stream.readexactly(1)
+    while first in b"\r\n":  # some clients send an empty line to keep a connection alive
+        first = await stream.readexactly(1)
+    if first == b"$":
+        channel, size = struct.unpack("!BH", await stream.readexactly(3))
+        return Interleaved(channel, await stream.readexactly(size))
+    if not b"A" <= first <= b"Z":
+        raise MessageError(400, "a message begins with a method or with $")
+    try:
+        head = first + await stream.readuntil(b"\r\n\r\n")
+    except asyncio.LimitOverrunError as error:
+        raise MessageError(413, "the header has no end") from error
+    request = _parse_head(head[:-4].decode("utf-8", "replace"))
+    length = request.headers.get("content-length", "0")
+    if not re.fullmatch(r"\d{1,9}", length):
+        raise MessageError(400, "Content-Length is not a number")
+    if int(length) > MAX_BODY_BYTES:
+        raise MessageError(413, "the body is too large")
+    return replace(request, body=await stream.readexactly(int(length)))
 
 
 def _parse_head(head: str) -> Request:

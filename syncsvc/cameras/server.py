@@ -1,45 +1,44 @@
-"""The RTSP server: connections, what they may ask for, and when we end them; asyncio, one thread for all cameras."""
+"""The RTSP server of a farm: what clients may ask for, and when we end them; asyncio, one thread for all cameras."""
 
 import asyncio
 import itertools
 import os
 import socket
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Self
 
 from syncsvc.cameras import rtp
 from syncsvc.cameras.camera import Camera
 from syncsvc.cameras.mount import Mount
 from syncsvc.cameras.rtp_carriers import SOCKET_BUFFER_BYTES, Carrier, TcpCarrier, UdpCarrier
 from syncsvc.cameras.rtsp import (
+    MAX_HEAD_BYTES,
     Interleaved,
     MessageError,
-    Parser,
     Request,
     Response,
     TransportOffer,
     choose_transport,
+    read_message,
 )
 from syncsvc.cameras.session import MediaSession
-from syncsvc.clock import NS_PER_S, Clock
-from syncsvc.errors import BindError
+from syncsvc.cameras.settings import CameraSpec, check_specs
+from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
+from syncsvc.errors import BindError, UsageError
 
 MAX_CONNECTIONS: Final = 256
 SILENT_S: Final = 10.0  # for a connection that has never asked for anything
 
 
-class Connection(asyncio.Protocol):
-    """One client: parses, answers in order, and owns at most one session."""
+class Connection:
+    """One client: answers in order, and owns at most one session."""
 
-    def __init__(self, server: "RtspServer") -> None:
-        self._server, self._clock = server, server.clock
-        self._parser = Parser()
+    def __init__(self, farm: "Farm", requests: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._farm, self._requests, self._stream = farm, requests, writer.transport
         self._session: MediaSession | None = None
         self._mount: Mount | None = None
-        self._cause = "client"
-        self._heard_ns = self._clock.monotonic_ns()
+        self._heard_ns = SYSTEM_CLOCK.monotonic_ns()
         self._has_asked = False
-        self._stream: asyncio.Transport
         self._answers: Mapping[str, Callable[[Request], Response]] = {
             "OPTIONS": self._options,
             "DESCRIBE": self._describe,
@@ -52,30 +51,12 @@ class Connection(asyncio.Protocol):
         }
         self._public = {"Public": ", ".join(self._answers)}
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection, or refuse it when there are too many."""
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("a stream was expected")
-        self._stream = transport
-        sock: socket.socket = transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
-        if len(self._server.connections) < MAX_CONNECTIONS:
-            self._server.connections.add(self)
-        else:
-            transport.write(Response(503).to_bytes(None))
-            transport.close()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Forget the client."""
-        self._end_session(self._cause)
-        self._server.connections.discard(self)
-
-    def data_received(self, data: bytes) -> None:
-        """Read on, and answer whatever is whole."""
-        self._parser.feed(data)
-        self._heard_ns = self._clock.monotonic_ns()
+    async def serve(self) -> None:
+        """Answer until one of us hangs up."""
         try:
-            while not self._stream.is_closing() and (message := self._parser.next_message()) is not None:
+            while not self._stream.is_closing():
+                message = await read_message(self._requests)
+                self._heard_ns = SYSTEM_CLOCK.monotonic_ns()
                 if isinstance(message, Interleaved):
                     self._count_report(message.payload)
                 else:
@@ -83,11 +64,14 @@ class Connection(asyncio.Protocol):
                     self._stream.write(self._answer(message).to_bytes(message.headers.get("cseq")))
         except MessageError as error:
             self._stream.write(Response(error.status).to_bytes(None))
+        except (EOFError, OSError):
+            pass  # the client is gone
+        finally:
+            self._end_session("client")
             self._stream.close()
 
     def hang_up(self, cause: str) -> None:
-        """End the connection, and remember why; a client that does not read is not waited for."""
-        self._cause = cause
+        """End the connection; a client that does not read is not waited for."""
         self._end_session(cause)
         if cause == "slow" or self._stream.get_write_buffer_size():
             self._stream.abort()
@@ -99,12 +83,12 @@ class Connection(asyncio.Protocol):
         session = self._session
         if session is not None and session.account.playing and session.carrier.transport == "tcp":
             return
-        limit_s = self._server.session_timeout_s if self._has_asked else min(SILENT_S, self._server.session_timeout_s)
+        limit_s = self._farm.session_timeout_s if self._has_asked else min(SILENT_S, self._farm.session_timeout_s)
         if now_ns - self._heard_ns > limit_s * NS_PER_S:
             self.hang_up("timeout")
 
     def _count_report(self, payload: bytes) -> None:
-        self._heard_ns = self._clock.monotonic_ns()
+        self._heard_ns = SYSTEM_CLOCK.monotonic_ns()
         if self._session is not None and len(payload) >= 8 and payload[0] >> 6 == 2:
             self._session.account.reports_received += 1
 
@@ -128,7 +112,7 @@ class Connection(asyncio.Protocol):
         return Response(200, self._public)
 
     def _describe(self, request: Request) -> Response:
-        found = self._server.find(request)
+        found = self._farm.find(request)
         if found is None:
             return Response(404)
         accepted = request.headers.get("accept", "*/*").lower()
@@ -142,7 +126,7 @@ class Connection(asyncio.Protocol):
         return Response(200, {"Content-Type": "application/sdp", "Content-Base": base}, sdp)
 
     def _setup(self, request: Request) -> Response:
-        found = self._server.find(request)
+        found = self._farm.find(request)
         if found is None:
             return Response(404)
         if self._session is not None:
@@ -160,7 +144,7 @@ class Connection(asyncio.Protocol):
         self._end_session("client")  # a client may ask again with another transport
         mount, camera = found
         client = "{}:{}".format(*self._stream.get_extra_info("peername")[:2])
-        seed = f"{mount.spec.seed}/{mount.spec.name}/{next(self._server.session_numbers)}"
+        seed = f"{mount.spec.seed}/{mount.spec.name}/{next(self._farm.session_numbers)}"
         self._session, self._mount = MediaSession(camera, carrier, client, seed), mount
         mount.add(self._session, self.hang_up)
         return self._with_session(Transport=f"{chosen};ssrc={self._session.sender.ssrc:08X}")
@@ -168,7 +152,7 @@ class Connection(asyncio.Protocol):
     def _open_carrier(self, offer: TransportOffer) -> tuple[Carrier, str]:
         first, second = offer.first, offer.second
         if offer.is_tcp:
-            tcp = TcpCarrier(self._stream, (first, second), self._server.max_backlog_s)
+            tcp = TcpCarrier(self._stream, (first, second), self._farm.max_backlog_s)
             return tcp, f"RTP/AVP/TCP;unicast;interleaved={first}-{second}"
         local, remote = (self._stream.get_extra_info(name)[0] for name in ("sockname", "peername"))
         udp = UdpCarrier(local, remote, (first, second), self._count_report)
@@ -178,7 +162,7 @@ class Connection(asyncio.Protocol):
     def _with_session(self, **headers: str) -> Response:
         if self._session is None:
             raise RuntimeError("there is no session to speak of")
-        timeout_s = round(self._server.session_timeout_s)
+        timeout_s = round(self._farm.session_timeout_s)
         return Response(200, {**headers, "Session": f"{self._session.id};timeout={timeout_s}"})
 
     def _named_session(self, request: Request) -> MediaSession | None:
@@ -190,7 +174,7 @@ class Connection(asyncio.Protocol):
         session = self._named_session(request)
         if session is None:
             return Response(454)
-        now_ns = self._clock.monotonic_ns()
+        now_ns = SYSTEM_CLOCK.monotonic_ns()
         timestamp = session.camera.clock.rtp(now_ns)
         if not session.account.playing:
             session.play(now_ns)
@@ -219,62 +203,99 @@ class Connection(asyncio.Protocol):
         return self._with_session() if self._session is not None else Response(200)
 
 
-class RtspServer:
-    """Listens, and finds the camera that a URL names.
+class Farm:
+    """Cameras and their server, in the running event loop.
 
     Args:
-        mounts: by name.
-        clock: the host's.
+        specs: the cameras; the index of each is the stream id in its pictures.
+        host: an address of ours; there is no password on these cameras.
+        port: 0 takes a free one.
         session_timeout_s: silence after which a client is gone, as SETUP tells it.
         max_backlog_s: how old the oldest unread byte of a client may get before we drop the client.
+
+    Raises:
+        UsageError: no cameras, too many, or a name twice.
+        BindError: from ``async with``: the address is taken, or not ours.
     """
 
     def __init__(
-        self, mounts: Mapping[str, Mount], clock: Clock, session_timeout_s: float = 60.0, max_backlog_s: float = 5.0
+        self,
+        specs: Sequence[CameraSpec],
+        host: str,
+        port: int,
+        session_timeout_s: float = 60.0,
+        max_backlog_s: float = 5.0,
     ) -> None:
-        self.clock, self.session_timeout_s, self.max_backlog_s = clock, session_timeout_s, max_backlog_s
-        self._mounts = mounts
-        self.connections: set[Connection] = set()
+        check_specs(specs)
+        self.host, self.port = host, port
+        self.session_timeout_s, self.max_backlog_s = session_timeout_s, max_backlog_s
         self.session_numbers = itertools.count(1)
-        self._server: asyncio.Server | None = None
-        self._sweeper: asyncio.Task[Any] | None = None
+        origin_ns = SYSTEM_CLOCK.monotonic_ns()
+        self._mounts = {spec.name: Mount(spec, index, origin_ns, SYSTEM_CLOCK) for index, spec in enumerate(specs)}
+        self._connections: set[Connection] = set()
 
-    async def listen(self, host: str, port: int) -> int:
-        """Bind; the port that it became.
+    @property
+    def urls(self) -> dict[str, str]:
+        """One URL per camera."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return {name: f"rtsp://{host}:{self.port}/{name}" for name in self._mounts}
 
-        Raises:
-            BindError: the address is taken, or not ours.
-        """
-        loop = asyncio.get_running_loop()
+    async def __aenter__(self) -> Self:
         try:
-            self._server = await loop.create_server(lambda: Connection(self), host, port)
+            self._server = await asyncio.start_server(self._serve, self.host, self.port, limit=MAX_HEAD_BYTES)
         except socket.gaierror as error:
-            raise BindError(f"rtsp://{host}:{port}", str(error.strerror)) from error
+            raise BindError(f"rtsp://{self.host}:{self.port}", str(error.strerror)) from error
         except OSError as error:
             problem = os.strerror(error.errno) if error.errno else str(error)  # asyncio's own text repeats the address
-            raise BindError(f"rtsp://{host}:{port}", problem) from error
-        self._sweeper = loop.create_task(self._sweep())
-        bound: int = self._server.sockets[0].getsockname()[1]
-        return bound
+            raise BindError(f"rtsp://{self.host}:{self.port}", problem) from error
+        self.port = self._server.sockets[0].getsockname()[1]
+        self._sweeper = asyncio.create_task(self._sweep())
+        for mount in self._mounts.values():
+            await mount.load()
+        for mount in self._mounts.values():
+            mount.switch_on()
+        return self
 
-    async def close(self) -> None:
-        """Hang up on everybody, and give the port back."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-        if self._server is not None:
-            self._server.close()
-        for connection in list(self.connections):
-            connection.hang_up("camera")
-        await asyncio.sleep(0)  # lets the transports close their sockets
+    async def __aexit__(self, *_: object) -> None:
+        for mount in self._mounts.values():
+            mount.switch_off()
+        self._sweeper.cancel()
+        self._server.close()
+        while self._connections:
+            for connection in self._connections:
+                connection.hang_up("camera")
+            await asyncio.sleep(0)  # lets them end
+
+    async def _serve(self, requests: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sock: socket.socket = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
+        if len(self._connections) >= MAX_CONNECTIONS:
+            writer.write(Response(503).to_bytes(None))
+            writer.close()
+            return
+        connection = Connection(self, requests, writer)
+        self._connections.add(connection)
+        await connection.serve()
+        self._connections.discard(connection)
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(min(1.0, self.session_timeout_s / 4))
-            for connection in list(self.connections):
-                connection.check_alive(self.clock.monotonic_ns())
+            for connection in list(self._connections):
+                connection.check_alive(SYSTEM_CLOCK.monotonic_ns())
 
     def find(self, request: Request) -> tuple[Mount, Camera] | None:
         """The mount that the request's URL names, and its camera, if that can be reached."""
         mount = self._mounts.get(request.camera or "")
         camera = mount.camera if mount is not None else None
         return (mount, camera) if mount is not None and camera is not None and camera.is_reachable() else None
+
+    def mount(self, name: str) -> Mount:
+        """One camera's place.
+
+        Raises:
+            UsageError: there is no such camera.
+        """
+        if name not in self._mounts:
+            raise UsageError(f"camera {name!r}: unknown; there are {', '.join(self._mounts)}")
+        return self._mounts[name]

@@ -1,5 +1,6 @@
 """RTSP messages: cut out of any stream of bytes, bounded, and refused where they are none."""
 
+import asyncio
 from contextlib import suppress
 from itertools import pairwise
 
@@ -8,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncsvc.cameras.rtsp import (
+    MAX_HEAD_BYTES,
     Interleaved,
     MessageError,
-    Parser,
     Request,
     Response,
     TransportOffer,
     choose_transport,
+    read_message,
 )
 
 STREAM = (
@@ -27,19 +29,24 @@ STREAM = (
 )
 
 
-def messages(parser: Parser) -> list[Request | Interleaved]:
-    found = []
-    while (message := parser.next_message()) is not None:
-        found.append(message)
-    return found
-
-
 def parsed(*chunks: bytes) -> list[Request | Interleaved]:
-    parser = Parser()
+    async def read() -> list[Request | Interleaved]:
+        stream = asyncio.StreamReader(limit=MAX_HEAD_BYTES)
+        reading = asyncio.create_task(read_all(stream))
+        for chunk in chunks:
+            stream.feed_data(chunk)
+            await asyncio.sleep(0)
+        stream.feed_eof()
+        return await reading
+
+    return asyncio.run(read())
+
+
+async def read_all(stream: asyncio.StreamReader) -> list[Request | Interleaved]:
     found = []
-    for chunk in chunks:
-        parser.feed(chunk)
-        found += messages(parser)
+    with suppress(EOFError):
+        while True:
+            found.append(await read_message(stream))
     return found
 
 
