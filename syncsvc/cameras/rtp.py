@@ -15,7 +15,7 @@ PAYLOAD_TYPE = 96
 MAX_PAYLOAD = 1400  # fits an Ethernet frame with every header, and a VPN's too
 TRACK = "trackID=0"
 
-_FU_A, _IDR, _SPS, _PPS = 28, 5, 7, 8
+_FU_A, _IDR = 28, 5
 _CNAME, _SENDER_REPORT, _SOURCE_DESCRIPTION = 1, 200, 202
 
 
@@ -36,12 +36,6 @@ def split_nal_units(stream: bytes) -> list[bytes]:
 def is_key_picture(units: Sequence[bytes]) -> bool:
     """Whether decoding can start with this access unit."""
     return any(unit[0] & 31 == _IDR for unit in units)
-
-
-def parameter_sets(units: Sequence[bytes]) -> tuple[bytes, bytes] | None:
-    """``(SPS, PPS)`` of an access unit that carries both."""
-    found = {unit[0] & 31: unit for unit in units}
-    return (found[_SPS], found[_PPS]) if _SPS in found and _PPS in found else None
 
 
 def packetise(units: Sequence[bytes], max_payload: int = MAX_PAYLOAD) -> list[bytes]:

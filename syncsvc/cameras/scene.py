@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import av
 import numpy as np
+from av.codec.context import Flags
 from av.video.frame import PictureType
 from numpy.typing import NDArray
 
@@ -69,20 +70,12 @@ class Encoder:
         self._scene = Scene(spec, stream_id)
         self._context = self._open(spec)
         self._next_pts = 0
-        # The encoder hands out its parameter sets with a first picture, which nobody sees: so the session can be
-        # described before there is anything to show.
-        self._scene.draw(0, 0, 0)
-        sets = rtp.parameter_sets(self._encode(is_key=True))
-        if sets is None:
-            raise RuntimeError("libx264 gave no parameter sets")
-        self.parameter_sets = sets
-        self._want_key = True
+        sequence, picture = rtp.split_nal_units(self._context.extradata or b"")
+        self.parameter_sets = sequence, picture
 
     @staticmethod
     def _open(spec: CameraSpec) -> "av.VideoCodecContext":
         context = av.CodecContext.create("libx264", "w")
-        if not isinstance(context, av.VideoCodecContext):
-            raise RuntimeError("libx264 is not a video encoder here")
         context.width, context.height, context.pix_fmt = spec.width, spec.height, "yuv420p"
         rate = Fraction(spec.fps).limit_denominator(1001)
         context.framerate, context.time_base = rate, 1 / rate
@@ -95,17 +88,14 @@ class Encoder:
             context.bit_rate = spec.bitrate
             parameters += f":vbv-maxrate={spec.bitrate // 1000}:vbv-bufsize={spec.bitrate // 1000}"
         context.options = {**options, "x264-params": parameters}
+        context.flags |= Flags.global_header  # the session is described before there is a picture
+        context.open()
         return context
 
     def take(self, counter: int, time_us: int, noise: float, *, force_key: bool) -> list[bytes]:
         """Draw and encode one picture; its NAL units."""
         self._scene.draw(counter, time_us, noise)
-        is_key = force_key or self._want_key
-        self._want_key = False
-        return self._encode(is_key=is_key)
-
-    def _encode(self, *, is_key: bool) -> list[bytes]:
         frame = self._scene.frame
         frame.pts, self._next_pts = self._next_pts, self._next_pts + 1
-        frame.pict_type = PictureType.I if is_key else PictureType.NONE
+        frame.pict_type = PictureType.I if force_key else PictureType.NONE
         return rtp.split_nal_units(b"".join(bytes(packet) for packet in self._context.encode(frame)))

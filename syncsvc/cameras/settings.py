@@ -4,7 +4,7 @@ import dataclasses
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -169,8 +169,7 @@ class CameraSpec:
         for key in keys:
             if key in _FIXED_KEYS:
                 raise UsageError(f"camera {self.name!r}: {place}{key}: cannot change while the camera runs")
-            if key not in _KEYS:
-                raise UsageError(f"camera {self.name!r}: {place}{key}: unknown key{_did_you_mean(key)}")
+        _refuse_unknown(self.name, keys, place)
         values: dict[str, Any] = {**keys, "events": ()} if place else dict(keys)
         try:
             return dataclasses.replace(self, **values)
@@ -185,9 +184,12 @@ class CameraSpec:
 _KEYS: Final = tuple(spec_field.name for spec_field in dataclasses.fields(CameraSpec))
 
 
-def _did_you_mean(key: str) -> str:
-    close = get_close_matches(key, _KEYS, n=1)
-    return f" (did you mean {close[0]}?)" if close else f"; known are {', '.join(_KEYS)}"
+def _refuse_unknown(name: str, keys: Iterable[str], place: str = "") -> None:
+    for key in keys:
+        if key not in _KEYS:
+            close = get_close_matches(key, _KEYS, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else f"; known are {', '.join(_KEYS)}"
+            raise UsageError(f"camera {name!r}: {place}{key}: unknown key{hint}")
 
 
 def parse_specs(cameras: object) -> list[CameraSpec]:
@@ -199,19 +201,21 @@ def parse_specs(cameras: object) -> list[CameraSpec]:
     if isinstance(cameras, Mapping) and set(cameras) == {"cameras"}:
         cameras = cameras["cameras"]
     if isinstance(cameras, Mapping):
-        entries = [{"name": name, **_as_map(f"camera {name!r}", values)} for name, values in cameras.items()]
+        specs = [_spec_of(f"camera {name!r}", name, values) for name, values in cameras.items()]
     elif isinstance(cameras, Sequence) and not isinstance(cameras, str):
-        entries = [{"name": f"cam{i}", **_as_map(f"cameras[{i}]", values)} for i, values in enumerate(cameras)]
+        specs = [_spec_of(f"cameras[{index}]", f"cam{index}", values) for index, values in enumerate(cameras)]
     else:
         raise UsageError(f"cameras: {cameras!r} is not allowed: it must be a list of maps, or a map of name to map")
-    specs = []
-    for entry in entries:
-        for key in entry:
-            if key not in _KEYS:
-                raise UsageError(f"camera {entry['name']!r}: {key}: unknown key{_did_you_mean(str(key))}")
-        specs.append(CameraSpec(**entry))
     check_specs(specs)
     return specs
+
+
+def _spec_of(place: str, name: str, values: object) -> CameraSpec:
+    if not isinstance(values, Mapping | None):
+        raise UsageError(f"{place}: {values!r} is not allowed: it must be a map of keys to values")
+    entry = {"name": name, **{str(key): value for key, value in (values or {}).items()}}
+    _refuse_unknown(entry["name"], entry)
+    return CameraSpec(**entry)
 
 
 def check_specs(specs: Sequence[CameraSpec]) -> None:
@@ -221,14 +225,6 @@ def check_specs(specs: Sequence[CameraSpec]) -> None:
     name, times = Counter(spec.name for spec in specs).most_common(1)[0]
     if times > 1:
         raise UsageError(f"camera {name!r}: name: used twice")
-
-
-def _as_map(place: str, values: object) -> dict[str, Any]:
-    if values is None:
-        return {}
-    if not isinstance(values, Mapping):
-        raise UsageError(f"{place}: {values!r} is not allowed: it must be a map of keys to values")
-    return {str(key): value for key, value in values.items()}
 
 
 def load_specs(words: Sequence[str]) -> list[CameraSpec]:

@@ -81,10 +81,9 @@ class Demuxer(ABC):
     """
 
     def __init__(self, opened: OpenInput) -> None:
-        self._source_id, self.container = opened.source_id, opened.container
-        self._pulse, self._clock, self._arrived_at = opened.pulse, opened.clock, opened.arrived_at
+        self._input, self.container = opened, opened.container
         if not self.container.streams.video:
-            raise SourceUnavailable(self._source_id, "has no video")
+            raise SourceUnavailable(opened.source_id, "has no video")
         self.stream = self.container.streams.video[0]
         context = self.stream.codec_context
         if not context.is_open:  # a recording that was rewound goes on with its decoder
@@ -111,30 +110,30 @@ class Demuxer(ABC):
         """
         packets = self.container.demux(self.stream)
         while True:
-            self._pulse(Position.DEMUX)
+            self._input.pulse(Position.DEMUX)
             try:
                 packet = next(packets, None)
             except av.error.EOFError:
                 return
             except (av.error.FFmpegError, OSError) as error:
-                raise SourceUnavailable(self._source_id, f"stopped sending: {describe(error)}") from error
-            arrival_mono_ns = self._clock.monotonic_ns()
+                raise SourceUnavailable(self._input.source_id, f"stopped sending: {describe(error)}") from error
+            arrival_mono_ns = self._input.clock.monotonic_ns()
             if packet is None:
                 return
-            self._pulse(Position.DECODE)
+            self._input.pulse(Position.DECODE)
             yield from self._take(packet, arrival_mono_ns)
 
     @abstractmethod
     def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[Sighting]:
         """What a packet brings; one without bytes is the end."""
 
-    def _see(self, packet: Any, arrival_mono_ns: int, pts_ns: int | None = None) -> Observation:
+    def _see(self, packet: Any, arrival_mono_ns: int) -> Observation:
         """What a packet shows when it arrives."""
         ntp_ns, report = _ntp_of(packet)
         return Observation(
             -1,
             arrival_mono_ns,
-            pts_ns,
+            self._ns(packet.pts),
             is_key=bool(packet.is_keyframe),
             sender_report=report,
             ntp_ns=ntp_ns,
@@ -165,8 +164,8 @@ class Demuxer(ABC):
         A parser returns a frame when it meets the next one: so one began to arrive when the one before was returned.
         MPEG-TS holds one more back; there, and wherever the offset is known, the time of the first byte is exact.
         """
-        if self._arrived_at is not None:
-            return self._arrived_at(packet.pos) if packet.pos is not None else None
+        if self._input.arrived_at is not None:
+            return self._input.arrived_at(packet.pos) if packet.pos is not None else None
         before_mono_ns, self._previous_mono_ns = self._previous_mono_ns, arrival_mono_ns
         return before_mono_ns if self._is_held_back else arrival_mono_ns
 
@@ -180,7 +179,7 @@ class Decoder(Demuxer):
         self._is_damaged = False
 
     def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[Sighting]:
-        sighted = self._see(packet, arrival_mono_ns, self._ns(packet.pts))
+        sighted = self._see(packet, arrival_mono_ns)
         if packet.pts is not None:
             self._seen[packet.pts] = sighted
             if len(self._seen) > _KEPT_PACKETS:

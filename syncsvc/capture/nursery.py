@@ -45,11 +45,6 @@ def preload(kinds: Iterable[str]) -> None:
     gc.freeze()
 
 
-def thread_count() -> int:
-    """Threads of this process, those that Python does not know of included."""
-    return len(os.listdir("/proc/self/task"))
-
-
 def fork_capture(channel_fd: int, parent: int, nursery: Channel[ToNursery]) -> int:
     """Fork a capture that talks to the daemon over ``channel_fd``; returns its process id.
 
@@ -105,7 +100,8 @@ def serve(channel: Channel[ToNursery], parent: int) -> int:
         LinkClosed: the daemon let go of us.
     """
     preload(channel.wait_for(Preload)[0].kinds)
-    channel.send(Fit(is_fit=thread_count() == 1))
+    threads = os.listdir("/proc/self/task")  # those that Python does not know of included
+    channel.send(Fit(is_fit=len(threads) == 1))
     while True:
         _, [channel_fd] = channel.wait_for(Fork)
         try:

@@ -78,7 +78,7 @@ class PassThrough(Demuxer):
         if self._is_out_of_order(pts):
             yield self._lose("b_frame", B_FRAMES)
             return
-        seen = self._see(packet, arrival_mono_ns, self._ns(pts))
+        seen = self._see(packet, arrival_mono_ns)
         if self._filter is not None:
             try:
                 packet = next(iter(self._filter.filter(packet)), None)
@@ -161,4 +161,4 @@ class JpegPassThrough(Decoder):
         if picture is None:
             yield from super()._take(packet, arrival_mono_ns)
         else:
-            yield picture, self._see(packet, arrival_mono_ns, self._ns(packet.pts))
+            yield picture, self._see(packet, arrival_mono_ns)

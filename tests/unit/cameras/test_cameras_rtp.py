@@ -61,8 +61,6 @@ def test_an_annex_b_stream_is_cut_at_both_kinds_of_start_code() -> None:
     assert rtp.split_nal_units(b"no start code") == []
     assert rtp.is_key_picture([SPS, PPS, IDR])
     assert not rtp.is_key_picture([b"\x41\x9a"])
-    assert rtp.parameter_sets([IDR, PPS, SPS]) == (SPS, PPS)
-    assert rtp.parameter_sets([IDR, PPS]) is None
 
 
 def test_rtp_headers() -> None:
