@@ -2,16 +2,6 @@
 
 from syncsvc.cameras.farm import VirtualCameras, serve
 from syncsvc.cameras.mount import CameraStats
-from syncsvc.cameras.session import SessionStats
-from syncsvc.cameras.settings import CameraSpec, Event, load_specs, parse_specs
+from syncsvc.cameras.settings import CameraSpec, load_specs
 
-__all__ = [
-    "CameraSpec",
-    "CameraStats",
-    "Event",
-    "SessionStats",
-    "VirtualCameras",
-    "load_specs",
-    "parse_specs",
-    "serve",
-]
+__all__ = ["CameraSpec", "CameraStats", "VirtualCameras", "load_specs", "serve"]

@@ -14,9 +14,7 @@ from syncsvc.cameras.server import Farm
 from syncsvc.cameras.settings import parse_specs
 from syncsvc.errors import BindError, UsageError
 
-_SWITCH_INTERVAL_S = (
-    0.0005  # a capture thread waits at most this long for the interpreter; the default is ten times that
-)
+_SWITCH_INTERVAL_S = 0.0005  # how long a capture thread waits for the interpreter; the default is ten times that
 
 
 def _answer(answer: object) -> None:

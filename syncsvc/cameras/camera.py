@@ -58,7 +58,9 @@ class Camera:
     ) -> None:
         self.index, self.counts, self._skipped_before = index, counts, counts.skipped
         self.start_mono_ns = clock.monotonic_ns()
-        self._spec, self._host, self._deliver = spec, clock, deliver
+        self.spec = spec
+        """As it is now, after events and changes."""
+        self._host, self._deliver = clock, deliver
         self._random = random.Random(f"{spec.seed}/{index}/drop")
         drawn = random.Random(f"{spec.seed}/{index}/{counts.captured}/rtp").getrandbits(32)
         self.clock = CameraClock(spec, self.start_mono_ns, drawn if spec.rtp_base is None else spec.rtp_base)
@@ -69,11 +71,6 @@ class Camera:
         self._changing = threading.Lock()
         self._is_started = False
         self._worker = Worker(f"camera-{spec.name}", self._run)
-
-    @property
-    def spec(self) -> CameraSpec:
-        """The spec as it is now, after events and changes."""
-        return self._spec
 
     @property
     def parameter_sets(self) -> tuple[bytes, bytes]:
@@ -88,7 +85,7 @@ class Camera:
     def is_reachable(self) -> bool:
         """Whether it would answer a client now."""
         uptime_ns = self._host.monotonic_ns() - self.start_mono_ns
-        return self.error is None and uptime_ns >= max(self._spec.start_delay_s, self._spec.refuse_s) * NS_PER_S
+        return self.error is None and uptime_ns >= max(self.spec.start_delay_s, self.spec.refuse_s) * NS_PER_S
 
     def start(self) -> None:
         """Switch it on, once; nothing happens if it runs."""
@@ -112,17 +109,17 @@ class Camera:
             UsageError: a key is unknown or fixed, or a value is not allowed; nothing has changed then.
         """
         with self._changing:
-            spec = self._spec.changed(keys)
+            spec = self.spec.changed(keys)
             self.clock.retune(spec, self._host.monotonic_ns())
-            self._spec = spec
+            self.spec = spec
 
     def _run(self, stop: StopToken) -> None:
-        if stop.sleep(self._spec.start_delay_s):
+        if stop.sleep(self.spec.start_delay_s):
             return
-        shot_with = self._spec
+        shot_with = self.spec
         while not stop.is_set:
-            if self._spec is not shot_with:
-                shot_with = self._spec
+            if self.spec is not shot_with:
+                shot_with = self.spec
                 self._shutter.retune(shot_with)
             now = self._host.monotonic_ns()
             due = self._shutter.next_due_ns(now)
@@ -137,7 +134,7 @@ class Camera:
             self.change(self._events.pop(0).set)
 
     def _take(self, due_ns: int) -> None:
-        spec = self._spec
+        spec = self.spec
         if not self._encoder.spec.encodes_like(spec):
             self._encoder = Encoder(spec, self.index)
         keys_asked = self._keys_asked

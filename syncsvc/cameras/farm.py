@@ -32,15 +32,9 @@ def serve(
     seconds: float | None,
     on_ready: Callable[[int, Mapping[str, str]], None],
 ) -> None:
-    """Run a farm in this process, until the token is set or the time is over.
+    """Run a ``Farm`` in this process until the token is set, or ``seconds`` are over: None goes on for ever.
 
-    Args:
-        specs: the cameras.
-        host: as ``Farm`` takes it.
-        port: likewise.
-        until: checked 20 times a second.
-        seconds: None goes on for ever.
-        on_ready: called once with port and URLs, when clients can come.
+    ``on_ready`` is called once, with port and URLs, when clients can come.
 
     Raises:
         UsageError: the specs are no farm.

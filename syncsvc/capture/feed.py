@@ -42,19 +42,18 @@ class Feed:
         self.rings.heard(item.seen.arrival_mono_ns)
         picture, size_bytes = item.picture, item.picture.size_bytes
         if size_bytes > MOST_COMPRESSED_BYTES and picture.layout.format not in RAW_FORMATS:
-            seq = self._page.take_seq()
-            self._link.drop(seq, "too_big")
+            self._link.drop(self._page.take_seq(), "too_big")
             return
-        ring = self.rings.room_for(picture.layout, size_bytes)
-        slot = ring.acquire()
-        while slot is None and self._spec.is_patient:
+        while True:
+            ring = self.rings.room_for(picture.layout, size_bytes)
+            slot = ring.acquire()
+            if slot is not None or not self._spec.is_patient:
+                break
             if self._stop.is_set:
                 return
             self._page.at(Position.WAITING, self._clock.monotonic_ns())
             self._link.wait_for_lease(WAIT_S)
             self.rings.reclaim()
-            ring = self.rings.room_for(picture.layout, size_bytes)  # a bigger one may have been made meanwhile
-            slot = ring.acquire()
         seq = self._page.take_seq()
         self._page.media_ns = item.media_ns + 1
         if slot is None:

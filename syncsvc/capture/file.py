@@ -10,7 +10,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +69,10 @@ def read_sidecar(path: Path, stream: str) -> list[int | None]:
         raise ConfigError(str(path), f"cannot be read: {error}") from error
     if not times:
         raise ConfigError(str(path), f"lines for stream {stream!r} are wanted")
-    ordered = [times.get(index) for index in range(max(times) + 1)]
-    last = None
-    for index, time in enumerate(ordered):
-        if time is not None and last is not None and time <= last:
-            raise ConfigError(str(path), f"times of stream {stream!r} must rise; that of frame {index} does not")
-        last = last if time is None else time
-    return ordered
+    for (_, earlier), (frame, later) in pairwise(sorted(times.items())):
+        if later <= earlier:
+            raise ConfigError(str(path), f"times of stream {stream!r} must rise; that of frame {frame} does not")
+    return [times.get(index) for index in range(max(times) + 1)]
 
 
 def _entry(row: Mapping[str, str | None], file: str, line: int) -> tuple[int, int]:

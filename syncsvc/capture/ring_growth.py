@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 
 from syncsvc.capture.spec import RingPlan
 from syncsvc.clock import NS_PER_S
@@ -63,7 +64,7 @@ class Rings:
         self._is_outgrown = self._is_spent = False
         self.current: RingWriter | None = None
         self._layout: Layout | None = None
-        self._ring_id = 0
+        self._ring_ids = count(1)
         self._helper: threading.Thread | None = None
         self._got: Callable[[], None] | None = None
         self._untold: GrowthMessage | None = None
@@ -124,10 +125,6 @@ class Rings:
             self.fps, self._is_outgrown = measured * 1.1, True
             recent.clear()
 
-    def _next_id(self) -> int:
-        self._ring_id += 1
-        return self._ring_id
-
     @contextmanager
     def _accounting(self, need: _Need) -> Iterator[None]:
         """Get memory for a ring: the arithmetic is logged, or told with what the machine lacks."""
@@ -145,13 +142,13 @@ class Rings:
         """Make a ring without which no frame can be taken: where the machine lacks the memory, a smaller one serves."""
         least = replace(need, plan=need.plan.least)
         try:
-            return need, self._make(self._next_id(), need)
+            return need, self._make(next(self._ring_ids), need)
         except MemoryShortage as error:
             if least.slots == need.slots:
                 raise
             log.warning("the ring has no room for subscribers on this host: %s", str(error))
         self._put_off(is_spent=False)
-        return least, self._make(self._next_id(), least)
+        return least, self._make(next(self._ring_ids), least)
 
     def _put_off(self, *, is_spent: bool) -> None:
         """The machine lacked the memory: ask again later."""
@@ -165,7 +162,7 @@ class Rings:
         if ring.slots <= need.slots <= ring.most_slots and not is_spent:
             get = partial(self._get_slots, ring, need)
         else:
-            get = partial(self._get_ring, self._next_id(), need)
+            get = partial(self._get_ring, next(self._ring_ids), need)
         self._helper = threading.Thread(target=self._help, args=(get, is_spent), name="ring", daemon=True)
         self._helper.start()
 
