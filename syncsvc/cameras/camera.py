@@ -43,7 +43,7 @@ class Camera:
         index: its place in the farm, which its pictures carry.
         origin_mono_ns: the farm's common instant, from which ``phase_ms`` counts.
         clock: the host's.
-        deliver: called from the camera's thread with each picture.
+        deliver: called from the camera's thread with it and each picture.
         counts: go on where a camera before this one left them; a picture's number is how many were captured before.
     """
 
@@ -53,7 +53,7 @@ class Camera:
         index: int,
         origin_mono_ns: int,
         clock: Clock,
-        deliver: Callable[[EncodedPicture], None],
+        deliver: Callable[["Camera", EncodedPicture], None],
         counts: CaptureCounts,
     ) -> None:
         self.index, self.counts, self._skipped_before = index, counts, counts.skipped
@@ -126,12 +126,9 @@ class Camera:
             self.counts.skipped = self._skipped_before + self._shutter.skipped
             if stop.sleep((due - now) / NS_PER_S):
                 return
-            self._apply_events(due)
+            while self._events and due - self.start_mono_ns >= self._events[0].at_s * NS_PER_S:
+                self.change(self._events.pop(0).set)
             self._take(due)
-
-    def _apply_events(self, now_ns: int) -> None:
-        while self._events and now_ns - self.start_mono_ns >= self._events[0].at_s * NS_PER_S:
-            self.change(self._events.pop(0).set)
 
     def _take(self, due_ns: int) -> None:
         spec = self.spec
@@ -150,4 +147,4 @@ class Camera:
         self.counts.captured += 1
         timestamp = self.clock.rtp(moment.mono_ns)
         payloads = tuple(rtp.packetise(units))
-        self._deliver(EncodedPicture(counter, moment, timestamp, payloads, rtp.is_key_picture(units)))
+        self._deliver(self, EncodedPicture(counter, moment, timestamp, payloads, rtp.is_key_picture(units)))

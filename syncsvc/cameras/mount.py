@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -55,16 +54,14 @@ class Mount:
         self._ended: deque[SessionStats] = deque(maxlen=_KEPT_SESSIONS)
         self._closed: Counter[str] = Counter()
         self._counts = CaptureCounts()
-        self._withheld = self._released = self._sent = self._incarnation = 0
+        self._withheld = self._released = self._sent = 0
 
     camera: Camera | None
 
     async def load(self) -> None:
         """Make a camera ready, in a thread: its encoder takes tens of milliseconds, which would hold up the others."""
         if self.camera is None:
-            self._incarnation += 1
-            deliver = partial(self._arrive, self._incarnation)
-            arguments = (self.spec, self._index, self._origin_ns, self._clock, deliver, self._counts)
+            arguments = (self.spec, self._index, self._origin_ns, self._clock, self._arrive, self._counts)
             self.camera = await asyncio.to_thread(Camera, *arguments)
 
     def switch_on(self) -> None:
@@ -77,7 +74,6 @@ class Mount:
         if self.camera is None:
             return
         camera, self.camera = self.camera, None
-        self._incarnation += 1
         camera.stop()
         self._withheld += len(self._queue)
         self._queue.clear()
@@ -109,12 +105,11 @@ class Mount:
             session.pause()
             self._ended.append(session.stats())
 
-    def _arrive(self, incarnation: int, picture: EncodedPicture) -> None:
-        self._loop.call_soon_threadsafe(self._enqueue, incarnation, picture)
+    def _arrive(self, camera: Camera, picture: EncodedPicture) -> None:
+        self._loop.call_soon_threadsafe(self._enqueue, camera, picture)
 
-    def _enqueue(self, incarnation: int, picture: EncodedPicture) -> None:
-        camera = self.camera
-        if camera is None or incarnation != self._incarnation or camera.spec.frozen:
+    def _enqueue(self, camera: Camera, picture: EncodedPicture) -> None:
+        if camera is not self.camera or camera.spec.frozen:
             self._withheld += 1
             now = read_moment(self._clock)
             for session in self._sessions:

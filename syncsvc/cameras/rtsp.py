@@ -53,16 +53,11 @@ class Request:
         return parts[0] if len(parts) == 1 or parts[1:] == [TRACK] else None
 
 
-@dataclass(frozen=True, slots=True)
-class Interleaved:
-    """A binary packet between the requests (RFC 2326 section 10.12)."""
+async def read_message(stream: asyncio.StreamReader) -> Request | bytes:
+    """The next request, or binary packet between the requests (RFC 2326 section 10.12), whichever channel it is for.
 
-    channel: int
-    payload: bytes
-
-
-async def read_message(stream: asyncio.StreamReader) -> Request | Interleaved:
-    """The next whole message of a stream that was made with ``limit=MAX_HEAD_BYTES``.
+    Args:
+        stream: made with ``limit=MAX_HEAD_BYTES``.
 
     Raises:
         MessageError: this is not RTSP, or larger than we take. The stream cannot be read on.
@@ -72,8 +67,8 @@ async def read_message(stream: asyncio.StreamReader) -> Request | Interleaved:
     while first in b"\r\n":  # some clients send an empty line to keep a connection alive
         first = await stream.readexactly(1)
     if first == b"$":
-        channel, size = struct.unpack("!BH", await stream.readexactly(3))
-        return Interleaved(channel, await stream.readexactly(size))
+        _, size = struct.unpack("!BH", await stream.readexactly(3))
+        return await stream.readexactly(size)
     if not b"A" <= first <= b"Z":
         raise MessageError(400, "a message begins with a method or with $")
     try:

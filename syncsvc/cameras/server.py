@@ -13,7 +13,6 @@ from syncsvc.cameras.mount import Mount
 from syncsvc.cameras.rtp_carriers import SOCKET_BUFFER_BYTES, Carrier, TcpCarrier, UdpCarrier
 from syncsvc.cameras.rtsp import (
     MAX_HEAD_BYTES,
-    Interleaved,
     MessageError,
     Request,
     Response,
@@ -57,8 +56,8 @@ class Connection:
             while not self._stream.is_closing():
                 message = await read_message(self._requests)
                 self._heard_ns = SYSTEM_CLOCK.monotonic_ns()
-                if isinstance(message, Interleaved):
-                    self._count_report(message.payload)
+                if isinstance(message, bytes):
+                    self._count_report(message)
                 else:
                     self._has_asked = True
                     self._stream.write(self._answer(message).to_bytes(message.headers.get("cseq")))
