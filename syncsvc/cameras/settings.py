@@ -234,8 +234,7 @@ def load_specs(words: Sequence[str]) -> list[CameraSpec]:
         UsageError: the words or the file are not understood.
     """
     if len(words) == 1 and words[0].isdigit():
-        count = int(words[0])
-        return parse_specs([{"name": f"cam{i}"} for i in range(min(count, MAX_CAMERAS + 1))])
+        return parse_specs([{}] * min(int(words[0]), MAX_CAMERAS + 1))
     if len(words) == 1 and words[0].endswith((".yaml", ".yml", ".json")):
         return _load_file(Path(words[0]))
     return parse_specs([_read_word(word) for word in words])

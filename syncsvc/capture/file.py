@@ -14,9 +14,9 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 from av.container import InputContainer
 from av.error import FFmpegError
-from av.video.stream import VideoStream
 
 from syncsvc.capture.decode import OpenInput, Unit, open_container
 from syncsvc.capture.passthrough import reader_of
@@ -32,8 +32,6 @@ from syncsvc.transport.page import Position, StreamPage
 
 CATCH_UP_NS = NS_PER_S // 10
 """Frames that were due this long before a restarted capture got to them are skipped: their moment is over."""
-
-AV_TIME_BASE = 1_000_000
 
 LOOKED_THROUGH = 250
 """Packets in which B-frames show themselves; later ones are lost as ``b_frame``."""
@@ -118,7 +116,7 @@ class FileSource:
         doubt_ns = created.doubt_ns
         if created.utc_ns % NS_PER_S == 0:  # libavformat writes mp4's whole seconds with six zeros
             doubt_ns = NS_PER_S
-        length_ns = container.duration * NS_PER_S // AV_TIME_BASE
+        length_ns = container.duration * NS_PER_S // av.time_base
         return Recorded(created_ns=created.utc_ns, doubt_ns=doubt_ns, length_ns=length_ns)
 
     def _open(self) -> None:
@@ -137,9 +135,7 @@ class FileSource:
     def _refuse_b_frames(self) -> None:
         """Look through the first packets; coded pictures leave in their order, and their times must rise in it."""
         with self._container() as container:
-            stream = container.streams.best("video")
-            if not isinstance(stream, VideoStream):
-                return
+            stream = container.streams.video[0]
             times = [packet.pts for packet in islice(container.demux(stream), LOOKED_THROUGH) if packet.pts is not None]
             has_order = stream.codec_context.has_b_frames if not times else times != sorted(times)
         if has_order:

@@ -102,7 +102,7 @@ class HlsReader:
         segments = self._playlist.segments
         first = 0 if self._playlist.is_ended else max(0, len(segments) - FROM_END)
         self._next = segments[first].number if segments else 0
-        self._pause_s = self._pause(self._playlist)
+        self._has_changed = True
 
     @property
     def is_encrypted(self) -> bool:
@@ -183,16 +183,12 @@ class HlsReader:
         """
         before = self._playlist
         self._pulse(Position.WAITING)
-        self._stop.sleep(self._pause_s)
+        turn_s = min(self._playlist.turn_ns / NS_PER_S, LONGEST_PAUSE_S)
+        self._stop.sleep(turn_s if self._has_changed else turn_s / 2)
         if self._stop.is_set:
             return
         self._playlist = self._take(get(self._source_id, self._url, self._clock))
-        is_same = self._playlist.segments == before.segments
-        self._pause_s = self._pause(self._playlist) / (2 if is_same else 1)
-
-    @staticmethod
-    def _pause(playlist: Playlist) -> float:
-        return min(playlist.turn_ns / NS_PER_S, LONGEST_PAUSE_S)
+        self._has_changed = self._playlist.segments != before.segments
 
     def _take(self, answer: Answer) -> Playlist:
         text = answer.read_all(MAX_PLAYLIST_BYTES, PLAYLIST_TIMEOUT_S, self._tick)

@@ -4,6 +4,7 @@ Byte streams with start codes (Annex B). Source: ITU-T H.264, 7.3 and annexes B,
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from syncsvc.decoded import matrix_of
@@ -72,8 +73,7 @@ class FrameNumbers:
     Source: ITU-T H.264, 7.4.3, frame_num.
     """
 
-    def __init__(self) -> None:
-        self._last = -1
+    _last = -1
 
     def forget(self) -> None:
         """Begin anew with the next frame."""
@@ -86,18 +86,16 @@ class FrameNumbers:
             data: a coded picture.
             bits: ``Shape.number_bits``.
         """
-        head = _first_slice(data)
-        if not head or not bits:
+        head, number = _first_slice(data), None
+        if bits:
+            with suppress(ValueError):  # it is too short
+                header = _Bits(_unescaped(head[1:]))
+                header.skip_golomb(3)  # first macroblock, slice type, picture parameter set
+                number = header.take(bits)
+        if number is None:
             self.forget()
             return True
         is_start, is_reference = head[0] & 0x1F == 5, head[0] & 0x60
-        try:
-            header = _Bits(_unescaped(head[1:]))
-            header.skip_golomb(3)  # first macroblock, slice type, picture parameter set
-            number = header.take(bits)
-        except ValueError:
-            self.forget()
-            return True
         last, before = self._last, (number - 1) % (1 << bits)
         self._last = number if is_reference else before
         return is_start or last in (-1, before, number)  # the fields of a frame share its number
