@@ -43,17 +43,18 @@ class CameraClock:
     def __init__(self, spec: CameraSpec, start_mono_ns: int, rtp_base: int) -> None:
         self._start_ns, self._rtp_base = start_mono_ns, rtp_base
         # One tuple, replaced at once, because capture and network threads read it: since when, error of the wall
-        # clock and ticks of the oscillator so far (both in ns), their rates in parts per 10^9, and the offset.
-        self._state = (start_mono_ns, 0, 0, *self._rates(spec), round(spec.clock_offset_ms * NS_PER_MS))
+        # clock and ticks of the oscillator so far (both in ns), and what the spec says.
+        self._state = (start_mono_ns, 0, 0, *self._tuning(spec))
 
     @staticmethod
-    def _rates(spec: CameraSpec) -> tuple[int, int]:
-        return round(spec.drift_ppm * 1000), round((spec.drift_ppm + spec.rtp_drift_ppm) * 1000)
+    def _tuning(spec: CameraSpec) -> tuple[int, int, int]:
+        """The rates of wall clock and oscillator in parts per 10^9, and the offset in nanoseconds."""
+        rtp_ppm = spec.drift_ppm + spec.rtp_drift_ppm
+        return round(spec.drift_ppm * 1000), round(rtp_ppm * 1000), round(spec.clock_offset_ms * NS_PER_MS)
 
     def retune(self, spec: CameraSpec, mono_ns: int) -> None:
         """Go on from here with other rates and another offset; neither clock jumps but by the offset."""
-        state = (mono_ns, self._wall_error_ns(mono_ns), self.elapsed_ns(mono_ns), *self._rates(spec))
-        self._state = (*state, round(spec.clock_offset_ms * NS_PER_MS))
+        self._state = (mono_ns, self._wall_error_ns(mono_ns), self.elapsed_ns(mono_ns), *self._tuning(spec))
 
     def _wall_error_ns(self, mono_ns: int) -> int:
         since, error, _, wall_ppb, _, _ = self._state

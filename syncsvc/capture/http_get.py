@@ -85,8 +85,7 @@ class Answer:
         self, source_id: str, url: str, clock: Clock, response: http.client.HTTPResponse, deadline: _MovableDeadline
     ) -> None:
         self._source_id, self.url, self._clock = source_id, url, clock
-        self._response, self._deadline = response, deadline
-        self.status, self.headers = response.status, response.headers
+        self._response, self.headers, self._deadline = response, response.headers, deadline
         self._offset = 0
         self._arrivals: deque[tuple[int, int]] = deque(maxlen=_KEPT_ARRIVALS)
 
@@ -154,21 +153,20 @@ def get(source_id: str, url: str, clock: Clock, range_bytes: tuple[int, int] | N
     deadline = _MovableDeadline(clock, OPEN_TIMEOUT_S)
     try:
         parts = urlsplit(url)
-        answer = Answer(source_id, url, clock, _ask(parts, headers, deadline), deadline)
-        if answer.status == 401 and parts.username is not None:
-            authorization = _authorization(parts, answer.headers.get_all("WWW-Authenticate", []))
+        response = _ask(parts, headers, deadline)
+        if response.status == 401 and parts.username is not None:
+            authorization = _authorization(parts, response.headers.get_all("WWW-Authenticate", []))
             if authorization is not None:
-                answer.close()
+                response.close()
                 response = _ask(parts, headers | {"Authorization": authorization}, deadline)
-                answer = Answer(source_id, url, clock, response, deadline)
     except _FAULTS as error:
         raise SourceUnavailable(source_id, f"cannot be opened: {describe(error)}") from error
-    if answer.status == (200 if range_bytes is None else 206):
-        answer.wait_at_most(READ_TIMEOUT_S)
-        return answer
-    answer.close()
-    why = f"HTTP {answer.status} {http.client.responses.get(answer.status, '')}".rstrip()
-    if 300 <= answer.status < 400:
+    if response.status == (200 if range_bytes is None else 206):
+        deadline.move(READ_TIMEOUT_S)
+        return Answer(source_id, url, clock, response, deadline)
+    response.close()
+    why = f"HTTP {response.status} {http.client.responses.get(response.status, '')}".rstrip()
+    if 300 <= response.status < 400:
         why += ", and redirects are not followed"
     raise SourceUnavailable(source_id, f"cannot be opened: {why}")
 

@@ -6,6 +6,7 @@ Source: RFC 8216, HTTP Live Streaming, sections 4.3 and 6.3.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from syncsvc.capture.stamps import MediaStamp, fraction_of_second, of_date
@@ -106,7 +107,7 @@ class _PlaylistReader:
 
     def __init__(self, url: str, passed_over: int) -> None:
         self._url, self._passed_over = url, passed_over
-        self._playlist = Playlist()
+        self._said: dict[str, Any] = {}
         self._segments: list[MediaSegment] = []
         self._variants: list[str] = []
         self._number = 0
@@ -137,13 +138,11 @@ class _PlaylistReader:
             case "#EXT-X-STREAM-INF":
                 self._is_variant = True
             case "#EXT-X-TARGETDURATION":
-                target_ns = max(_SHORTEST_TARGET_NS, _duration(value)[0])
-                self._playlist = replace(self._playlist, target_ns=target_ns)
+                self._said["target_ns"] = max(_SHORTEST_TARGET_NS, _duration(value)[0])
             case "#EXT-X-ENDLIST":
-                self._playlist = replace(self._playlist, is_ended=True)
-            case "#EXT-X-KEY":
-                is_open = _attributes(value).get("METHOD") == "NONE"
-                self._playlist = replace(self._playlist, is_encrypted=self._playlist.is_encrypted or not is_open)
+                self._said["is_ended"] = True
+            case "#EXT-X-KEY" if _attributes(value).get("METHOD") != "NONE":
+                self._said["is_encrypted"] = True
             case "#EXT-X-MEDIA-SEQUENCE" if _NUMBER.fullmatch(value):
                 self._number = int(value)
             case "#EXT-X-MAP":
@@ -181,7 +180,7 @@ class _PlaylistReader:
         span_ns, doubt_ns = (sum(some) for some in zip((0, 0), *durations, strict=True))
         before = MediaSegment(-1, Resource(""), span_ns, doubt_ns, of_date(self._dated or ""))
         segments = tuple(_stamped([before, *self._segments]))[1:]
-        return replace(self._playlist, segments=segments, variants=tuple(self._variants))
+        return Playlist(segments, variants=tuple(self._variants), **self._said)
 
     def _place(self, url: str) -> tuple[int, int] | None:
         """Offset and length of the segment in what ``url`` has; without an offset it follows the segment before."""
@@ -189,9 +188,8 @@ class _PlaylistReader:
             return None
         offset, length = self._range
         if offset is None:
-            before = self._segments[-1].media if self._segments else None
-            is_next = before is not None and before.url == url and before.range_bytes is not None
-            offset = sum(before.range_bytes) if is_next and before and before.range_bytes else 0
+            before = self._segments[-1].media if self._segments else Resource("")
+            offset = sum(before.range_bytes or ()) if before.url == url else 0
         return offset, length
 
     def _resource(self, attributes: dict[str, str]) -> Resource:
