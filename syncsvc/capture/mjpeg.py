@@ -20,11 +20,6 @@ from syncsvc.model import Observation
 from syncsvc.transport.page import Position
 
 
-def is_multipart(answer: Answer) -> bool:
-    """Whether the body is a row of parts."""
-    return answer.headers.get_content_maintype() == "multipart"
-
-
 class MjpegReader:
     """The pictures of one answer; ``X-Timestamp`` of a part is its stamp."""
 

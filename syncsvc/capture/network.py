@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing
 from syncsvc.capture.decode import Demuxer, OpenInput, open_container, with_side_data
 from syncsvc.capture.hls import HlsReader, is_playlist
 from syncsvc.capture.http_get import Answer, get
-from syncsvc.capture.mjpeg import MjpegReader, is_multipart
+from syncsvc.capture.mjpeg import MjpegReader
 from syncsvc.capture.passthrough import reader_of
 from syncsvc.capture.picture import picture_of
 from syncsvc.capture.source import Loss, Pulse, Shot
@@ -45,7 +45,7 @@ class NetworkSource:
             return self._libav({**_RTSP_OPTIONS, "rtsp_transport": self._spec.transport}, opened)
         self._pulse(Position.OPENING)
         answer = opened.enter_context(closing(get(self._spec.name, self._spec.url, self._clock)))
-        if is_multipart(answer):
+        if answer.headers.get_content_maintype() == "multipart":
             return MjpegReader(self._spec, answer, self._pulse, self._clock)
         if is_playlist(answer):
             reader = HlsReader(self._spec, answer, self._pulse, self._clock, self._stop)

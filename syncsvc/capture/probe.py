@@ -9,7 +9,7 @@ from contextlib import closing
 
 import msgspec
 
-from syncsvc.capture.spec import AnySpec
+from syncsvc.capture.spec import AnySpec, FileSpec
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import SyncsvcError
 from syncsvc.lifecycle import StopToken
@@ -52,14 +52,13 @@ def look(spec: AnySpec) -> str:
     Raises:
         SyncsvcError: it is not there.
     """
-    from syncsvc.capture.file import FileSource
     from syncsvc.capture.process import open_source
     from syncsvc.capture.source import Shot
 
     page = StreamPage.create(spec.name)
     with closing(page), closing(open_source(spec, SYSTEM_CLOCK, lambda _: None, StopToken(), page)) as source:
         found = f"{source.fps:.3f} frames/s declared"
-        if isinstance(source, FileSource):
+        if isinstance(spec, FileSpec):
             return found
         for shot in source.shots():
             if isinstance(shot, Shot):

@@ -159,29 +159,24 @@ class Rings:
         """Get in a thread what frames of this layout need now; ``_take_what_was_got`` puts it to use."""
         is_spent, self._is_outgrown, self._is_spent = self._is_spent, False, False
         need = _Need(layout, ring.slot_bytes, self._plan, self.fps)
-        if ring.slots <= need.slots <= ring.most_slots and not is_spent:
-            get = partial(self._get_slots, ring, need)
-        else:
-            get = partial(self._get_ring, next(self._ring_ids), need)
-        self._helper = threading.Thread(target=self._help, args=(get, is_spent), name="ring", daemon=True)
+        can_grow = ring.slots <= need.slots <= ring.most_slots and not is_spent
+        arguments = ring, need, None if can_grow else next(self._ring_ids), is_spent
+        self._helper = threading.Thread(target=self._help, args=arguments, name="ring", daemon=True)
         self._helper.start()
 
-    def _help(self, get: Callable[[], Callable[[], None]], is_spent: bool) -> None:
+    def _help(self, ring: RingWriter, need: _Need, other_id: int | None, is_spent: bool) -> None:
         try:
-            self._got = get()
+            if other_id is None:
+                with self._accounting(need):
+                    ring.allocate(need.slots)
+                self._got = partial(self._grow, ring, need)
+            else:
+                other = self._make(other_id, need)
+                other.populate()
+                self._got = partial(self._exchange, other, need)
         except MemoryShortage as error:
             log.warning("the ring stays as it is: %s", str(error))
             self._got = partial(self._put_off, is_spent=is_spent)
-
-    def _get_slots(self, ring: RingWriter, need: _Need) -> Callable[[], None]:
-        with self._accounting(need):
-            ring.allocate(need.slots)
-        return partial(self._grow, ring, need)
-
-    def _get_ring(self, ring_id: int, need: _Need) -> Callable[[], None]:
-        ring = self._make(ring_id, need)
-        ring.populate()
-        return partial(self._exchange, ring, need)
 
     def _take_what_was_got(self) -> None:
         if self._helper is None or self._helper.is_alive():
