@@ -65,38 +65,28 @@ class Camera:
         drawn = random.Random(f"{spec.seed}/{index}/{counts.captured}/rtp").getrandbits(32)
         self.clock = CameraClock(spec, self.start_mono_ns, drawn if spec.rtp_base is None else spec.rtp_base)
         self._shutter = Shutter(spec, origin_mono_ns)
-        self._encoder = Encoder(spec, index)
+        self.encoder = Encoder(spec, index)
         self._keys_asked = self._keys_given = 0  # each written by one thread only
         self._events = list(spec.events)
         self._changing = threading.Lock()
         self._is_started = False
-        self._worker = Worker(f"camera-{spec.name}", self._run)
-
-    @property
-    def parameter_sets(self) -> tuple[bytes, bytes]:
-        """SPS and PPS of the encoder in use."""
-        return self._encoder.parameter_sets
-
-    @property
-    def error(self) -> BaseException | None:
-        """What ended the camera before its time."""
-        return self._worker.error
+        self.worker = Worker(f"camera-{spec.name}", self._run)
 
     def is_reachable(self) -> bool:
         """Whether it would answer a client now."""
         uptime_ns = self._host.monotonic_ns() - self.start_mono_ns
-        return self.error is None and uptime_ns >= max(self.spec.start_delay_s, self.spec.refuse_s) * NS_PER_S
+        return self.worker.error is None and uptime_ns >= max(self.spec.start_delay_s, self.spec.refuse_s) * NS_PER_S
 
     def start(self) -> None:
         """Switch it on, once; nothing happens if it runs."""
         if not self._is_started:
             self._is_started = True
-            self._worker.start()
+            self.worker.start()
 
     def stop(self) -> None:
         """Switch it off, and wait for its thread."""
         if self._is_started:
-            self._worker.stop()
+            self.worker.stop()
 
     def request_key(self) -> None:
         """Make the next picture a key picture."""
@@ -132,8 +122,8 @@ class Camera:
 
     def _take(self, due_ns: int) -> None:
         spec = self.spec
-        if not self._encoder.spec.encodes_like(spec):
-            self._encoder = Encoder(spec, self.index)
+        if not self.encoder.spec.encodes_like(spec):
+            self.encoder = Encoder(spec, self.index)
         keys_asked = self._keys_asked
         counter = self.counts.captured
         moment = read_moment(self._host)  # the true instant of capture: everything else derives from it
@@ -143,7 +133,7 @@ class Camera:
             self.counts.dropped += 1
             return
         force_key, self._keys_given = keys_asked > self._keys_given, keys_asked
-        units = self._encoder.take(counter, moment.utc_ns // 1000, spec.noise, force_key=force_key)
+        units = self.encoder.take(counter, moment.utc_ns // 1000, spec.noise, force_key=force_key)
         self.counts.captured += 1
         timestamp = self.clock.rtp(moment.mono_ns)
         payloads = tuple(rtp.packetise(units))

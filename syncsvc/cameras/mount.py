@@ -138,7 +138,7 @@ class Mount:
 
     def stats(self) -> CameraStats:
         """The account so far."""
-        counts, error = replace(self._counts), self.camera.error if self.camera is not None else None
+        counts, error = replace(self._counts), self.camera.worker.error if self.camera is not None else None
         return CameraStats(
             running=self.camera is not None and error is None,
             **asdict(counts),

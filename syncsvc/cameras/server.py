@@ -120,7 +120,7 @@ class Connection:
         host = self._stream.get_extra_info("sockname")[0]
         camera = found[1]
         session_id, spec = camera.start_mono_ns // NS_PER_S, camera.spec
-        sdp = rtp.session_description(spec.name, host, spec.fps, camera.parameter_sets, session_id)
+        sdp = rtp.session_description(spec.name, host, spec.fps, camera.encoder.parameter_sets, session_id)
         base = request.url.split("?")[0].rstrip("/") + "/"
         return Response(200, {"Content-Type": "application/sdp", "Content-Base": base}, sdp)
 

@@ -5,7 +5,7 @@ there a full ring pauses the reader. A ring has one layout; compressed pictures 
 when one does not fit, and nothing is lost for that.
 """
 
-from syncsvc.capture.ring_growth import Rings
+from syncsvc.capture.ring_growth import WAIT_S, Rings
 from syncsvc.capture.source import Loss, Shot
 from syncsvc.capture.spec import CaptureSpec
 from syncsvc.clock import NS_PER_S, Clock
@@ -15,7 +15,6 @@ from syncsvc.transport.link import LinkWriter
 from syncsvc.transport.messages import EndMessage, FrameMessage
 from syncsvc.transport.page import Position, StreamPage
 
-WAIT_S = 0.2
 MOST_COMPRESSED_BYTES = 64 << 20
 
 

@@ -6,6 +6,7 @@ look like a camera that died.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from typing import NamedTuple
 
@@ -92,6 +93,7 @@ class HlsReader:
         """
         self._spec, self._source_id = spec, spec.name
         self._pulse, self._clock, self._stop = pulse, clock, stop
+        self._tick = partial(pulse, Position.DEMUX)
         self._timeline = Timeline()
         self._loaded: _Loaded | None = None
         self._url = answer.url
@@ -209,9 +211,6 @@ class HlsReader:
         answer = get(self._source_id, resource.url, self._clock, resource.range_bytes)
         limit_s = max(READ_TIMEOUT_S, 2 * self._playlist.turn_ns / NS_PER_S)
         return answer.read_all(MAX_SEGMENT_BYTES, limit_s, self._tick)
-
-    def _tick(self) -> None:
-        self._pulse(Position.DEMUX)
 
     def close(self) -> None:
         """Let go of a segment that was not played."""
