@@ -63,15 +63,19 @@ def _camera_of_lists(path: str, queue: "Queue[Any]") -> None:
         sleep_s(PAUSE_S)
 
 
-def _combiner(first: "Queue[Any]", second: "Queue[Any]", both: "Queue[Any]") -> None:
+def _timed_get(first: "Queue[Any]", second: "Queue[Any]") -> tuple[Any, Any]:
     clock = SYSTEM_CLOCK
+    begun_ns = clock.monotonic_ns()
+    ours = first.get()
+    between_ns = clock.monotonic_ns()
+    theirs = second.get()
+    answer(TimedGet(clock.monotonic_ns(), between_ns - begun_ns, clock.monotonic_ns() - between_ns))
+    return ours, theirs
+
+
+def _combiner(first: "Queue[Any]", second: "Queue[Any]", both: "Queue[Any]") -> None:
     while True:
-        begun_ns = clock.monotonic_ns()
-        ours = first.get()
-        between_ns = clock.monotonic_ns()
-        theirs = second.get()
-        answer(TimedGet(clock.monotonic_ns(), between_ns - begun_ns, clock.monotonic_ns() - between_ns))
-        both.put((ours, theirs))
+        both.put(_timed_get(first, second))
 
 
 def _consumer(both: "Queue[Any]") -> None:
@@ -101,17 +105,11 @@ def _collect(pipe: Connection, queue: "Queue[Any]") -> None:
 
 
 def _collector(first: Connection, second: Connection, queues: "list[Queue[Any]]") -> None:
-    clock = SYSTEM_CLOCK
     for pipe, queue in zip((first, second), queues, strict=True):
         threading.Thread(target=_collect, args=(pipe, queue), daemon=True).start()
     while True:  # as the article has it: it looks all the time
-        if queues[0].empty() or queues[1].empty():
-            continue
-        begun_ns = clock.monotonic_ns()
-        queues[0].get()
-        between_ns = clock.monotonic_ns()
-        queues[1].get()
-        answer(TimedGet(clock.monotonic_ns(), between_ns - begun_ns, clock.monotonic_ns() - between_ns))
+        if not queues[0].empty() and not queues[1].empty():
+            _timed_get(*queues)
 
 
 def _leashed(parent: int, body: Callable[..., None], *arguments: Any) -> None:

@@ -1,12 +1,10 @@
 """What the service is compared to: PyAV decoding a file in a process of its own, and nothing else.
 
-``python -m syncsvc.bench.bare FILE FPS SKIP FRAMES PIXELS [GO_FD]``: the file again and again, one thread, frames due
-at FPS (0: as fast as can be), converted where PIXELS is ``bgr24``; one JSON line with the CPU time of FRAMES frames
-after SKIP, and how late the latest of them was. With GO_FD it says ``ready`` after SKIP, and goes on when that pipe
-ends; then frames are due from there.
+``python -m syncsvc.bench.bare FILE FPS SKIP FRAMES PIXELS``: the file again and again, one thread, frames due at FPS
+(0: as fast as can be), converted where PIXELS is ``bgr24``. After SKIP frames it says ``ready`` and goes on when its
+standard input ends; then one JSON line with the CPU time of FRAMES frames from there, and how late the latest was.
 """
 
-import os
 import sys
 from collections.abc import Iterator
 
@@ -26,7 +24,7 @@ class Decoded(msgspec.Struct, frozen=True):
     latest_ns: int
 
 
-def main(path: str, fps: float, skip: int, frames: int, pixels: str, go_fd: int | None) -> Decoded:
+def main(path: str, fps: float, skip: int, frames: int, pixels: str) -> Decoded:
     """Decode, and say what it took."""
     clock = SYSTEM_CLOCK
     due_ns = begun_ns = clock.monotonic_ns()
@@ -35,12 +33,11 @@ def main(path: str, fps: float, skip: int, frames: int, pixels: str, go_fd: int 
         if pixels == "bgr24":
             frame.reformat(format="bgr24", threads=1)
         if number == skip:
-            if go_fd is not None:
-                sys.stdout.buffer.write(b"ready\n")
-                sys.stdout.buffer.flush()
-                os.read(go_fd, 1)
-                due_ns = clock.monotonic_ns()
-            begun_ns, begun_cpu_ns, latest_ns = clock.monotonic_ns(), cpu_ns(), 0
+            sys.stdout.buffer.write(b"ready\n")
+            sys.stdout.buffer.flush()
+            sys.stdin.read()
+            due_ns = begun_ns = clock.monotonic_ns()
+            begun_cpu_ns, latest_ns = cpu_ns(), 0
         if number == skip + frames:
             break
         if fps:
@@ -60,5 +57,5 @@ def _decoded(path: str) -> Iterator[av.VideoFrame]:
 
 
 if __name__ == "__main__":
-    path, fps, skip, frames, pixels, *go = sys.argv[1:]
-    answer(main(path, float(fps), int(skip), int(frames), pixels, int(go[0]) if go else None))
+    path, fps, skip, frames, pixels = sys.argv[1:]
+    answer(main(path, float(fps), int(skip), int(frames), pixels))

@@ -16,7 +16,6 @@ from syncsvc.bench.memory import private_bytes_of, touch
 from syncsvc.bench.report import Bars, BenchReport
 from syncsvc.bench.rounds import BenchRequest
 from syncsvc.bench.running_service import NOBODY, RunningService, serving, wait_until
-from syncsvc.bench.search import HighestLevel, most_that_holds
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, sleep_s
 from syncsvc.errors import LinkClosed
 from syncsvc.model import Counts
@@ -30,6 +29,8 @@ STEPS: Final = {BARE: 4, "i420": 4, "encoded": 16}
 LIMIT: Final = 96
 LATE_MS: Final = 500
 """A bare decoder keeps up when no frame is later: so late a frame of a service with default bounds misses its batch."""
+TRIES: Final = 2
+"""A level fails when it fails so often in a row: other programs on the machine break one run of many."""
 GROUP: Final = "all"
 AIMS: Final = {"i420": f"0.9 x {BARE}", "encoded": "64"}
 _BARE_SKIP = 25
@@ -59,10 +60,19 @@ class Level:
     """The receiver's, at the beginning and at the end of the turn."""
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The most streams that held (0: none), the fewest above that did not (None: all held), and all that was tried."""
+
+    most: int
+    broke: int | None
+    levels: Sequence[Level]
+
+
 def run(request: BenchRequest) -> BenchReport:
     """Search upward for bare decoders and for the service with each payload; a level is watched once it has settled."""
     meant = request.chosen(STEPS)
-    found: dict[str, tuple[HighestLevel, list[Level]]] = {}
+    found: dict[str, Search] = {}
     absent: dict[str, str] = {}
     with clip.recording(request.progress) as path:
         subscriber = _best_subscriber(path)
@@ -74,7 +84,7 @@ def run(request: BenchRequest) -> BenchReport:
     return report(request.seconds, subscriber, found, absent)
 
 
-def _search(name: str, path: Path, subscriber: str, request: BenchRequest) -> tuple[HighestLevel, list[Level]]:
+def _search(name: str, path: Path, subscriber: str, request: BenchRequest) -> Search:
     levels: list[Level] = []
     step, seconds = request.step or STEPS[name], request.seconds
 
@@ -86,7 +96,34 @@ def _search(name: str, path: Path, subscriber: str, request: BenchRequest) -> tu
         )
         return levels[-1].is_held
 
-    return most_that_holds(holds, 2 * step, step, LIMIT), levels
+    return Search(*most_that_holds(holds, 2 * step, step, LIMIT), levels)
+
+
+def most_that_holds(holds: Callable[[int], bool], start: int, step: int, limit: int) -> tuple[int, int | None]:
+    """Search for the highest level that holds: upward in steps, then between it and the lowest that does not.
+
+    The last steps are a quarter of the first ones: a level takes half a minute, and the machine's noise is coarser.
+
+    Args:
+        holds: tries a level, and may say either of the same one when asked twice.
+        start: the first level.
+        step: how far it goes up while levels hold.
+        limit: no level is higher.
+
+    Returns:
+        The highest that held (0: none), and the lowest that did not (None: all that were tried held).
+    """
+    most, broke, level = 0, None, min(start, limit)
+    while level > most:
+        if any(holds(level) for _ in range(TRIES)):
+            most = level
+        else:
+            broke = level
+        if broke is None:
+            level = min(level + step, limit)
+        else:
+            level = (most + broke) // 2 if broke - most > max(1, step // 4) else most
+    return most, broke
 
 
 def _best_subscriber(path: Path) -> str:
@@ -100,18 +137,13 @@ def _best_subscriber(path: Path) -> str:
 
 def bare_level(path: Path, streams: int, seconds: float) -> Level:
     """So many processes that decode 25 frames a second, from the same instant on."""
+    frames = str(round(seconds * clip.FPS))
+    words = ["-m", "syncsvc.bench.bare", str(path), str(clip.FPS), str(_BARE_SKIP), frames, "i420"]
     reader, writer = os.pipe()
-    frames = round(seconds * clip.FPS)
-    words = [str(path), str(clip.FPS), str(_BARE_SKIP), str(frames), "i420", str(reader)]
     with ExitStack() as stack:
         stack.callback(os.close, reader)
         go = stack.enter_context(os.fdopen(writer, "wb"))
-        some = [
-            stack.enter_context(
-                leashed(["-m", "syncsvc.bench.bare", *words], stdout=subprocess.PIPE, pass_fds=(reader,))
-            )
-            for _ in range(streams)
-        ]
+        some = [stack.enter_context(leashed(words, stdin=reader, stdout=subprocess.PIPE)) for _ in range(streams)]
         for process in some:
             assert process.stdout is not None
             process.stdout.readline()  # it is ready
@@ -193,30 +225,24 @@ def what_broke(before: GroupStatus, after: GroupStatus, seconds: float) -> str:
     return ", ".join(words)
 
 
-def report(
-    seconds: float,
-    subscriber: str,
-    found: Mapping[str, tuple[HighestLevel, Sequence[Level]]],
-    absent: Mapping[str, str],
-) -> BenchReport:
+def report(seconds: float, subscriber: str, found: Mapping[str, Search], absent: Mapping[str, str]) -> BenchReport:
     """The report of what was found."""
     rows, ratios = [], {}
-    for name, (result, levels) in found.items():
-        best = next((level for level in reversed(levels) if level.is_held and level.streams == result.most), None)
-        broke = next((level for level in reversed(levels) if level.streams == result.broke), None)
-        rows.append(
-            (
-                name, str(result.most), AIMS.get(name, ""), "" if broke is None else f"{broke.streams}: {broke.why}",
-                *(_memory(best) if best is not None and name != BARE else ("", "")),
-            )
-        )  # fmt: skip
-        if name != BARE and BARE in found and found[BARE][0].most:
-            ratios[f"{name} / {BARE}"] = result.most / found[BARE][0].most
+    for name, result in found.items():
+        latest: dict[tuple[int | None, bool], Level] = {(one.streams, one.is_held): one for one in result.levels}
+        best, broke = latest.get((result.most, True)), latest.get((result.broke, False))
+        first_that_broke = "" if broke is None else f"{broke.streams}: {broke.why}"
+        memory = ("", "")
+        if best is not None and name != BARE:
+            memory = f"{best.capture_mib:.1f}", "{:.1f} .. {:.1f}".format(*best.receiver_mib)
+        rows.append((name, str(result.most), AIMS.get(name, ""), first_that_broke, *memory))
+        if name != BARE and BARE in found and found[BARE].most:
+            ratios[f"{name} / {BARE}"] = result.most / found[BARE].most
     columns = ("contestant", "streams", "aim", "first that broke", "capture MiB", "receiver MiB")
     return BenchReport(
         tables=(Table("1080p25 streams without a loss", columns, tuple(rows)),),
         ratios=ratios,
-        plot=Bars("1080p25 streams without a loss", "streams", {name: one.most for name, (one, _) in found.items()}),
+        plot=Bars("1080p25 streams without a loss", "streams", {name: one.most for name, one in found.items()}),
         notes=(
             f"each level was watched for {seconds:g} s once nothing had been lost for {_STEP_S:g} s, or after"
             f" {_SETTLES_S:g} s; one that broke was tried again",
@@ -228,16 +254,8 @@ def report(
         ),
         data={
             "capacity": {
-                name: {
-                    "streams": result.most,
-                    "broke_at": result.broke,
-                    "levels": [msgspec.to_builtins(level) for level in levels],
-                }
-                for name, (result, levels) in found.items()
+                name: {"streams": one.most, "broke_at": one.broke, "levels": msgspec.to_builtins(one.levels)}
+                for name, one in found.items()
             }
         },
     )
-
-
-def _memory(level: Level) -> tuple[str, str]:
-    return f"{level.capture_mib:.1f}", "{:.1f} .. {:.1f}".format(*level.receiver_mib)

@@ -1,7 +1,8 @@
 """Reads the CPU time of a running daemon's processes together with the exact number of frames that it has taken."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +36,9 @@ class Usage:
         return cls(frames, cpu_ms, frames * 1e9 / (after.mono_ns - before.mono_ns))
 
 
-class Meter:
-    """Reads some processes, and one stream's counter.
+@contextmanager
+def metered(pids: Mapping[str, int], stream: str) -> Iterator[Callable[[], Reading]]:
+    """Hands out a function that reads some processes, and one stream's counter, now.
 
     What the daemon tells of itself over HTTP is a snapshot of up to half a second ago; the counter is exact. It lives
     in an anonymous page that the daemon holds open, which its owner may open too, by way of /proc.
@@ -48,19 +50,10 @@ class Meter:
     Raises:
         LinkClosed: the daemon has no such stream.
     """
-
-    def __init__(self, pids: Mapping[str, int], stream: str) -> None:
-        self._pids = dict(pids)
-        self._page = StreamPage(_open_page(pids["daemon"], stream))
-
-    def read(self) -> Reading:
-        """Now."""
-        cpu_ns = {name: cpu_ns_of(pid) for name, pid in self._pids.items()}
-        return Reading(SYSTEM_CLOCK.monotonic_ns(), self._page.next_seq, cpu_ns)
-
-    def close(self) -> None:
-        """Let go of the page."""
-        self._page.close()
+    with closing(StreamPage(_open_page(pids["daemon"], stream))) as page:
+        yield lambda: Reading(
+            SYSTEM_CLOCK.monotonic_ns(), page.next_seq, {name: cpu_ns_of(pid) for name, pid in pids.items()}
+        )
 
 
 def _open_page(pid: int, stream: str) -> int:

@@ -6,8 +6,7 @@ With POLL_S it looks so often instead of waiting, so that the call that has a ba
 """
 
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import msgspec
@@ -36,34 +35,26 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True):
 def main(endpoint: str, mode: Any, report: str | None, poll_s: float) -> None:
     """Receive until the end."""
     with ExitStack() as stack:
+        stack.enter_context(suppress(SubscriptionEnded))
         batches = stack.enter_context(Subscriber(endpoint, mode=mode))
         lines = stack.enter_context(open(report, "wb", buffering=0)) if report else None
         clock, held, is_first = SYSTEM_CLOCK, [], True
-        for batch, call_ns in _taken(batches, poll_s):
-            received_ns, begun_ns = clock.utc_ns(), clock.monotonic_ns()
+        while True:
+            called_ns = clock.monotonic_ns()
+            batch = batches.poll() if poll_s else batches.receive()
+            if batch is None:
+                sleep_s(poll_s)
+                continue
+            returned_ns, received_ns = clock.monotonic_ns(), clock.utc_ns()
             held = [frame.pixels for some in batch.frames.values() for frame in some]
-            views_ns = clock.monotonic_ns() - begun_ns
+            views_ns = clock.monotonic_ns() - returned_ns
             if is_first and held:
                 is_first = False
                 sys.stderr.write(f"{HEARS}\n")
                 sys.stderr.flush()
             if lines is not None:
-                lines.write(msgspec.json.encode(_receipt(batch, received_ns, call_ns, views_ns)) + b"\n")
-
-
-def _taken(batches: "Subscriber[FrameBatch]", poll_s: float) -> Iterator[tuple[FrameBatch, int]]:
-    """Each batch, and how long the call took that returned it."""
-    clock = SYSTEM_CLOCK
-    try:
-        while True:
-            begun_ns = clock.monotonic_ns()
-            batch = batches.poll() if poll_s else batches.receive()
-            if batch is None:
-                sleep_s(poll_s)
-            else:
-                yield batch, clock.monotonic_ns() - begun_ns
-    except SubscriptionEnded:
-        return
+                receipt = _receipt(batch, received_ns, returned_ns - called_ns, views_ns)
+                lines.write(msgspec.json.encode(receipt) + b"\n")
 
 
 def _receipt(batch: FrameBatch, received_ns: int, call_ns: int, views_ns: int) -> Receipt:

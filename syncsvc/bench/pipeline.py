@@ -1,7 +1,6 @@
 """What the whole service costs per frame beside bare decoding of the same file, in the same run."""
 
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -11,7 +10,7 @@ from typing import Final
 from syncsvc.bench import clip
 from syncsvc.bench.bare import Decoded
 from syncsvc.bench.child_answers import answer_of
-from syncsvc.bench.cpu_usage import Meter, Usage
+from syncsvc.bench.cpu_usage import Usage, metered
 from syncsvc.bench.report import Bars, BenchReport
 from syncsvc.bench.rounds import BenchRequest, Results, alternate
 from syncsvc.bench.running_service import NOBODY, START_S, SUBSCRIBER, SUBSCRIBERS, RunningService, serving, wait_until
@@ -108,11 +107,11 @@ def _service(path: Path, load: Load, seconds: float) -> LoadCost:
 def usage_of(served: RunningService, seconds: float) -> Usage:
     """CPU per frame of all processes over so long, after the warm-up; the stream is the one named ``STREAM``."""
     wait_until(lambda: CAPTURE in served.daemon.pids(), "the capture of the recording")
-    with closing(Meter(served.pids(), STREAM)) as meter:
-        wait_until(lambda: meter.read().frames >= _WARM_UP_FRAMES, "the first frames of the recording")
-        before = meter.read()
+    with metered(served.pids(), STREAM) as read:
+        wait_until(lambda: read().frames >= _WARM_UP_FRAMES, "the first frames of the recording")
+        before = read()
         sleep_s(seconds)
-        return Usage.between(before, meter.read())
+        return Usage.between(before, read())
 
 
 def report(meant: list[Load], results: Results[LoadCost], size_bytes: int) -> BenchReport:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 from syncsvc.bench import rules
@@ -24,21 +25,32 @@ TAIL_S: Final = 1.5
 
 
 @dataclass(frozen=True, slots=True)
+class _Known:
+    """A frame that reached us: when it was truly taken, when it came, the camera's NTP time if any; UTC nanoseconds."""
+
+    number: int
+    taken_ns: int
+    arrival_ns: int
+    ntp_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Contestant:
-    """A rule and the stamps that it is given: ``arrival``, the camera's ``ntp``, or the ``true`` ones."""
+    """A rule and the stamps that it is given: when frames came, the camera's NTP times, or the true times."""
 
     name: str
-    stamps: str
+    stamp_ns: Callable[[_Known], int | None]
     make_rule: Callable[[int], Rule]
 
 
+_ARRIVAL, _NTP, _TRUE = attrgetter("arrival_ns"), attrgetter("ntp_ns"), attrgetter("taken_ns")
 CONTESTANTS: Final = (
-    Contestant("arrival+position", "arrival", rules.SecondAndPosition),
-    Contestant("true+position", "true", rules.SecondAndPosition),
-    Contestant("arrival+nearest", "arrival", rules.NearestToReference),
-    Contestant("arrival+ROS", "arrival", rules.ApproximateTime),
-    Contestant("NTP+ROS", "ntp", rules.ApproximateTime),
-    Contestant("NTP+savant", "ntp", rules.SavantWindow),
+    Contestant("arrival+position", _ARRIVAL, rules.SecondAndPosition),
+    Contestant("true+position", _TRUE, rules.SecondAndPosition),
+    Contestant("arrival+nearest", _ARRIVAL, rules.NearestToReference),
+    Contestant("arrival+ROS", _ARRIVAL, rules.ApproximateTime),
+    Contestant("NTP+ROS", _NTP, rules.ApproximateTime),
+    Contestant("NTP+savant", _NTP, rules.SavantWindow),
 )
 NAMES: Final = (*(contestant.name for contestant in CONTESTANTS), OURS, ORACLE)
 
@@ -52,22 +64,7 @@ class TournamentResult:
     served: SimulatedRun | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A frame that reached us: when it was truly taken, when it came, the camera's NTP time if any; UTC nanoseconds."""
-
-    number: int
-    taken_ns: int
-    arrival_ns: int
-    ntp_ns: int | None
-
-
 _Frames = Mapping[str, Sequence[_Known]]
-_STAMPS: Final[Mapping[str, Callable[[_Known], int | None]]] = {
-    "arrival": lambda frame: frame.arrival_ns,
-    "ntp": lambda frame: frame.ntp_ns,
-    "true": lambda frame: frame.taken_ns,
-}
 
 
 def contest(case: Case, others: Sequence[Contestant] = CONTESTANTS) -> TournamentResult:
@@ -128,7 +125,7 @@ def _scores(
 ) -> dict[str, Score]:
     scores = {}
     for contestant in others:
-        streams, errors = _streams(frames, contestant.stamps, judge.truth)
+        streams, errors = _streams(frames, contestant.stamp_ns, judge.truth)
         if all(streams.values()):
             sets = contestant.make_rule(judge.truth.max_skew_ns).sets(_one_window(streams))
             scores[contestant.name] = judge.score([RuleSet.of(one) for one in sets], errors)
@@ -140,11 +137,13 @@ def _one_window(streams: Mapping[str, Sequence[Stamped]]) -> Window[Stamped]:
     return Window(min(times), max(times) + 1, streams, {name: len(some) for name, some in streams.items()}, {})
 
 
-def _streams(frames: _Frames, stamps: str, truth: Truth) -> tuple[Mapping[str, Sequence[Stamped]], Errors]:
+def _streams(
+    frames: _Frames, stamp_ns: Callable[[_Known], int | None], truth: Truth
+) -> tuple[Mapping[str, Sequence[Stamped]], Errors]:
     """The frames with such a stamp, and its errors; a camera may have none at all."""
     streams, errors = {}, {}
     for name, some in frames.items():
-        stamped = [(stamp, frame) for frame in some if (stamp := _STAMPS[stamps](frame)) is not None]
+        stamped = [(stamp, frame) for frame in some if (stamp := stamp_ns(frame)) is not None]
         streams[name] = [Stamped(frame.number, stamp, frame.arrival_ns) for stamp, frame in stamped]
         errors[name] = [(stamp - frame.taken_ns, None) for stamp, frame in stamped if truth.covers(frame.taken_ns)]
     return streams, errors

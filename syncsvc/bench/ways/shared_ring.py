@@ -5,7 +5,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable
-from multiprocessing.reduction import DupFd
+from multiprocessing.connection import Connection
 from typing import Any, Final
 
 import numpy as np
@@ -34,6 +34,7 @@ _LEASE_S = 5.0
 
 def _open_ring(layout: Layout, copied_bytes: int) -> SendingEnd:
     pipe_reader, pipe_writer, ours, theirs = open_link()
+    pipe = Connection(pipe_reader, writable=False)  # which is duplicated into the process that it is sent to
     writer, ring = LinkWriter(pipe_writer, theirs), RingWriter(1, SLOTS, layout.size_bytes)
     writer.hand_over(ring, layout)
     sent = 0
@@ -58,27 +59,14 @@ def _open_ring(layout: Layout, copied_bytes: int) -> SendingEnd:
         ring.close()
         writer.close()
         ours.close()
-        os.close(pipe_reader)
+        pipe.close()
 
-    return SendingEnd(send, (_Descriptor(pipe_reader), ours), close)
-
-
-class _Descriptor:
-    """A file descriptor that is duplicated into the process that it is sent to while that is spawned."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _detach, (DupFd(self._fd),)
+    return SendingEnd(send, (pipe, ours), close)
 
 
-def _detach(duplicate: Any) -> int:
-    return int(duplicate.detach())
-
-
-def _ring_receiver(remote: tuple[int, socket.socket], _: Layout) -> ReceivingEnd:
-    reader = LinkReader(*remote)
+def _ring_receiver(remote: tuple[Connection, socket.socket], _: Layout) -> ReceivingEnd:
+    pipe, leases = remote
+    reader = LinkReader(os.dup(pipe.fileno()), leases)
     ring: RingReader | None = None
     held: deque[tuple[int, int]] = deque()
 

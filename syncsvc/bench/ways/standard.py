@@ -1,5 +1,6 @@
 """What the standard library offers, used as people use it first: pipes, a queue, and a shared array with a token."""
 
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.queues import Queue
 from multiprocessing.shared_memory import SharedMemory
@@ -25,28 +26,14 @@ def _open_queue(layout: Layout, context: Any) -> SendingEnd:
     return SendingEnd(lambda frame: queue.put(image(frame, layout)), queue, close)
 
 
-def _queue_receiver(queue: "Queue[Pixels]", _: Layout) -> ReceivingEnd:
-    return ReceivingEnd(lambda: stamp_of(queue.get()))
-
-
-def _open_pipe(layout: Layout, context: Any, *, is_pickled: bool) -> SendingEnd:
+def _open_pipe(context: Any, send: Callable[[Connection, Pixels], None]) -> SendingEnd:
     reader, writer = context.Pipe(duplex=False)
 
     def close() -> None:
         reader.close()
         writer.close()
 
-    if is_pickled:
-        return SendingEnd(lambda frame: writer.send(image(frame, layout)), reader, close)
-    return SendingEnd(lambda frame: writer.send_bytes(frame.data), reader, close)
-
-
-def _pickle_receiver(reader: Connection, _: Layout) -> ReceivingEnd:
-    return ReceivingEnd(lambda: stamp_of(reader.recv()), reader.close)
-
-
-def _bytes_receiver(reader: Connection, _: Layout) -> ReceivingEnd:
-    return ReceivingEnd(lambda: stamp_of(reader.recv_bytes()), reader.close)
+    return SendingEnd(lambda frame: send(writer, frame), reader, close)
 
 
 def _open_shared_array(layout: Layout, context: Any) -> SendingEnd:
@@ -99,7 +86,13 @@ def _shared_array_receiver(remote: tuple[str, Connection], layout: Layout) -> Re
 
 WAYS: Final[dict[str, Way]] = {
     "shared array, token": Way(_open_shared_array, _shared_array_receiver),
-    "pipe, bytes": Way(lambda layout, context: _open_pipe(layout, context, is_pickled=False), _bytes_receiver),
-    "pipe, pickled": Way(lambda layout, context: _open_pipe(layout, context, is_pickled=True), _pickle_receiver),
-    "queue": Way(_open_queue, _queue_receiver),
+    "pipe, bytes": Way(
+        lambda _, context: _open_pipe(context, lambda writer, frame: writer.send_bytes(frame.data)),
+        lambda reader, _: ReceivingEnd(lambda: stamp_of(reader.recv_bytes()), reader.close),
+    ),
+    "pipe, pickled": Way(
+        lambda layout, context: _open_pipe(context, lambda writer, frame: writer.send(image(frame, layout))),
+        lambda reader, _: ReceivingEnd(lambda: stamp_of(reader.recv()), reader.close),
+    ),
+    "queue": Way(_open_queue, lambda queue, _: ReceivingEnd(lambda: stamp_of(queue.get()))),
 }

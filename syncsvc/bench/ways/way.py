@@ -26,17 +26,13 @@ def image(frame: Pixels, layout: Layout) -> Pixels:
     return frame.reshape(layout.height, layout.width, 3) if layout.format == "bgr24" else frame
 
 
-def nothing() -> None:
-    """Nothing to close."""
-
-
 @dataclass(frozen=True)
 class SendingEnd:
     """A way, opened: the sender's function, what the other process is given, and what to close afterwards."""
 
     send: Send
     remote: Any
-    close: Callable[[], None] = nothing
+    close: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class ReceivingEnd:
     """The other end, in the other process: waits for a frame and returns its stamp."""
 
     receive: Callable[[], int]
-    close: Callable[[], None] = nothing
+    close: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)

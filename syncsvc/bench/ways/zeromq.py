@@ -1,6 +1,5 @@
 """Plain ZeroMQ, without a copy in Python at either end, as its guide for arrays shows it."""
 
-import tempfile
 from collections import deque
 from typing import Any, Final
 
@@ -31,21 +30,6 @@ def _open(endpoint: str) -> SendingEnd:
     return SendingEnd(send, str(socket.last_endpoint.decode()), lambda: context.destroy(linger=0))
 
 
-def _open_tcp(_: Layout, __: Any) -> SendingEnd:
-    return _open("tcp://127.0.0.1:*")
-
-
-def _open_ipc(_: Layout, __: Any) -> SendingEnd:
-    folder = tempfile.TemporaryDirectory(prefix="syncsvc-")
-    ends = _open(f"ipc://{folder.name}/frames")
-
-    def close() -> None:
-        ends.close()
-        folder.cleanup()
-
-    return SendingEnd(ends.send, ends.remote, close)
-
-
 def _receiver(endpoint: str, _: Layout) -> ReceivingEnd:
     context: zmq.Context[Any] = zmq.Context()
     socket = context.socket(zmq.PULL)
@@ -55,6 +39,6 @@ def _receiver(endpoint: str, _: Layout) -> ReceivingEnd:
 
 
 WAYS: Final[dict[str, Way]] = {
-    "ZeroMQ ipc": Way(_open_ipc, _receiver),
-    "ZeroMQ tcp": Way(_open_tcp, _receiver),
+    "ZeroMQ ipc": Way(lambda *_: _open("ipc://*"), _receiver),
+    "ZeroMQ tcp": Way(lambda *_: _open("tcp://127.0.0.1:*"), _receiver),
 }

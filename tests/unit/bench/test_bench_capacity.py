@@ -6,7 +6,6 @@ from typing import Any
 from syncsvc.bench import capacity
 from syncsvc.bench.memory import private_bytes
 from syncsvc.bench.report import BenchReport, as_object
-from syncsvc.bench.search import HighestLevel
 from syncsvc.model import Counts
 from syncsvc.observe.status import GroupStatus
 
@@ -62,12 +61,9 @@ def test_the_report_sets_the_service_beside_bare_decoders() -> None:
         capacity.Level(9, False, "2 frames late"),
     ]
     found = {
-        capacity.BARE: (
-            HighestLevel(10, 11),
-            [capacity.Level(10, True), capacity.Level(11, False, "900 ms late")],
-        ),
-        "i420": (HighestLevel(8, 9), levels),
-        "encoded": (HighestLevel(0, 1), [capacity.Level(1, False, "x")]),
+        capacity.BARE: capacity.Search(10, 11, [capacity.Level(10, True), capacity.Level(11, False, "900 ms late")]),
+        "i420": capacity.Search(8, 9, levels),
+        "encoded": capacity.Search(0, 1, [capacity.Level(1, False, "x")]),
     }
     report = capacity.report(20.0, "local", found, {"jpeg": "refused"})
     assert report.ratios == {"i420 / bare decoders": 0.8, "encoded / bare decoders": 0.0}
