@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from syncsvc.bench.report import BenchReport, Grid
+from syncsvc.bench.report import BenchReport, Grid, fixed
 from syncsvc.bench.rounds import BenchRequest
 from syncsvc.bench.scenarios import Case, cases
 from syncsvc.bench.score import Score
@@ -166,14 +166,13 @@ def _clocks(scores: Mapping[str, Mapping[str, Score]]) -> Table:
     """The stamps that the rules go by: their error, and how far the cameras' medians are apart."""
     rows = []
     for key, some in scores.items():
-        cells = []
+        cells: list[str] = []
         for _, rule in _STAMPS:
-            score = some.get(rule)
-            cells += (
-                [_ABSENT, _ABSENT]
-                if score is None
-                else [f"{score.error_ms.p50:.3f} / {score.error_ms.p99:.3f}", f"{score.medians_ms:.3f}"]
-            )
+            if rule in some:
+                error_ms = some[rule].error_ms
+                cells += (" / ".join(fixed(3, error_ms.p50, error_ms.p99)), *fixed(3, some[rule].medians_ms))
+            else:
+                cells += (_ABSENT, _ABSENT)
         covered = some[OURS].covered_pct if OURS in some else None
         rows.append((key, *cells, _ABSENT if covered is None else f"{covered:.1f}"))
     columns = [text for name, _ in _STAMPS for text in (f"{name} p50 / p99", "medians")]
@@ -185,18 +184,12 @@ def _clocks(scores: Mapping[str, Mapping[str, Score]]) -> Table:
 
 
 def _live_tables(key: str, verdict: Verdict) -> tuple[Table, Table]:
-    cameras = Table(
-        f"live-{key}: cameras",
-        ("camera", "frames", "late", "dropped", "lost", "twice", "stamp error p50", "p99", "max ms", "clocks"),
-        tuple(
-            (
-                name, str(camera.captured), str(camera.late), str(camera.dropped), str(camera.lost), str(camera.twice),
-                f"{camera.stamp_error_ms.p50:.3f}", f"{camera.stamp_error_ms.p99:.3f}",
-                f"{camera.stamp_error_ms.max:.3f}", " ".join(f"{clock}:{n}" for clock, n in camera.clocks.items()),
-            )
-            for name, camera in verdict.cameras.items()
-        ),
-    )  # fmt: skip
+    columns = ("camera", "frames", "late", "dropped", "lost", "twice", "stamp error p50", "p99", "max ms", "clocks")
+    cameras = []
+    for name, one in verdict.cameras.items():
+        counts = map(str, (one.captured, one.late, one.dropped, one.lost, one.twice))
+        errors_ms = fixed(3, one.stamp_error_ms.p50, one.stamp_error_ms.p99, one.stamp_error_ms.max)
+        cameras.append((name, *counts, *errors_ms, " ".join(f"{clock}:{n}" for clock, n in one.clocks.items())))
     rows = {
         "true spread of the sets, ms": verdict.true_spread_ms,
         "true spread of the oracle's sets, ms": verdict.oracle_spread_ms,
@@ -205,9 +198,9 @@ def _live_tables(key: str, verdict: Verdict) -> tuple[Table, Table]:
     figures = Table(
         f"live-{key}: sets and batches",
         ("", "count", "p50", "p99", "max"),
-        tuple((what, str(f.count), f"{f.p50:.1f}", f"{f.p99:.1f}", f"{f.max:.1f}") for what, f in rows.items()),
+        tuple((what, str(f.count), *fixed(1, f.p50, f.p99, f.max)) for what, f in rows.items()),
     )
-    return cameras, figures
+    return Table(f"live-{key}: cameras", columns, tuple(cameras)), figures
 
 
 def _live_notes(key: str, verdict: Verdict) -> tuple[str, ...]:

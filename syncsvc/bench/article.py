@@ -17,7 +17,7 @@ import msgspec
 
 from syncsvc.bench import clip
 from syncsvc.bench.article_programs import TimedGet
-from syncsvc.bench.report import Bars, BenchReport
+from syncsvc.bench.report import Bars, BenchReport, fixed
 from syncsvc.bench.rounds import BenchRequest, alternate
 from syncsvc.bench.running_service import SUBSCRIBERS, serving
 from syncsvc.clock import NS_PER_MS, NS_PER_S, sleep_s
@@ -108,11 +108,14 @@ def report(found: Mapping[str, Cadence], notes: Sequence[str]) -> BenchReport:
     """The report of what was measured."""
     rows = [
         (
-            label, str(one.interval_s.count), f"{one.interval_s.p50:.3f}",
-            f"{one.least_interval_s:.3f}..{one.interval_s.max:.3f}", f"{one.get_ms.p50:.3f}", f"{one.get_ms.max:.3f}",
+            label,
+            str(one.interval_s.count),
+            *fixed(3, one.interval_s.p50),
+            "..".join(fixed(3, one.least_interval_s, one.interval_s.max)),
+            *fixed(3, one.get_ms.p50, one.get_ms.max),
         )
         for label, one in found.items()
-    ]  # fmt: skip
+    ]
     ours = [one for label, one in found.items() if label in OURS]
     ratios = {
         f"get: {label} / syncsvc": one.get_ms.p50 / median([other.get_ms.p50 for other in ours])
@@ -126,18 +129,12 @@ def report(found: Mapping[str, Cadence], notes: Sequence[str]) -> BenchReport:
         }
         for label, one in found.items()
     }
+    columns = ("program", "intervals", "interval s", "least..most", "get ms", "most")
+    bars = {label: one.get_ms.p50 for label, one in found.items()}
     return BenchReport(
-        tables=(
-            Table(
-                "Two 1080p25 cameras, a second of both at a time",
-                ("program", "intervals", "interval s", "least..most", "get ms", "most"),
-                tuple(rows),
-            ),
-        ),
+        tables=(Table("Two 1080p25 cameras, a second of both at a time", columns, tuple(rows)),),
         ratios=ratios,
-        plot=Bars(
-            "Getting a second of two 1080p cameras", "ms", {label: one.get_ms.p50 for label, one in found.items()}, True
-        ),
+        plot=Bars("Getting a second of two 1080p cameras", "ms", bars, True),
         notes=(
             "the pictures are bgr24 arrays in every row; aim: 1.000 s +- 20 ms, less than 1 ms to get",
             "get: both calls that return the frames. The queue program's first call also waits for the list to be full,"

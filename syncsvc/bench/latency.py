@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from syncsvc.bench import clip
 from syncsvc.bench.measured_subscriber import Receipt
-from syncsvc.bench.report import Bars, BenchReport
+from syncsvc.bench.report import Bars, BenchReport, fixed
 from syncsvc.bench.rounds import BenchRequest, Results, alternate
 from syncsvc.bench.running_service import SUBSCRIBERS, serving
 from syncsvc.clock import NS_PER_MS, NS_PER_S, sleep_s
@@ -70,12 +70,8 @@ def measure(path: Path, kind: str, window: str, seconds: float, streams: int = S
     Raises:
         LinkClosed: the service refuses the configuration, the subscriber gets nothing, or no batch is complete.
     """
-    stream: dict[str, Any] = {
-        "url": f"file:{path}",
-        "timestamps": str(path.with_suffix(".csv")),
-        "clock": "pts",
-        "loop": True,
-    }
+    times = str(path.with_suffix(".csv"))
+    stream: dict[str, Any] = {"url": f"file:{path}", "timestamps": times, "clock": "pts", "loop": True}
     names = [f"cam{number}" for number in range(streams)]
     group = {"streams": names, "window_ms": WINDOWS[window], "max_skew_ms": MAX_SKEW_MS}
     with serving(dict.fromkeys(names, stream), kind, {"all": group}, is_watched=True) as served:
@@ -139,23 +135,20 @@ def report(results: Results[Delays]) -> BenchReport:
         needed = [turn.needed_ms for turn in turns]
         middle = results.middle(label, lambda turn: turn.needed_ms.p50)
         p50, p99 = (median([figures.p50 for figures in needed]), median([figures.p99 for figures in needed]))
-        rows.append(
-            (
-                label, str(sum(figures.count for figures in needed)), f"{p50:.2f}", f"{p99:.2f}",
-                f"{max(figures.max for figures in needed):.2f}",
-                f"{middle.emitted_ms.p50:.2f}", f"{middle.emitted_ms.p99:.2f}", f"{middle.views_ms.p50:.2f}",
-            )
-        )  # fmt: skip
+        worst, sent = max(figures.max for figures in needed), (middle.emitted_ms.p50, middle.emitted_ms.p99)
+        batches = str(sum(figures.count for figures in needed))
+        rows.append((label, batches, *fixed(2, p50, p99, worst, *sent, middle.views_ms.p50)))
         if label.startswith("local"):
             ratios[f"{label}: p50 / {AIMS_MS[0]:g} ms (aim: 1)"] = p50 / AIMS_MS[0]
             ratios[f"{label}: p99 / {AIMS_MS[1]:g} ms (aim: 1)"] = p99 / AIMS_MS[1]
         data[label] = [{"batches": f.count, "p50_ms": f.p50, "p99_ms": f.p99, "max_ms": f.max} for f in needed]
+    title = "From the last frame that a batch waits for to the batch in hand"
     columns = ("subscriber", "batches", "p50 ms", "p99 ms", "max ms", "sent: p50", "p99 ms", "views: p50")
     bars = {row[0]: float(row[2]) for row in rows}
     return BenchReport(
-        tables=(Table("From the last frame that a batch waits for to the batch in hand", columns, tuple(rows)),),
+        tables=(Table(title, columns, tuple(rows)),),
         ratios=ratios,
-        plot=Bars("From the last frame that a batch waits for to the batch in hand", "ms, median", bars),
+        plot=Bars(title, "ms, median", bars),
         notes=(
             f"{STREAMS} streams of 1080p25, i420, whose frames are due {1000 / clip.FPS / STREAMS:g} ms apart;"
             " median of the rounds, the worst of all; batches that somebody is missing in are left out",

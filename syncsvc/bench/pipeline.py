@@ -11,7 +11,7 @@ from syncsvc.bench import clip
 from syncsvc.bench.bare import Decoded
 from syncsvc.bench.child_answers import answer_of
 from syncsvc.bench.cpu_usage import Usage, metered
-from syncsvc.bench.report import Bars, BenchReport
+from syncsvc.bench.report import Bars, BenchReport, fixed
 from syncsvc.bench.rounds import BenchRequest, Results, alternate
 from syncsvc.bench.running_service import NOBODY, START_S, SUBSCRIBER, SUBSCRIBERS, RunningService, serving, wait_until
 from syncsvc.clock import NS_PER_MS, NS_PER_S, sleep_s
@@ -129,13 +129,9 @@ def report(meant: list[Load], results: Results[LoadCost], size_bytes: int) -> Be
             aim = f" (aim: {AIMS[load.pixels]:.2f})" if load.subscriber == "local" and load.pixels in AIMS else ""
             ratios[f"{load.label} / {load.base.label}{aim}"] = ratio
         bars[load.label] = total_ms
-        rows.append(
-            (
-                load.label, f"{median([turn.fps for turn in turns]):.1f}", f"{total_ms:.3f}",
-                *(f"{parts[part]:.3f}" if part in parts else "" for part in (*PARTS, SUBSCRIBER)),
-                "" if ratio is None else f"{ratio:.3f}", f"{min(each):.3f}..{max(each):.3f}" if each else "",
-            )
-        )  # fmt: skip
+        fps, shown = fixed(1, median([turn.fps for turn in turns])), (parts.get(part) for part in (*PARTS, SUBSCRIBER))
+        span = "..".join(fixed(3, min(each), max(each))) if each else ""
+        rows.append((load.label, *fps, *fixed(3, total_ms, *shown, ratio), span))
         rounds = [{"cpu_ms": turn.total_ms, "fps": turn.fps, **turn.parts_ms} for turn in turns]
         data.append({"load": load.label, "cpu_ms": total_ms, "ratio": ratio, "rounds": rounds})
     colder = results.ratio(Load("realtime", "i420").label, Load("asap", "i420").label, _TOTAL)

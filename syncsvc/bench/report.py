@@ -49,6 +49,11 @@ class BenchReport:
     data: dict[str, Any] = field(default_factory=dict)
 
 
+def fixed(digits: int, *values: float | None) -> tuple[str, ...]:
+    """Numbers as cells of a table, with so many digits after the point; None is an empty cell."""
+    return tuple("" if value is None else f"{value:.{digits}f}" for value in values)
+
+
 def machine() -> dict[str, str]:
     """The machine and the versions that the figures depend on."""
     about = {

@@ -9,11 +9,11 @@ from typing import Final
 from syncsvc.bench import clip, pipeline, ways
 from syncsvc.bench.child_answers import answer_of
 from syncsvc.bench.handover import HandoverCost
-from syncsvc.bench.report import Bars, BenchReport
+from syncsvc.bench.report import Bars, BenchReport, fixed
 from syncsvc.bench.rounds import BenchRequest, Results, alternate
 from syncsvc.bench.running_service import SUBSCRIBER, SUBSCRIBERS, serving
 from syncsvc.layout import PixelFormat
-from syncsvc.observe.figures import Figures, median
+from syncsvc.observe.figures import Figures
 from syncsvc.observe.tables import Table
 
 PACES: Final = {"flat out": 0.0, "25/s": 25.0}
@@ -99,16 +99,26 @@ def report(measured: list[LoadedWay], found: Results[HandoverCost], served: Resu
         ratio = found.ratio(one.label, one.beside(ways.RING).label, _BOTH)
         copies = found.ratio(one.label, one.beside(ways.COPY).label, _BOTH)
         middle = found.middle(one.label, _BOTH)
-        latency = (f"{middle.latency_ms.p50:.2f}", f"{middle.latency_ms.p99:.2f}")
-        shown = ("" if value is None else f"{value:.2f}" for value in (ratio, copies))
-        figures = (f"{value:.3f}" for value in (middle.sender_ms, middle.receiver_ms, middle.cpu_ms))
-        rows.append((one.label, *figures, *shown, *(latency if middle.latency_ms.count else ("", ""))))
+        latency = (middle.latency_ms.p50, middle.latency_ms.p99) if middle.latency_ms.count else (None, None)
+        cpu = fixed(3, middle.sender_ms, middle.receiver_ms, middle.cpu_ms)
+        rows.append((one.label, *cpu, *fixed(2, ratio, copies, *latency)))
         ratios |= _headlines(one, middle, ratio, copies)
         data.append({"contestant": one.label, "ratio": ratio, "rounds": [_plain(result) for result in results]})
     tables = [Table("CPU per 1080p frame (median round), and latency", _COLUMNS, tuple(rows))]
     if served.found:
-        tables.append(_subscriber_table(served))
-        ratios |= _subscriber_ratios(served)
+        middles = {kind: served.middle(kind, _RECEIVER) for kind in served.found}
+        tables.append(
+            Table(
+                "A subscriber of the service that holds the pixels (1080p25, i420)",
+                ("subscriber", "its CPU ms per frame", "the service's receiver ms"),
+                tuple((kind, *fixed(3, one.receiver_ms, one.sender_ms)) for kind, one in middles.items()),
+            )
+        )
+        if "local" in middles:
+            ratios[f"subscriber, local / {AIM_MS} ms (aim: 1)"] = middles["local"].receiver_ms / AIM_MS
+        dearer = served.ratio("tcp", "local", _RECEIVER)
+        if dearer is not None:
+            ratios["subscriber, tcp / local (aim: 20)"] = dearer
         data += [
             {"contestant": f"{SUBSCRIBER}, {kind}", "rounds": [_plain(result) for result in results]}
             for kind, results in served.found.items()
@@ -148,32 +158,10 @@ def _headlines(one: LoadedWay, middle: HandoverCost, ratio: float | None, copies
     return {} if ratio is None else {f"{one.label} / ring": ratio}
 
 
-def _subscriber_table(served: Results[HandoverCost]) -> Table:
-    middles = {kind: served.middle(kind, _RECEIVER) for kind in served.found}
-    rows = [(kind, f"{middle.receiver_ms:.3f}", f"{middle.sender_ms:.3f}") for kind, middle in middles.items()]
-    return Table(
-        "A subscriber of the service that holds the pixels (1080p25, i420)",
-        ("subscriber", "its CPU ms per frame", "the service's receiver ms"),
-        tuple(rows),
-    )
-
-
-def _subscriber_ratios(served: Results[HandoverCost]) -> dict[str, float]:
-    ratios: dict[str, float] = {}
-    if "local" in served.found:
-        own_ms = median([found.receiver_ms for found in served.found["local"]])
-        ratios[f"subscriber, local / {AIM_MS} ms (aim: 1)"] = own_ms / AIM_MS
-    dearer = served.ratio("tcp", "local", _RECEIVER)
-    if dearer is not None:
-        ratios["subscriber, tcp / local (aim: 20)"] = dearer
-    return ratios
-
-
 def _absent_peers() -> tuple[str, ...]:
     packages = sorted({package for way in ways.WAYS.values() if (package := ways.absent(way))})
-    if not packages:
-        return ()
-    return (f"not installed, so not measured: {', '.join(packages)}; pip install 'syncsvc[bench]' brings them",)
+    told = f"not installed, so not measured: {', '.join(packages)}; pip install 'syncsvc[bench]' brings them"
+    return (told,) if packages else ()
 
 
 def _plain(result: HandoverCost) -> dict[str, float]:
