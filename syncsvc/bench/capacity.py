@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from syncsvc.bench import clip
 from syncsvc.bench.bare import Decoded
 from syncsvc.bench.memory import private_bytes_of, touch
 from syncsvc.bench.report import Bars, BenchReport
-from syncsvc.bench.rounds import BenchRequest
+from syncsvc.bench.rounds import BenchRequest, alternate
 from syncsvc.bench.running_service import NOBODY, RunningService, serving, wait_until
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, sleep_s
 from syncsvc.errors import LinkClosed
@@ -72,16 +73,12 @@ class Search:
 def run(request: BenchRequest) -> BenchReport:
     """Search upward for bare decoders and for the service with each payload; a level is watched once it has settled."""
     meant = request.chosen(STEPS)
-    found: dict[str, Search] = {}
-    absent: dict[str, str] = {}
     with clip.recording(request.progress) as path:
         subscriber = _best_subscriber(path)
-        for name in meant:
-            try:
-                found[name] = _search(name, path, subscriber, request)
-            except LinkClosed as error:
-                absent[name] = str(error)
-    return report(request.seconds, subscriber, found, absent)
+        turns = {name: partial(_search, name, path, subscriber, request) for name in meant}
+        results = alternate(turns, 1, request.progress)
+    found = {name: search for name, (search,) in results.found.items()}
+    return report(request.seconds, subscriber, found, results.notes())
 
 
 def _search(name: str, path: Path, subscriber: str, request: BenchRequest) -> Search:
@@ -225,7 +222,7 @@ def what_broke(before: GroupStatus, after: GroupStatus, seconds: float) -> str:
     return ", ".join(words)
 
 
-def report(seconds: float, subscriber: str, found: Mapping[str, Search], absent: Mapping[str, str]) -> BenchReport:
+def report(seconds: float, subscriber: str, found: Mapping[str, Search], notes: Sequence[str]) -> BenchReport:
     """The report of what was found."""
     rows, ratios = [], {}
     for name, result in found.items():
@@ -250,7 +247,7 @@ def report(seconds: float, subscriber: str, found: Mapping[str, Search], absent:
             " batch complete",
             f"bare decoders: no frame more than {LATE_MS} ms late; memory is private, without the rings, at the highest"
             " level that held: the biggest capture; the receiver at the beginning and at the end",
-            *(f"not measured: {name}: {why}" for name, why in absent.items()),
+            *notes,
         ),
         data={
             "capacity": {

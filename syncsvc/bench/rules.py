@@ -8,7 +8,7 @@ knows a limit of the spread, it gets the one that the service has to keep.
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol
+from typing import Generic
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.pairing.policy import Fixed, FrameT, Policy, Window
@@ -51,27 +51,28 @@ class RuleSet:
         return cls({name: frame.seq for name, frame in told.frames.items()}, told.ready_ns)
 
 
-class Rule(Policy, Protocol):
-    """A policy that tells when."""
+class Rule(Policy):
+    """A policy that tells when; not each looks at ``max_skew_ns``, which the service has to keep."""
+
+    def __init__(self, max_skew_ns: int) -> None:
+        self._max_skew_ns = max_skew_ns
 
     def sets(self, window: Window[FrameT]) -> Sequence[Told[FrameT]]:
         """See ``Policy.sets``; a frame may be in two sets where the rule lets it."""
-        ...
+        raise NotImplementedError
 
 
 def _told(frames: Mapping[str, FrameT], ready_ns: int) -> Told[FrameT]:
     return Told(max(frame.time_ns for frame in frames.values()), frames, ready_ns)
 
 
-class SecondAndPosition:
+class SecondAndPosition(Rule):
     """Lists of frames per second of their stamp; the first of each list belong together, then the second ones.
 
     It knows no limit of the spread. A second is over for a stream when a frame of a later one comes.
 
     Source: the usual tutorial on multiprocessing with OpenCV, which gathers frames while ``int(time.time())`` stays.
     """
-
-    def __init__(self, max_skew_ns: int) -> None: ...
 
     def sets(self, window: Window[FrameT]) -> list[Told[FrameT]]:
         """See ``Rule.sets``."""
@@ -98,16 +99,13 @@ def _over_ns(frames: Sequence[FrameT], second: int) -> int:
     return frames[min(place, len(frames) - 1)].arrival_ns
 
 
-class NearestToReference:
+class NearestToReference(Rule):
     """With each frame of the stream that has the fewest, the nearest one of every other, if it is within the limit.
 
     A frame may be in two sets. A set is ready when every stream has a frame at or after the reference.
 
     Source: what a table of stamps invites to, such as ``pandas.merge_asof(direction="nearest", tolerance=...)``.
     """
-
-    def __init__(self, max_skew_ns: int) -> None:
-        self._max_skew_ns = max_skew_ns
 
     def sets(self, window: Window[FrameT]) -> list[Told[FrameT]]:
         """See ``Rule.sets``."""
@@ -134,7 +132,7 @@ def _nearest(frames: Sequence[FrameT], time_ns: int) -> FrameT:
     return min(frames, key=lambda frame: abs(frame.time_ns - time_ns))
 
 
-class ApproximateTime:
+class ApproximateTime(Rule):
     """The adaptive algorithm of ROS: sets of all streams, of least size among those that follow the last one.
 
     Properties as published: no message twice; sets do not cross; sets are contiguous; the outcome depends on stamps
@@ -143,9 +141,6 @@ class ApproximateTime:
     Source: wiki.ros.org/message_filters/ApproximateTime, with the age penalty and the bounded queues of ROS 2's
     message_filters.
     """
-
-    def __init__(self, max_skew_ns: int) -> None:
-        self._max_skew_ns = max_skew_ns
 
     def sets(self, window: Window[FrameT]) -> list[Told[FrameT]]:
         """See ``Rule.sets``."""
@@ -236,7 +231,7 @@ class _Search(Generic[FrameT]):
         return found
 
 
-class SavantWindow:
+class SavantWindow(Rule):
     """All frames in one list by stamp; once it spans the window, frames leave from its front, one batch at a time.
 
     A batch takes frames while the last one taken is within the batch's duration of its first, and ends before a second
@@ -244,8 +239,6 @@ class SavantWindow:
 
     Source: NTP synchronization of groups in savant-rs (services/retina_rtsp), its README and sample configuration.
     """
-
-    def __init__(self, max_skew_ns: int) -> None: ...
 
     def sets(self, window: Window[FrameT]) -> list[Told[FrameT]]:
         """See ``Rule.sets``."""

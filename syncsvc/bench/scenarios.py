@@ -11,9 +11,13 @@ from syncsvc.bench.simulated_service import Setup
 LIAR: Final = "b30"
 DAY_MS: Final = 86_400_000.0
 SECONDS: Final = 60.0
-_PHASES_MS: Final = (0.0, 9.0, 17.0, 26.0)
-_LATENCIES_MS: Final = (0.0, 60.0, 30.0, 90.0)
-_DRIFTS_PPM: Final = (40.0, -60.0, 90.0, -100.0)
+_FOUR: Final = (
+    ("a25", 25.0, 0.0, 0.0, 40.0),
+    (LIAR, 30.0, 9.0, 60.0, -60.0),
+    ("c29", 29.97, 17.0, 30.0, 90.0),
+    ("d15", 15.0, 26.0, 90.0, -100.0),
+)
+"""Name, fps, phase and latency in milliseconds, drift of the crystal in ppm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +43,8 @@ def four(**changes: Any) -> tuple[SimulatedCamera, ...]:
         SimulatedCamera(
             name, fps, phase, latency_ms=latency, jitter_ms=20.0, drop_pct=1.0, drift_ppm=drift, seed=seed, **changes
         )
-        for seed, (name, fps, phase, latency, drift) in enumerate(
-            zip(("a25", LIAR, "c29", "d15"), (25.0, 30.0, 29.97, 15.0), _PHASES_MS, _LATENCIES_MS, _DRIFTS_PPM,
-                strict=True),
-            start=1,
-        )
-    )  # fmt: skip
+        for seed, (name, fps, phase, latency, drift) in enumerate(_FOUR, start=1)
+    )
 
 
 def alike(count: int, seed: int = 1) -> tuple[SimulatedCamera, ...]:

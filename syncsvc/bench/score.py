@@ -1,84 +1,12 @@
 """Holds sets against the truth, whichever rule formed them: ours, others' and the oracle's by the same figures."""
 
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 from syncsvc.bench.rules import RuleSet
 from syncsvc.clock import NS_PER_MS
-from syncsvc.demo.oracle import best_sets
+from syncsvc.demo.comparison import Members, Truth, oracle_sets
 from syncsvc.observe.figures import Figures, median
-
-Members = frozenset[tuple[str, int]]
-"""A set: ``(stream, number)`` of its frames."""
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """When every frame that reached us was taken: ``taken[stream][number]``, UTC nanoseconds, rising with the number.
-
-    Sets are judged whose first frame was taken in ``[from_ns, until_ns)``.
-    """
-
-    taken: Mapping[str, Mapping[int, int]]
-    max_skew_ns: int
-    window_ns: int
-    from_ns: int
-    until_ns: int
-
-    def of(self, streams: Iterable[str]) -> Self:
-        """The same for these streams only."""
-        return replace(self, taken={name: self.taken[name] for name in streams})
-
-    def covers(self, taken_ns: int) -> bool:
-        """Whether what was taken then counts; of a set, its first frame."""
-        return self.from_ns <= taken_ns < self.until_ns
-
-    def spread_ms(self, members: Members) -> float:
-        """True spread of a set."""
-        times = [self.taken[name][number] for name, number in members]
-        return (max(times) - min(times)) / NS_PER_MS
-
-
-def oracle_sets(truth: Truth, reference: str | None = None) -> list[Members]:
-    """The best sets there can be under the rules of the service, when the true times are known.
-
-    As in the service, the stream with the fewest frames in a window (not zero; ties by order) drives it, unless
-    ``reference`` is given. Windows in a row with one driver are solved together, over their whole length.
-    """
-    times = {name: list(taken.values()) for name, taken in truth.taken.items()}
-    numbers = {name: list(taken) for name, taken in truth.taken.items()}
-    used = dict.fromkeys(times, 0)
-    sets: list[Members] = []
-    for driver, start, end in _reigns(times, truth.window_ns, reference):
-        skew_ns = {name: 0 if name == driver else truth.max_skew_ns for name in times}
-        first = {name: max(used[name], bisect_left(some, start - skew_ns[name])) for name, some in times.items()}
-        part = {name: some[first[name] : bisect_left(some, end + skew_ns[name])] for name, some in times.items()}
-        for chosen in best_sets(part, truth.max_skew_ns, driver):
-            places = {name: first[name] + place for name, place in chosen.items()}
-            used |= {name: place + 1 for name, place in places.items()}
-            sets.append(frozenset((name, numbers[name][place]) for name, place in places.items()))
-    return sets
-
-
-def _reigns(times: Mapping[str, Sequence[int]], window_ns: int, reference: str | None) -> list[tuple[str, int, int]]:
-    """``(driver, start, end)`` of windows in a row that one stream drives."""
-    counts: dict[int, dict[str, int]] = {}
-    for name, some in times.items():
-        for time in some:
-            here = counts.setdefault(time // window_ns, {})
-            here[name] = here.get(name, 0) + 1
-    reigns: list[tuple[str, int, int]] = []
-    for window in sorted(counts):
-        driver = reference or min(counts[window], key=counts[window].__getitem__)
-        start, end = window * window_ns, (window + 1) * window_ns
-        if reigns and reigns[-1][0] == driver and reigns[-1][2] == start:
-            reigns[-1] = (driver, reigns[-1][1], end)
-        else:
-            reigns.append((driver, start, end))
-    return reigns
-
 
 Errors = Mapping[str, Sequence[tuple[int, int | None]]]
 """The times that a rule goes by: per stream, how far each is from the truth, and the ± that came with it (or None)."""

@@ -8,12 +8,12 @@ from typing import Final
 from syncsvc.bench import rules
 from syncsvc.bench.rules import Rule, RuleSet, Stamped
 from syncsvc.bench.scenarios import Case
-from syncsvc.bench.score import Errors, Judge, Score, Truth
+from syncsvc.bench.score import Errors, Judge, Score
 from syncsvc.bench.simulated_cameras import UTC_NS
 from syncsvc.bench.simulated_service import WINDOW_NS, SimulatedRun, serve, sight, true_ns
 from syncsvc.clock import NS_PER_S
-from syncsvc.demo.comparison import sets_in
-from syncsvc.demo.history import History, SeenFrame
+from syncsvc.demo.comparison import Truth, readable, sets_in, truth_of
+from syncsvc.demo.history import History
 from syncsvc.pairing.policy import Window
 
 OURS: Final = "syncsvc"
@@ -77,7 +77,7 @@ def contest(case: Case, others: Sequence[Contestant] = CONTESTANTS) -> Tournamen
         for name, some in sightings.items()
     }
     truth = Truth(
-        _taken(frames),
+        {name: {frame.number: frame.taken_ns for frame in some} for name, some in frames.items()},
         setup.rules.max_skew_ns,
         WINDOW_NS,
         UTC_NS + round(WARM_UP_S * NS_PER_S),
@@ -90,34 +90,23 @@ def contest(case: Case, others: Sequence[Contestant] = CONTESTANTS) -> Tournamen
 def contest_live(history: History, warm_up_windows: int) -> TournamentResult:
     """Score what the service sent in a run on virtual cameras, and every other rule on the frames that it sent."""
     judged = history.batches[min(warm_up_windows, len(history.batches) // 2) : -1]
-    if not judged:
-        return TournamentResult({}, Judge(Truth({}, history.max_skew_ns, NS_PER_S, 0, 0)))
-    seen = {name: _readable(history, name) for name in history.cameras}
-    frames = {
-        name: [
-            _Known(counter, taken, frame.arrival_ns, frame.time_ns if frame.clock == "rtcp" else None)
-            for counter, taken, frame in some
-        ]
-        for name, some in seen.items()
-    }
-    truth = Truth(
-        {name: taken for name, taken in _taken(frames).items() if taken},
-        history.max_skew_ns,
-        judged[0].window_end_ns - judged[0].window_start_ns,
-        judged[0].window_start_ns,
-        judged[-1].window_end_ns,
-    )
-    errors = {
-        name: [(frame.time_ns - taken, frame.uncertainty_ns) for _, taken, frame in some if truth.covers(taken)]
-        for name, some in seen.items()
-    }
-    sets = [RuleSet(dict(found.members), batch.emitted_ns) for batch in history.batches for found in sets_in(batch)]
+    truth = truth_of(history, judged)
     judge = Judge(truth)
+    if not judged:
+        return TournamentResult({}, judge)
+    frames: dict[str, list[_Known]] = {}
+    errors: dict[str, list[tuple[int, int | None]]] = {}
+    for name, seen in readable(history).items():
+        known = [(counter, truth.taken[name][counter], frame) for counter, frame in seen.items()]
+        frames[name] = [
+            _Known(counter, taken_ns, frame.arrival_ns, frame.time_ns if frame.clock == "rtcp" else None)
+            for counter, taken_ns, frame in known
+        ]
+        errors[name] = [
+            (frame.time_ns - taken_ns, frame.uncertainty_ns) for _, taken_ns, frame in known if truth.covers(taken_ns)
+        ]
+    sets = [RuleSet(dict(members), batch.emitted_ns) for batch in history.batches for members in sets_in(batch)]
     return TournamentResult(_scores(CONTESTANTS, judge, frames, sets, errors), judge)
-
-
-def _taken(frames: _Frames) -> dict[str, dict[int, int]]:
-    return {name: {frame.number: frame.taken_ns for frame in some} for name, some in frames.items()}
 
 
 def _scores(
@@ -160,10 +149,3 @@ def _served_errors(truth: Truth, served: SimulatedRun) -> Errors:
                 age_ns = true_ns(stamp.observation.arrival_mono_ns) - taken_ns
                 errors[name].append((stamp.time_ns - stamp.arrival_ns + age_ns, stamp.uncertainty_ns))
     return errors
-
-
-def _readable(history: History, name: str) -> list[tuple[int, int, SeenFrame]]:
-    """``(counter, true time, frame)`` of a camera's pictures that can be read, each once."""
-    frames = (frame for batch in history.batches for frame in batch.frames.get(name, ()))
-    known = {frame.counter: frame for frame in frames if frame.counter is not None}
-    return [(counter, frame.true_ns, frame) for counter, frame in sorted(known.items()) if frame.true_ns is not None]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from syncsvc.clock import NS_PER_MS
-from syncsvc.demo.comparison import true_sets
+from syncsvc.demo.comparison import true_sets, truth_of
 from syncsvc.demo.history import History, SeenBatch, SeenFrame
 from syncsvc.observe.figures import Figures
 
@@ -87,11 +87,14 @@ def judge(history: History, warm_up_windows: int = WARM_UP_WINDOWS) -> Verdict:
     problems = [*_order_problems(history), *_set_problems(history), *_account_problems(batches)]
     for camera_problems, _ in accounts.values():
         problems += camera_problems
-    lateness = Figures.of([(batch.emitted_ns - batch.window_end_ns) / NS_PER_MS for batch in batches])
+    lateness_ms = [(batch.emitted_ns - batch.window_end_ns) / NS_PER_MS for batch in batches]
+    lateness = Figures.of(lateness_ms)
     limit_ms = history.max_latency_ns / NS_PER_MS
     if lateness.max > limit_ms + OVERRUN_LIMIT_MS:
         problems.append(f"a batch left {lateness.max:.0f} ms after its window, allowed are {limit_ms:g} ms")
-    ours, best = true_sets(history, warm_up_windows)
+    compared = batches[warm_up_windows:-1]
+    truth = truth_of(history, compared)
+    ours, best = true_sets(truth, compared)
     return Verdict(
         problems=tuple(problems),
         batches=len(batches),
@@ -99,18 +102,14 @@ def judge(history: History, warm_up_windows: int = WARM_UP_WINDOWS) -> Verdict:
         sets=sum(len(batch.sets) for batch in batches),
         cameras={name: camera for name, (_, camera) in accounts.items()},
         spread_ms=Figures.of([found.spread_ns / NS_PER_MS for batch in batches for found in batch.sets]),
-        true_spread_ms=Figures.of([found.spread_ns / NS_PER_MS for found in ours]),
-        oracle_spread_ms=Figures.of([found.spread_ns / NS_PER_MS for found in best]),
+        true_spread_ms=Figures.of([truth.spread_ms(members) for members in ours]),
+        oracle_spread_ms=Figures.of([truth.spread_ms(members) for members in best]),
         compared=max(len(ours), len(best)),
-        identical=len({found.members for found in ours} & {found.members for found in best}),
+        identical=len({*ours} & {*best}),
         lateness_ms=lateness,
-        over_deadline=_count_over(batches, history.max_latency_ns),
-        over_target=_count_over(batches, history.max_latency_ns + round(OVERRUN_MS * NS_PER_MS)),
+        over_deadline=sum(late_ms > limit_ms for late_ms in lateness_ms),
+        over_target=sum(late_ms > limit_ms + OVERRUN_MS for late_ms in lateness_ms),
     )
-
-
-def _count_over(batches: Sequence[SeenBatch], limit_ns: int) -> int:
-    return sum(batch.emitted_ns - batch.window_end_ns > limit_ns for batch in batches)
 
 
 def _order_problems(history: History) -> Iterator[str]:

@@ -65,7 +65,7 @@ def test_the_report_sets_the_service_beside_bare_decoders() -> None:
         "i420": capacity.Search(8, 9, levels),
         "encoded": capacity.Search(0, 1, [capacity.Level(1, False, "x")]),
     }
-    report = capacity.report(20.0, "local", found, {"jpeg": "refused"})
+    report = capacity.report(20.0, "local", found, ("not measured: jpeg: refused",))
     assert report.ratios == {"i420 / bare decoders": 0.8, "encoded / bare decoders": 0.0}
     assert report.tables[0].rows == (
         ("bare decoders", "10", "", "11: 900 ms late", "", ""),

@@ -11,9 +11,10 @@ import pytest
 from syncsvc.bench import accuracy, report
 from syncsvc.bench.cpu_usage import Reading, Usage
 from syncsvc.bench.scenarios import cases
-from syncsvc.bench.score import Judge, Truth
+from syncsvc.bench.score import Judge
 from syncsvc.bench.tournament import NAMES, OURS, TournamentResult, contest_live
 from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.demo.comparison import Truth
 from syncsvc.demo.verdict import judge
 from syncsvc.errors import UsageError
 from syncsvc.observe.tables import Table

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 
 from syncsvc.bench.rules import RuleSet
-from syncsvc.bench.score import Errors, Judge, Truth, oracle_sets
+from syncsvc.bench.score import Errors, Judge
 from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.demo.comparison import Truth, oracle_sets
 
 
 def truth(from_ms: int = 0, until_ms: int = 10_000, **taken_ms: Iterable[int]) -> Truth:

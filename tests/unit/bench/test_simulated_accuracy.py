@@ -11,10 +11,11 @@ import pytest
 
 from syncsvc.bench import scenarios
 from syncsvc.bench.scenarios import LIAR, LIES, Case, cases
-from syncsvc.bench.score import Members, Score
+from syncsvc.bench.score import Score
 from syncsvc.bench.simulated_service import Setup, SimulatedRun, serve, sight
 from syncsvc.bench.tournament import CONTESTANTS, OURS, TournamentResult, contest
 from syncsvc.clock import NS_PER_MS
+from syncsvc.demo.comparison import Members
 from syncsvc.timing.rungs import ModelRung
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # half a minute of a core, which others may want too
