@@ -21,7 +21,7 @@ from syncsvc.lifecycle import die_with_parent
 from syncsvc.observe.figures import Figures
 
 WIDTH, HEIGHT = 1920, 1080
-_WARM_UP = ways.RING_SLOTS + 8  # every page was touched
+_WARM_UP = ways.SLOTS + 8  # every page was touched
 _SOURCES = 4
 _ANSWER_S = 60.0
 

@@ -153,9 +153,6 @@ class _Service:
         self._served.stamps[name] += stamps
         for stamp in stamps:
             self._tell(_frame(name, stamp))
-        self._note_standing(name)
-
-    def _note_standing(self, name: str) -> None:
         clock = self._clocks[name]
         standing = clock.clock, clock.standing.is_doubtful
         if standing != self._standings.get(name):

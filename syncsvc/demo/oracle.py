@@ -130,7 +130,8 @@ class _Problem:
                 yield cost, whole.partners
             later = [stream for stream, index in whole.partners.items() if index > passed[stream]]
             for count in range(1, min(len(later), len(whole.partners) - 1) + 1) if bound is not None else ():
-                if bound is not None and way.cost[0] + self._least_regret(place, whole, count) > bound[0]:
+                least_regret = self._price * (whole.rank[0] + count - self._alone[place].rank[0])
+                if bound is not None and way.cost[0] + least_regret > bound[0]:
                     break
                 for spared in combinations(later, count):
                     left = {stream: index for stream, index in whole.partners.items() if stream not in spared}
@@ -143,9 +144,6 @@ class _Problem:
         wider = max(0, chosen.rank[1] - best[1])
         regret = self._price * (chosen.rank[0] - best[0]) + self._price * wider // (wider + self._half)
         return way.cost[0] + regret, way.cost[1] + chosen.rank[1], way.cost[2] + chosen.rank[2]
-
-    def _least_regret(self, place: int, whole: _Set, spared: int) -> int:
-        return self._price * (whole.rank[0] + spared - self._alone[place].rank[0])
 
     def _around(self, time: int) -> Near:
         low, high = time - self._max_skew, time + self._max_skew

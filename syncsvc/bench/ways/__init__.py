@@ -7,13 +7,12 @@ returns its first eight bytes, in which the sender put the time. No way loses a 
 from importlib.util import find_spec
 
 from syncsvc.bench.ways import peers, shared_ring, standard, zeromq
+from syncsvc.bench.ways.shared_ring import COPY, HAND_OVER, PACING, RING, SLOTS
 from syncsvc.bench.ways.way import Send, Way
 from syncsvc.layout import PixelFormat
 
-__all__ = ["COPY", "HAND_OVER", "PACING", "RING", "RING_SLOTS", "WAYS", "Send", "absent", "available"]
+__all__ = ["COPY", "HAND_OVER", "PACING", "RING", "SLOTS", "WAYS", "Send", "absent", "available"]
 
-RING, HAND_OVER, COPY, PACING = shared_ring.RING, shared_ring.HAND_OVER, shared_ring.COPY, shared_ring.PACING
-RING_SLOTS = shared_ring.SLOTS
 WAYS: dict[str, Way] = shared_ring.WAYS | standard.WAYS | zeromq.WAYS | peers.WAYS
 
 

@@ -4,7 +4,6 @@ import itertools
 import os
 import socket
 from collections import deque
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
@@ -64,22 +63,19 @@ def _open_ring(layout: Layout, copied_bytes: int) -> SendingEnd:
     return SendingEnd(send, (pipe, ours), close)
 
 
-def _ring_receiver(remote: tuple[Connection, socket.socket], _: Layout) -> ReceivingEnd:
+def _ring_receiver(remote: tuple[Connection, socket.socket], __: Layout) -> ReceivingEnd:
     pipe, leases = remote
     reader = LinkReader(os.dup(pipe.fileno()), leases)
-    ring: RingReader | None = None
+    announced = reader.receive()
+    assert isinstance(announced, RingMessage), "the ring is announced first"
+    fd, _ = reader.take_ring(announced.ring_id)
+    ring = RingReader(fd)
+    os.close(fd)
     held: deque[tuple[int, int]] = deque()
 
     def receive() -> int:
-        nonlocal ring
         message = reader.receive()
-        if isinstance(message, RingMessage):
-            fd, _ = reader.take_ring(message.ring_id)
-            ring = RingReader(fd)
-            os.close(fd)
-            message = reader.receive()
         assert isinstance(message, FrameMessage), "the sender sends frames and nothing else"
-        assert ring is not None, "the ring is announced first"
         stamp = stamp_of(ring.pixels(message.slot, message.size_bytes)[:_STAMP_BYTES])
         ring.check(message.slot, message.generation)
         held.append((message.ring_id, message.slot))
@@ -97,13 +93,9 @@ def _open_copy(layout: Layout, _: Any) -> SendingEnd:
     return SendingEnd(lambda frame: np.copyto(ring.pixels(next(slots)), frame), None)
 
 
-def _opener(copied_bytes: Callable[[Layout], int]) -> Callable[[Layout, Any], SendingEnd]:
-    return lambda layout, _: _open_ring(layout, copied_bytes(layout))
-
-
 WAYS: Final[dict[str, Way]] = {
-    RING: Way(_opener(lambda layout: layout.size_bytes), _ring_receiver),
-    HAND_OVER: Way(_opener(lambda _: _STAMP_BYTES), _ring_receiver),
+    RING: Way(lambda layout, _: _open_ring(layout, layout.size_bytes), _ring_receiver),
+    HAND_OVER: Way(lambda layout, _: _open_ring(layout, _STAMP_BYTES), _ring_receiver),
     COPY: Way(_open_copy, None),
     PACING: Way(lambda *_: SendingEnd(lambda _: None, None), None),
 }
