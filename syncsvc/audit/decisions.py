@@ -43,15 +43,6 @@ class Emission(NamedTuple):
     latency_ns: int | None
 
 
-@dataclass(slots=True)
-class _Repeated:
-    """A group whose decisions are made again as they were."""
-
-    decider: Decider
-    made: deque[FrameBatch] = field(default_factory=deque)
-    """Batches of a jump or an end whose ``close`` is still to come."""
-
-
 class Replay:
     """The decisions of a log, as they were."""
 
@@ -66,7 +57,9 @@ class Replay:
 
     def _begin(self, run_id: str) -> None:
         self._headers = defaultdict[str, Headers](lambda: Headers(run_id))
-        self._groups: dict[str, _Repeated] = {}
+        self._groups: dict[str, Decider] = {}
+        self._made = defaultdict[str, deque[FrameBatch]](deque)
+        """By group: batches of a jump or an end whose ``close`` is still to come."""
         self._closed: dict[tuple[str, int, int], tuple[FrameBatch, int | None]] = {}
 
     def feed(self, number: int, record: AnyRecord) -> Emission | None:
@@ -91,7 +84,8 @@ class Replay:
     def _follow(self, record: AnyRecord) -> Emission | None:
         match record:
             case GroupRecord(event=Open() as opening):
-                self._groups[record.group] = _Repeated(decider_for(record.group, opening, record.clock_epoch))
+                self._groups[record.group] = decider_for(record.group, opening, record.clock_epoch)
+                self._made.pop(record.group, None)
             case GroupRecord():
                 self._repeat(record)
             case SentRecord():
@@ -102,19 +96,18 @@ class Replay:
         return None
 
     def _repeat(self, record: GroupRecord) -> None:
-        group = self._groups.get(record.group)
-        if group is None:
+        decider, now = self._groups.get(record.group), Now(record.now_ns, record.clock_epoch)
+        if decider is None:
             raise ValueError(f"group {record.group} never began")
         event = record.event
         if isinstance(event, Close):
-            self._close(group, record, event)
+            self._close(decider, record, event, now)
         elif not isinstance(event, Open):
-            group.made.extend(group.decider.handle(event, Now(record.now_ns, record.clock_epoch)).batches)
+            self._made[record.group].extend(decider.handle(event, now).batches)
 
-    def _close(self, group: _Repeated, record: GroupRecord, close: Close) -> None:
-        is_patient = group.decider.deadline_ns is None
-        now = Now(record.now_ns, record.clock_epoch)
-        batch = group.made.popleft() if group.made else group.decider.close_due(now)
+    def _close(self, decider: Decider, record: GroupRecord, close: Close, now: Now) -> None:
+        is_patient, made = decider.deadline_ns is None, self._made[record.group]
+        batch = made.popleft() if made else decider.close_due(now)
         if batch is None:
             raise ValueError(f"group {record.group}: nothing is due, yet batch {close.seq} was made")
         if (found := Close.of(batch)) != close:

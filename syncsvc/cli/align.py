@@ -14,6 +14,7 @@ from syncsvc.cli.numbers import FiniteRange
 from syncsvc.cli.tail import batch_line
 from syncsvc.clock import NS_PER_MS
 from syncsvc.errors import UsageError
+from syncsvc.observe.figures import Figures
 from syncsvc.observe.log_reader import read
 
 EXIT_INCOMPLETE = 1
@@ -123,7 +124,7 @@ def _summary(outcome: Summary) -> str:
     return (
         f"{outcome.batches} batches, {outcome.complete} complete; {outcome.sets} sets, {outcome.full_sets} of all "
         f"streams; {outcome.paired} of {outcome.frames} frames in sets; {outcome.late} late; "
-        f"spread {_pair(outcome.spread_ns)} ms (p50/p99)"
+        f"spread {_p50_p99(outcome.spreads_ns)} ms (p50/p99)"
     )
 
 
@@ -139,12 +140,13 @@ def _rows(before: Summary, after: Summary) -> Iterator[tuple[str, str, str]]:
         "frames": "frames", "frames in no set": "unpaired", "late frames": "late",
     }.items():  # fmt: skip
         yield what, str(getattr(before, figure)), str(getattr(after, figure))
-    yield "spread p50/p99 ms", _pair(before.spread_ns), _pair(after.spread_ns)
-    yield "latency p50/p99 ms", _pair(before.latency_ns), _pair(after.latency_ns)
+    yield "spread p50/p99 ms", _p50_p99(before.spreads_ns), _p50_p99(after.spreads_ns)
+    yield "latency p50/p99 ms", _p50_p99(before.latencies_ns), _p50_p99(after.latencies_ns)
 
 
-def _pair(figures: tuple[int, int] | None) -> str:
-    return "-" if figures is None else f"{figures[0] / NS_PER_MS:.1f}/{figures[1] / NS_PER_MS:.1f}"
+def _p50_p99(values_ns: Sequence[int]) -> str:
+    figures = Figures.of(values_ns)
+    return f"{figures.p50 / NS_PER_MS:.1f}/{figures.p99 / NS_PER_MS:.1f}" if figures.count else "-"
 
 
 def _ns(value_ms: float | None) -> int | None:

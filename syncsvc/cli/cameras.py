@@ -2,7 +2,6 @@
 
 import ipaddress
 import json
-import sys
 from collections.abc import Mapping
 from typing import Final
 
@@ -50,7 +49,6 @@ def _print_ready(port: int, urls: Mapping[str, str], as_json: bool) -> None:
     else:
         for url in urls.values():
             click.echo(url)
-    sys.stdout.flush()
 
 
 @click.command(no_args_is_help=True, help=_HELP)

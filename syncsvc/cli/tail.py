@@ -49,27 +49,23 @@ def tail(endpoint: str, group: str | None, count: int | None, as_json: bool, tim
 
 
 def _follow(batches: Subscriber[FrameBatch | Gap], count: int | None, as_json: bool, timeout_s: float | None) -> None:
+    """Print; ``echo`` lets each line leave at once: somebody may wait for it at the other end of a pipe."""
     left = count
     while left is None or left > 0:
         item = batches.receive(timeout_s)
         if isinstance(item, Gap):
-            _print(gap_line(item), to_stderr=as_json)
+            click.echo(gap_line(item), err=as_json)
             continue
         if as_json:
-            _print(json.dumps(batches.header, separators=(",", ":"), default=_base64))
+            click.echo(json.dumps(batches.header, separators=(",", ":"), default=_base64))
         else:
-            _print(batch_line(item, SYSTEM_CLOCK.utc_ns()))
+            click.echo(batch_line(item, SYSTEM_CLOCK.utc_ns()))
         left = None if left is None else left - 1
 
 
 def _base64(data: bytes) -> str:
     """JSON has no bytes: a codec's parameters are shown as other tools take them."""
     return str(b64encode(data), "ascii")
-
-
-def _print(line: str, to_stderr: bool = False) -> None:
-    # Each line leaves at once: somebody may be waiting for it at the other end of a pipe.
-    print(line, file=sys.stderr if to_stderr else sys.stdout, flush=True)
 
 
 def batch_line(batch: FrameBatch, now_ns: int) -> str:

@@ -23,10 +23,7 @@ _SHORTEST_SECRET: Final = 3  # masking every "a" of a message would hide the mes
 def load(path: str | Path, environ: Mapping[str, str] = os.environ, *, files: bool = True) -> Config:
     """Read and check a configuration file.
 
-    Args:
-        path: the YAML file.
-        environ: where ``${NAME}`` takes its value from.
-        files: whether the recordings that it names must exist.
+    The arguments are those of ``loads``; relative paths are relative to the file's folder.
 
     Raises:
         ConfigError: it cannot be read, or is refused; one line, without any password.
@@ -185,15 +182,14 @@ def _problem(details: dict[str, Any], document: Document) -> ConfigError:
     steps = list(walk((*location, *context.get("path", ()))))
     path = tuple(key for key, _ in steps if key is not None)
     schema = steps[-1][1] if steps else {}
+    known = tuple(steps[-2][1].get("properties", ()) if len(steps) > 1 else Config.model_fields)
     if path[:1] == ("streams",) and path[2:3] in (("spec",), ("fps",), ("device_size",)):  # parameters of the URL
         return _parameter(document, path, schema, details)
     if details["type"] == "refused":
         problem = _refusal(document, path, context["found"], context["allowed"])
     elif details["type"] == "missing" and isinstance(path[-1], str):
-        keys = tuple(steps[-2][1]["properties"]) if len(steps) > 1 else tuple(Config.model_fields)
-        problem, path = f"found no `{path[-1]}`; allowed: a mapping with it, of the keys {', '.join(keys)}", path[:-1]
+        problem, path = f"found no `{path[-1]}`; allowed: a mapping with it, of the keys {', '.join(known)}", path[:-1]
     elif details["type"] == "extra_forbidden":
-        known = tuple(steps[-2][1]["properties"]) if len(steps) > 1 else tuple(Config.model_fields)
         problem = _unknown(str(path[-1]), known)
     else:
         if details["type"] == "missing":  # an item of a list: the list is what is wrong

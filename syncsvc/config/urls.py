@@ -69,16 +69,12 @@ def _hide_parameters(text: str) -> str:
 def secrets_in(url: str) -> frozenset[str]:
     """Every password in a URL, as written and percent-decoded; a user name alone counts as one, being a token then."""
     found = {match[2] for match in _SECRET_PARAMETER.finditer(url)}
-    for userinfo in (_userinfo(url, "@"), _userinfo(url, "@(?=[^@]*$)")):
-        user, colon, password = userinfo.partition(":")
-        found.add(password if colon else user)
+    for up_to_some_at in ("://(.*?)@", "://(.*)@"):  # a password may hold one
+        if match := re.search(up_to_some_at, url, re.DOTALL):
+            user, colon, password = match[1].partition(":")
+            found.add(password if colon else user)
     found |= {unquote(secret) for secret in found}
     return frozenset(secret for secret in found if secret)
-
-
-def _userinfo(url: str, end: str) -> str:
-    match = re.search(rf"://(.*?){end}", url, re.DOTALL)
-    return match[1] if match else ""
 
 
 def kind_of(url: str) -> str:

@@ -1,7 +1,7 @@
 """How a stream's frames come: rate, regularity, pauses, key frames, and what was lost on the way."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,7 @@ class FrameDelivery:
     pts_not_rising: int = 0
     never_came: int = 0
     """Frames that the gaps in pts speak of."""
-    losses: Mapping[str, int] | None = None
+    losses: Mapping[str, int] = field(default_factory=dict)
 
 
 def delivery_of(record: ObservedStream, floor_ns: Ints) -> FrameDelivery:
@@ -110,11 +110,11 @@ def _rate(record: ObservedStream, time_ns: Ints) -> float | None:
 
 def _key_distance(record: ObservedStream) -> tuple[int | None, float | None]:
     keys = np.flatnonzero(record.is_key)
-    apart = np.diff(keys)[np.diff(record.session[keys]) == 0]
-    if not len(apart):
+    same = np.diff(record.session[keys]) == 0
+    if not same.any():
         return None, None
-    seconds = np.diff(record.arrival_ns[keys])[np.diff(record.session[keys]) == 0]
-    return int(np.median(apart)), float(np.median(seconds)) / NS_PER_S
+    apart, apart_ns = np.diff(keys)[same], np.diff(record.arrival_ns[keys])[same]
+    return int(np.median(apart)), float(np.median(apart_ns)) / NS_PER_S
 
 
 def _pauses(record: ObservedStream, begun: Ints, same: NDArray[np.bool_]) -> Pauses:

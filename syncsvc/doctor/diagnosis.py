@@ -100,15 +100,14 @@ def diagnose(
         status: what the daemon says of each stream, beside the log.
         content: what the pictures said, if they were asked.
     """
-    records = run.streams
-    streams = {name: _stream(record, (status or {}).get(name)) for name, record in records.items()}
-    streams = _with_content(streams, content or ())
+    records, said = run.streams, status or {}
+    streams = _with_content({name: _stream(record, said.get(name)) for name, record in records.items()}, content or ())
     streams = {name: replace(one, findings=findings_of(one, streams, content)) for name, one in streams.items()}
-    known = [one.latency_ms for one in streams.values() if one.latency_ms is not None and not one.is_suspect]
-    streams = {
-        name: one if one.latency_ms is None or one.is_suspect else replace(one, behind_ms=one.latency_ms - min(known))
-        for name, one in streams.items()
-    }
+    trusted = {name: one for name, one in streams.items() if not one.is_suspect}
+    known_ms = {name: one.latency_ms for name, one in trusted.items() if one.latency_ms is not None}
+    quickest_ms = min(known_ms.values(), default=0.0)
+    for name, latency_ms in known_ms.items():
+        streams[name] = replace(streams[name], behind_ms=latency_ms - quickest_ms)
     earlier_ms = {
         name: stream.proposed_latency_ms - (stream.configured_latency_ms or 0.0)
         for name, stream in streams.items()

@@ -88,7 +88,7 @@ def _delivery(stream: "StreamDiagnosis") -> Iterator[Finding]:
         yield Finding("pauses", f"it paused {_times(pauses.count)}, for {pauses.longest_ms:.0f} ms at most")
     if delivery.never_came > NEVER_CAME_SHARE * delivery.frames:
         yield Finding("never_came", f"{delivery.never_came} frames never came, by the gaps in its pts")
-    lost = {cause: count for cause, count in (delivery.losses or {}).items() if count}
+    lost = {cause: count for cause, count in delivery.losses.items() if count}
     if lost:
         yield Finding("losses", "frames lost: " + ", ".join(f"{count} {cause}" for cause, count in lost.items()))
     if delivery.sessions > 1:

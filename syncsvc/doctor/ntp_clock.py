@@ -138,15 +138,12 @@ def _floor_ns(record: ObservedStream, levels: list[_Level], rate: float) -> int:
 
 def _on_frame_share(record: ObservedStream) -> float:
     """The part of the reports whose RTP time is a picture's: then their NTP times lie whole intervals apart."""
+    steps = np.diff(record.pts_ns[record.pts_ns != NONE])
+    period_ns = max(1, int(np.median(steps))) if len(steps) else NS_PER_S
     near = [
-        abs(int(record.ntp_ns[report.at]) - unix_ns(report.ntp)) % _period_ns(record)
+        abs(int(record.ntp_ns[report.at]) - unix_ns(report.ntp)) % period_ns
         for report in record.reports
         if record.ntp_ns[report.at] != NONE
     ]
-    hits = [min(off, _period_ns(record) - off) <= ON_FRAME_NS for off in near]
+    hits = [min(off, period_ns - off) <= ON_FRAME_NS for off in near]
     return sum(hits) / len(hits) if hits else 0.0
-
-
-def _period_ns(record: ObservedStream) -> int:
-    steps = np.diff(record.pts_ns[record.pts_ns != NONE])
-    return max(1, int(np.median(steps))) if len(steps) else NS_PER_S

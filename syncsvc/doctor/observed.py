@@ -205,7 +205,7 @@ def _table(name: str, stream: _Stream, run: _Run) -> ObservedStream:
         clock=np.array([stamp[2] for stamp in stamps], np.str_),
         reports=tuple(SenderReport(places[seq], *report) for seq, report in stream.reports.items()),
         sessions=len({row[5] for row in stream.rows.values()}),
-        losses=stream.losses,
+        losses=dict(stream.losses),
         is_doubtful=stream.is_doubtful,
         reasons=stream.reasons,
         is_asap=run.is_asap,

@@ -47,7 +47,7 @@ _FRAMES: Final[Columns[StreamDiagnosis]] = {
     "parser ms": lambda one: _number(one.delivery.parser_ms, 1),
     "key every": lambda one: _key_distance(one.delivery),
     "pauses": lambda one: str(one.delivery.pauses.count),
-    "lost": lambda one: str(sum((one.delivery.losses or {}).values())),
+    "lost": lambda one: str(sum(one.delivery.losses.values())),
 }
 _GROUPS: Final[Columns[tuple[str, GroupAdvice]]] = {
     "group": lambda item: item[0],
@@ -177,8 +177,7 @@ def _stream_object(stream: StreamDiagnosis) -> Mapping[str, Any]:
         "uncertainty_ms": stream.uncertainty_ms,
         "declared_fps": stream.declared_fps,
         "problem": stream.problem,
-        **{key: value for key, value in asdict(stream.delivery).items() if key != "losses"},
-        "losses": dict(stream.delivery.losses or {}),
+        **asdict(stream.delivery),
         "drift_ppm": drift[0],
         "drift_doubt_ppm": drift[1],
         "drift_against": drift[2],

@@ -30,33 +30,26 @@ def workplace() -> Iterator[Path]:
     if longest > MAX_IPC_BYTES:
         most = MAX_IPC_BYTES - longest + len(os.fsencode(root))
         raise UsageError(f"TMPDIR: {root} is too long for the names of sockets in it: at most {most} bytes")
-    _sweep(root)
+    for left in root.glob(f"{PREFIX}*"):
+        _remove(left, _locked(left))
+    lock = None
     try:
-        folder, lock = _make(root)
+        while lock is None:  # another doctor, which starts now, may hold it for a left one
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
+            lock = _locked(folder)
     except OSError as error:
         raise UsageError(f"TMPDIR: there can be no folder in {root}: {error.strerror}") from error
     try:
         yield folder
     finally:
+        _remove(folder, lock)
+
+
+def _remove(folder: Path, lock: int | None) -> None:
+    """Remove a folder that we hold."""
+    if lock is not None:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
-
-
-def _make(root: Path) -> tuple[Path, int]:
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
-        lock = _locked(folder)
-        if lock is not None:
-            return folder, lock  # else another doctor, which starts now, held it for a left one
-
-
-def _sweep(root: Path) -> None:
-    """Remove our user's folders that nobody holds."""
-    for folder in root.glob(f"{PREFIX}*"):
-        lock = _locked(folder)
-        if lock is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
 
 
 def _locked(folder: Path) -> int | None:

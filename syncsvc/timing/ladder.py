@@ -289,15 +289,15 @@ def _with_first_pts(held: list[Observation]) -> tuple[list[Observation], int]:
     Returns:
         The observations, and the doubt about the first one's pts in nanoseconds.
     """
-    if len(held) < 2 or held[0].pts_ns is not None or held[1].pts_ns is None:
+    if len(held) < 2:
         return held, 0
-    first, second, doubt_ns = held[0], held[1], 0
-    ntp = [seen.ntp_ns for seen in held[:2] if seen.ntp_ns is not None]
-    if len(ntp) == 2 and ntp[0] < ntp[1]:
-        back_ns = ntp[1] - ntp[0]
-    elif len(held) > 2 and held[2].pts_ns is not None and held[2].pts_ns > held[1].pts_ns:
-        back_ns = doubt_ns = held[2].pts_ns - held[1].pts_ns
+    first, second, *later = held
+    if first.pts_ns is not None or second.pts_ns is None:
+        return held, 0
+    if first.ntp_ns is not None and second.ntp_ns is not None and first.ntp_ns < second.ntp_ns:
+        back_ns, doubt_ns = second.ntp_ns - first.ntp_ns, 0
+    elif later and later[0].pts_ns is not None and later[0].pts_ns > second.pts_ns:
+        back_ns = doubt_ns = later[0].pts_ns - second.pts_ns
     else:
         return held, 0
-    assert second.pts_ns is not None
-    return [replace(first, pts_ns=second.pts_ns - back_ns), *held[1:]], doubt_ns
+    return [replace(first, pts_ns=second.pts_ns - back_ns), second, *later], doubt_ns

@@ -10,6 +10,7 @@ from syncsvc.audit.summary import Summary
 from syncsvc.errors import LogError
 from syncsvc.model import ClockClass, FrameBatch, StreamState
 from syncsvc.observe.events import AnyEvent, Close, Open
+from syncsvc.observe.figures import Figures
 from syncsvc.observe.records import AnyRecord, GroupRecord, LostRecords, SentRecord
 from syncsvc.testing import MS, T0, frame
 from tests.logs import LoggedBench
@@ -105,10 +106,9 @@ def test_the_figures_of_an_outcome() -> None:
         outcome.add(Emission(batch, b"", left_ns - batch.window_end_ns))
     assert (outcome.sets, outcome.full_sets, outcome.frames, outcome.paired) == (30, 0, 90, 60)
     assert outcome.batches == len(bench.batches)
-    assert outcome.spread_ns is not None
-    assert outcome.spread_ns[1] == 10 * MS
-    assert outcome.latency_ns is not None
-    assert Summary().spread_ns is None
+    assert Figures.of(outcome.spreads_ns).p99 == 10 * MS
+    assert len(outcome.latencies_ns) == len(bench.batches)
+    assert not Summary().spreads_ns
 
 
 def replayed(log: Sequence[AnyRecord]) -> tuple[Replay, list[bytes]]:
