@@ -63,19 +63,16 @@ def one_line(text: str) -> str:
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 
-class RedactingFilter(logging.Filter):
-    """Renders a record's message and exception, and replaces both by what may be shown."""
+class _Formatter(logging.Formatter):
+    """A line of the log: a record's message and exception as they may be shown, behind time, level and process."""
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Always true; the record keeps no argument and no exception that a handler could render anew."""
-        text = record.getMessage()
-        if record.exc_info:
-            text += "\n" + logging.Formatter().formatException(record.exc_info)
-        if record.stack_info:
-            text += "\n" + record.stack_info
-        record.msg, record.args = one_line(redact(text)), None
-        record.exc_info = record.exc_text = record.stack_info = None
-        return True
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = one_line(process)
+
+    def format(self, record: logging.LogRecord) -> str:
+        shown = one_line(redact(super().format(record)))
+        return f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower()} {self._process}: {shown}"
 
 
 def configure(process: str, secrets: Iterable[str] = (), level: int = logging.INFO) -> None:
@@ -91,12 +88,6 @@ def configure(process: str, secrets: Iterable[str] = (), level: int = logging.IN
     global _redactor
     _redactor = _redactor.also(secrets)
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(RedactingFilter())
-    handler.setFormatter(_Formatter(f"%(asctime)s %(levelname)s {one_line(process)}: %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_Formatter(process))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-
-
-class _Formatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        record.levelname = record.levelname.lower()
-        return super().format(record)
+    logging.raiseExceptions = False  # the report of a record that cannot be rendered would show what is in it
