@@ -143,10 +143,14 @@ class _Service:
                 self._clock.step_ns += round(self._steps.pop()[1] * NS_PER_S)
             if self._ticks % UPDATE_TICKS == 0 and self._utc.update():
                 self._tell(Jump(self._utc.epoch, self._utc.last_jump_ns))
+                self._close_due()
             now_ns = self._utc.now_utc()
             for name, clock in self._clocks.items():
-                self._deliver(name, clock.expire(now_ns))
-            self._close_due()
+                if stamps := clock.expire(now_ns):
+                    self._deliver(name, stamps)
+                    self._close_due()
+            if self._group.deadline_ns is None or now_ns >= self._group.deadline_ns:
+                self._close_due()
         self._clock.mono_ns = mono_ns
 
     def _deliver(self, name: str, stamps: Sequence[Stamp]) -> None:
