@@ -4,14 +4,18 @@ libzmq passes on subscriptions and their ends as peers send them, also ends of w
 was once asked for counts as wanted until the last peer is gone, and the numbers serve ``wait_for`` and the status only.
 """
 
+import struct
+
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from syncsvc.wire import STATUS_TOPIC
 
 MOST_PREFIXES = 4096
 """From here on everything counts as wanted: whoever asks for so much gets no say in what this process remembers."""
 MAX_MESSAGES_PER_TURN = 256
+_EVENT = struct.Struct("=Hi")
+"""First part of a monitor's message, zmq_socket_monitor(3): what happened, and the descriptor to which it did. pyzmq's
+own reader imports asyncio, which is a quarter of the receiver's start."""
 
 
 class Audience:
@@ -34,11 +38,11 @@ class Audience:
         """Take in who came, went and subscribed, a bounded part of it; true when nobody is left."""
         had_peers = bool(self._peers)
         while self._monitor.poll(0):
-            event = recv_monitor_message(self._monitor)
-            if event["event"] == zmq.EVENT_ACCEPTED:
-                self._peers.add(event["value"])
+            event, descriptor = _EVENT.unpack(self._monitor.recv_multipart()[0])
+            if event == zmq.EVENT_ACCEPTED:
+                self._peers.add(descriptor)
             else:
-                self._peers.discard(event["value"])
+                self._peers.discard(descriptor)
         for _ in range(MAX_MESSAGES_PER_TURN):
             try:
                 self._handle(self._live.recv(zmq.DONTWAIT))
