@@ -29,12 +29,14 @@ class AutoInlet(Inlet):
         """See ``Inlet``."""
         if self._is_closed:
             raise SubscriberClosed("this subscriber is closed")
-        if isinstance(self._inlet, LocalInlet) and self._inlet.problem:
+        if self._inlet.fileno() is None:
+            self._inlet = self._choose() or self._inlet
+        try:
+            return self._inlet.take()
+        except UsageError:  # the service does not share memory with us, as its thread has heard at any moment
             self._inlet.close()
             self._inlet = self._live()
-        elif self._inlet.fileno() is None:
-            self._inlet = self._choose() or self._inlet
-        return self._inlet.take()
+            return None
 
     def _choose(self) -> Inlet | None:
         sock = leasing.connect(self._endpoint)
