@@ -71,7 +71,11 @@ class _Formatter(logging.Formatter):
         self._process = one_line(process)
 
     def format(self, record: logging.LogRecord) -> str:
-        shown = one_line(redact(super().format(record)))
+        try:
+            text = super().format(record)
+        except (TypeError, ValueError) as error:  # arguments that do not fit it: logging's own report would show them
+            text = f"{record.name}, line {record.lineno}: a message that cannot be written ({type(error).__name__})"
+        shown = one_line(redact(text))
         return f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower()} {self._process}: {shown}"
 
 
@@ -90,4 +94,4 @@ def configure(process: str, secrets: Iterable[str] = (), level: int = logging.IN
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(process))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.raiseExceptions = False  # the report of a record that cannot be rendered would show what is in it
+    logging.raiseExceptions = False  # a report of a line that cannot be sent would show what is in it

@@ -22,6 +22,7 @@ def shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     handlers, level = root.handlers[:], root.level
     root.handlers = []
     monkeypatch.setattr(logs, "_redactor", Redactor())
+    monkeypatch.setattr(logging, "raiseExceptions", True)
     yield lambda: capsys.readouterr().err
     root.handlers = handlers
     root.setLevel(level)
@@ -31,6 +32,12 @@ def test_a_record_is_one_plain_line(shown: Callable[[], str]) -> None:
     configure("capture north")
     logging.getLogger("x").warning("read %d\nlines\r\x1b[31m\u2028", 3)
     assert re.fullmatch(r"\d\d:\d\d:\d\d warning capture north: read 3\\nlines\\r\\x1b\[31m\\u2028\n", shown())
+
+
+def test_a_record_that_cannot_be_written_is_told_without_what_is_in_it(shown: Callable[[], str]) -> None:
+    configure("daemon")
+    logging.getLogger("x").warning("%d batches", "hunter2")
+    assert re.fullmatch(r"\S+ warning daemon: x, line \d+: a message that cannot be written \(TypeError\)\n", shown())
 
 
 def test_the_level_is_info_unless_told(shown: Callable[[], str]) -> None:
