@@ -22,9 +22,9 @@ help:
 demo: .venv/.installed-core
 	@$(BIN)/syncsvc demo
 
-# Most tests wait more than they reckon: three at a time keep two cores busy. tests/conftest.py sees to it that
+# Most tests wait more than they reckon: four at a time keep two cores busy. tests/conftest.py sees to it that
 # those that measure by a real clock run while nothing else does.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder
 
 test: .venv/.installed-test
 	@$(PYTEST)
