@@ -73,7 +73,7 @@ class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         try:
             text = super().format(record)
-        except (TypeError, ValueError) as error:  # arguments that do not fit it: logging's own report would show them
+        except (LookupError, TypeError, ValueError) as error:  # arguments that do not fit: logging's report shows them
             text = f"{record.name}, line {record.lineno}: a message that cannot be written ({type(error).__name__})"
         shown = one_line(redact(text))
         return f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower()} {self._process}: {shown}"

@@ -34,10 +34,16 @@ def test_a_record_is_one_plain_line(shown: Callable[[], str]) -> None:
     assert re.fullmatch(r"\d\d:\d\d:\d\d warning capture north: read 3\\nlines\\r\\x1b\[31m\\u2028\n", shown())
 
 
-def test_a_record_that_cannot_be_written_is_told_without_what_is_in_it(shown: Callable[[], str]) -> None:
+@pytest.mark.parametrize(
+    ("message", "argument", "error"),
+    [("%d batches", "hunter2", "TypeError"), ("%", "hunter2", "ValueError"), ("%(a)s", {"b": "hunter2"}, "KeyError")],
+)
+def test_a_record_that_cannot_be_written_is_told_without_what_is_in_it(
+    shown: Callable[[], str], message: str, argument: object, error: str
+) -> None:
     configure("daemon")
-    logging.getLogger("x").warning("%d batches", "hunter2")
-    assert re.fullmatch(r"\S+ warning daemon: x, line \d+: a message that cannot be written \(TypeError\)\n", shown())
+    logging.getLogger("x").warning(message, argument)
+    assert re.fullmatch(rf"\S+ warning daemon: x, line \d+: a message that cannot be written \({error}\)\n", shown())
 
 
 def test_the_level_is_info_unless_told(shown: Callable[[], str]) -> None:
