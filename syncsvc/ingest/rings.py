@@ -3,7 +3,7 @@
 import os
 
 from syncsvc.errors import TransportError
-from syncsvc.layout import Layout
+from syncsvc.layout import RAW_FORMATS, Layout
 from syncsvc.transport.link import LinkReader
 from syncsvc.transport.messages import FrameMessage, GrowthMessage, RingMessage
 from syncsvc.transport.payload import SlotPayload
@@ -46,13 +46,15 @@ class CaptureRings:
         """What a frame that was announced looks like, and its payload for so many groups.
 
         Raises:
-            TransportError: its ring was never handed over.
+            TransportError: its ring was never handed over, or it cannot lie in it, or look so in so many bytes.
         """
-        ring_id = message.ring_id
-        payload = SlotPayload(
-            self._ring(ring_id), self._link, ring_id, message.slot, message.generation, message.size_bytes, users
-        )
-        return self._layouts[ring_id], payload
+        ring_id, slot, size_bytes = message.ring_id, message.slot, message.size_bytes
+        ring = self._ring(ring_id)
+        ring.check_fit(slot, size_bytes)
+        layout = self._layouts[ring_id]
+        if layout.format in RAW_FORMATS and size_bytes != layout.size_bytes:
+            raise TransportError(f"a {layout.format} frame has {size_bytes} bytes, not {layout.size_bytes}")
+        return layout, SlotPayload(ring, self._link, ring_id, slot, message.generation, size_bytes, users)
 
     def _ring(self, ring_id: int) -> RingReader:
         if ring_id not in self._rings:

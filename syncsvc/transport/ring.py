@@ -180,6 +180,14 @@ class RingReader:
         start = self._header.offset + slot * self._header.stride
         return self._pixels[start : start + size_bytes]
 
+    def check_fit(self, slot: int, size_bytes: int) -> None:
+        """Assert that so much can lie in the slot.
+
+        Raises:
+            TransportError: the ring has no such slot, or no such room in it.
+        """
+        self._header.check(slot, size_bytes)
+
     def check(self, slot: int, generation: int) -> None:
         """Assert that the slot still holds what was announced.
 

@@ -1,7 +1,7 @@
 """One stream's thread without its thread: what it reads, stamps, counts and hands on, over a link in memory."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -118,7 +118,7 @@ def rig() -> Iterator[Rig]:
 
 def frame_message(seq: int, slot: int = 0, ring_id: int = 1, **more: Any) -> Message:
     seen = observation(seq, 1000 * S + seq * 40 * MS, T0 + seq * 40 * MS, "pts")
-    return FrameMessage(seen, ring_id, slot, more.get("generation", 2), TINY.size_bytes)
+    return FrameMessage(seen, ring_id, slot, more.get("generation", 2), more.get("size_bytes", TINY.size_bytes))
 
 
 def camera_message(seq: int, ntp_error_ns: int) -> Message:
@@ -273,11 +273,22 @@ def test_silence_while_we_read_is_a_stall_and_time_that_we_did_not_read_is_none(
     assert 30 <= looks <= 40
 
 
-@pytest.mark.parametrize("what", ["unknown ring", "ring that never came", "no message"])
+NOWHERE: Mapping[str, tuple[Layout, int, int]] = {
+    "slot that does not exist": (TINY, 8, TINY.size_bytes),
+    "frame beyond its slot": (Layout("jpeg", 4, 2), 0, 4096),
+    "frame beyond all memory": (Layout("jpeg", 4, 2), 0, 2**62 - 1),
+    "pixels that are missing": (TINY, 0, TINY.size_bytes - 1),
+}
+
+
+@pytest.mark.parametrize("what", ["unknown ring", "ring that never came", "no message", *NOWHERE])
 def test_a_capture_that_sends_nonsense_is_hung_up_on_and_harms_nobody_else(rig: Rig, what: str) -> None:
-    link = rig.link()
+    layout, slot, size_bytes = NOWHERE.get(what, (TINY, 0, TINY.size_bytes))
+    link = rig.link(layout)
     link.send(frame_message(0))
-    if what == "unknown ring":
+    if what in NOWHERE:
+        link.send(frame_message(1, slot, size_bytes=size_bytes))
+    elif what == "unknown ring":
         link.send(frame_message(1, ring_id=7))
     elif what == "ring that never came":
         link.send_ring(2, 1, 1, rig.ring.fd)
