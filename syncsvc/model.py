@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Protocol
 
 from msgspec import Meta, Struct
 
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 ClockClass = Literal["rtcp", "kernel", "pts", "model", "arrival"]
 StampKind = Literal["", "pts", "media", "playlist", "kernel"]
 Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_MOST: Final = 2**62 - 1
+"""So that the sum and the difference of two still fit the 64 bits of a batch's header."""
+Natural = Annotated[int, Meta(ge=0, le=_MOST)]
+Time = Annotated[int, Meta(ge=-_MOST, le=_MOST)]
+"""Nanoseconds of a clock, or between two of them."""
 MissingReason = Literal["deadline", "stalled", "absent", "ended", "starting", "draining"]
 
 
@@ -45,16 +50,16 @@ class Observation:
     report, at the nominal rate, as libavformat reckons it. Bounds are checked where a receiver reads it.
     """
 
-    seq: Annotated[int, Meta(ge=0)]
-    arrival_mono_ns: Int64
+    seq: Natural
+    arrival_mono_ns: Time
     pts_ns: Int64 | None = None
     stamp_ns: Int64 | None = None
     stamp_kind: StampKind = ""
     is_key: bool = False
     sender_report: tuple[Annotated[int, Meta(ge=0)], Annotated[int, Meta(ge=0, le=2**32 - 1)]] | None = None
     ntp_ns: Int64 | None = None
-    start_mono_ns: Int64 | None = None
-    doubt_ns: Int64 = 0
+    start_mono_ns: Time | None = None
+    doubt_ns: Natural = 0
 
     def numbered(self, seq: int) -> "Observation":
         """The same, of the frame that has taken this number; ``dataclasses.replace`` takes five times as long."""

@@ -4,19 +4,14 @@ A frame that comes is an event as it is: nothing is made for it, and ``Add`` is 
 of docs/observations.md. Bounds are checked where a log is read: the service writes nothing beyond them.
 """
 
-from typing import Annotated, Final, Self
+from typing import Annotated, Self
 
 from msgspec import Meta, Struct, field
 
 from syncsvc.layout import Layout
-from syncsvc.model import ClockClass, Frame, FrameBatch, MissingReason, StreamState
+from syncsvc.model import ClockClass, Frame, FrameBatch, MissingReason, Natural, StreamState, Time
 
-_MOST: Final = 2**62 - 1
-"""So that the sum and the difference of two still fit the 64 bits of a batch's header."""
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9_-]{1,64}\Z")]
-Time = Annotated[int, Meta(ge=-_MOST, le=_MOST)]
-"""Nanoseconds of a clock, or between two of them."""
-Natural = Annotated[int, Meta(ge=0, le=_MOST)]
 Cause = Annotated[str, Meta(min_length=1, max_length=64)]
 Count = Annotated[int, Meta(ge=0, le=2**32)]
 WindowLength = Annotated[int, Meta(ge=1_000_000, le=60_000_000_000)]

@@ -11,8 +11,8 @@ from typing import Literal, get_args
 import msgspec
 from msgspec import Struct, field
 
-from syncsvc.model import ClockClass, Frame, Int64, Observation, StampKind
-from syncsvc.observe.events import Add, AnyEvent, Cause, Count, GroupRules, Logged, Name, Natural, Time
+from syncsvc.model import ClockClass, Frame, Int64, Natural, Observation, StampKind, Time
+from syncsvc.observe.events import Add, AnyEvent, Cause, Count, GroupRules, Logged, Name
 
 MAX_LINE_BYTES = 1 << 20
 """Longer than any record of hundreds of streams; a file without line ends is refused before it fills the memory."""

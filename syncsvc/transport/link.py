@@ -246,7 +246,9 @@ class LinkReader:
             brought = _decoder.decode(data)
             if len(fds) != 1 or brought.ring_id != ring_id:
                 raise TransportError("another was brought")
-        except (OSError, msgspec.MsgspecError, TransportError) as error:
+            if (brought.layout.format == "encoded") != (brought.layout.codec is not None):
+                raise TransportError("encoded frames have a codec, and no others")
+        except (OSError, msgspec.MsgspecError, RecursionError, TransportError) as error:
             for fd in fds:
                 os.close(fd)
             raise TransportError(f"ring {ring_id} was announced and did not come: {error}") from error

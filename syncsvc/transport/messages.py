@@ -6,50 +6,53 @@ import msgspec
 from msgspec import Meta, Struct
 
 from syncsvc.errors import TransportError
-from syncsvc.model import Observation
+from syncsvc.model import Natural, Observation
 
 MAX_DESCRIPTOR_BYTES = 512
 
-Number = Annotated[int, Meta(ge=0)]
 Small = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 
 
-class FrameMessage(Struct, frozen=True, array_like=True, tag="frame"):
+class _Descriptor(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What it says is within bounds that sums of it keep, in a batch as in the status: a capture may say anything."""
+
+
+class FrameMessage(_Descriptor, frozen=True, tag="frame"):
     """A frame lies in a slot; the slot is leased to the reader from here on."""
 
     observation: Observation
     ring_id: Small
     slot: Small
-    generation: Number
-    size_bytes: Number
+    generation: Natural
+    size_bytes: Natural
 
 
-class DropMessage(Struct, frozen=True, array_like=True, tag="drop"):
+class DropMessage(_Descriptor, frozen=True, tag="drop"):
     """Frames that were captured and lost, by cause."""
 
-    first_seq: Number
-    count: Number
-    cause: Annotated[str, Meta(max_length=32)]
+    first_seq: Natural
+    count: Small
+    cause: Annotated[str, Meta(min_length=1, max_length=32)]
 
 
-class RingMessage(Struct, frozen=True, array_like=True, tag="ring"):
+class RingMessage(_Descriptor, frozen=True, tag="ring"):
     """A new ring: its descriptor waits on the lease socket. ``span_ns`` is how long a frame may stay in it."""
 
     ring_id: Small
     slots: Small
-    slot_bytes: Number
-    span_ns: int = 0
+    slot_bytes: Natural
+    span_ns: Natural = 0
 
 
-class GrowthMessage(Struct, frozen=True, array_like=True, tag="growth"):
+class GrowthMessage(_Descriptor, frozen=True, tag="growth"):
     """A ring has more slots from here on, in the memory that was handed over; ``span_ns`` as for the ring."""
 
     ring_id: Small
     slots: Small
-    span_ns: int
+    span_ns: Natural
 
 
-class EndMessage(Struct, frozen=True, array_like=True, tag="end"):
+class EndMessage(_Descriptor, frozen=True, tag="end"):
     """The stream ended cleanly: nothing will follow, ever."""
 
 
