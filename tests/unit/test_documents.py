@@ -181,7 +181,7 @@ def test_metrics_are_documented_as_they_are_declared() -> None:
 
 
 def test_every_cause_of_a_drop_is_documented() -> None:
-    pattern = re.compile(r"(?:drop|Drop|Loss|_lose)\([^)]*?\"([a-z]+_[a-z]+)\"")
+    pattern = re.compile(r"(?:drop|Drop|Loss|_lose)\((?:[^()]|\(\))*?\"([a-z]+_[a-z]+)\"")
     causes = {cause for name, text in texts().items() if name.startswith("syncsvc/") for cause in pattern.findall(text)}
     documented = {
         cells[0].strip("`") for _, cells in tables("docs/operations.md") if re.fullmatch(r"`[a-z]+_[a-z]+`", cells[0])
