@@ -56,6 +56,8 @@ class Request:
 async def read_message(stream: asyncio.StreamReader) -> Request | bytes:
     """The next request, or binary packet between the requests (RFC 2326 section 10.12), whichever channel it is for.
 
+    The end of an empty line, which some clients send to keep a connection alive, is a packet without bytes.
+
     Args:
         stream: made with ``limit=MAX_HEAD_BYTES``.
 
@@ -64,8 +66,8 @@ async def read_message(stream: asyncio.StreamReader) -> Request | bytes:
         EOFError: the stream is at its end.
     """
     first = await stream.readexactly(1)
-    while first in b"\r\n":  # some clients send an empty line to keep a connection alive
-        first = await stream.readexactly(1)
+    if first in b"\r\n":
+        return b""
     if first == b"$":
         _, size = struct.unpack("!BH", await stream.readexactly(3))
         return await stream.readexactly(size)

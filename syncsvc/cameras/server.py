@@ -274,8 +274,10 @@ class Farm:
             return
         connection = Connection(self, requests, writer)
         self._connections.add(connection)
-        await connection.serve()
-        self._connections.discard(connection)
+        try:
+            await connection.serve()
+        finally:
+            self._connections.discard(connection)
 
     async def _sweep(self) -> None:
         while True:

@@ -1,5 +1,6 @@
 """The RTSP server under clients that are odd, slow, silent or hostile; and the child process that it lives in."""
 
+import asyncio
 import os
 import re
 import signal
@@ -12,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from syncsvc.cameras import CameraSpec, VirtualCameras
-from syncsvc.cameras.server import MAX_CONNECTIONS
+from syncsvc.cameras import CameraSpec, VirtualCameras, rtp
+from syncsvc.cameras.server import MAX_CONNECTIONS, Farm
 from syncsvc.clock import sleep_s
 from syncsvc.errors import BindError, LinkClosed, UsageError
 
@@ -258,6 +259,21 @@ def test_a_client_that_vanishes_is_forgotten(cameras: VirtualCameras) -> None:
     client.close()
     wait_for_closed(cameras, "north", "client", before)
     assert cameras.stats("north").sessions == []
+
+
+def test_a_request_that_breaks_an_answer_holds_up_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rtp, "session_description", lambda *_: 1 / 0)
+
+    async def describe() -> bytes:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        async with Farm([FAST], "127.0.0.1", 0) as farm:
+            reader, writer = await asyncio.open_connection("127.0.0.1", farm.port)
+            writer.write(f"DESCRIBE {farm.urls['north']} RTSP/1.0\r\nCSeq: 1\r\n\r\n".encode())
+            answer = await reader.read()
+            writer.close()
+            return answer
+
+    assert asyncio.run(describe()) == b""
 
 
 def test_too_many_connections_are_refused() -> None:

@@ -50,10 +50,11 @@ async def read_all(stream: asyncio.StreamReader) -> list[Request | bytes]:
 
 
 def test_pipelined_requests_and_binary_packets_are_told_apart() -> None:
-    options, report, parameter, empty, play = parsed(STREAM)
+    options, report, *line, parameter, empty, play = parsed(STREAM)
     assert isinstance(options, Request)
     assert (options.method, options.url, options.camera, options.headers) == ("OPTIONS", "*", None, {"cseq": "1"})
     assert report == b"\r\n\r\n"
+    assert line == [b"", b""], "whoever sends an empty line is alive"
     assert isinstance(parameter, Request)
     assert parameter.body == b"OPTIO"
     assert empty == b""
