@@ -181,8 +181,9 @@ def _ask(parts: SplitResult, headers: dict[str, str], deadline: _MovableDeadline
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             connection.settimeout(deadline.left_s())
             connection = context.wrap_socket(connection, server_hostname=parts.hostname)
-        host = parts.netloc.rpartition("@")[2].encode("idna").decode()
-        lines = [f"GET {_target(parts)} HTTP/1.1", f"Host: {host}", *map(": ".join, headers.items())]
+        lines = [f"GET {_target(parts)} HTTP/1.1", f"Host: {_host(parts)}", *map(": ".join, headers.items())]
+        if any("\r" in line or "\n" in line for line in lines):
+            raise ValueError("a user's name must not add lines of its own")  # a playlist may name any
         connection.settimeout(deadline.left_s())
         connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         answer: Any = _BoundedSocket(connection, deadline)
@@ -206,6 +207,13 @@ def _connect(host: str, port: int, deadline: _MovableDeadline) -> socket.socket:
             connection.close()
             problem = error
     raise problem
+
+
+def _host(parts: SplitResult) -> str:
+    """Host and port, as they go into the Host line."""
+    name = parts.hostname or ""
+    name = f"[{name}]" if ":" in name else name.encode("idna").decode()
+    return name if parts.port is None else f"{name}:{parts.port}"
 
 
 def _target(parts: SplitResult) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import socket
 import threading
 from collections.abc import Callable
 from fractions import Fraction
@@ -138,6 +139,40 @@ def test_user_and_password_answer_a_challenge(
         seen, problem = see(source_of(url.replace("//", f"//ann:{password}@") + "/video?size=1"))
     assert len(seen) == (2 if password != "wrong" else 0)
     assert problem == ("closed the connection" if seen else "cannot be opened: HTTP 401 Unauthorized")
+
+
+def test_a_users_name_adds_no_line_to_a_request() -> None:
+    asked: list[str] = []
+
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(str(handler.headers))
+        handler.send_response(401)
+        handler.send_header("WWW-Authenticate", 'Digest realm="cam", nonce="n1", qop="auth"')
+        handler.end_headers()
+
+    with http_camera({"/": respond}) as url:
+        _, problem = see(source_of(url.replace("//", "//ann%0d%0aX-Added:%201:secret@")))
+    assert problem == "cannot be opened: ValueError"
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("netloc", "host"),
+    [
+        ("ann:secret@cam:8080", "cam:8080"),
+        ("cam", "cam"),
+        ("[::1]:8080", "[::1]:8080"),
+        ("камера.рф:8080", "xn--80aaoslz.xn--p1ai:8080"),
+        (63 * "a" + ":8080", 63 * "a" + ":8080"),
+    ],
+)
+def test_the_host_is_named_as_dns_has_it(netloc: str, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = socket.socketpair()
+    monkeypatch.setattr(http, "_connect", lambda *_: ours)
+    with theirs:
+        theirs.sendall(b"HTTP/1.1 404 Not Found\r\n\r\n")
+        assert see(source_of(f"http://{netloc}/")) == ([], "cannot be opened: HTTP 404 Not Found")
+        assert f"\r\nHost: {host}\r\n" in theirs.recv(4096).decode()
 
 
 def redirects(handler: BaseHTTPRequestHandler) -> None:
