@@ -73,7 +73,7 @@ class Inlet:
 
     def close(self) -> None:
         """Leave the service; what was handed out stays valid."""
-        for woken in self._waiting:
+        for woken in tuple(self._waiting):
             woken.set()
 
 

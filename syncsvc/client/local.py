@@ -96,6 +96,10 @@ class LocalInlet(Inlet):
         """See ``Inlet``."""
         return self._news.fd
 
+    def is_here(self) -> bool:
+        """See ``Inlet``: who takes some of what is here, and waits, has answered the bell for all of it."""
+        return bool(self._items)
+
     def answer(self) -> None:
         """See ``Inlet``."""
         self._news.answer()

@@ -15,6 +15,7 @@ from syncsvc.client.sequence import SubscriberStats
 from syncsvc.transport import leasing
 from syncsvc.transport.leasing import Freed, FromSubscriber, Hello, Leased, LeaseSocket, Revoked, Ring, Said, Taken
 from syncsvc.transport.ring import RingWriter
+from syncsvc.wire import STATUS_TOPIC
 
 SIZE = 64
 PATIENCE_S = 60
@@ -131,6 +132,17 @@ def test_what_is_called_back_goes_home_while_the_user_waits(monkeypatch: pytest.
         counter.lease()
         waiting.join(PATIENCE_S)
         assert not waiting.is_alive()
+
+
+def test_who_waits_having_taken_a_part_of_what_is_here_is_told_of_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    with connected(monkeypatch) as (line, counter):
+        for _ in range(3):
+            counter.link.send(Said(b"running"))
+        while len(line._items) < 3:
+            threading.Event().wait(0.001)
+        for _ in range(3):
+            line.wait(None)
+            assert line.take() == [STATUS_TOPIC, b"running"]
 
 
 def test_who_waits_hears_of_a_service_that_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
