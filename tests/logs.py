@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from syncsvc.align.deciders import RULE
 from syncsvc.model import FrameBatch
 from syncsvc.observe.records import AnyRecord, RunRecord, SentRecord, StreamSettings, encode
 from syncsvc.publish.headers import Headers
@@ -32,7 +33,7 @@ class LoggedBench(GroupBench):
         settings = StreamSettings("rtsp", "auto", latency_ns, 3000 * MS, 350 * MS, self.rules.window_ns or 0)
         run = RunRecord(
             v=1, run_id="run", epoch=1, utc_ns=0, mono_ns=0, streams=dict.fromkeys(self.rules.streams, settings),
-            groups={self.group.name: self.rules},
+            groups={self.group.name: self.rules}, pairing=RULE,
         )  # fmt: skip
         return [run, *self.events]
 

@@ -5,15 +5,17 @@ from collections.abc import Callable
 from syncsvc.align.sets import GroupSets
 from syncsvc.align.windows import GroupWindows
 from syncsvc.observe.events import GroupRules, Open
-from syncsvc.pairing.minspread import MinSpread
 from syncsvc.pairing.policy import SetPolicy
+from syncsvc.pairing.turns import Turns
 
 Decider = GroupWindows | GroupSets
+RULE = Turns.name
+"""What an observation log calls the rule: under another one its frames give other sets."""
 
 
 def policy_for(rules: GroupRules) -> SetPolicy:
     """The rule that a group pairs by."""
-    return MinSpread(rules.max_skew_ns, rules.reference)
+    return Turns(rules.max_skew_ns, rules.reference, rules.min_streams)
 
 
 def decider_for(

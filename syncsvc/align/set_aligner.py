@@ -8,38 +8,39 @@ When a set is decided. Take a reference at ``r``, and of another stream two fram
 or after it. In the same way the first frame at or after ``r`` may stand for any later one. So of each other stream two
 frames matter, the last unused one before ``r`` and the first at or after it, and both are here once the stream was
 heard up to ``r``: the group waits no longer. (Where ``x`` gives the same spread as ``y`` the earliest is taken; it is
-here too.) A stream whose first frame after ``r`` went with an earlier set has none after ``r`` to give.
+here too.) It does not even wait so long for a stream whose pace says that no frame of it can be in reach.
 
-Neighbours. A frame after the reference may be one that the next reference needs more. Windows pair such references
-together; here the next ones are not known yet, and are foreseen (``foresight``): what they need is left to them.
+Which set that is. The oldest frame that waits is in the next set, or in none. What is here is paired as a window's
+frames are, together with the next ones as far as they are foreseen (``foresight``): so later sets keep what they need.
+The set of the oldest frame leaves as soon as everybody was heard up to its reference.
 
 Guarantees (each has a property test):
 
 * windows tile, in the order of the references; ``seq`` rises by one; a batch has at most one set;
 * every frame that was put is delivered in exactly one batch, or was refused as late, or is counted as dropped;
-* a set's spread is at most ``max_skew_ns``; sets never cross; with a configured reference, each set has a frame of it;
-* of the frames that no foreseen reference takes, a set has those of as many streams as the skew allows, then those of
-  the least spread, then the earliest;
+* a set has at least ``min_streams`` frames and spreads ``max_skew_ns`` at most; sets never cross; with a configured
+  reference, each set has a frame of it;
+* where references contest no frame the sets are those of one window over everything;
 * the sets, less the frames of doubtful streams, are those of a group that never had these streams;
 * ``captured = delivered + late + dropped`` in every batch, for every stream;
 * the outcome depends on stamps, not on the order of arrival within the lateness: the same events give the same batches.
+  (A frame that comes sooner than its stream's pace allows may be late.)
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from syncsvc.align.batches import BatchMaker, Reason
-from syncsvc.align.foresight import claims
+from syncsvc.align.foresight import Foreseen, foresee
 from syncsvc.align.stream_queue import StreamQueue
 from syncsvc.align.watermark import StreamWatermark
 from syncsvc.clock import NS_PER_S
 from syncsvc.model import Frame, FrameBatch, StreamState
 from syncsvc.observe.events import GroupRules, Open
-from syncsvc.pairing.attach import Span, attach
-from syncsvc.pairing.policy import SetPolicy
+from syncsvc.pairing.policy import Fixed, SetPolicy, Window
 
 SILENCE_NS = NS_PER_S
-"""Length of an empty batch's window, where everything is silent; and of the time that the driver is chosen by."""
+"""Length of an empty batch's window, where everything is silent; and of the time that tells who leads."""
 
 
 class _Leaving(NamedTuple):
@@ -76,7 +77,13 @@ class SetAligner(BatchMaker[SetPolicy]):
         self._lines = {name: StreamQueue() for name in self.rules.streams}
         self._first_ns: int | None = None
         """The oldest waiting frame's time: it is asked for with every frame that comes."""
-        self._driver: str | None = None
+        self._leader: str | None = None
+        self._counts: Mapping[str, int] = {}
+        """Frames of the last second that is decided."""
+        self._used: dict[str, int] = {}
+        """Of each stream the last time that a set used."""
+        self._raised: dict[int, int] = {}
+        """Of the oldest frame, up to when everybody is to be heard, as far as that is known."""
         self._leaving: _Leaving | None = None
 
     @property
@@ -107,6 +114,7 @@ class SetAligner(BatchMaker[SetPolicy]):
     def put(self, frame: Frame) -> bool:
         """Queue a frame; false when a batch has closed its time, so that it is late."""
         if frame.time_ns < self.end_ns:
+            self._lines[frame.stream].note(frame.time_ns)
             return False
         self._lines[frame.stream].put(frame)
         if self._first_ns is None or frame.time_ns < self._first_ns:
@@ -122,37 +130,42 @@ class SetAligner(BatchMaker[SetPolicy]):
         self.epoch, self.seq = epoch, 0
         self.end_ns = self._decided_ns = start_ns
         self._lines = {name: StreamQueue() for name in self.rules.streams}
-        self._first_ns = self._driver = self._leaving = None
+        self._first_ns = self._leader = self._leaving = None
+        self._used, self._counts, self._raised = {}, {}, {}
 
     def reconfigure(self, rules: GroupRules) -> list[Frame]:
         """Other streams or bounds from the next batch on; returns what streams that left had queued."""
         gone = [self._lines.pop(name) for name in self.rules.streams if name not in rules.streams]
         self._lines = {name: self._lines.get(name) or StreamQueue() for name in rules.streams}
         self._leaving = None
-        if self._driver not in rules.streams:
-            self._driver = None
+        if self._leader not in rules.streams:
+            self._leader = None
         self._adopt(rules)
         self._find_first()
         return [frame for line in gone for frame in line.discard()]
 
     def decide(self) -> None:
-        """Something was told: look at one reference after the other, until one has a set or its time has not come."""
-        while self._leaving is None:
-            driver, reference = self._next()
-            first_ns = self._first_ns
-            if self._is_patient and first_ns is not None:
+        """Something was told: look at one frame after the other, until there is a set or its time has not come."""
+        while self._leaving is None and (first_ns := self._first_ns) is not None:
+            if len(self.rules.streams) == 1:
+                self._leaving = _Leaving(first_ns + 1, {})
+                return
+            oldest = self._oldest()
+            if self._is_patient:
                 past_ns = first_ns + max(self.rules.max_latency_ns, self.rules.max_skew_ns)
-                if reference is None or past_ns < reference:
+                if oldest is None or past_ns < oldest[1]:
                     self._leaving = _Leaving(first_ns + 1, {}) if self._is_past(past_ns) else None
                     return
-            if driver is None or reference is None or not self._is_heard(reference):
+            if oldest is None or self._is_beginning() or (found := self._set_of(*oldest)) is None:
                 return
-            self._try(driver, reference)
+            self._settle(found)
 
-    def _next(self, *, is_forced: bool = False) -> tuple[str | None, int | None]:
-        """The stream that drives, and the next reference."""
-        driver = self._lead(is_forced=is_forced)
-        return driver, None if driver is None else self._reference_of(driver)
+    def _settle(self, found: _Leaving) -> None:
+        """A set leaves; the next frame is looked at where there was none."""
+        if found.chosen:
+            self._leaving = found
+        else:
+            self._advance(found.end_ns)
 
     def close(self, reason: Reason) -> FrameBatch:
         """Make the batch that was decided or, at its deadline, of what there is."""
@@ -161,38 +174,27 @@ class SetAligner(BatchMaker[SetPolicy]):
     def close_last(self, reason: Reason, until_ns: int) -> FrameBatch:
         """Nothing more will come: make the next set's batch or, after the last, one of the rest, up to ``until_ns``."""
         while self._leaving is None:
-            driver, reference = self._next(is_forced=True)
-            if driver is None or reference is None:
+            if (found := self._set_of_oldest()) is not None:
+                self._settle(found)
+            else:
                 last_ns = self._last_ns
                 self._leaving = _Leaving(until_ns if last_ns is None else max(last_ns + 1, until_ns), {})
-            else:
-                self._try(driver, reference)
         return self._close(self._leaving, reason)
-
-    def _try(self, driver: str, reference: int) -> None:
-        chosen = self._set_of(driver, reference)
-        if len(chosen) > 1:
-            self._leaving = _Leaving(reference + 1, chosen)
-        else:
-            self._advance(reference + 1)
-
-    def _advance(self, decided_ns: int) -> None:
-        """Everything before ``decided_ns`` is decided for all: consider who drives."""
-        if decided_ns > self._decided_ns:
-            self._decided_ns = decided_ns
-            self._driver = self._choose(self._driver, self._candidates())
 
     def _forced(self) -> _Leaving:
         """The oldest frame must leave: with a set that wants it, else without one; or a second was silent."""
         first_ns = self._first_ns
         if first_ns is None or first_ns >= self.end_ns + SILENCE_NS:
             return _Leaving(self.end_ns + SILENCE_NS, {})
-        driver, reference = self._next(is_forced=True)
-        if driver is not None and reference is not None:
-            chosen = self._set_of(driver, reference)
-            if len(chosen) > 1 and min(frame.time_ns for frame in chosen.values()) <= first_ns:
-                return _Leaving(reference + 1, chosen)
+        found = self._set_of_oldest()
+        if found is not None and any(frame.time_ns <= first_ns for frame in found.chosen.values()):
+            return found
         return _Leaving(first_ns + 1, {})
+
+    def _set_of_oldest(self) -> _Leaving | None:
+        """What comes of the oldest frame, if nobody is waited for; None where nothing is left."""
+        oldest = self._oldest(is_forced=True)
+        return None if oldest is None else self._set_of(*oldest, is_forced=True)
 
     def _close(self, leaving: _Leaving, reason: Reason) -> FrameBatch:
         start_ns, (self.end_ns, chosen) = self.end_ns, leaving
@@ -200,75 +202,70 @@ class SetAligner(BatchMaker[SetPolicy]):
         for name, line in self._lines.items():
             frames[name] = line.take(self.end_ns, chosen.get(name))
             line.forget(self.end_ns - SILENCE_NS, self.end_ns)
+        self._used |= {name: frame.time_ns for name, frame in chosen.items()}
         reasons = {name: reason(name, self.end_ns - 1, bool(some)) for name, some in frames.items()}
         self._leaving = None
         self._find_first()
         self._advance(self.end_ns)
         return self._make((start_ns, self.end_ns), reasons, frames, [chosen])
 
-    # Who drives.
+    # Whose frames are looked at.
 
-    def _lead(self, *, is_forced: bool = False) -> str | None:
-        """The stream whose next frame is the next reference.
+    def _advance(self, decided_ns: int) -> None:
+        """Everything before ``decided_ns`` is decided for all: consider who leads, by the frames of the last second."""
+        if decided_ns <= self._decided_ns:
+            return
+        self._decided_ns, start_ns = decided_ns, decided_ns - SILENCE_NS
+        self._counts = {name: line.count(start_ns, decided_ns) for name, line in self._lines.items()}
+        counts = {name: self._counts[name] for name in self._trusted()}
+        if not any(counts.values()):
+            counts = self._counts
+        if any(counts.values()):
+            steady = [name for name in counts if self._lines[name].is_steady(start_ns)]
+            self._leader = self._policy.leader(counts, self._leader, steady)
 
-        When a frame must leave, a driver that has said nothing until then is replaced by one that has.
-        """
+    def _leading(self, *, is_forced: bool = False) -> list[str]:
+        """Those whose frames are looked at: the reference, else the trusted streams if there are any."""
         if self.rules.reference is not None:
-            return self.rules.reference
-        driver = self._driver
-        if driver is not None and driver not in self._doubtful and self._may_drive(driver, is_forced=is_forced):
-            return driver
-        candidates = self._candidates(is_forced=is_forced)
-        if candidates and driver not in candidates:
-            self._driver = self._choose(None, candidates, is_forced=is_forced)
-        return self._driver if is_forced or self._driver in candidates else None
-
-    def _candidates(self, *, is_forced: bool = False) -> list[str]:
-        """Those that may drive: of the trusted streams if there are any."""
-        able = [name for name in self.rules.streams if self._may_drive(name, is_forced=is_forced)]
+            return [self.rules.reference]
+        able = [name for name in self.rules.streams if self._may_lead(name, is_forced=is_forced)]
         return [name for name in self._trusted() if name in able] or able
 
-    def _may_drive(self, name: str, *, is_forced: bool) -> bool:
-        """Whether it has a reference to give or, unless it is urgent, may soon have one."""
-        if self._reference_of(name) is not None:
+    def _may_lead(self, name: str, *, is_forced: bool) -> bool:
+        """Whether it has a frame to look at or, unless it is urgent, may soon have one."""
+        if self._lines[name].waiting_from(self._decided_ns) is not None:
             return True
         return not is_forced and self._watermarks[name].is_live and self._watermarks[name].passed(self.end_ns - 1)
 
-    def _choose(self, current: str | None, candidates: list[str], *, is_forced: bool = False) -> str | None:
-        """Who drives by the frames of the last second that is decided."""
-        start_ns = self._decided_ns - SILENCE_NS
-        counts = {name: self._lines[name].count(start_ns, self._decided_ns) for name in candidates}
-        if not any(counts.values()):
-            return current if current in candidates else self._first_to_come(candidates, is_forced=is_forced)
-        return self._policy.driver(counts, current, [name for name in counts if self._lines[name].is_steady(start_ns)])
+    def _oldest(self, *, is_forced: bool = False) -> tuple[str, int] | None:
+        """The next frame to look at: its stream and time. What was decided over is looked at no more."""
+        leading = self._leading(is_forced=is_forced)
+        waiting = ((self._lines[name].waiting_from(self._decided_ns), name) for name in leading)
+        return min(((name, time) for time, name in waiting if time is not None), key=lambda one: one[1], default=None)
 
-    def _reference_of(self, name: str) -> int | None:
-        """The stream's next reference; what was decided over is none any more, whoever drove."""
-        return self._lines[name].waiting_from(self._decided_ns)
-
-    def _first_to_come(self, candidates: list[str], *, is_forced: bool) -> str | None:
-        """Who drives where nothing is known of the last second: it must not depend on whose frames come first.
+    def _is_beginning(self) -> bool:
+        """Whether nothing is known of the last second, and somebody is to come: it must not matter who is first.
 
         So the first set of all waits for those that are starting too: recordings begin together.
         """
+        if self.rules.reference is not None or self._leader is not None:
+            return False
         silent = [name for name, line in self._lines.items() if line.first_ns is None]
-        if not is_forced and any(
-            self._is_awaited(name) or self._watermarks[name].state is StreamState.STARTING for name in silent
-        ):
-            return None
-        return next((name for name in candidates if self._reference_of(name) is not None), None)
+        return any(self._is_awaited(name) or self._watermarks[name].state is StreamState.STARTING for name in silent)
 
-    # What belongs together.
+    # Who was heard.
 
-    def _is_heard(self, reference: int) -> bool:
-        """Whether every stream that is waited for was heard up to the reference.
+    def _is_heard(self, time_ns: int) -> bool:
+        """Whether every stream that is waited for was heard up to then, as far as it matters.
 
         One whose frames wait for their stamps says only after when they were taken: then it is heard when none of them
         can be in reach.
         """
-        beyond = reference + self.rules.max_skew_ns + 1
+        skew_ns = self.rules.max_skew_ns
         return all(
-            line.reached(reference) is not None or not self._is_awaited(name) or self._watermarks[name].passed(beyond)
+            line.known(time_ns, skew_ns) is not None
+            or not self._is_awaited(name)
+            or self._watermarks[name].passed(time_ns + skew_ns + 1)
             for name, line in self._lines.items()
         )
 
@@ -280,31 +277,58 @@ class SetAligner(BatchMaker[SetPolicy]):
         has_come = any(line.reached(time_ns) is not None for line in self._lines.values())
         return has_come and all(stream.passed(time_ns) for stream in self._watermarks.values())
 
-    def _set_of(self, driver: str, reference: int) -> dict[str, Frame]:
-        """The set of a reference; that frame alone where there is none.
+    # What belongs together.
 
-        Frames before an earlier reference without a set are out of reach: else it would have one. That one itself is
-        left alone too, whoever drives now.
+    def _set_of(self, name: str, time_ns: int, *, is_forced: bool = False) -> _Leaving | None:
+        """The set of the oldest frame; without a set, where there is none; None while that is not known.
+
+        It is known when everybody was heard up to the reference. Which frame that is depends on what was heard: so it
+        is supposed to be the first driver's in reach, and looked at again where it is a later one.
         """
-        start_ns = self._decided_ns
-        waiting = {
-            name: line.between(start_ns, line.reached(reference) or reference) for name, line in self._lines.items()
-        }
+        if not is_forced and not self._is_heard(time_ns):
+            return None
         trusted = self._trusted()
-        leading = trusted if driver in trusted else [name for name in waiting if name in self._doubtful]
-        policy, times = self._policy, {name: list(waiting[name]) for name in leading}
-        others = {name: some for name, some in times.items() if name != driver}
-        partners = policy.best(others, reference)
-        if max(partners.values(), default=reference) > reference:  # frames before it are nobody else's
-            claimed = claims(self._lines, policy, driver, reference, times)
-            if not claimed.isdisjoint(partners.items()):
-                left = {name: [time for time in some if (name, time) not in claimed] for name, some in others.items()}
-                partners = policy.best(left, reference)
-        chosen = {driver: reference, **partners}
-        for name in self.rules.streams:
-            if name not in leading:
-                span = Span(reference, min(chosen.values()), max(chosen.values()))
-                [time] = attach([span], list(waiting[name]), self.rules.max_skew_ns)
-                if time is not None:
-                    chosen[name] = time
-        return {name: waiting[name][time] for name, time in chosen.items()}
+        leading = trusted if name in trusted else [other for other in self.rules.streams if other in self._doubtful]
+        heard_ns = self._raised.get(time_ns) or self._supposed(time_ns, leading)
+        while is_forced or self._is_heard(heard_ns):
+            found = next((one for one in self._paired(time_ns, heard_ns, leading) if _has(one, name, time_ns)), None)
+            if found is None:
+                return _Leaving(time_ns + 1, {})
+            chosen = {name: frame for name, frame in found.frames.items() if isinstance(frame, Frame)}
+            unseen = (frame.time_ns for frame in found.frames.values() if isinstance(frame, Foreseen))
+            until_ns = max([found.reference_ns, *unseen])
+            if until_ns <= heard_ns:
+                return _Leaving(found.reference_ns + 1, chosen)
+            heard_ns = until_ns
+        self._raised = {time_ns: heard_ns}
+        return None
+
+    def _supposed(self, time_ns: int, leading: Sequence[str]) -> int:
+        """The reference of the oldest frame's set, if that is the set of the first driver in its reach."""
+        if self.rules.reference is not None:
+            return time_ns
+        for name in sorted(leading, key=lambda name: (name != self._leader, self._counts.get(name, 0))):
+            line = self._lines[name]
+            known_ns = line.known(time_ns, self.rules.max_skew_ns)
+            if known_ns is not None and time_ns <= known_ns <= time_ns + self.rules.max_skew_ns:
+                return known_ns
+        return time_ns
+
+    def _paired(self, time_ns: int, heard_ns: int, leading: Sequence[str]) -> Sequence[Fixed[Frame | Foreseen]]:
+        """The sets with frames up to ``time_ns``, by what waits and what is foreseen where all were heard so far."""
+        known = {name: line.known(heard_ns, self.rules.max_skew_ns) for name, line in self._lines.items()}
+        heard = {name: time for name in leading if (time := known[name]) is not None}
+        horizon_ns, coming = foresee(self._lines, heard, heard_ns, self.rules.max_skew_ns)
+        frames: dict[str, list[Frame | Foreseen]] = {
+            name: [*line.between(self._decided_ns, known[name] or heard_ns), *coming.get(name, ())]
+            for name, line in self._lines.items()
+        }
+        counts = {name: max(self._counts.get(name, 0), bool(some)) for name, some in frames.items()}
+        doubtful, leader = frozenset(self._doubtful), self._leader
+        return self._policy.sets(
+            Window(self._decided_ns, time_ns + 1, horizon_ns, frames, counts, self._used, doubtful, leader)
+        )
+
+
+def _has(one: Fixed[Frame | Foreseen], name: str, time_ns: int) -> bool:
+    return name in one.frames and one.frames[name].time_ns == time_ns

@@ -8,6 +8,9 @@ from syncsvc.model import Frame
 
 INTERVALS = 8
 """The pace is the median of so many: one lost frame among them changes nothing."""
+SURE = (7, 8)
+"""A frame cannot come before this part of the least of as many intervals has passed; only a stream that changes its
+rate belies that, and its first frames may be late."""
 
 
 class StreamQueue:
@@ -22,16 +25,24 @@ class StreamQueue:
         """Of the last frames, whether or not they still wait."""
         self._paces: list[int | None] = []
         """The pace as of each of these: found when the frame comes, not when a set waits for it."""
+        self._quiet_until: list[int] = []
+        """As of each of these, before when no other can come."""
         self._since_ns: int | None = None
 
     def put(self, frame: Frame) -> None:
         """Queue a frame."""
         self._frames.append(frame)
-        self._times.append(frame.time_ns)
+        self.note(frame.time_ns)
+
+    def note(self, time_ns: int) -> None:
+        """A frame was taken then, whether or not it is queued: the stream's pace."""
+        self._times.append(time_ns)
         gaps = [after - before for before, after in pairwise(self._times[-INTERVALS - 1 :])]
         self._paces.append(median_low(gaps) if gaps else None)
+        quiet_ns = min(gaps) * SURE[0] // SURE[1] if len(gaps) == INTERVALS else 0
+        self._quiet_until.append(max(time_ns + quiet_ns, self._quiet_until[-1] if self._quiet_until else time_ns))
         if self._since_ns is None:
-            self._since_ns = frame.time_ns
+            self._since_ns = time_ns
 
     def pause(self) -> None:
         """The stream fell silent, went away or ended: its pace is known again when it has been back for a while."""
@@ -59,9 +70,18 @@ class StreamQueue:
         place = bisect_left(self._times, time_ns)
         return self._times[place] if place < len(self._times) else None
 
-    def between(self, first_ns: int, last_ns: int) -> dict[int, Frame]:
-        """The waiting frames of ``[first_ns, last_ns]``, by time; they stay."""
-        return {frame.time_ns: frame for frame in self._frames if first_ns <= frame.time_ns <= last_ns}
+    def known(self, time_ns: int, reach_ns: int) -> int | None:
+        """Time of the first frame after which no other one lies both before ``time_ns`` and in reach of it.
+
+        That is the first from ``time_ns`` on or, at a pace that is slow and sure, one before it after which none can
+        come until ``time_ns + reach_ns``; None before it has come.
+        """
+        place = min(bisect_left(self._times, time_ns), bisect_right(self._quiet_until, time_ns + reach_ns))
+        return self._times[place] if place < len(self._times) else None
+
+    def between(self, first_ns: int, last_ns: int) -> list[Frame]:
+        """The waiting frames of ``[first_ns, last_ns]``; they stay."""
+        return [frame for frame in self._frames if first_ns <= frame.time_ns <= last_ns]
 
     def discard(self) -> list[Frame]:
         """Hand out everything that waits (the stream left the group)."""
@@ -91,4 +111,4 @@ class StreamQueue:
         """Nobody asks any more how many frames there were before ``start_ns``, nor for the pace before ``end_ns``."""
         needed = bisect_left(self._times, end_ns) - INTERVALS - 1
         gone = max(0, min(bisect_left(self._times, start_ns), needed))
-        del self._times[:gone], self._paces[:gone]
+        del self._times[:gone], self._paces[:gone], self._quiet_until[:gone]

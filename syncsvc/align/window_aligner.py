@@ -46,11 +46,8 @@ class WindowAligner(BatchMaker[Policy]):
 
     @property
     def horizon_ns(self) -> int:
-        """The watermark that closes it.
-
-        A reference just after the edge may want a frame before it, and its candidates reach one skew further.
-        """
-        return self.window[1] + 2 * self.rules.max_skew_ns
+        """The watermark that closes it."""
+        return self.window[1] + self.rules.lookahead_ns
 
     @property
     def deadline_ns(self) -> int:
@@ -104,6 +101,7 @@ class WindowAligner(BatchMaker[Policy]):
         return Window(
             start,
             end,
+            horizon,
             {name: self._buckets[name].before(horizon) for name in streams},
             {name: self._buckets[name].count(self._window) for name in streams},
             dict(self._last_used),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from msgspec import structs
 
 from syncsvc.align.decider import Now
-from syncsvc.align.deciders import Decider, decider_for
+from syncsvc.align.deciders import RULE, Decider, decider_for
 from syncsvc.errors import LogError
 from syncsvc.model import Frame, FrameBatch
 from syncsvc.observe.events import AnyEvent, Close, End, Expect, GroupRules, Jump, Open, Reconfigure
@@ -66,9 +66,13 @@ class Replay:
         """Take in one line of the log; the batch that left with it, if one did.
 
         Raises:
-            LogError: what the log says cannot have come of what it says before.
+            LogError: what the log says cannot have come of what it says before, or came of another rule of pairing.
         """
         if isinstance(record, RunRecord):
+            if record.pairing != RULE:
+                theirs = f"the rule {record.pairing!r}" if record.pairing else "the rule of an older version"
+                problem = f"its sets were formed by {theirs}; this version forms them by {RULE!r}, and would get others"
+                raise LogError(self._file, problem, line=number)
             self.is_whole = True
             self._begin(record.run_id)
         elif isinstance(record, LostRecords):
@@ -136,6 +140,7 @@ class Changes:
             recorded.max_skew_ns if self.max_skew_ns is None else self.max_skew_ns,
             recorded.max_latency_ns if self.max_latency_ns is None else self.max_latency_ns,
             self.reference if self.reference in recorded.streams else recorded.reference,
+            recorded.min_streams,
         )
 
 

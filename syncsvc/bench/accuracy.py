@@ -110,6 +110,8 @@ def report(
     abouts = {key: case.about for key, (case, _) in simulated.items()}
     abouts |= {f"live-{key}": f"live, {case.about}" for key, (case, _, _) in live.items()}
     tables = [_matrix(title, scores, cell) for title, cell in _FIGURES.items()]
+    with_guests = {key: some for key, some in scores.items() if some[OURS].kept_pct is not None}
+    tables += [_matrix(title, with_guests, cell) for title, cell in _COSTS.items() if with_guests]
     tables += [_clocks(scores), _cases(abouts)]
     for key, (_, verdict, _) in live.items():
         tables += _live_tables(key, verdict)
@@ -147,6 +149,16 @@ _FIGURES: Final[Mapping[str, Callable[[Score], str]]] = {
         f"{score.latency_ms.p50:.0f} / {score.latency_ms.p99:.0f}" if score.sets else _ABSENT
     ),
 }
+
+
+_COSTS: Final[Mapping[str, Callable[[Score], str]]] = {
+    "sets of the other three cameras, of those that they form alone, %": lambda score: _percent(score.kept_pct),
+    "the same ones, %": lambda score: _percent(score.same_pct),
+}
+
+
+def _percent(share: float | None) -> str:
+    return _ABSENT if share is None else f"{share:.2f}"
 
 
 def _matrix(title: str, scores: Mapping[str, Mapping[str, Score]], cell: Callable[[Score], str]) -> Table:

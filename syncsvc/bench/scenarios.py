@@ -22,12 +22,16 @@ _FOUR: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One line of the comparison. With a ``liar``, only the other cameras are judged."""
+    """One line of the comparison. With a ``liar``, only the other cameras are judged.
+
+    With a ``guest``, what it costs the other cameras is measured too.
+    """
 
     name: str
     about: str
     setup: Setup
     liar: str | None = None
+    guest: str | None = None
 
     @property
     def honest(self) -> tuple[str, ...]:
@@ -115,6 +119,24 @@ LIES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
 """What a camera may say that is not so, by the name of the case."""
 
 
+GUESTS: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+    "flaky": ("loses nine of ten", {"drop_pct": 90.0}),
+    "thinned": ("loses three of ten", {"drop_pct": 30.0}),
+    "frozen": (
+        "freezes for a second, four times",
+        {"freezes": tuple((at_s, 1.0) for at_s in (15.3, 25.5, 35.7, 45.9))},
+    ),
+    "slow": ("gives 2 fps", {"fps": 2.0, "drop_pct": 0.0}),
+}
+"""What one of four cameras may be like, by the name of the case."""
+
+
+def beside(**changes: Any) -> tuple[SimulatedCamera, ...]:
+    """Four cameras of 25 fps, of which the first is not as the others."""
+    guest, *others = alike(4)
+    return replace(guest, **changes), *others
+
+
 def cases() -> dict[str, Case]:
     """Every case by its name, in the order of the table."""
     honest = (
@@ -128,4 +150,8 @@ def cases() -> dict[str, Case]:
         Case("half-hour", "no RTCP, 30 min, +-100 ppm, host steps 1 h", half_an_hour()),
     )
     liars = (Case(name, f"RTCP, {LIAR}: {about}", lying(**lies), LIAR) for name, (about, lies) in LIES.items())
-    return {case.name: case for case in (*honest, *liars)}
+    guests = (
+        Case(name, f"4 x 25 fps, one of which {about}", Setup(beside(**changes), SECONDS), guest="cam0")
+        for name, (about, changes) in GUESTS.items()
+    )
+    return {case.name: case for case in (*honest, *guests, *liars)}

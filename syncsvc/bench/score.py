@@ -1,7 +1,7 @@
 """Holds sets against the truth, whichever rule formed them: ours, others' and the oracle's by the same figures."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from syncsvc.bench.rules import RuleSet
 from syncsvc.clock import NS_PER_MS
@@ -31,6 +31,10 @@ class Score:
     """How far the cameras' median errors are apart."""
     covered_pct: float | None
     """Frames whose true time is within the ± of their stamp; None where the rule knows of no such thing."""
+    kept_pct: float | None = None
+    """Where a camera's cost is measured: the other cameras' sets, of those that the rule forms of them alone."""
+    same_pct: float | None = None
+    """Those that are the same, frame by frame."""
 
 
 class Judge:
@@ -64,6 +68,16 @@ class Judge:
         parts = (self._ours(found.members.items()) for found in sets)
         return [part for part in parts if self._counts(part)]
 
+    def with_cost(self, score: Score, guest: str, sets: Iterable[RuleSet], apart: Iterable[RuleSet]) -> Score:
+        """The score of a rule's ``sets`` with what the guest cost: ``apart`` are those of the other cameras alone."""
+        alone = set(self.parts(apart))
+        rest = ({name: number for name, number in one.members.items() if name != guest} for one in sets)
+        parts = self.parts(RuleSet(members, 0) for members in rest)
+        if not alone:
+            return score
+        same = len(alone.intersection(parts))
+        return replace(score, kept_pct=100 * len(parts) / len(alone), same_pct=100 * same / len(alone))
+
     def score(self, sets: Sequence[RuleSet], errors: Errors) -> Score:
         """The figures of a rule's sets and of the times that it went by."""
         parts = self.parts(sets)
@@ -93,6 +107,9 @@ class Judge:
 
     def score_oracle(self) -> Score:
         """The oracle itself: what can be had at best."""
+        return self.score(self.oracle_as_sets(), {})
+
+    def oracle_as_sets(self) -> list[RuleSet]:
+        """Its sets, each there when its last frame was taken."""
         taken = self.truth.taken
-        sets = [RuleSet(dict(some), max(taken[name][number] for name, number in some)) for some in self.oracle]
-        return self.score(sets, {})
+        return [RuleSet(dict(some), max(taken[name][number] for name, number in some)) for some in self.oracle]

@@ -58,6 +58,8 @@ class SimulatedCamera:
     shutter_jitter_ms: float = 0.0
     drop_pct: float = 0.0
     """Pictures that are taken and never arrive: pts go on."""
+    freezes: tuple[tuple[float, float], ...] = ()
+    """``(at_s, for_s)``: none is taken then."""
 
     drift_ppm: float = 0.0
     wander_ppm: float = 0.0
@@ -210,7 +212,8 @@ def _taken(camera: SimulatedCamera, seconds: float, path: _Path) -> Iterator[_Pi
         if taken_s >= seconds:
             return
         media_s = camera.crystal_s(taken_s) if camera.pts == "true" else index / declared_fps
-        if shutter.random() * 100 >= camera.drop_pct:
+        is_frozen = any(at_s <= taken_s < at_s + for_s for at_s, for_s in camera.freezes)
+        if shutter.random() * 100 >= camera.drop_pct and not is_frozen:
             release_s = path.release_s(taken_s)
             yield _Picture(index, taken_s, media_s + _stepped(camera.pts_steps, taken_s), release_s)
         index += 1

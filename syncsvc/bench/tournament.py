@@ -1,7 +1,7 @@
 """Lets every rule loose on the same frames, simulated or seen, and scores what each makes of them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Final
 
@@ -9,7 +9,7 @@ from syncsvc.bench import rules
 from syncsvc.bench.rules import Rule, RuleSet, Stamped
 from syncsvc.bench.scenarios import Case
 from syncsvc.bench.score import Errors, Judge, Score
-from syncsvc.bench.simulated_cameras import UTC_NS
+from syncsvc.bench.simulated_cameras import UTC_NS, Sighting
 from syncsvc.bench.simulated_service import WINDOW_NS, SimulatedRun, serve, sight, true_ns
 from syncsvc.clock import NS_PER_S
 from syncsvc.demo.comparison import Truth, readable, sets_in, truth_of
@@ -84,7 +84,30 @@ def contest(case: Case, others: Sequence[Contestant] = CONTESTANTS) -> Tournamen
         UTC_NS + round((setup.seconds - TAIL_S) * NS_PER_S),
     )
     judge = Judge(truth, case.honest)
-    return TournamentResult(_scores(others, judge, frames, served.sets(), _served_errors(truth, served)), judge, served)
+    scores = _scores(others, judge, frames, served.sets(), _served_errors(truth, served))
+    if case.guest is not None:
+        apart = _apart(case, others, judge, frames, sightings)
+        together = _sets(others, judge, frames) | {OURS: served.sets(), ORACLE: judge.oracle_as_sets()}
+        scores |= {
+            name: judge.with_cost(scores[name], case.guest, together[name], some) for name, some in apart.items()
+        }
+    return TournamentResult(scores, judge, served)
+
+
+def _apart(
+    case: Case,
+    others: Sequence[Contestant],
+    judge: Judge,
+    frames: _Frames,
+    sightings: Mapping[str, Sequence[Sighting]],
+) -> dict[str, Sequence[RuleSet]]:
+    """The sets that each rule forms where the guest is not there."""
+    cameras = tuple(camera for camera in case.setup.cameras if camera.name != case.guest)
+    names = [camera.name for camera in cameras]
+    served = serve(replace(case.setup, cameras=cameras), {name: sightings[name] for name in names})
+    alone = Judge(judge.truth.of(names))
+    sets = _sets(others, alone, {name: frames[name] for name in names})
+    return sets | {OURS: served.sets(), ORACLE: alone.oracle_as_sets()}
 
 
 def contest_live(history: History, warm_up_windows: int) -> TournamentResult:
@@ -112,18 +135,31 @@ def contest_live(history: History, warm_up_windows: int) -> TournamentResult:
 def _scores(
     others: Iterable[Contestant], judge: Judge, frames: _Frames, ours: Sequence[RuleSet], our_errors: Errors
 ) -> dict[str, Score]:
-    scores = {}
-    for contestant in others:
-        streams, errors = _streams(frames, contestant.stamp_ns, judge.truth)
-        if all(streams.values()):
-            sets = contestant.make_rule(judge.truth.max_skew_ns).sets(_one_window(streams))
-            scores[contestant.name] = judge.score([RuleSet.of(one) for one in sets], errors)
+    sets = _sets(others, judge, frames)
+    scores = {
+        contestant.name: judge.score(sets[contestant.name], _streams(frames, contestant.stamp_ns, judge.truth)[1])
+        for contestant in others
+        if contestant.name in sets
+    }
     return scores | {OURS: judge.score(ours, our_errors), ORACLE: judge.score_oracle()}
+
+
+def _sets(others: Iterable[Contestant], judge: Judge, frames: _Frames) -> dict[str, Sequence[RuleSet]]:
+    """The sets of every rule that has its stamps."""
+    sets: dict[str, Sequence[RuleSet]] = {}
+    for contestant in others:
+        streams, _ = _streams(frames, contestant.stamp_ns, judge.truth)
+        if all(streams.values()):
+            found = contestant.make_rule(judge.truth.max_skew_ns).sets(_one_window(streams))
+            sets[contestant.name] = [RuleSet.of(one) for one in found]
+    return sets
 
 
 def _one_window(streams: Mapping[str, Sequence[Stamped]]) -> Window[Stamped]:
     times = [frame.time_ns for some in streams.values() for frame in some]
-    return Window(min(times), max(times) + 1, streams, {name: len(some) for name, some in streams.items()}, {})
+    return Window(
+        min(times), max(times) + 1, max(times) + 1, streams, {name: len(some) for name, some in streams.items()}, {}
+    )
 
 
 def _streams(

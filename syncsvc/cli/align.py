@@ -29,7 +29,7 @@ MOST_MS = 60_000
 @click.option(
     "--max-latency-ms", type=FiniteRange(0, MOST_MS, min_open=True), help="Another deadline after a window's end."
 )
-@click.option("--reference", metavar="NAME", help="The stream that drives the sets of its groups.")
+@click.option("--reference", metavar="NAME", help="The stream of which every set of its groups holds a frame.")
 @click.option(
     "--latency-ms",
     "latencies",

@@ -58,12 +58,14 @@ def _stream_line(stream: StreamKeys) -> str:
 
 
 def _group_line(group: GroupConfig) -> str:
-    driver = f"reference {group.reference}" if group.reference else "driven by the slowest stream"
-    batches = "one batch per set" if group.window_ms is None else f"window {group.window_ms} ms"
-    return (
-        f"{', '.join(group.streams)}  ({batches}, skew <= {group.max_skew_ms:g} ms, "
-        f"latency <= {group.max_latency_ms:g} ms, {driver})"
-    )
+    has_windows, is_alone = group.window_ms is not None, len(group.streams) == 1
+    batches = f"window {group.window_ms} ms" if has_windows else f"one batch per {'frame' if is_alone else 'set'}"
+    latency = f"latency <= {group.max_latency_ms:g} ms"
+    if is_alone:
+        return f"{group.streams[0]}  ({batches}, {latency}; one stream: there is nothing to pair)"
+    driver = f"reference {group.reference}" if group.reference else "every stream drives in turn"
+    least = f", sets of {group.min_streams} or more" if group.min_streams > 2 else ""
+    return f"{', '.join(group.streams)}  ({batches}, skew <= {group.max_skew_ms:g} ms, {latency}, {driver}{least})"
 
 
 def _probe(config: Config) -> bool:

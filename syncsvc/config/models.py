@@ -227,7 +227,9 @@ class GroupConfig(Model):
     max_latency_ms: Annotated[float, Field(gt=0, le=60_000)] = 500.0
     """A batch leaves at most this long after its window ends, whoever is missing."""
     reference: str | None = None
-    """Stream that drives the sets; null takes the one with the fewest frames in the window."""
+    """Stream of which every set holds a frame; null: none, and every stream drives in turn, fewest frames first."""
+    min_streams: Annotated[int, Field(ge=2)] = 2
+    """A set has frames of at least so many streams."""
     late: Literal["topic", "drop"] = "topic"
     """What happens to frames whose window has closed: sent on late/GROUP, or only counted."""
 
@@ -245,6 +247,9 @@ class GroupConfig(Model):
             raise refused(f"{self.max_skew_ms:g}", f"less than window_ms, which is {self.window_ms}", "max_skew_ms")
         if self.reference is not None and self.reference not in self.streams:
             raise refused(f"'{self.reference}'", f"null or a stream of this group: {_some(self.streams)}", "reference")
+        if self.min_streams > len(self.streams) and "min_streams" in self.model_fields_set:
+            has = f"{len(self.streams)} stream{'s' if len(self.streams) > 1 else ''}"
+            raise refused(f"{self.min_streams}", f"as many as the group has at most: {has}", "min_streams")
         return self
 
 

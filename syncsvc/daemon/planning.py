@@ -40,6 +40,7 @@ def group_plan(name: str, group: GroupConfig, entries: Mapping[str, int]) -> Gro
         round(group.max_skew_ms * NS_PER_MS),
         round(group.max_latency_ms * NS_PER_MS),
         group.reference,
+        group.min_streams,
     )
     return GroupPlan(name, rules, group.late == "topic", dict(entries))
 

@@ -1,13 +1,12 @@
 """The sets of a run and those of the oracle side by side, by the true times in the pictures. Pure."""
 
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 from syncsvc.clock import NS_PER_MS
 from syncsvc.demo.history import History, SeenBatch, SeenFrame
-from syncsvc.demo.oracle import best_sets
+from syncsvc.demo.ideal import ideal_sets
 
 Members = frozenset[tuple[str, int]]
 """A set: ``(stream, number)`` of its frames."""
@@ -40,43 +39,17 @@ class Truth:
         return (max(times) - min(times)) / NS_PER_MS
 
 
-def oracle_sets(truth: Truth, reference: str | None = None) -> list[Members]:
-    """The best sets there can be under the rules of the service, when the true times are known.
+def oracle_sets(truth: Truth) -> list[Members]:
+    """The best sets there can be under the rule of the service, when the true times are known."""
+    return [frozenset(members) for members in _driven(truth)]
 
-    As in the service, the stream with the fewest frames in a window (not zero; ties by order) drives it, unless
-    ``reference`` is given. Windows in a row with one driver are solved together, over their whole length.
-    """
+
+def _driven(truth: Truth) -> list[list[tuple[str, int]]]:
+    """These sets, each with its driver's frame first."""
     times = {name: list(taken.values()) for name, taken in truth.taken.items()}
     numbers = {name: list(taken) for name, taken in truth.taken.items()}
-    used = dict.fromkeys(times, 0)
-    sets: list[Members] = []
-    for driver, start, end in _reigns(times, truth.window_ns, reference):
-        skew_ns = {name: 0 if name == driver else truth.max_skew_ns for name in times}
-        first = {name: max(used[name], bisect_left(some, start - skew_ns[name])) for name, some in times.items()}
-        part = {name: some[first[name] : bisect_left(some, end + skew_ns[name])] for name, some in times.items()}
-        for chosen in best_sets(part, truth.max_skew_ns, driver):
-            places = {name: first[name] + place for name, place in chosen.items()}
-            used |= {name: place + 1 for name, place in places.items()}
-            sets.append(frozenset((name, numbers[name][place]) for name, place in places.items()))
-    return sets
-
-
-def _reigns(times: Mapping[str, Sequence[int]], window_ns: int, reference: str | None) -> list[tuple[str, int, int]]:
-    """``(driver, start, end)`` of windows in a row that one stream drives."""
-    counts: dict[int, dict[str, int]] = {}
-    for name, some in times.items():
-        for time in some:
-            here = counts.setdefault(time // window_ns, {})
-            here[name] = here.get(name, 0) + 1
-    reigns: list[tuple[str, int, int]] = []
-    for window in sorted(counts):
-        driver = reference or min(counts[window], key=counts[window].__getitem__)
-        start, end = window * window_ns, (window + 1) * window_ns
-        if reigns and reigns[-1][0] == driver and reigns[-1][2] == start:
-            reigns[-1] = (driver, reigns[-1][1], end)
-        else:
-            reigns.append((driver, start, end))
-    return reigns
+    found = ideal_sets(times, truth.max_skew_ns, truth.window_ns)
+    return [[(name, numbers[name][index]) for name, index in one.items()] for one in found]
 
 
 def readable(history: History) -> dict[str, dict[int, SeenFrame]]:
@@ -105,14 +78,13 @@ def truth_of(history: History, judged: Sequence[SeenBatch]) -> Truth:
 def true_sets(truth: Truth, judged: Sequence[SeenBatch]) -> tuple[list[Members], list[Members]]:
     """The service's sets and the oracle's in the windows that are judged, by the counters of their pictures.
 
-    The oracle knows every frame that was delivered, over the whole run; its reference is the stream with the fewest of
-    them. A set whose pictures cannot all be read is left out.
+    The oracle knows every frame that was delivered, over the whole run. Those of its sets count whose driver's frame
+    came in a window that is judged. A set whose pictures cannot all be read is left out.
     """
     if not truth.taken:
         return [], []
-    reference = min(truth.taken, key=lambda name: len(truth.taken[name]))
-    wanted = {(reference, frame.counter) for batch in judged for frame in batch.frames.get(reference, ())}
-    best = [members for members in oracle_sets(truth, reference) if members & wanted]
+    came = {(name, frame.counter) for batch in judged for name, frames in batch.frames.items() for frame in frames}
+    best = [frozenset(members) for members in _driven(truth) if members[0] in came]
     return [members for batch in judged for members in sets_in(batch)], best
 
 

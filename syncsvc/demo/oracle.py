@@ -4,7 +4,7 @@ Written apart from the policy that the service uses, so that it can be held agai
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from operator import le
@@ -45,8 +45,13 @@ class _Partial:
     partners: Partners
 
 
-def best_sets(times: Mapping[str, Sequence[int]], max_skew: int, reference: str) -> list[dict[str, int]]:
-    """The best sets there can be, over the whole length.
+def best_sets(
+    times: Mapping[str, Sequence[int]],
+    max_skew: int,
+    reference: str,
+    is_allowed: Callable[[int, str, int], bool] = lambda reference, stream, time: True,
+) -> list[dict[str, int]]:
+    """The best sets of one stream that there can be, over the whole length.
 
     A set holds one frame of the reference stream and at least one of another, spread at most ``max_skew``; in every
     stream a later set has a later frame. On its own, a reference would have the set with the most frames, of those the
@@ -63,6 +68,7 @@ def best_sets(times: Mapping[str, Sequence[int]], max_skew: int, reference: str)
         times: per stream, the true capture times, rising strictly; any unit, fine enough to tell such spreads apart.
         max_skew: widest spread of a set, in that unit.
         reference: the stream with a frame in every set.
+        is_allowed: whether the set of a reference (its time) may have a frame (stream and time).
 
     Returns:
         Sets in order, each ``{stream: index into times[stream]}``.
@@ -72,7 +78,8 @@ def best_sets(times: Mapping[str, Sequence[int]], max_skew: int, reference: str)
     frames used can follow in every step.
     """
     others = [name for name in times if name != reference]
-    problem = _Problem(times[reference], [times[name] for name in others], max_skew)
+    lists = [times[name] for name in others]
+    problem = _Problem(times[reference], lists, max_skew, lambda at, stream, t: is_allowed(at, others[stream], t))
     return [
         {reference: place, **{others[stream]: index for stream, index in sorted(partners.items())}}
         for place, partners in enumerate(problem.solve())
@@ -81,7 +88,14 @@ def best_sets(times: Mapping[str, Sequence[int]], max_skew: int, reference: str)
 
 
 class _Problem:
-    def __init__(self, references: Sequence[int], lists: Sequence[Sequence[int]], max_skew: int) -> None:
+    def __init__(
+        self,
+        references: Sequence[int],
+        lists: Sequence[Sequence[int]],
+        max_skew: int,
+        is_allowed: Callable[[int, int, int], bool],
+    ) -> None:
+        self._is_allowed = is_allowed
         self._references, self._lists, self._max_skew = references, lists, max_skew
         self._price, self._half = max_skew + 1, max_skew // HALF + 1
         self._near = [self._around(time) for time in references]
@@ -151,6 +165,7 @@ class _Problem:
             (some[index], stream, index)
             for stream, some in enumerate(self._lists)
             for index in range(bisect_left(some, low), bisect_right(some, high))
+            if self._is_allowed(time, stream, some[index])
         )
 
     def _passed(self, place: int, end: int) -> list[int]:

@@ -13,7 +13,7 @@ from syncsvc.daemon.planning import HOLD_MARGIN_NS
 from syncsvc.doctor.observed import NONE, ObservedStream
 from syncsvc.observe.events import GroupRules
 from syncsvc.observe.figures import Figures
-from syncsvc.pairing.minspread import Match, MinSpread
+from syncsvc.pairing.minspread import sets_around
 
 COMPLETE_SHARE = 0.99
 SKEW_NEEDS_S = 10.0
@@ -74,7 +74,7 @@ def advise(group: GroupRules, records: Mapping[str, ObservedStream], earlier_ms:
     if group.window_ns is not None and round(skew_ms * NS_PER_MS) >= group.window_ns:
         most = f"less than the window of {group.window_ns / NS_PER_MS:g} ms"
         return replace(guess, why_not=f"{skew_ms:g} ms would be needed, and it must be {most}")
-    spreads = [match.spread_ns for match in crew.match(round(skew_ms * NS_PER_MS)) if len(match.times) == len(times)]
+    spreads = [max(one) - min(one) for one in crew.match(round(skew_ms * NS_PER_MS)) if len(one) == len(times)]
     if not spreads:
         return replace(advice, why_not="no set was complete")
     spread = Figures.of([spread_ns / NS_PER_MS for spread_ns in spreads])
@@ -130,13 +130,15 @@ class _Crew:
         halves = sorted(interval / 2 for name, interval in self.intervals.items() if name != self.reference)
         return round(sum(halves[-2:]))
 
-    def match(self, skew_ns: int) -> list[Match]:
-        """The sets of the undisturbed references."""
-        return MinSpread(skew_ns).match(self.reference, self.times, self.references, {})
+    def match(self, skew_ns: int) -> list[list[int]]:
+        """The sets of the undisturbed references: capture times."""
+        others = {name: some for name, some in self.times.items() if name != self.reference}
+        found = sets_around(self.references, others, skew_ns)
+        return [[time, *some.values()] for time, some in zip(self.references, found, strict=True)]
 
     def share(self, skew_ns: int) -> float:
         """The part of them that is complete."""
-        complete = sum(len(match.times) == len(self.times) for match in self.match(skew_ns))
+        complete = sum(len(one) == len(self.times) for one in self.match(skew_ns))
         return complete / len(self.references)
 
     def sufficient_ns(self) -> int:

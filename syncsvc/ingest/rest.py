@@ -2,8 +2,8 @@
 
 At 25 frames a second a thread that is woken for each of them spends most of its CPU on waking up, in caches that
 somebody else has used since. Between two decisions of its groups nobody waits for a frame: it can wait in the pipe, in
-its slot, until others have come. A window closes with the first frame at or after its end and two skews (see
-``align.window_aligner``), or at its deadline; the thread is awake before both, so that no batch leaves any later.
+its slot, until others have come. A window closes with the first frame a little after its end
+(``GroupRules.lookahead_ns``), or at its deadline; the thread is awake before both, so that no batch leaves any later.
 """
 
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ class Rest:
         for rules in self._groups:
             if rules.window_ns is None:  # any frame may be the last that a set waits for
                 return 0
-            closing_ns = _next(self._time_ns, rules.window_ns, 2 * rules.max_skew_ns) + self._delay_ns
+            closing_ns = _next(self._time_ns, rules.window_ns, rules.lookahead_ns) + self._delay_ns
             leaving_ns = _next(now_ns, rules.window_ns, rules.max_latency_ns)
             until_ns = min(until_ns, closing_ns - MARGIN_NS, leaving_ns - MARGIN_NS)
         return max(0, until_ns - now_ns)

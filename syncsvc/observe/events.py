@@ -20,13 +20,26 @@ Bound = Annotated[int, Meta(ge=0, le=60_000_000_000)]
 
 
 class GroupRules(Struct, frozen=True):
-    """What a group promises; times in nanoseconds. ``window_ns`` None: no windows, but one batch per set."""
+    """What a group promises; times in nanoseconds. ``window_ns`` None: no windows, but one batch per set.
+
+    A set has at least ``min_streams`` frames.
+    """
 
     streams: tuple[Name, ...]
     window_ns: WindowLength | None
     max_skew_ns: Bound
     max_latency_ns: Bound
     reference: Name | None = None
+    min_streams: Annotated[int, Meta(ge=2, le=2**16)] = 2
+
+    @property
+    def lookahead_ns(self) -> int:
+        """How far past a window's end its streams are to be heard before its sets are known.
+
+        A reference just after the edge may want a frame before it, and its candidates reach one skew further. Where
+        there is one stream there are no sets.
+        """
+        return 2 * self.max_skew_ns if len(self.streams) > 1 else 0
 
 
 class _Event(Struct, frozen=True, tag_field="e", tag=str.lower, gc=False):

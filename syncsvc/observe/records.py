@@ -43,6 +43,8 @@ class RunRecord(Record, frozen=True, kw_only=True, tag="run"):
     mono_ns: Time
     streams: dict[Name, StreamSettings]
     groups: dict[Name, GroupRules]
+    pairing: str = ""
+    """By which rule its sets are formed; empty before rules had names."""
 
 
 class ReloadRecord(Record, frozen=True, kw_only=True, tag="reload"):

@@ -76,12 +76,12 @@ def windows(reference: int, near: Near, skew: int, floor: int = ALWAYS, fewest: 
                 count -= 1
 
 
-def parts(reference: int, near: Near, window: Window, floor: int) -> Iterator[Window]:
+def parts(reference: int, near: Near, window: Window, floor: int, fewest: int = 2) -> Iterator[Window]:
     """The window as it is, and without some of the frames that a later reference may want: those from ``floor`` on."""
     yield window
     inside = members(window, near)
     later = [stream for stream, time in inside.items() if time >= floor]
-    for count in range(1, min(len(later), len(inside) - 1) + 1):
+    for count in range(1, min(len(later), len(inside) + 1 - fewest) + 1):
         for spared in combinations(later, count):
             times = [reference, *(time for stream, time in inside.items() if stream not in spared)]
             yield -len(times), max(times) - min(times), sum(times), window[3], window[4], spared
@@ -128,9 +128,11 @@ class _Way(NamedTuple):
 class Contest:
     """The references of one call of the policy, and the work that is left for it."""
 
-    def __init__(self, wanted: Sequence[int], near: Sequence[Near], best: Sequence[Window], streams: int, skew: int):
-        """Take the references' times, the frames near each, its best set alone, and the number of other streams."""
-        self._wanted, self._near, self._best, self._streams, self._skew = wanted, near, best, streams, skew
+    def __init__(self, wanted: Sequence[int], near: Sequence[Near], best: Sequence[Window], skew: int, fewest: int):
+        """Take the references' times, the frames near each, its best set alone, and how many frames a set has."""
+        self._wanted, self._near, self._best, self._skew, self._fewest = wanted, near, best, skew, fewest
+        streams = {stream for some in near for _, stream in some}
+        self._unused, self._are_few = (NEVER,) * (max(streams, default=-1) + 1), len(streams) <= FEW
         self._price, self._half = skew + 1, skew // 128 + 1
         self._work = BASE + SHARE * len(wanted)
         self._end = self._number = 0
@@ -170,12 +172,12 @@ class Contest:
 
     def _step(self, way: _Way | None, to_go: int, bound: int, *, is_hasty: bool = False) -> _Way:
         """The best that the next reference can do, and the list of what else it can within the bound."""
-        used = self._used_by(way) if way else (NEVER,) * self._streams
+        used = self._used_by(way) if way else self._unused
         cost, spread, total = way.cost if way else (0, 0, 0)
         place, price, half = self._end - to_go, self._price, self._half
         near = [frame for frame in self._near[place] if frame[0] > used[frame[1]]]
         best = self._best[place]
-        fewest = max(2, -best[0] - (bound - cost) // price)
+        fewest = max(self._fewest, -best[0] - (bound - cost) // price)
         cost -= price * best[0]
         options = [((cost, spread, total), NOTHING)]
         for window in self._windows(place, near, fewest, is_hasty):
@@ -196,9 +198,11 @@ class Contest:
         if is_hasty or place + 1 == self._end:
             return windows(wanted, near, self._skew, ALWAYS, fewest)
         floor = self._wanted[place + 1] - self._skew
-        if self._streams > FEW:
+        if not self._are_few:
             return windows(wanted, near, self._skew, floor, fewest)
-        return (part for one in windows(wanted, near, self._skew) for part in parts(wanted, near, one, floor))
+        least = self._fewest
+        whole = windows(wanted, near, self._skew, fewest=least)
+        return (part for one in whole for part in parts(wanted, near, one, floor, least))
 
     def _used_by(self, way: _Way) -> tuple[int, ...]:
         """What the way leaves used of the frames that the next reference or a later one may want."""

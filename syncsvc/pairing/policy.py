@@ -36,17 +36,20 @@ FrameT = TypeVar("FrameT", bound=Seen)
 class Window(Generic[FrameT]):
     """What is known when the window ``[start_ns, end_ns)`` closes (UTC); streams in the group's order.
 
-    ``frames`` are those that no set has taken yet, by capture time, up to the watermark that closes the window.
+    ``frames`` are those that no set has taken yet, by capture time, up to ``horizon_ns``.
     ``counts`` says how many frames each stream took within it, in sets or not. Of each stream, nothing at or before the
     time in ``after`` may be used: an earlier set used it. Streams that are ``doubtful`` change no set of the others.
+    Where a ``leader`` is known already it is not for the counts to say whose frames are references first.
     """
 
     start_ns: int
     end_ns: int
+    horizon_ns: int
     frames: Mapping[str, Sequence[FrameT]]
     counts: Mapping[str, int]
     after: Mapping[str, int]
     doubtful: Collection[str] = ()
+    leader: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,26 +73,18 @@ class Policy(Protocol):
 
 
 class SetPolicy(Policy, Protocol):
-    """A rule that groups without windows can have too: it forms one set after the other."""
+    """A rule that groups without windows can have too: who leads them changes only where that is clear."""
 
     max_skew_ns: int
 
-    def driver(self, counts: Mapping[str, int], current: str | None = None, steady: Collection[str] = ()) -> str | None:
-        """The stream whose frames are references, by how many frames each has; None where there are none.
+    def leader(self, counts: Mapping[str, int], current: str | None = None, steady: Collection[str] = ()) -> str | None:
+        """The stream whose frames are references first, by how many frames each has; None where there are none.
 
         Args:
             counts: frames per stream, in the group's order.
-            current: the one that drives, and goes on where nobody's claim is clearly better.
+            current: the one that leads, and goes on where nobody's claim is clearly better.
             steady: those that may take its place.
         """
-        ...
-
-    def best(self, others: Mapping[str, Sequence[int]], reference: int) -> dict[str, int]:
-        """The partners of a reference that nobody contests, by stream; none where it has no set. All are times."""
-        ...
-
-    def partners(self, others: Mapping[str, Sequence[int]], references: Sequence[int]) -> list[dict[str, int]]:
-        """The partners of each of several references, which may want the same frames."""
         ...
 
 

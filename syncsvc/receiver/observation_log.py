@@ -1,5 +1,6 @@
 """The receiver's side of the observation log: turns what its parts learn and decide into records."""
 
+from syncsvc.align.deciders import RULE
 from syncsvc.model import FrameBatch
 from syncsvc.observe import records
 from syncsvc.observe.events import GroupRules
@@ -23,9 +24,10 @@ class ObservationLog:
         streams, groups = _settings(plan)
         self.note(
             records.RunRecord(
-                v=1, run_id=plan.run_id, epoch=epoch, utc_ns=utc_ns, mono_ns=mono_ns, streams=streams, groups=groups
+                v=1, run_id=plan.run_id, epoch=epoch, utc_ns=utc_ns, mono_ns=mono_ns, streams=streams, groups=groups,
+                pairing=RULE,
             )
-        )
+        )  # fmt: skip
 
     def reload(self, plan: ReceiverPlan, *, mono_ns: int) -> None:
         """The configuration was read again."""

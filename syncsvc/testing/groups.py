@@ -23,6 +23,7 @@ class GroupBench:
         max_skew_ms: float = 40,
         max_latency_ms: float = 500,
         reference: str | None = None,
+        min_streams: int = 2,
         is_patient: bool = False,
         clock: ManualClock | None = None,
     ) -> None:
@@ -30,7 +31,7 @@ class GroupBench:
         self.utc = UtcMapper(self.clock)
         self.rules = GroupRules(
             tuple(streams), window_ms and window_ms * NS_PER_MS, round(max_skew_ms * NS_PER_MS),
-            round(max_latency_ms * NS_PER_MS), reference,
+            round(max_latency_ms * NS_PER_MS), reference, min_streams,
         )  # fmt: skip
         self.batches: list[FrameBatch] = []
         self.late: list[tuple[Frame, int, tuple[int, int]]] = []

@@ -13,6 +13,8 @@ from msgspec import structs
 from syncsvc.layout import Layout
 from syncsvc.model import Frame, FrameBatch
 from syncsvc.observe.events import Doubt, Drop, Expect, Reconfigure
+from syncsvc.pairing.policy import Window
+from syncsvc.pairing.turns import Turns
 from syncsvc.testing import MS, T0, TINY, GroupBench, HeldPixels, frame
 
 STREAMS = ("a", "b", "c")
@@ -206,15 +208,16 @@ def test_what_is_held_over_an_edge_is_fixed(recording: Recording, random: Random
     assert touching(play(bench(), mixed(later, random))) == touching(play(bench(), mixed(early, random)))
 
 
-@given(recordings(), randoms)
-def test_the_stream_with_the_fewest_frames_drives_ties_by_the_groups_order(
-    recording: Recording, random: Random
+@given(recordings(), randoms, st.sampled_from([None, *STREAMS]), st.integers(2, 3))
+def test_with_one_window_for_everything_the_sets_are_the_rules(
+    recording: Recording, random: Random, ref: str | None, fewest: int
 ) -> None:
-    """With one window for everything, the sets are those of that stream as a configured reference."""
-    counts = [(len(recording[name]), place) for place, name in enumerate(STREAMS) if recording[name]]
-    driver = STREAMS[min(counts)[1]] if counts else None
-    chosen = play(bench(window_ms=10_000), mixed(recording, random))
-    assert told(chosen) == told(play(bench(window_ms=10_000, reference=driver), mixed(recording, random)))
+    batches = play(bench(window_ms=10_000, reference=ref, min_streams=fewest), mixed(recording, random))
+    counts = {name: len(some) for name, some in recording.items()}
+    end_ns = T0 + 10_000 * MS
+    rule = Turns(SKEW * MS, ref, fewest)
+    found = rule.sets(Window(T0, end_ns, end_ns + 2 * SKEW * MS, recording, counts, {}))
+    assert [some.frames for batch in batches for some in batch.sets] == [one.frames for one in found]
 
 
 @settings(max_examples=200)

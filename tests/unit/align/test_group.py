@@ -48,6 +48,15 @@ def test_a_window_closes_when_everybody_was_heard_two_skews_past_its_end() -> No
     assert bench.batches[0].complete
 
 
+def test_the_window_of_a_single_stream_waits_for_nobody() -> None:
+    bench = GroupBench("a", max_skew_ms=40)
+    bench.states(LIVE)
+    bench.add(at("a", 0, 500), at("a", 1, 999))
+    assert bench.batches == []
+    bench.add(at("a", 2, 1000))
+    assert [seqs(one, "a") for one in bench.batches] == [[0, 1]]
+
+
 def test_the_deadline_is_kept_to_the_nanosecond_and_not_used_before() -> None:
     bench = GroupBench("ab", max_latency_ms=500)
     bench.states(LIVE)

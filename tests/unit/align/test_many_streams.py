@@ -10,7 +10,7 @@ from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.demo.oracle import best_sets
 from syncsvc.model import StreamState
 from syncsvc.pairing import contest
-from syncsvc.pairing.minspread import Match, MinSpread
+from syncsvc.pairing.minspread import sets_around
 from syncsvc.testing import T0, GroupBench, frame
 from tests.unit.align.cameras import Times, free_running
 
@@ -74,8 +74,10 @@ def followed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return looks
 
 
-def paired(times: Times) -> list[Match]:
-    return MinSpread(SKEW_NS).match("s00", times, times["s00"], {})
+def paired(times: Times) -> list[dict[str, int]]:
+    others = {name: some for name, some in times.items() if name != "s00"}
+    found = sets_around(times["s00"], others, SKEW_NS)
+    return [{"s00": time, **some} for time, some in zip(times["s00"], found, strict=True) if some]
 
 
 @pytest.mark.parametrize("jitter_ms", [0, 2, 8])
@@ -84,14 +86,14 @@ def test_work_per_reference_is_bounded_where_every_frame_is_contested(
     followed: list[int], jitter_ms: float, *, is_even: bool
 ) -> None:
     _, times = free_running([60.0] * 8, 1, 5, is_even=is_even, jitter_ms=jitter_ms)
-    matches = paired(times)
+    sets = paired(times)
     references = len(times["s00"])
     assert len(followed) <= 10 * references
     for name in times:
-        used = [match.times[name] for match in matches if name in match.times]
+        used = [one[name] for one in sets if name in one]
         assert all(before < after for before, after in pairwise(used))
-    assert all(match.spread_ns <= SKEW_NS for match in matches)
-    assert sum(len(match.times) for match in matches) >= 0.9 * sum(map(len, times.values()))
+    assert all(max(one.values()) - min(one.values()) <= SKEW_NS for one in sets)
+    assert sum(map(len, sets)) >= 0.9 * sum(map(len, times.values()))
 
 
 def test_a_reference_much_faster_than_the_others_is_bounded_too(followed: list[int]) -> None:
@@ -104,7 +106,7 @@ def test_one_drop_does_not_move_the_sets_around_it() -> None:
     period = NS_PER_S // 25
     times = {f"s{place:02}": [T0 + place * 4 * NS_PER_MS + n * period for n in range(50)] for place in range(8)}
     whole = paired(times)
-    assert {len(match.times) for match in whole} == {8}
+    assert set(map(len, whole)) == {8}
     lacking = times | {"s05": times["s05"][:20] + times["s05"][21:], "s00": times["s00"][:40] + times["s00"][41:]}
-    without = [{n: t for n, t in match.times.items() if t in lacking[n]} for match in whole]
-    assert [dict(match.times) for match in paired(lacking)] == [one for one in without if "s00" in one]
+    without = [{n: t for n, t in one.items() if t in lacking[n]} for one in whole]
+    assert paired(lacking) == [one for one in without if "s00" in one]

@@ -279,3 +279,53 @@ def test_the_first_batch_begins_with_the_second_of_ready_and_never_before_what_w
     assert first_window(T0 + 10, 0, 0, T0 + 20) == T0
     assert first_window(T0 + 10, T0 + 5, 0, T0 + 20) == T0 + 5
     assert first_window(T0, T0 + S, 0, T0 + 100 * S) == T0 + 90 * S, "not more than ten seconds are made up for"
+
+
+def test_pairs_leave_as_fast_beside_a_slow_stream_as_without_it() -> None:
+    pairs = {"a": grid(0, 25, 8000), "b": grid(9, 25, 8000)}
+    beside, apart = bench_of("abc"), bench_of("ab")
+    take(beside, pairs | {"c": grid(27, 2, 8000)})
+    take(apart, pairs)
+
+    def left_after(bench: GroupBench) -> dict[int, int]:
+        """How long after its reference each pair left, once the slow one's pace is known."""
+        left = zip(bench.batches, bench.left_at_ns, strict=True)
+        settled = [(batch, ns) for batch, ns in left if batch.sets and batch.window_end_ns > T0 + 5 * S]
+        return {
+            batch.sets[0].frames["a"].seq: ns - batch.window_end_ns
+            for batch, ns in settled
+            if len(batch.sets[0].frames) == 2
+        }
+
+    waits, alone = left_after(beside), left_after(apart)
+    may_come = {seq for seq in waits if (40 * seq - 27) % 500 > 400}
+    assert {seq: ns for seq, ns in waits.items() if seq not in may_come} == {
+        seq: ns for seq, ns in alone.items() if seq in waits and seq not in may_come
+    }
+    assert len(waits) >= 68
+    assert len(may_come) <= 14, "who is soon to come is waited for"
+    assert beside.late == []
+
+
+def test_a_stream_that_speeds_up_is_waited_for_again() -> None:
+    bench = bench_of("abc")
+    fast = [5000 + ms for ms in grid(20, 25, 3000)]
+    take(bench, {"a": grid(0, 25, 8000), "b": grid(9, 25, 8000), "c": [*grid(27, 2, 5000), *fast]})
+    last = [batch.sets[0] for batch in bench.batches if batch.window_end_ns > T0 + 6 * S and batch.sets]
+    assert len(last) >= 48
+    assert all(some.missing == () for some in last)
+
+
+def test_the_frames_of_a_group_of_one_stream_leave_at_once() -> None:
+    bench = bench_of("a")
+    take(bench, {"a": grid(3, 25, 1000)})
+    assert [seqs(batch, "a") for batch in bench.batches] == [[n] for n in range(25)]
+    assert bench.left_at_ns == [f.time_ns for batch in bench.batches for f in batch.frames["a"]]
+    assert all(batch.sets == [] and batch.complete for batch in bench.batches)
+
+
+def test_a_set_has_as_many_streams_as_are_asked_for() -> None:
+    bench = bench_of("abc", min_streams=3)
+    take(bench, {"a": grid(0, 25, 1000), "b": grid(5, 25, 1000), "c": grid(7, 5, 1000)})
+    bench.states(ENDED)
+    assert sets(bench.finish()) == [{"a": n, "b": n, "c": n // 5} for n in range(0, 25, 5)]

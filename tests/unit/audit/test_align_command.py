@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from msgspec import structs
 
 from syncsvc.cli import main
 from syncsvc.observe.records import LostRecords
@@ -138,3 +139,16 @@ def test_what_the_log_lacks_is_said_and_shows_in_the_exit_code(
     assert code == 1
     assert out
     assert err == [f"syncsvc: {path}:{len(records) - 19}: 7 records are missing here: the disk was too slow"]
+
+
+@pytest.mark.parametrize(("pairing", "theirs"), [("", "the rule of an older version"), ("luck", "the rule 'luck'")])
+@pytest.mark.parametrize("words", [[], ["--max-skew-ms", "20"]])
+def test_a_log_of_another_rule_is_refused_in_words(
+    bench: LoggedBench, tmp_path: Path, pairing: str, theirs: str, words: list[str]
+) -> None:
+    run, *events = bench.log()
+    path = write(tmp_path / "old.jsonl", [structs.replace(run, pairing=pairing), *events])
+    code, out, err = align(path, *words)
+    assert (code, out) == (78, [])
+    [line] = err
+    assert f"its sets were formed by {theirs}; this version forms them by 'turns'" in line

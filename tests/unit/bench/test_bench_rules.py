@@ -34,7 +34,7 @@ def streams(late_ms: int = 0, **stamps_ms: Iterable[int]) -> dict[str, list[Stam
 def sets_of(rule: Make, given: Streams) -> list[RuleSet]:
     times = [frame.time_ns for some in given.values() for frame in some]
     counts = {name: len(some) for name, some in given.items()}
-    window = Window(min(times, default=0), max(times, default=0) + 1, given, counts, {})
+    window = Window(min(times, default=0), max(times, default=0) + 1, max(times, default=0) + 1, given, counts, {})
     return [RuleSet.of(one) for one in rule(SKEW_NS).sets(window)]
 
 

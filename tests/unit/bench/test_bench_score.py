@@ -1,11 +1,11 @@
-"""What a score says of sets that are known, and which sets the oracle finds where windows have different drivers."""
+"""What a score says of sets that are known."""
 
 from collections.abc import Iterable, Mapping
 
 from syncsvc.bench.rules import RuleSet
 from syncsvc.bench.score import Errors, Judge
 from syncsvc.clock import NS_PER_MS, NS_PER_S
-from syncsvc.demo.comparison import Truth, oracle_sets
+from syncsvc.demo.comparison import Truth
 
 
 def truth(from_ms: int = 0, until_ms: int = 10_000, **taken_ms: Iterable[int]) -> Truth:
@@ -80,24 +80,3 @@ def test_honest_sets_may_be_as_with_the_liar_told_right_or_as_without_it() -> No
     identical = [judge.score(sets({"a": 0, "b": b}, {"a": 1, "b": 2}), {}).identical_pct for b in (0, 1)]
     assert identical == [100.0, 100.0]
     assert judge.score(sets({"a": 0, "b": 2}, {"a": 1, "b": 1}), {}).identical_pct == 0.0
-
-
-def test_the_oracle_lets_the_stream_with_the_fewest_frames_drive_each_window() -> None:
-    # In the first second b has fewer frames, in the second one a: each frame of theirs has a set.
-    found = oracle_sets(truth(a=[100, 200, 300, 1100], b=[105, 305, 1105, 1205, 1305]))
-    assert found == [
-        frozenset({("a", 0), ("b", 0)}),
-        frozenset({("a", 2), ("b", 1)}),
-        frozenset({("a", 3), ("b", 2)}),
-    ]
-
-
-def test_the_oracle_uses_no_frame_on_both_sides_of_an_edge() -> None:
-    # b's frame at 998 drives the first window and takes a's at 1010, which then has no second set.
-    found = oracle_sets(truth(a=[500, 520, 1010], b=[998, 1020, 1500]))
-    assert found == [frozenset({("a", 2), ("b", 0)})]
-
-
-def test_a_configured_reference_drives_every_window() -> None:
-    found = oracle_sets(truth(a=[100, 200, 1100], b=[110, 1110]), reference="a")
-    assert found == [frozenset({("a", 0), ("b", 0)}), frozenset({("a", 2), ("b", 1)})]

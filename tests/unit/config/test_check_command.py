@@ -44,7 +44,20 @@ def test_check_says_what_the_configuration_means(site: str) -> None:
 def test_check_says_that_a_group_has_no_windows(tmp_path: Path) -> None:
     (tmp_path / "sets.yaml").write_text(GOOD + "groups: {g: {streams: [a, b], window_ms: null}}\n")
     lines = CliRunner().invoke(main, ["check", str(tmp_path / "sets.yaml")]).stdout.splitlines()
-    assert "  g  a, b  (one batch per set, skew <= 40 ms, latency <= 500 ms, driven by the slowest stream)" in lines
+    assert "  g  a, b  (one batch per set, skew <= 40 ms, latency <= 500 ms, every stream drives in turn)" in lines
+
+
+def test_check_says_how_many_streams_a_set_has_and_where_there_is_nothing_to_pair(tmp_path: Path) -> None:
+    pairs = "g: {streams: [a, b, c], min_streams: 3, window_ms: 500}"
+    groups = f"{{{pairs}, h: {{streams: [a]}}, i: {{streams: [b], window_ms: null}}}}"
+    (tmp_path / "sets.yaml").write_text(GOOD + f"groups: {groups}\n")
+    lines = CliRunner().invoke(main, ["check", str(tmp_path / "sets.yaml")]).stdout.splitlines()
+    turns = "every stream drives in turn, sets of 3 or more"
+    assert lines[lines.index("groups") + 1 :][:3] == [
+        f"  g  a, b, c  (window 500 ms, skew <= 40 ms, latency <= 500 ms, {turns})",
+        "  h  a  (window 1000 ms, latency <= 500 ms; one stream: there is nothing to pair)",
+        "  i  b  (one batch per frame, latency <= 500 ms; one stream: there is nothing to pair)",
+    ]
 
 
 def test_check_says_that_history_has_no_effect_yet_where_somebody_sets_it(tmp_path: Path) -> None:

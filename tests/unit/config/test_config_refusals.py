@@ -279,6 +279,8 @@ GROUPS = [
     ),
     group("latency zero", "max_latency_ms: 0", "found 0", "above 0 to 60000"),
     group("reference", "reference: b", "'b'", "null or a stream of this group: a"),
+    group("sets of one", "min_streams: 1", "found 1", "2"),
+    group("sets of more than there are", "min_streams: 3", "3", "as many as the group has at most: 1 stream"),
     group("reference a list", "reference: [a]", "a list of 1", "or null"),
     group("late", "late: keep", "'keep'", "topic | drop"),
 ]

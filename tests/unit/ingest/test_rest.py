@@ -8,7 +8,7 @@ from syncsvc.ingest.rest import FEW_MESSAGES, LONGEST_NS, MARGIN_NS, PATIENT_NS,
 from syncsvc.observe.events import GroupRules
 from syncsvc.testing import MS, T0, S
 
-SECOND = GroupRules(("a",), S, 40 * MS, 500 * MS)
+SECOND = GroupRules(("a", "b"), S, 40 * MS, 500 * MS)
 EDGE = T0 // S * S + S
 
 
@@ -37,11 +37,11 @@ def test_it_stays_awake_until_the_window_is_closed() -> None:
 
 
 def test_the_group_that_decides_first_counts() -> None:
-    assert rest_after(EDGE + 570 * MS, EDGE + 600 * MS, SECOND, GroupRules(("a",), 100 * MS, 40 * MS, 90 * MS)) == 0
+    assert rest_after(EDGE + 570 * MS, EDGE + 600 * MS, SECOND, GroupRules(("a", "b"), 100 * MS, 40 * MS, 90 * MS)) == 0
 
 
 def test_for_a_group_without_windows_it_never_rests() -> None:
-    assert rest_after(EDGE + 570 * MS, EDGE + 600 * MS, SECOND, GroupRules(("a",), None, 40 * MS, 500 * MS)) == 0
+    assert rest_after(EDGE + 570 * MS, EDGE + 600 * MS, SECOND, GroupRules(("a", "b"), None, 40 * MS, 500 * MS)) == 0
 
 
 def test_before_the_first_frame_it_does_not_rest() -> None:
@@ -70,7 +70,7 @@ def test_recordings_as_fast_as_can_be_gather_a_few_frames(messages: int, rest_ns
 
 groups = st.builds(
     GroupRules,
-    st.just(("a",)),
+    st.just(("a", "b")),
     st.integers(20, 3000).map(lambda ms: ms * MS),
     st.integers(0, 250).map(lambda ms: ms * MS),
     st.integers(0, 3000).map(lambda ms: ms * MS),

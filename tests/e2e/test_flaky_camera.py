@@ -1,0 +1,74 @@
+"""A camera that is not as the others, beside two that are, on the real daemon: they keep their pairs."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from syncsvc import FrameBatch, FrameSet
+from syncsvc.clock import NS_PER_S
+from tests.e2e.harness import PATIENCE, Service, wait_for
+from tests.e2e.test_align import align, lines_of, read_all, tail, whole_lines
+
+SMALL = "size=160x90"
+HEALTHY = {
+    "a": {"url": f"synthetic:?fps=25&{SMALL}&seed=1"},
+    "b": {"url": f"synthetic:?fps=25&{SMALL}&seed=2&phase_ms=9"},
+}
+GUESTS = {"flaky": "fps=25&drop=0.9&phase_ms=17", "slow": "fps=2&phase_ms=27", "frozen": "fps=25&stall=3:1&phase_ms=17"}
+SECONDS = 6
+
+
+def streams(guest: str) -> dict[str, dict[str, str]]:
+    return HEALTHY | {"c": {"url": f"synthetic:?{GUESTS[guest]}&{SMALL}&seed=3"}}
+
+
+def sets_of(batches: Sequence[FrameBatch], start_ns: int) -> list[FrameSet]:
+    """Those of some seconds."""
+    until_ns = start_ns + SECONDS * NS_PER_S
+    return [one for batch in batches if start_ns <= batch.window_start_ns < until_ns for one in batch.sets]
+
+
+@pytest.mark.parametrize("guest", GUESTS)
+@pytest.mark.parametrize("window_ms", [1000, None])
+def test_it_costs_the_others_no_pair(tmp_path: Path, guest: str, window_ms: int | None) -> None:
+    group = {"all": {"streams": ["a", "b", "c"], "window_ms": window_ms} | PATIENCE}
+    with Service(tmp_path, streams(guest), groups=group) as service, service.follow() as history:
+        start_ns = history.read_until(lambda b: any(not one.missing for one in b.sets), 400).window_end_ns
+        history.read_until(lambda b: b.sets != [], 800, since_ns=start_ns + (SECONDS + 1) * NS_PER_S)
+        assert service.stop() == 0
+    history.check()
+    sets = sets_of(history.batches, start_ns)
+    pairs = [one for one in sets if "a" in one.frames and "b" in one.frames]
+    assert len(pairs) >= 0.985 * 25 * SECONDS
+    same = [one for one in pairs if one.frames["b"].time_ns - one.frames["a"].time_ns == 9_000_000]
+    assert len(same) >= 0.97 * len(pairs)
+    assert any(not one.missing for one in sets), "it is in full sets as well"
+
+
+def test_a_run_with_it_replays_to_what_was_sent(tmp_path: Path) -> None:
+    log, groups = tmp_path / "seen.jsonl", {"all": {"streams": ["a", "b", "c"], "window_ms": 200}}
+    with (
+        Service(tmp_path, streams("flaky"), "--log-observations", str(log), groups=groups) as service,
+        tail(service, tmp_path) as printed,
+    ):
+        wait_for(lambda: len(whole_lines(printed)) >= 20, "batches")
+        assert service.stop() == 0, service.log
+        replayed = lines_of(align(log, "--json"))
+        sent = read_all(printed, replayed[-1])
+    numbers = {json.loads(line)["seq"]: line for line in replayed}
+    assert all(line == numbers[json.loads(line)["seq"]] for line in sent)
+    assert any(json.loads(line)["sets"] for line in sent)
+
+
+@pytest.mark.parametrize("window_ms", [1000, None])
+def test_a_group_of_one_stream_waits_for_nobody(tmp_path: Path, window_ms: int | None) -> None:
+    group = {"one": {"streams": ["a"], "window_ms": window_ms, "max_latency_ms": 30_000}}
+    with Service(tmp_path, HEALTHY, groups=group) as service, service.follow() as history:
+        batches = history.read(3)
+        assert service.stop() == 0
+    history.check()
+    assert all(batch.sets == [] for batch in batches)
+    if window_ms is None:
+        assert [len(batch.frames["a"]) for batch in batches] == [1, 1, 1]
