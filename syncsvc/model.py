@@ -152,9 +152,9 @@ class Frame(Struct, frozen=True, eq=False):
         """
         if isinstance(self.payload, Payload):
             return self.payload.view()
-        from syncsvc.pictures import flat
+        from syncsvc.pictures import read_only
 
-        return flat(self.payload)
+        return read_only(self.payload)
 
     def to_bgr(self) -> "NDArray[np.uint8]":
         """The picture as ``(height, width, 3)`` uint8, BGR, in memory of its own, honouring ``layout``'s colour space.

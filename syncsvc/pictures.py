@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from syncsvc.layout import RAW_FORMATS, ColorMatrix, ColorRange, Layout, jpeg_header
 
 
-def flat(payload: Any) -> NDArray[np.uint8]:
+def read_only(payload: Any) -> NDArray[np.uint8]:
     """A read-only view of any readable buffer's bytes, ``(nbytes,)`` uint8; no copy."""
     view = np.frombuffer(payload, np.uint8)
     view.flags.writeable = False

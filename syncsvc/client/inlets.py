@@ -29,11 +29,11 @@ class AutoInlet(Inlet):
         """See ``Inlet``."""
         if self._is_closed:
             raise SubscriberClosed("this subscriber is closed")
-        if self._inlet.fileno() is None:
+        if self._inlet.fileno() is None:  # none was chosen
             self._inlet = self._choose() or self._inlet
         try:
             return self._inlet.take()
-        except UsageError:  # the service does not share memory with us, as its thread has heard at any moment
+        except UsageError:  # no memory is shared with us: the local way may hear that long after it was chosen
             self._inlet.close()
             self._inlet = self._live()
             return None
