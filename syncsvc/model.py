@@ -152,9 +152,11 @@ class Frame(Struct, frozen=True, eq=False):
         """
         if isinstance(self.payload, Payload):
             return self.payload.view()
-        from syncsvc.pictures import read_only
+        import numpy as np
 
-        return read_only(self.payload)
+        flat = np.frombuffer(self.payload, np.uint8)
+        flat.flags.writeable = False
+        return flat
 
     def to_bgr(self) -> "NDArray[np.uint8]":
         """The picture as ``(height, width, 3)`` uint8, BGR, in memory of its own, honouring ``layout``'s colour space.

@@ -12,13 +12,6 @@ from numpy.typing import NDArray
 from syncsvc.layout import RAW_FORMATS, ColorMatrix, ColorRange, Layout, jpeg_header
 
 
-def read_only(payload: Any) -> NDArray[np.uint8]:
-    """A read-only view of any readable buffer's bytes, ``(nbytes,)`` uint8; no copy."""
-    view = np.frombuffer(payload, np.uint8)
-    view.flags.writeable = False
-    return view
-
-
 def planes_i420(payload: Any, width: int, height: int) -> tuple[NDArray[np.uint8], ...]:
     """Views of the Y ``(h, w)``, U and V ``(ceil(h/2), ceil(w/2))`` planes of a packed payload; no copy."""
     flat = np.frombuffer(payload, np.uint8)
