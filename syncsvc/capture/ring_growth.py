@@ -160,11 +160,13 @@ class Rings:
         is_spent, self._is_outgrown, self._is_spent = self._is_spent, False, False
         need = _Need(layout, ring.slot_bytes, self._plan, self.fps)
         can_grow = ring.slots <= need.slots <= ring.most_slots and not is_spent
-        arguments = ring, need, None if can_grow else next(self._ring_ids), is_spent
+        other_id = None if can_grow else next(self._ring_ids)
+        arguments = ring, need, other_id, is_spent
         self._helper = threading.Thread(target=self._help, args=arguments, name="ring", daemon=True)
         self._helper.start()
 
     def _help(self, ring: RingWriter, need: _Need, other_id: int | None, is_spent: bool) -> None:
+        """Get more slots for the ring, or another ring of this number."""
         try:
             if other_id is None:
                 with self._accounting(need):

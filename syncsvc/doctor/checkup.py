@@ -113,6 +113,7 @@ def _watch(
     progress: Callable[[float], None],
     pause: Callable[[float], object],
 ) -> None:
+    """Wait in short pauses until the time is over, or the service is."""
     begun_ns = SYSTEM_CLOCK.monotonic_ns()
     while not stop.is_set and service.is_running:
         over_s = (SYSTEM_CLOCK.monotonic_ns() - begun_ns) / NS_PER_S
