@@ -231,7 +231,7 @@ class Farm:
         self.session_numbers = itertools.count(1)
         origin_ns = SYSTEM_CLOCK.monotonic_ns()
         self._mounts = {spec.name: Mount(spec, index, origin_ns, SYSTEM_CLOCK) for index, spec in enumerate(specs)}
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, asyncio.Task[None]] = {}  # the loop itself does not hold on to a task
 
     @property
     def urls(self) -> dict[str, str]:
@@ -241,7 +241,7 @@ class Farm:
 
     async def __aenter__(self) -> Self:
         try:
-            self._server = await asyncio.start_server(self._serve, self.host, self.port, limit=MAX_HEAD_BYTES)
+            self._server = await asyncio.start_server(self._accept, self.host, self.port, limit=MAX_HEAD_BYTES)
         except socket.gaierror as error:
             raise BindError(f"rtsp://{self.host}:{self.port}", str(error.strerror)) from error
         except OSError as error:
@@ -265,7 +265,7 @@ class Farm:
                 connection.hang_up("camera")
             await asyncio.sleep(0)  # lets them end
 
-    async def _serve(self, requests: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, requests: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         sock: socket.socket = writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
         if len(self._connections) >= MAX_CONNECTIONS:
@@ -273,11 +273,8 @@ class Farm:
             writer.close()
             return
         connection = Connection(self, requests, writer)
-        self._connections.add(connection)
-        try:
-            await connection.serve()
-        finally:
-            self._connections.discard(connection)
+        self._connections[connection] = serving = asyncio.create_task(connection.serve())
+        serving.add_done_callback(lambda _: self._connections.pop(connection))
 
     async def _sweep(self) -> None:
         while True:

@@ -1,6 +1,7 @@
 """The RTSP server under clients that are odd, slow, silent or hostile; and the child process that it lives in."""
 
 import asyncio
+import gc
 import os
 import re
 import signal
@@ -251,6 +252,16 @@ def test_a_connection_that_says_nothing_is_ended(client: Client) -> None:
     assert client.is_closed_by_peer()
 
 
+def test_a_request_that_drips_is_not_waited_for(client: Client) -> None:
+    def drip() -> None:
+        for byte in client.request("OPTIONS", "*", X=200 * "y"):
+            client.socket.sendall(bytes([byte]))
+            sleep_s(0.05)
+
+    with pytest.raises(ConnectionError):
+        drip()
+
+
 def test_a_client_that_vanishes_is_forgotten(cameras: VirtualCameras) -> None:
     before = closed(cameras, "north", "client")
     client = Client(cameras.port)
@@ -274,6 +285,25 @@ def test_a_request_that_breaks_an_answer_holds_up_no_end(monkeypatch: pytest.Mon
             return answer
 
     assert asyncio.run(describe()) == b""
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # asyncio leaves sockets half accepted
+def test_clients_that_come_as_a_farm_ends_make_no_fuss() -> None:
+    told: list[object] = []
+
+    async def end_amid_arrivals(turns: int) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        with ExitStack() as opened:
+            async with Farm([FAST], "127.0.0.1", 0) as farm:
+                for _ in range(5):
+                    opened.enter_context(closing(Client(farm.port)))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+
+    for turns in range(6):
+        asyncio.run(end_amid_arrivals(turns))
+    gc.collect()
+    assert told == []
 
 
 def test_too_many_connections_are_refused() -> None:
