@@ -110,7 +110,7 @@ def report(
     abouts = {key: case.about for key, (case, _) in simulated.items()}
     abouts |= {f"live-{key}": f"live, {case.about}" for key, (case, _, _) in live.items()}
     tables = [_matrix(title, scores, cell) for title, cell in _FIGURES.items()]
-    with_guests = {key: some for key, some in scores.items() if some[OURS].kept_pct is not None}
+    with_guests = {key: some for key, some in scores.items() if OURS in some and some[OURS].kept_pct is not None}
     tables += [_matrix(title, with_guests, cell) for title, cell in _COSTS.items() if with_guests]
     tables += [_clocks(scores), _cases(abouts)]
     for key, (_, verdict, _) in live.items():
