@@ -16,6 +16,8 @@
     * SubscriptionEnded        every recording of the service is over: no batch will come any more
     * SubscriberClosed         a subscriber was used after its close
     * BindError                an endpoint cannot be bound (exit code 78)
+    * OnvifError               a camera's ONVIF service cannot be asked, or answers nonsense
+        * LoginRefused         it wants another user or password
     * LogError                 an observation log is none, is damaged or does not replay (exit code 78)
 """
 
@@ -112,6 +114,14 @@ class BindError(SyncsvcError):
     def __init__(self, endpoint: str, problem: str) -> None:
         super().__init__(f"{endpoint}: {problem}")
         self.endpoint, self.problem = endpoint, problem
+
+
+class OnvifError(SyncsvcError):
+    """A camera's ONVIF service cannot be asked, refuses a question, or answers what is no answer."""
+
+
+class LoginRefused(OnvifError):
+    """A camera's ONVIF service wants another user or password, or one at all."""
 
 
 class LogError(SyncsvcError):
