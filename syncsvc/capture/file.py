@@ -152,6 +152,12 @@ class FileSource:
         dense = max(bisect_left(times, time + span) - place for place, time in enumerate(times))
         return max(dense * NS_PER_S / span, reader.fps)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as the container or its codec say."""
+        context = self._reader.stream.codec_context
+        return context.width, context.height
+
     def _index(self) -> list[Any]:
         """The container's table of frames, where it lists every frame (MP4 does, Matroska lists key frames only)."""
         stream = self._reader.stream

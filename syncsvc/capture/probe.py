@@ -9,7 +9,7 @@ from contextlib import closing
 
 import msgspec
 
-from syncsvc.capture.spec import AnySpec, FileSpec
+from syncsvc.capture.spec import AnySpec
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import SyncsvcError
 from syncsvc.lifecycle import StopToken
@@ -19,8 +19,18 @@ from syncsvc.transport.page import StreamPage
 PROBE_TIMEOUT_S = 20.0
 
 
-def probe_streams(specs: Iterable[AnySpec], without: Collection[str] = ()) -> Iterator[tuple[str, bool, str]]:
-    """Open every stream, all at the same time; yields ``(name, is_there, what was found)`` in the given order.
+class Sight(msgspec.Struct, frozen=True):
+    """What was found of a stream, in words and, where it is there, in numbers; 0 is what it does not say."""
+
+    is_there: bool
+    text: str
+    fps: float = 0.0
+    width: int = 0
+    height: int = 0
+
+
+def probe_streams(specs: Iterable[AnySpec], without: Collection[str] = ()) -> Iterator[tuple[str, Sight]]:
+    """Open every stream, all at the same time; yields names and what was found, in the given order.
 
     A process each, because an input that hangs inside libav can only be killed; without the variables of the
     environment that hold passwords.
@@ -33,9 +43,16 @@ def probe_streams(specs: Iterable[AnySpec], without: Collection[str] = ()) -> It
             out, _ = process.communicate(timeout=max(0.0, (deadline_ns - SYSTEM_CLOCK.monotonic_ns()) / NS_PER_S))
         except subprocess.TimeoutExpired:
             end(process, 0.0)
-            yield name, False, f"no answer in {PROBE_TIMEOUT_S:.0f} s"
+            yield name, Sight(False, f"no answer in {PROBE_TIMEOUT_S:.0f} s")
         else:
-            yield name, process.returncode == 0, out.decode().strip() or f"broke with exit code {process.returncode}"
+            yield name, _sight(out, process.returncode)
+
+
+def _sight(out: bytes, code: int) -> Sight:
+    try:
+        return msgspec.json.decode(out, type=Sight)
+    except msgspec.DecodeError:
+        return Sight(False, f"broke with exit code {code}")
 
 
 def _start(spec: AnySpec, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
@@ -46,24 +63,26 @@ def _start(spec: AnySpec, environment: dict[str, str]) -> "subprocess.Popen[byte
     return process
 
 
-def look(spec: AnySpec) -> str:
+def look(spec: AnySpec) -> Sight:
     """Open the source and describe it.
 
     Raises:
         SyncsvcError: it is not there.
     """
+    from syncsvc.capture.file import FileSource
     from syncsvc.capture.process import open_source
     from syncsvc.capture.source import Shot
 
     page = StreamPage.create(spec.name)
     with closing(page), closing(open_source(spec, SYSTEM_CLOCK, lambda _: None, StopToken(), page)) as source:
         found = f"{source.fps:.3f} frames/s declared"
-        if isinstance(spec, FileSpec):
-            return found
+        if isinstance(source, FileSource):
+            return Sight(True, found, source.fps, *source.size)
         for shot in source.shots():
             if isinstance(shot, Shot):
-                return f"{shot.picture.layout.width}x{shot.picture.layout.height}, {found}"
-        return found
+                layout = shot.picture.layout
+                return Sight(True, f"{layout.width}x{layout.height}, {found}", source.fps, layout.width, layout.height)
+        return Sight(True, found, source.fps)
 
 
 def main() -> int:
@@ -71,11 +90,10 @@ def main() -> int:
     if not select.select([sys.stdin], [], [], PROBE_TIMEOUT_S)[0]:
         return 1
     try:
-        text = look(msgspec.json.decode(sys.stdin.readline(), type=AnySpec))
+        sight = look(msgspec.json.decode(sys.stdin.readline(), type=AnySpec))
     except SyncsvcError as error:
-        sys.stdout.write(f"{getattr(error, 'problem', error)}\n")
-        return 1
-    sys.stdout.write(f"{text}\n")
+        sight = Sight(False, str(getattr(error, "problem", error)))
+    sys.stdout.buffer.write(msgspec.json.encode(sight))
     return 0
 
 

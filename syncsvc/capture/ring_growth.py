@@ -23,7 +23,8 @@ from syncsvc.layout import RAW_FORMATS, Layout
 from syncsvc.lifecycle import StopToken
 from syncsvc.transport.link import RETIRED, LinkWriter
 from syncsvc.transport.messages import GrowthMessage
-from syncsvc.transport.ring import RingWriter, ring_bytes
+from syncsvc.transport.ring import RingWriter
+from syncsvc.transport.ring_size import ring_bytes
 
 log = logging.getLogger(__name__)
 

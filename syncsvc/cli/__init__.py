@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "check": Entry("check", "Validate a configuration."),
     "tail": Entry("tail", "Print one line per batch of a running daemon."),
     "discover": Entry("discover", "Find the ONVIF cameras of the network, and their streams."),
+    "init": Entry("init", "Write a configuration for some URLs."),
     "align": Entry("align", "Make the decisions of an observation log again."),
     "demo": Entry("demo", "Virtual cameras, daemon and subscriber in one, with a verdict."),
     "doctor": Entry("doctor", "Measure the streams of a configuration, and propose its bounds."),

@@ -1,6 +1,8 @@
 """The commands about the configuration file: is it right, and what may it hold."""
 
 import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,18 +12,29 @@ from syncsvc.config.schema import user_schema
 from syncsvc.config.urls import redact_url
 from syncsvc.observe.logs import one_line, redact
 
+if TYPE_CHECKING:
+    from syncsvc.capture.probe import Sight
+
 
 @click.command(epilog="Example: syncsvc check --probe configs/two-cameras.yaml")
 @click.argument("config")
 @click.option("--probe", is_flag=True, help="Also open each stream once; exit 1 when one does not answer.")
 def check(config: str, probe: bool) -> None:
-    """Validate CONFIG and print what it means.
+    """Validate CONFIG and print what it means, and how much memory it takes.
 
-    Exit code 0 when it is valid; 78, and one line that names the key, when it is not.
+    Exit code 0 when it is valid; 78, and one line that names the key, when it is not, or when its streams certainly
+    exceed the memory that is there.
     """
+    from syncsvc.daemon.ring_memory import demands, memory_lines, refuse_what_cannot_fit
+    from syncsvc.transport.memfd import available_bytes
+
     valid = load(config)
     click.echo("\n".join(summary(config, valid)))
-    if probe and not _probe(valid):
+    seen = _probe(valid) if probe else {}
+    some, available = demands(valid, seen), available_bytes()
+    click.echo("\n".join(memory_lines(some, available)))
+    refuse_what_cannot_fit(some, available)
+    if not all(sight.is_there for sight in seen.values()):
         click.get_current_context().exit(1)
 
 
@@ -68,13 +81,13 @@ def _group_line(group: GroupConfig) -> str:
     return f"{', '.join(group.streams)}  ({batches}, skew <= {group.max_skew_ms:g} ms, {latency}, {driver}{least})"
 
 
-def _probe(config: Config) -> bool:
-    from syncsvc.capture.probe import probe_streams  # loads the capture engine, which plain validation does not need
+def _probe(config: Config) -> "Mapping[str, Sight]":
+    from syncsvc.capture.probe import probe_streams
     from syncsvc.daemon.planning import capture_spec
 
     specs = [capture_spec(name, stream, config) for name, stream in config.streams.items()]
-    all_ok = True
-    for name, ok, text in probe_streams(specs, without=config.variables):
-        click.echo(f"probe  {name}: {'ok' if ok else 'FAILED'}: {one_line(redact(text))}")
-        all_ok = all_ok and ok
-    return all_ok
+    seen = {}
+    for name, sight in probe_streams(specs, without=config.variables):
+        click.echo(f"probe  {name}: {'ok' if sight.is_there else 'FAILED'}: {one_line(redact(sight.text))}")
+        seen[name] = sight
+    return seen

@@ -21,7 +21,7 @@ MAX_IPC_BYTES: Final = 107  # sockaddr_un.sun_path has 108, the last is NUL
 MASK: Final = "***"
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_SECRET_PARAMETER: Final = re.compile(
+SECRET_PARAMETER: Final = re.compile(
     r"([?&;](?:[\w-]*(?:pass|pwd|secret|token|key|auth|credential|signature)[\w-]*|pw)=)([^&#\s'\"]+)", re.IGNORECASE
 )
 _USERINFO_IN_TEXT: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"<>]*@")
@@ -63,12 +63,12 @@ def redact_text(text: str) -> str:
 
 
 def _hide_parameters(text: str) -> str:
-    return _SECRET_PARAMETER.sub(rf"\g<1>{MASK}", text)
+    return SECRET_PARAMETER.sub(rf"\g<1>{MASK}", text)
 
 
 def secrets_in(url: str) -> frozenset[str]:
     """Every password in a URL, as written and percent-decoded; a user name alone counts as one, being a token then."""
-    found = {match[2] for match in _SECRET_PARAMETER.finditer(url)}
+    found = {match[2] for match in SECRET_PARAMETER.finditer(url)}
     for up_to_some_at in ("://(.*?)@", "://(.*)@"):  # a password may hold one
         if match := re.search(up_to_some_at, url, re.DOTALL):
             user, colon, password = match[1].partition(":")

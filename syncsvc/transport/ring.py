@@ -21,23 +21,9 @@ from numpy.typing import NDArray
 
 from syncsvc.errors import SlotReclaimedError, TransportError
 from syncsvc.transport import memfd as memory
+from syncsvc.transport.ring_size import HEADER_WORDS, data_offset, ring_bytes, round_up
 
 _MAGIC = 0x53594E4352494E47  # "SYNCRING"
-_HEADER_WORDS = 4
-_PAGE = mmap.PAGESIZE
-
-
-def _round_up(size: int, step: int) -> int:
-    return -(-size // step) * step
-
-
-def _data_offset(slots: int) -> int:
-    return _round_up(8 * (_HEADER_WORDS + slots), _PAGE)
-
-
-def ring_bytes(slots: int, slot_bytes: int) -> int:
-    """Size of the whole ring in bytes."""
-    return _data_offset(slots) + slots * _round_up(slot_bytes, _PAGE)
 
 
 class RingWriter:
@@ -57,15 +43,15 @@ class RingWriter:
         """
         self.ring_id, self.slots, self.slot_bytes = ring_id, slots, slot_bytes
         self.most_slots = most = max(slots, most_slots)
-        self._stride = _round_up(slot_bytes, _PAGE)
-        self._offset = _data_offset(most)
+        self._stride = round_up(slot_bytes)
+        self._offset = data_offset(most)
         size_bytes = self._offset + slots * self._stride
         self.fd = memory.create(f"syncsvc-ring-{ring_id}", size_bytes, ring_bytes(most, slot_bytes))
         self._closing = weakref.finalize(self, os.close, self.fd)
         self._closing.atexit = False
         self._map = mmap.mmap(self.fd, 0)
         memory.seal(self.fd)
-        words = (ctypes.c_uint64 * (_HEADER_WORDS + most)).from_buffer(self._map)
+        words = (ctypes.c_uint64 * (HEADER_WORDS + most)).from_buffer(self._map)
         words[0], words[1], words[2], words[3] = _MAGIC, most, slot_bytes, self._offset
         self._words = words
         self._pixels = np.frombuffer(self._map, np.uint8)
@@ -101,7 +87,7 @@ class RingWriter:
         if not self._free:
             return None
         slot = self._free.pop()
-        self._words[_HEADER_WORDS + slot] += 1
+        self._words[HEADER_WORDS + slot] += 1
         return slot
 
     def pixels(self, slot: int) -> NDArray[np.uint8]:
@@ -111,15 +97,15 @@ class RingWriter:
 
     def commit(self, slot: int) -> int:
         """Say that the slot is whole; returns its generation, which goes into the descriptor."""
-        self._words[_HEADER_WORDS + slot] += 1
-        return int(self._words[_HEADER_WORDS + slot])
+        self._words[HEADER_WORDS + slot] += 1
+        return int(self._words[HEADER_WORDS + slot])
 
     def give_back(self, slot: int) -> None:
         """A lease came home, or a slot that was acquired is not needed."""
         if not 0 <= slot < self.slots or slot in self._free:
             raise TransportError(f"slot {slot} of ring {self.ring_id} was given back twice or never existed")
-        if self._words[_HEADER_WORDS + slot] % 2:
-            self._words[_HEADER_WORDS + slot] += 1
+        if self._words[HEADER_WORDS + slot] % 2:
+            self._words[HEADER_WORDS + slot] += 1
         self._free.append(slot)
 
     def close(self) -> None:
@@ -138,14 +124,14 @@ class _Header:
         """
         try:
             size_bytes = os.fstat(fd).st_size
-            words = np.frombuffer(os.pread(fd, 8 * _HEADER_WORDS, 0), np.uint64, _HEADER_WORDS)
+            words = np.frombuffer(os.pread(fd, 8 * HEADER_WORDS, 0), np.uint64, HEADER_WORDS)
         except (OSError, ValueError) as error:  # ValueError: it is too short for the header
             raise TransportError(f"a descriptor that was handed over is not a ring: {error}") from error
         magic, self.slots, self.slot_bytes, self.offset = (int(word) for word in words)
-        is_whole = size_bytes >= ring_bytes(self.slots, self.slot_bytes) and self.offset == _data_offset(self.slots)
+        is_whole = size_bytes >= ring_bytes(self.slots, self.slot_bytes) and self.offset == data_offset(self.slots)
         if magic != _MAGIC or self.slots < 1 or not is_whole:
             raise TransportError("a descriptor that was handed over is not a ring")
-        self.stride = _round_up(self.slot_bytes, _PAGE)
+        self.stride = round_up(self.slot_bytes)
 
     def check(self, slot: int, size_bytes: int) -> None:
         """Refuse a slot that the ring does not have, and a payload that does not fit it."""
@@ -171,7 +157,7 @@ class RingReader:
         weakref.finalize(self, os.close, self.fd).atexit = False
         self._map = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
         self.slots, self.slot_bytes = header.slots, header.slot_bytes
-        self._generations = np.frombuffer(self._map, np.uint64, header.slots, 8 * _HEADER_WORDS)
+        self._generations = np.frombuffer(self._map, np.uint64, header.slots, 8 * HEADER_WORDS)
         self._pixels = np.frombuffer(self._map, np.uint8)
 
     def pixels(self, slot: int, size_bytes: int) -> NDArray[np.uint8]:
@@ -211,8 +197,8 @@ class RingSlots:
         weakref.finalize(self, os.close, fd).atexit = False
         self._header = _Header(fd)
         first = memory.Pages(fd, 0, self._header.offset)
-        words = first.buffer[: 8 * (_HEADER_WORDS + self._header.slots)].cast("Q")
-        self._generations = words[_HEADER_WORDS:]
+        words = first.buffer[: 8 * (HEADER_WORDS + self._header.slots)].cast("Q")
+        self._generations = words[HEADER_WORDS:]
         self._slots: dict[int, memory.Pages] = {}
 
     def view(self, slot: int, generation: int, size_bytes: int) -> NDArray[np.uint8]:

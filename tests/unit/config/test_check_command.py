@@ -27,7 +27,7 @@ def site(tmp_path: Path) -> str:
 def test_check_says_what_the_configuration_means(site: str) -> None:
     result = CliRunner().invoke(main, ["check", site])
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.splitlines() == [
+    assert result.stdout.partition("memory ")[0].splitlines() == [
         f"{site}: valid",
         "streams",
         "  a  synthetic:  (i420, size as it comes)",
@@ -39,6 +39,21 @@ def test_check_says_what_the_configuration_means(site: str) -> None:
         "publish  live tcp://127.0.0.1:5555, control tcp://127.0.0.1:5556",
         "http     off",
     ]
+
+
+def test_check_says_how_much_memory_each_stream_takes_and_all_together(site: str) -> None:
+    lines = CliRunner().invoke(main, ["check", site]).stdout.partition("memory ")[2].splitlines()
+    assert lines[1].startswith("  a  17 MiB = 50 frames of 0.33 MiB (640x360 at 25/s)")
+    assert lines[2].startswith("  b  148 MiB = 50 frames of 2.97 MiB (assuming 1920x1080 at 25/s)")
+    assert lines[4].startswith("  in sum 198 MiB, with subscribers in mode local up to 437 MiB; ")
+
+
+def test_check_refuses_what_cannot_fit(tmp_path: Path) -> None:
+    (tmp_path / "big.yaml").write_text("streams: {a: {url: 'synthetic:?fps=1000&size=8192x8192'}}\n")
+    result = CliRunner().invoke(main, ["check", str(tmp_path / "big.yaml")])
+    assert result.exit_code == 78
+    assert "the streams need " in result.stderr
+    assert "are available" in result.stderr
 
 
 def test_check_says_that_a_group_has_no_windows(tmp_path: Path) -> None:

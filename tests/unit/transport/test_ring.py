@@ -12,7 +12,8 @@ import pytest
 
 from syncsvc.errors import MemoryShortage, SlotReclaimedError, TransportError
 from syncsvc.transport import memfd as memory
-from syncsvc.transport.ring import RingReader, RingSlots, RingWriter, ring_bytes
+from syncsvc.transport.ring import RingReader, RingSlots, RingWriter
+from syncsvc.transport.ring_size import ring_bytes
 
 
 @pytest.fixture
