@@ -16,6 +16,7 @@
     * SubscriptionEnded        every recording of the service is over: no batch will come any more
     * SubscriberClosed         a subscriber was used after its close
     * BindError                an endpoint cannot be bound (exit code 78)
+    * NoAnswer                 no service answers at an endpoint, or something else does
     * OnvifError               a camera's ONVIF service cannot be asked, or answers nonsense
         * LoginRefused         it wants another user or password
     * LogError                 an observation log is none, is damaged or does not replay (exit code 78)
@@ -110,6 +111,14 @@ class SubscriberClosed(SyncsvcError):
 
 class BindError(SyncsvcError):
     """An endpoint cannot be bound: in use, not ours, or not loopback."""
+
+    def __init__(self, endpoint: str, problem: str) -> None:
+        super().__init__(f"{endpoint}: {problem}")
+        self.endpoint, self.problem = endpoint, problem
+
+
+class NoAnswer(SyncsvcError):
+    """No service answers at an endpoint; the message says what is there instead, as far as that can be seen."""
 
     def __init__(self, endpoint: str, problem: str) -> None:
         super().__init__(f"{endpoint}: {problem}")

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "tail": Entry("tail", "Print one line per batch of a running daemon."),
     "discover": Entry("discover", "Find the ONVIF cameras of the network, and their streams."),
     "init": Entry("init", "Write a configuration for some URLs."),
+    "status": Entry("service_status", "Show how a running daemon is."),
     "align": Entry("align", "Make the decisions of an observation log again."),
     "demo": Entry("demo", "Virtual cameras, daemon and subscriber in one, with a verdict."),
     "doctor": Entry("doctor", "Measure the streams of a configuration, and propose its bounds."),

@@ -74,6 +74,8 @@ class Publisher:
         self._impatience = threading.Event()
         self._is_draining = self._is_ending = False
         self._state: wire.State = "running"
+        self.control = ""
+        """Its endpoint, once that is known: what is said under ``status`` tells it."""
 
     # From any thread.
 
@@ -166,7 +168,9 @@ class Publisher:
                 outlet.send_status(status)
 
     def _status(self) -> bytes:
-        return wire.encode_status(self._run_id, self._epoch, self._state, emitted_ns=self._now_utc())
+        return wire.encode_status(
+            self._run_id, self._epoch, self._state, emitted_ns=self._now_utc(), control=self.control
+        )
 
     def _send_queued(self) -> None:
         """Send what waits; whatever was taken from the queue is sent before anything else is considered."""

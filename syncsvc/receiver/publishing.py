@@ -52,7 +52,7 @@ class Publishing:
         """
         try:
             live = self._live.bind(self._context, self._plan.live, self._plan.backlog)
-            control = self._control.bind(self._context, self._plan.control)
+            self.publisher.control = control = self._control.bind(self._context, self._plan.control)
         except BindError:
             self._context.destroy(0)
             raise

@@ -15,14 +15,15 @@ MAX_CONTROL_BYTES = 1024
 State = Literal["running", "draining", "ended"]
 
 
-class Status(Struct, frozen=True):
-    """The second part of a ``status`` message."""
+class Status(Struct, frozen=True, omit_defaults=True):
+    """The second part of a ``status`` message; ``control`` is the endpoint, empty from a service that does not tell."""
 
     v: Literal[1]
     run_id: Label
     epoch: Natural
     state: State
     emitted_ns: Stamp
+    control: str = ""
 
 
 class GroupTerms(Struct, frozen=True):
@@ -48,9 +49,10 @@ _status_decoder = msgspec.msgpack.Decoder(Status)
 _control_decoder = msgspec.msgpack.Decoder(dict[str, Any])
 
 
-def encode_status(run_id: str, epoch: int, state: State, *, emitted_ns: int) -> bytes:
+def encode_status(run_id: str, epoch: int, state: State, *, emitted_ns: int, control: str = "") -> bytes:
     """The second part of ``[STATUS_TOPIC, ...]``."""
-    return _encoder.encode(Status(v=1, run_id=run_id, epoch=epoch, state=state, emitted_ns=emitted_ns))
+    status = Status(v=1, run_id=run_id, epoch=epoch, state=state, emitted_ns=emitted_ns, control=control)
+    return _encoder.encode(status)
 
 
 def decode_status(data: Any) -> Status:

@@ -24,6 +24,7 @@ EXAMPLES = [
     errors.SubscriptionEnded("over"),
     errors.SubscriberClosed("closed"),
     errors.BindError("tcp://127.0.0.1:5555", "is already in use"),
+    errors.NoAnswer("tcp://127.0.0.1:5555", "nothing listens there"),
     errors.OnvifError("an answer is no XML"),
     errors.LoginRefused("wants a user and a password"),
     errors.LogError("seen.jsonl", "is no observation log", line=3),

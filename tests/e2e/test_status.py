@@ -1,0 +1,102 @@
+"""``syncsvc status`` shows a running service, by whichever endpoint somebody knows, and says who is there instead."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import zmq
+
+from tests.e2e.harness import Service, wait_for
+from tests.e2e.httpcamera import answer, http_camera
+
+
+def status(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "syncsvc", "status", *words], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+STREAMS = {
+    "a": {"url": "synthetic:?fps=25&size=320x180", "pixels": "gray8"},
+    "b": {"url": "synthetic:?fps=25&size=320x180", "pixels": "gray8"},
+}
+
+
+def test_a_service_is_shown_by_its_control_its_live_or_its_configuration(tmp_path: Path) -> None:
+    with Service(tmp_path, STREAMS) as service:
+        wait_for(lambda: service.status()["groups"].get("all", {}).get("batches", 0) > 1, "batches")
+        by_control, by_live = (status(endpoint, "--json") for endpoint in (service.control, service.live))
+        ports = service.config | {"publish": {"live": service.live, "control": service.control}}
+        (tmp_path / "known.yaml").write_text(json.dumps(ports))
+        by_file = status(str(tmp_path / "known.yaml"), "--json")
+        unknown = status(str(service.path))
+        table = status(service.control).stdout
+        for done in (by_control, by_live, by_file):
+            assert (done.returncode, done.stderr) == (0, "")
+            told = json.loads(done.stdout)
+            assert told["streams"]["a"]["state"] == "live"
+            assert told["groups"]["all"]["streams"] == ["a", "b"]
+            assert told["run_id"] == service.status()["run_id"]
+    assert unknown.returncode == 2
+    assert "its `ready` line says which" in unknown.stderr
+    for word in ("stream", "live", "pts", "320x180 gray8", "spread ms", "full: sets of all streams", "serving since "):
+        assert word in table
+
+
+def test_a_question_at_control_counts_for_nobody_who_waits_for_subscribers(tmp_path: Path) -> None:
+    with Service(tmp_path, STREAMS, publish={"wait_for": 1}) as service:
+        assert status(service.control).returncode == 0
+        assert service.status()["subscriptions"] == 0
+
+
+@contextmanager
+def nobody() -> Iterator[str]:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield f"tcp://127.0.0.1:{sock.getsockname()[1]}"  # bound, and nobody listens
+
+
+@contextmanager
+def web_server() -> Iterator[str]:
+    with http_camera({"/": lambda handler: answer(handler, "text/plain", b"hello")}) as url:
+        yield url.replace("http://", "tcp://")
+
+
+@contextmanager
+def silent() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        yield f"tcp://127.0.0.1:{sock.getsockname()[1]}"
+
+
+@contextmanager
+def another_program() -> Iterator[str]:
+    with zmq.Context() as context, context.socket(zmq.XPUB) as sock:
+        yield f"tcp://127.0.0.1:{sock.bind_to_random_port('tcp://127.0.0.1')}"
+
+
+@pytest.mark.parametrize(
+    ("who", "word"),
+    [
+        (nobody, "no service is there (Connection refused); `syncsvc run CONFIG` starts one"),
+        (web_server, "an HTTP server is there"),
+        (silent, "who is there says nothing"),
+        (another_program, "it is no syncsvc service"),
+    ],
+)
+def test_who_is_there_instead_is_said_in_one_line(who: Callable[[], Iterator[str]], word: str) -> None:
+    with who() as endpoint:  # type: ignore[attr-defined]
+        done = status(endpoint)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert done.stderr.startswith(f"syncsvc: {endpoint}: ")
+    assert word in done.stderr
+
+
+def test_what_is_no_endpoint_is_code_2() -> None:
+    done = status("nowhere")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "allowed are tcp://HOST:PORT" in done.stderr

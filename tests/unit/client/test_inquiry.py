@@ -1,0 +1,25 @@
+"""How long a question may take, and whose address a service gives."""
+
+import pytest
+
+from syncsvc.client import inquiry
+
+
+def test_all_waits_together_end_within_two_seconds() -> None:
+    assert inquiry.PATIENCE_S + inquiry._LOOK_S <= 2.0
+    assert inquiry._CONNECT_S + 2 * inquiry._LOOK_S < 2.0
+    assert inquiry._GUESSES_S + 1.0 < inquiry.PATIENCE_S, "`live` repeats where `control` is once a second"
+
+
+@pytest.mark.parametrize(
+    ("control", "asked", "expected"),
+    [
+        ("tcp://127.0.0.1:5556", "tcp://10.0.0.5:5555", "tcp://10.0.0.5:5556"),
+        ("tcp://10.0.0.9:5556", "tcp://10.0.0.5:5555", "tcp://10.0.0.9:5556"),
+        ("ipc:///run/control", "ipc:///run/live", "ipc:///run/control"),
+    ],
+)
+def test_a_service_that_calls_itself_localhost_is_asked_where_it_was_found(
+    control: str, asked: str, expected: str
+) -> None:
+    assert inquiry._as_seen_from_here(control, asked) == expected
