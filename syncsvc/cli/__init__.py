@@ -11,7 +11,7 @@ import click
 
 from syncsvc import __version__
 from syncsvc.errors import BindError, ConfigError, LogError, MemoryShortage, SyncsvcError, UsageError
-from syncsvc.observe.logs import one_line, redact
+from syncsvc.observe.logs import said
 
 EXIT_USAGE: Final = 2
 EXIT_CONFIG: Final = 78  # EX_CONFIG of sysexits.h: a restart would not help
@@ -93,7 +93,7 @@ def exit_code_of(error: SyncsvcError) -> int:
 
 def _fail(message: str, code: int) -> int:
     with contextlib.suppress(BrokenPipeError):
-        click.echo(f"syncsvc: {one_line(redact(message))}", err=True)
+        click.echo(said(message, "error"), err=True)
     return code
 
 

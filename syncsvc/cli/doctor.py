@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from syncsvc.cli import EXIT_INTERRUPTED
+from syncsvc.cli.log_options import log_options
 from syncsvc.cli.numbers import FiniteRange
 from syncsvc.cli.stopping import stop_on_signals
 from syncsvc.config.loader import load
@@ -30,6 +31,7 @@ EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h: no stream could be opened
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: see docs/doctor.md.")
 @click.option("--plot", metavar="FILE.png", type=click.Path(dir_okay=False, path_type=Path), help="Draw it too.")
 @click.option("--content", is_flag=True, help="Also compare what the streams of a group show, to find their latency.")
+@log_options
 def doctor(config: Path, seconds: float, as_json: bool, plot: Path | None, content: bool) -> None:
     """Open the streams of CONFIG, measure them, and propose max_skew_ms, latency_ms and max_latency_ms.
 

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import click
 
+from syncsvc.cli.log_options import log_options
+from syncsvc.observe.logs import said
+
 
 @click.command(epilog="Example: syncsvc run configs/two-cameras.yaml")
 @click.argument("config", type=click.Path(path_type=Path))
@@ -13,6 +16,7 @@ import click
     type=click.Path(path_type=Path),
     help="Append what was seen and decided of every frame to FILE, without pixels: for `syncsvc align`.",
 )
+@log_options
 def run(config: Path, log_observations: Path | None) -> None:
     """Run the service that CONFIG describes, until SIGTERM or SIGINT, or until every recording ended.
 
@@ -21,7 +25,5 @@ def run(config: Path, log_observations: Path | None) -> None:
     """
     from syncsvc.daemon.daemon import Daemon
 
-    daemon = Daemon(
-        config, announce=lambda line: click.echo(f"syncsvc: {line}", err=True), log_observations=log_observations
-    )
+    daemon = Daemon(config, announce=lambda line: click.echo(said(line), err=True), log_observations=log_observations)
     raise SystemExit(daemon.run())

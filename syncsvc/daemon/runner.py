@@ -40,7 +40,7 @@ class DaemonRunner(LeashedProgram):
         with tempfile.TemporaryDirectory(prefix="syncsvc-") as folder:  # not longer: no SIGKILL leaves a file behind
             path = Path(folder, "config.yaml")
             path.write_text(json.dumps(self._config, indent=1), encoding="utf-8")  # JSON is YAML, and has no anchors
-            self.start(["-m", "syncsvc", "run", str(path)])
+            self.start(["-m", "syncsvc", "run", "--log-format", "text", str(path)])
             try:
                 if not self.await_ready(READY_S):
                     raise LinkClosed(f"the daemon did not become ready: {self.last_words}")

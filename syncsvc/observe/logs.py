@@ -2,12 +2,15 @@
 
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote, quote_plus, unquote
 
+from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.config.urls import MASK, redact_text
 
 _SHORTEST_SECRET: Final = 3  # masking every "a" would hide the log, not the secret
@@ -76,22 +79,59 @@ class _Formatter(logging.Formatter):
         except (LookupError, TypeError, ValueError) as error:  # arguments that do not fit: logging's report shows them
             text = f"{record.name}, line {record.lineno}: a message that cannot be written ({type(error).__name__})"
         shown = one_line(redact(text))
-        return f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower()} {self._process}: {shown}"
+        time_ns, level = round(record.created * 1e6) * 1000, record.levelname.lower()
+        if _is_json():
+            return _as_json(time_ns, level, self._process, shown)
+        return f"{_utc(time_ns, 'milliseconds')} {level} {self._process}: {shown}"
 
 
-def configure(process: str, secrets: Iterable[str] = (), level: int = logging.INFO) -> None:
-    """Send the log of this process to stderr, as ``HH:MM:SS level process: message``, one line per record.
+LEVEL_VARIABLE: Final = "SYNCSVC_LOG_LEVEL"
+FORMAT_VARIABLE: Final = "SYNCSVC_LOG_FORMAT"
+"""Of the environment, which every process of a service has from the one that started it."""
+LEVELS: Final = ("debug", "info", "warning", "error")
+FORMATS: Final = ("text", "json")
 
-    May be called again, on a reload for example: handlers are replaced, known secrets are kept.
+
+def choose(level: str, form: str) -> None:
+    """Say how this process and its children log from now on; one of ``LEVELS``, one of ``FORMATS``."""
+    os.environ[LEVEL_VARIABLE], os.environ[FORMAT_VARIABLE] = level, form
+
+
+def configure(process: str, secrets: Iterable[str] = ()) -> None:
+    """Send the log of this process to stderr, one line per record, as ``choose`` says: by default info, as text.
+
+    A line of text is ``2026-01-31T12:00:00.123Z level process: message``, one of JSON an object with ``time``,
+    ``level``, ``process`` and ``message``. May be called again, on a reload for example: handlers are replaced, known
+    secrets are kept.
 
     Args:
         process: what the lines call this process.
         secrets: values that must never show, such as ``Config.secrets``.
-        level: the lowest level that is printed.
     """
     global _redactor
     _redactor = _redactor.also(secrets)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(process))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    level = os.environ.get(LEVEL_VARIABLE, "info")
+    logging.basicConfig(level=level.upper() if level in LEVELS else "INFO", handlers=[handler], force=True)
     logging.raiseExceptions = False  # a report of a line that cannot be sent would show what is in it
+
+
+def said(text: str, level: str = "info") -> str:
+    """What a command has to say on stderr, whatever the level: a line of the log's format."""
+    text = one_line(redact(text))
+    return _as_json(SYSTEM_CLOCK.utc_ns(), level, "syncsvc", text) if _is_json() else f"syncsvc: {text}"
+
+
+def _is_json() -> bool:
+    return os.environ.get(FORMAT_VARIABLE) == "json"
+
+
+def _as_json(time_ns: int, level: str, process: str, message: str) -> str:
+    time = _utc(time_ns, "microseconds")
+    return json.dumps({"time": time, "level": level, "process": process, "message": message}, ensure_ascii=False)
+
+
+def _utc(time_ns: int, unit: str) -> str:
+    moment = datetime.fromtimestamp(time_ns // NS_PER_S, UTC).replace(microsecond=time_ns % NS_PER_S // 1000)
+    return moment.isoformat(timespec=unit).replace("+00:00", "Z")

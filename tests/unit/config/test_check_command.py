@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from syncsvc import __version__
 from syncsvc.cli import COMMANDS, main
 from syncsvc.errors import BindError, ConfigError, MemoryShortage, SourceUnavailable, SyncsvcError, UsageError
+from tests.project import texts
 
 GOOD = "streams:\n  a: {url: 'synthetic:'}\n  b: {url: 'rtsp://h/1'}\n  c: {url: 'rtsp://h/2'}\n"
 GROUPS = "groups: {g: {streams: [a, b], reference: b}}\nhttp: null\n"
@@ -147,6 +148,22 @@ def test_version_and_help() -> None:
         assert f"  {name}" in result.stdout
         assert entry.summary in result.stdout
     assert "Example:" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "completion"), [("syncsvc sta", "plain,status"), ("syncsvc run --log-f", "plain,--log-format")]
+)
+def test_shells_complete_commands_and_options(words: str, completion: str) -> None:
+    ask = {"_SYNCSVC_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    code = "from syncsvc.cli import main; main(prog_name='syncsvc')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **ask}
+    )
+    assert (done.stdout.splitlines(), done.stderr) == ([completion], "")
+
+
+def test_the_readme_says_how_shells_learn_it() -> None:
+    assert 'eval "$(_SYNCSVC_COMPLETE=bash_source syncsvc)"' in texts()["README.md"]
 
 
 @pytest.mark.parametrize("name", ["check", "schema"])

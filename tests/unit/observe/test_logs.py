@@ -1,17 +1,21 @@
 """Log lines stay lines and show no secret."""
 
+import json
 import logging
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.observe import logs
 from syncsvc.observe.logs import Redactor, configure, redact
 
+UTC = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 PASSWORD = "p@ss/w ö\"rd'%"
 
 
@@ -23,6 +27,8 @@ def shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     root.handlers = []
     monkeypatch.setattr(logs, "_redactor", Redactor())
     monkeypatch.setattr(logging, "raiseExceptions", True)
+    for name in (logs.LEVEL_VARIABLE, logs.FORMAT_VARIABLE):
+        monkeypatch.setenv(name, "")
     yield lambda: capsys.readouterr().err
     root.handlers = handlers
     root.setLevel(level)
@@ -31,7 +37,7 @@ def shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 def test_a_record_is_one_plain_line(shown: Callable[[], str]) -> None:
     configure("capture north")
     logging.getLogger("x").warning("read %d\nlines\r\x1b[31m\u2028", 3)
-    assert re.fullmatch(r"\d\d:\d\d:\d\d warning capture north: read 3\\nlines\\r\\x1b\[31m\\u2028\n", shown())
+    assert re.fullmatch(rf"{UTC} warning capture north: read 3\\nlines\\r\\x1b\[31m\\u2028\n", shown())
 
 
 @pytest.mark.parametrize(
@@ -51,9 +57,28 @@ def test_the_level_is_info_unless_told(shown: Callable[[], str]) -> None:
     logging.getLogger("x").debug("quiet")
     logging.getLogger("x").info("loud")
     assert re.fullmatch(r"\S+ info daemon: loud\n", shown())
-    configure("daemon", level=logging.DEBUG)
+    logs.choose("debug", "text")
+    configure("daemon")
     logging.getLogger("x").debug("now heard")
     assert re.fullmatch(r"\S+ debug daemon: now heard\n", shown())
+
+
+def test_lines_of_json_have_a_time_with_a_zone_and_no_secret(shown: Callable[[], str]) -> None:
+    logs.choose("info", "json")
+    configure("capture north", ["hunter2"])
+    logging.getLogger("x").warning("two\nlines, hunter2, ö")
+    line = shown()
+    assert line.count("\n") == 1
+    told = json.loads(line)
+    assert (told["level"], told["process"], told["message"]) == ("warning", "capture north", "two\\nlines, ***, ö")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", told["time"])
+    assert abs(datetime.fromisoformat(told["time"]).timestamp() - SYSTEM_CLOCK.utc_ns() / 1e9) < 60
+
+
+def test_what_a_command_says_is_of_the_logs_format(shown: Callable[[], str]) -> None:
+    assert logs.said("ready") == "syncsvc: ready"
+    logs.choose("error", "json")
+    assert json.loads(logs.said("refused\n", "error"))["message"] == "refused\\n"
 
 
 def test_a_secret_shows_in_no_form(shown: Callable[[], str]) -> None:
