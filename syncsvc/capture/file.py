@@ -33,6 +33,9 @@ from syncsvc.transport.page import Position, StreamPage
 CATCH_UP_NS = NS_PER_S // 10
 """Frames that were due this long before a restarted capture got to them are skipped: their moment is over."""
 
+LATEST_FIRST_NS = 60 * NS_PER_S
+"""A first frame that is later than this belongs to a longer recording, of which the file is a piece."""
+
 LOOKED_THROUGH = 250
 """Packets in which B-frames show themselves; later ones are lost as ``b_frame``."""
 
@@ -238,7 +241,7 @@ class FileSource:
         return True
 
     def _one_pass(self, begun_ns: int) -> Iterator[Shot | Loss]:
-        index, first_ns, reader = -1, self._seek(begun_ns), self._reader
+        index, begin_ns, reader = -1, self._seek(begun_ns), self._reader
         for item in reader.frames():
             index += 1
             if isinstance(item, Loss):
@@ -254,23 +257,32 @@ class FileSource:
             else:
                 pts_ns = seen.pts_ns
                 if pts_ns is None:
-                    if first_ns is None and reader.first_ns is None:
+                    if begin_ns is None and reader.first_ns is None:
                         raise ConfigError(self._spec.path, _TIMELESS)
                     yield Loss("no_timestamp")
                     continue
-                first_ns = pts_ns if first_ns is None else first_ns
-                media_ns = pts_ns - first_ns
+                begin_ns = self._begin_ns(pts_ns) if begin_ns is None else begin_ns
+                media_ns = pts_ns - begin_ns
             yield self._shot(unit, seen.is_key, begun_ns + media_ns)
 
     def _seek(self, begun_ns: int) -> int | None:
-        """On resuming, go to the key frame before the position; returns the first frame's pts where it was skipped."""
+        """On resuming, go to the key frame before the position; returns what pts count from, if it went."""
         reader = self._reader
         elapsed_ns = self._clock.monotonic_ns() - self.start.mono_ns if not self._spec.is_patient else 0
         target_ns = max(self._resume_ns, elapsed_ns) - begun_ns
         if not self._is_catching_up or self._recorded is not None or target_ns <= 0:
             return None
-        first = reader.stream.start_time or 0
-        return reader.ns_of(first) if self._go_to(first + reader.ticks_of(target_ns)) else None
+        begin_ns = self._begin_ns(reader.ns_of(reader.stream.start_time or 0))
+        return begin_ns if self._go_to(reader.ticks_of(begin_ns + target_ns)) else None
+
+    def _begin_ns(self, first_ns: int) -> int:
+        """What the pts of a pass count from: where the recording begins or, if that is nowhere, its first frame.
+
+        MKV and MP4 begin at 0, so a video that starts later does. Other containers begin anywhere, and so does a piece
+        of a longer recording.
+        """
+        names = self._reader.container.format.name.split(",")
+        return 0 if {"matroska", "mp4"} & set(names) and 0 <= first_ns < LATEST_FIRST_NS else first_ns
 
     def _shot(self, unit: Unit, is_key: bool, media_ns: int) -> Shot:
         arrival_ns = self._clock.monotonic_ns()

@@ -80,12 +80,13 @@ class HttpSpec(CaptureSpec, tag="http", frozen=True, kw_only=True):
 
 
 class FileSpec(CaptureSpec, tag="file", frozen=True, kw_only=True):
-    """A recording; ``timestamps`` is the path of its sidecar."""
+    """A recording; ``timestamps`` is the path of its sidecar, ``offset_ns`` None where nobody said one."""
 
     path: str
     pace: Literal["realtime", "asap"] = "realtime"
     loop: bool = False
     timestamps: str | None = None
+    offset_ns: int | None = None
 
     @property
     def is_patient(self) -> bool:
@@ -95,7 +96,7 @@ class FileSpec(CaptureSpec, tag="file", frozen=True, kw_only=True):
     @property
     def playing(self) -> tuple[object, ...]:
         """The file, its times, its pace and whether it begins again."""
-        return self.path, self.timestamps, self.pace, self.loop
+        return self.path, self.timestamps, self.pace, self.loop, self.offset_ns
 
 
 class V4l2Spec(CaptureSpec, tag="v4l2", frozen=True, kw_only=True):

@@ -130,6 +130,8 @@ class FileStream(StreamKeys):
     """Whether the recording begins again at its end."""
     timestamps: Path | None = None
     """CSV with the columns stream, frame, time_s: the capture times as recorded; relative to this file."""
+    offset_ms: Shift = 0.0
+    """Added to every stamp: when it began later than it says; given, also as 0, it vouches for that."""
     clock: Literal["auto", "arrival", "model", "pts"] = "auto"
     """The clock that stamps the frames; pts takes the media's own stamps as they are."""
 

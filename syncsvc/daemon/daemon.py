@@ -9,7 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from syncsvc.clock import SYSTEM_CLOCK, Clock
+from syncsvc.capture.spec import FileSpec
+from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, Clock
 from syncsvc.config.loader import load
 from syncsvc.config.models import Config
 from syncsvc.daemon.capture_child import SupervisedCapture
@@ -21,7 +22,7 @@ from syncsvc.daemon.planning import is_patient, receiver_plan, window_lcm_ns
 from syncsvc.daemon.receiver_child import SupervisedReceiver
 from syncsvc.daemon.reload import refuse_unreloadable
 from syncsvc.daemon.signals import SignalPipe
-from syncsvc.daemon.starts import decide_starts
+from syncsvc.daemon.starts import UNSAID_NS, begun_together, decide_starts
 from syncsvc.daemon.streams import Streams
 from syncsvc.daemon.supervisor import Supervised, Supervisor
 from syncsvc.daemon.systemd import notify
@@ -34,6 +35,11 @@ from syncsvc.plan.plans import ReceiverPlan
 from syncsvc.plan.to_receiver import Begin, Detach, Drain, KeepPage, Reload
 
 TICK_S, IDLE_TICK_S = 0.1, 0.5  # between two looks at the clock: while something is to be started or ended, and else
+
+TOGETHER = (
+    "recordings %s do not say when they were made, and were started together: their times are ± %g s of each other; "
+    "offset_ms corrects that, and `syncsvc doctor --content` measures it from the pictures"
+)
 
 log = logging.getLogger(__name__)
 
@@ -178,9 +184,19 @@ class Daemon:
         waiting = [stream for stream in self._streams.by_name.values() if stream.is_recording and stream.start is None]
         if not waiting or not self._is_subscribed or not all(stream.is_ready for stream in waiting):
             return
+        recordings = {stream.name: stream.recorded for stream in waiting}
+        groups = [group.streams for group in self._config.groups.values()]
+        offsets = {
+            stream.name: stream.spec.offset_ns
+            for stream in waiting
+            if isinstance(stream.spec, FileSpec) and stream.spec.offset_ns is not None
+        }
+        for names in begun_together(recordings, groups, offsets):
+            log.warning(TOGETHER, ", ".join(names), UNSAID_NS / NS_PER_S)
         starts = decide_starts(
-            {stream.name: stream.recorded for stream in waiting},
-            [group.streams for group in self._config.groups.values()],
+            recordings,
+            groups,
+            offsets,
             edge_ns=window_lcm_ns(self._config),
             first_ns=self._ready_ns,
             now_utc_ns=self._clock.utc_ns(),

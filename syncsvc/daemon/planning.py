@@ -115,7 +115,11 @@ def capture_spec(name: str, stream: Stream, config: Config) -> AnySpec:
             return HttpSpec(url=stream.url, **common)
         case FileStream():
             sidecar = str(stream.timestamps) if stream.timestamps else None
-            return FileSpec(path=str(stream.path), pace=stream.pace, loop=stream.loop, timestamps=sidecar, **common)
+            offset_ns = round(stream.offset_ms * NS_PER_MS) if "offset_ms" in stream.model_fields_set else None
+            return FileSpec(
+                path=str(stream.path), pace=stream.pace, loop=stream.loop, timestamps=sidecar, offset_ns=offset_ns,
+                **common,
+            )  # fmt: skip
         case V4l2Stream():
             device = str(stream.device)
             return V4l2Spec(

@@ -145,7 +145,7 @@ SECTIONS: dict[str, tuple[type[Model], set[str]]] = {
         {"url", "pixels", "quality", "size", "latency_ms", "stall_after_ms", "clock"},
     ),
     "`streams`: `rtsp:`, `rtsps:`": (STREAM_MODELS["rtsp"], {"transport"}),
-    "`streams`: `file:`": (STREAM_MODELS["file"], {"pace", "loop", "timestamps"}),
+    "`streams`: `file:`": (STREAM_MODELS["file"], {"pace", "loop", "timestamps", "offset_ms"}),
     "`groups`": (GroupConfig, set(GroupConfig.model_fields)),
     "`publish`": (Publish, set(Publish.model_fields)),
     "`http`": (Http, set(Http.model_fields)),

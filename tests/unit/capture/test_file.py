@@ -41,9 +41,9 @@ def record(
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Thirty frames at 25 fps, a key frame every ten, each of its own grey; it begins at half a second."""
+    """Thirty frames at 25 fps, a key frame every ten, of its own grey; a piece of a longer one: it begins at 80 s."""
     path = tmp_path_factory.mktemp("recordings") / "grey.mkv"
-    return record(path, first_pts=12, g="10", bf="0", preset="ultrafast")
+    return record(path, first_pts=2000, g="10", bf="0", preset="ultrafast")
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_asap_waits_for_nothing_and_stamps_the_same(recording: Path, page: Strea
     [("grey.mkv", "0"), ("grey.mkv", "3"), ("grey.mp4", "0"), ("grey.mp4", "3"), ("grey.ts", "3"), ("grey.avi", "0")],
 )
 def test_a_loop_goes_on_a_period_after_the_last_frame(tmp_path: Path, page: StreamPage, name: str, bf: str) -> None:
-    path = record(tmp_path / name, first_pts=12, g="10", bf=bf)
+    path = record(tmp_path / name, first_pts=2000, g="10", bf=bf)
     shots = Playing(path, page, loop=True).play(most=2 * FRAMES + 3)
     assert [shot.media_ns for shot in shots] == [n * PERIOD for n in range(2 * FRAMES + 3)]
     assert greys(shots) == [*range(FRAMES), *range(FRAMES), 0, 1, 2]
@@ -215,6 +215,26 @@ def test_a_restarted_capture_goes_on_after_the_last_frame_taken(
     numbers = [shot.media_ns // PERIOD for shot in before + after]
     assert numbers == list(range(taken + 5))
     assert greys(before + after) == [n % FRAMES for n in numbers]
+
+
+@pytest.mark.parametrize("name", ["late.mkv", "late.mp4"])
+@pytest.mark.parametrize("taken", [3, 17])
+def test_a_video_that_starts_late_in_its_file_does_also_for_a_capture_that_goes_on(
+    page: StreamPage, tmp_path: Path, name: str, taken: int
+) -> None:
+    path = record(tmp_path / name, first_pts=12, g="10", bf="0")
+    first = Playing(path, page)
+    before = first.play(most=taken, page=page)
+    after = Playing(path, page, clock=first.clock).play()
+    assert greys(before + after) == list(range(FRAMES))
+    expected = [T0 + 2 * S + (12 + n) * PERIOD for n in range(FRAMES)]
+    assert [shot.seen.stamp_ns for shot in before + after] == expected
+    assert first.source.start.mono_ns + 12 * PERIOD == before[0].seen.arrival_mono_ns
+
+
+def test_other_containers_begin_with_their_first_picture(page: StreamPage, tmp_path: Path) -> None:
+    shots = Playing(record(tmp_path / "late.ts", first_pts=12, g="10", bf="0"), page).play()
+    assert shots[0].seen.stamp_ns == T0 + 2 * S
 
 
 def test_a_capture_that_comes_back_late_skips_what_was_due_meanwhile(recording: Path, page: StreamPage) -> None:

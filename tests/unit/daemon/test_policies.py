@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from syncsvc.capture.spec import Recorded
 from syncsvc.daemon.restart import LONGEST_PAUSE_S, RestartPolicy
-from syncsvc.daemon.starts import AHEAD_NS, decide_starts
+from syncsvc.daemon.starts import AHEAD_NS, UNSAID_NS, VOUCHED_NS, begun_together, decide_starts
 from syncsvc.daemon.watchdog import verdict
 from syncsvc.testing import MS, T0, S
 from syncsvc.transport.page import Position
@@ -62,7 +62,7 @@ def starts(
 ) -> dict[str, tuple[int, int, int]]:
     options = {"edge_ns": S, "first_ns": T0, "is_patient": False} | more
     recordings = {name: Recorded(origin_ns) for name, origin_ns in origins.items()}
-    found = decide_starts(recordings, groups, now_utc_ns=now, now_mono_ns=500 * S, **options)  # type: ignore[arg-type]
+    found = decide_starts(recordings, groups, {}, now_utc_ns=now, now_mono_ns=500 * S, **options)  # type: ignore[arg-type]
     return {name: (start.utc_ns, start.mono_ns, start.origin_ns) for name, start in found.items()}
 
 
@@ -94,10 +94,12 @@ def made(created_s: float | None, length_s: float, doubt_ns: int = 1000) -> Reco
     return Recorded(created_ns=created_ns, doubt_ns=doubt_ns, length_ns=round(length_s * S))
 
 
-def placed(*groups: list[str], **recordings: Recorded) -> dict[str, tuple[int, int]]:
+def placed(
+    *groups: list[str], offsets: dict[str, int] | None = None, **recordings: Recorded
+) -> dict[str, tuple[int, int]]:
     """How long after the common instant each recording begins, and the doubt."""
     found = decide_starts(
-        recordings, groups, edge_ns=S, first_ns=T0, now_utc_ns=T0, now_mono_ns=500 * S, is_patient=False
+        recordings, groups, offsets or {}, edge_ns=S, first_ns=T0, now_utc_ns=T0, now_mono_ns=500 * S, is_patient=False
     )
     assert all(start.mono_ns - start.utc_ns == 500 * S - T0 for start in found.values())
     return {name: (start.utc_ns - T0 - S, start.doubt_ns) for name, start in found.items()}
@@ -119,7 +121,38 @@ def test_creation_times_place_recordings_beside_each_other() -> None:
     ids=["has none", "begins when the first is over", "is of another day", "has a sidecar"],
 )
 def test_creation_times_that_do_not_fit_together_place_nothing(other: Recorded) -> None:
-    assert placed(["a", "b"], a=made(5, 10), b=other) == {"a": (0, 0), "b": (0, 0)}
+    is_known = other.origin_ns is not None
+    assert placed(["a", "b"], a=made(5, 10), b=other) == {"a": (0, UNSAID_NS), "b": (0, 0 if is_known else UNSAID_NS)}
+
+
+def test_recordings_that_do_not_say_when_they_were_made_are_a_second_in_doubt_of_each_other() -> None:
+    two = {"a": Recorded(), "b": Recorded()}
+    assert placed(["a", "b"], **two) == {"a": (0, UNSAID_NS), "b": (0, UNSAID_NS)}
+    assert list(begun_together(two, [["a", "b"]], {})) == [("a", "b")]
+    assert placed(["a"], ["b"], **two) == {"a": (0, 0), "b": (0, 0)}, "alone it is in doubt of nobody"
+    assert list(begun_together(two, [["a"], ["b"]], {})) == []
+
+
+def test_an_offset_moves_a_recording_and_vouches_for_it() -> None:
+    two = {"a": Recorded(), "b": Recorded()}
+    assert placed(["a", "b"], offsets={"b": 250 * MS}, **two) == {"a": (0, VOUCHED_NS), "b": (250 * MS, VOUCHED_NS)}
+    assert list(begun_together(two, [["a", "b"]], {"b": 250 * MS})) == []
+    three = two | {"c": Recorded()}
+    found = placed(["a", "b", "c"], offsets={"b": 0}, **three)
+    assert found == {"a": (0, UNSAID_NS), "b": (0, VOUCHED_NS), "c": (0, UNSAID_NS)}
+    assert list(begun_together(three, [["a", "b", "c"]], {"b": 0})) == [("a", "c")]
+
+
+def test_an_offset_before_the_others_lets_the_group_begin_on_a_later_edge() -> None:
+    found = placed(["a", "b"], offsets={"b": -1300 * MS}, a=Recorded(), b=Recorded())
+    assert {name: after_ns for name, (after_ns, _) in found.items()} == {"a": 2 * S, "b": 700 * MS}
+
+
+def test_an_offset_comes_on_top_of_creation_times_and_sidecars() -> None:
+    found = placed(["a", "b"], offsets={"a": 100 * MS}, a=made(5, 10, S), b=made(7, 10, S))
+    assert found == {"a": (100 * MS, VOUCHED_NS), "b": (2 * S, S)}
+    timed = Recorded(origin_ns=T0)
+    assert placed(["a", "b"], offsets={"a": 100 * MS}, a=timed, b=timed) == {"a": (100 * MS, 0), "b": (0, 0)}
 
 
 def test_a_creation_time_alone_or_of_another_group_means_nothing() -> None:
