@@ -18,6 +18,9 @@ from syncsvc.doctor.observed import Ints
 RATE_HZ = 200
 MAX_LAG_S = 3.0
 NEEDS_S = 60.0
+RECORDING_NEEDS_S = 20.0
+"""Of recordings that began nobody knows when: there is no more of them than there is."""
+RECORDING_LAG_S = 30.0
 LEAST_PEAK = 0.5
 LEAST_RATIO = 1.8
 MOST_APART_MS = 10.0
@@ -30,11 +33,15 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Motion over time: ``energy`` at ``time_ns`` (UTC, rising); ``has_own_clock`` where that is the camera's word."""
+    """Motion over time: ``energy`` at ``time_ns`` (UTC, rising); ``has_own_clock`` where that is the camera's word.
+
+    ``is_untimed`` is said of a recording that began nobody knows when.
+    """
 
     time_ns: Ints
     energy: Floats
     has_own_clock: bool
+    is_untimed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +88,14 @@ def compare(first: str, second: str, one: Curve, other: Curve) -> Comparison:
     """Compare two streams' curves."""
     begun, ended = _common_span(one, other)
     seconds = max(0.0, (ended - begun) / NS_PER_S)
-    if seconds < NEEDS_S:
-        return Comparison(first, second, seconds, why_not=f"needs {NEEDS_S:.0f} s of both")
+    are_untimed = one.is_untimed and other.is_untimed
+    needs_s = RECORDING_NEEDS_S if are_untimed else NEEDS_S
+    if seconds < needs_s:
+        return Comparison(first, second, seconds, why_not=f"needs {needs_s:.0f} s of both")
+    most_s = min(RECORDING_LAG_S, seconds / 4) if are_untimed else MAX_LAG_S
     middle = (begun + ended) // 2
     spans = (begun, ended), (begun, middle), (middle, ended)
-    whole, former, latter = (_correlate(one, other, span) for span in spans)
+    whole, former, latter = (_correlate(one, other, span, most_s) for span in spans)
     if whole is None or former is None or latter is None:
         return Comparison(first, second, seconds, why_not="nothing moves")
     lag_ms, peak, ratio = whole
@@ -110,7 +120,7 @@ def _common_span(one: Curve, other: Curve) -> tuple[int, int]:
     return max(int(one.time_ns[0]), int(other.time_ns[0])), min(int(one.time_ns[-1]), int(other.time_ns[-1]))
 
 
-def _correlate(one: Curve, other: Curve, span: tuple[int, int]) -> tuple[float, float, float] | None:
+def _correlate(one: Curve, other: Curve, span: tuple[int, int], most_s: float) -> tuple[float, float, float] | None:
     """Lag (ms) of ``other``, the correlation there, and how much that is above the next best; None if all is still."""
     count = int((span[1] - span[0]) * RATE_HZ // NS_PER_S)
     grid = np.arange(count) / RATE_HZ
@@ -118,7 +128,7 @@ def _correlate(one: Curve, other: Curve, span: tuple[int, int]) -> tuple[float, 
     scale = float(np.sqrt((a @ a) * (b @ b)))
     if scale <= 0:
         return None
-    most = int(MAX_LAG_S * RATE_HZ)
+    most = int(most_s * RATE_HZ)
     length = 1 << (2 * count - 1).bit_length()
     full = np.fft.irfft(np.conj(np.fft.rfft(a, length)) * np.fft.rfft(b, length), length) / scale
     lags = np.concatenate((full[-most:], full[: most + 1]))
@@ -200,6 +210,28 @@ def suggest(
             least = min(island.values())
             found |= {one: Suggestion(late_ms - least, True) for one, late_ms in island.items()}
     return {name: suggestion for name, suggestion in found.items() if name in mute}
+
+
+def suggest_offsets(comparisons: Iterable[Comparison], untimed: Collection[str]) -> Mapping[str, float]:
+    """By how much later than it says each recording began, in milliseconds: 0 for the one that began first.
+
+    Args:
+        comparisons: of streams; those not accepted are left out.
+        untimed: recordings that began nobody knows when.
+    """
+    edges = [
+        one
+        for one in sorted(comparisons, key=lambda one: -one.peak)
+        if one.is_accepted and one.first in untimed and one.second in untimed
+    ]
+    found: dict[str, float] = {}
+    for name in untimed:
+        if name not in found:
+            island = _spread(edges, {name: 0.0})
+            if len(island) > 1:
+                latest = max(island.values())
+                found |= {one: latest - late_ms for one, late_ms in island.items()}
+    return found
 
 
 def _spread(edges: Iterable[Comparison], known: Mapping[str, float]) -> dict[str, float]:

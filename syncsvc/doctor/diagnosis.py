@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from syncsvc.clock import NS_PER_MS
-from syncsvc.doctor.content import Comparison, suggest
+from syncsvc.doctor.agreement import UNVOUCHED_MS, Agreement, agreement_of
+from syncsvc.doctor.content import Comparison, suggest, suggest_offsets
 from syncsvc.doctor.delivery import FrameDelivery, delivery_of
 from syncsvc.doctor.findings import Finding, findings_of
 from syncsvc.doctor.ntp_clock import NtpClock, ntp_clock_of
@@ -26,7 +27,8 @@ class StreamDiagnosis:
     ``latency_ms`` is the least time from capture to the first packet, by ``latency_basis``: ``ntp``, ``kernel``,
     ``pts``, ``content`` (by what it shows at the same time as one of those), or ``relative`` (as much later than the
     quickest one that shows the same). ``behind_ms`` is how much that is more than the quickest stream's, of those to
-    be believed.
+    be believed. ``is_untimed`` is said of a recording that began nobody knows when; ``proposed_offset_ms`` is how much
+    later that was than for the first of those that show the same.
     """
 
     name: str
@@ -45,6 +47,8 @@ class StreamDiagnosis:
     latency_basis: str = ""
     behind_ms: float | None = None
     is_punctual: bool = True
+    is_untimed: bool = False
+    proposed_offset_ms: float | None = None
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -86,6 +90,17 @@ class Diagnosis:
     groups: Mapping[str, GroupAdvice]
     content: tuple[Comparison, ...] | None
     lost_records: int
+    agreement: Agreement | None = None
+
+    @property
+    def to_vouch_for(self) -> tuple[str, ...]:
+        """Streams whose own clock is in use, and to be believed as all cameras agree: ``clock: rtcp`` says so."""
+        names = self.agreement.cameras if self.agreement else ()
+        return tuple(
+            name
+            for name in names
+            if self.streams[name].clock == "rtcp" and (self.streams[name].uncertainty_ms or 0.0) >= UNVOUCHED_MS
+        )
 
 
 def diagnose(
@@ -102,6 +117,9 @@ def diagnose(
     """
     records, said = run.streams, status or {}
     streams = _with_content({name: _stream(record, said.get(name)) for name, record in records.items()}, content or ())
+    untimed = [name for name, one in streams.items() if one.is_untimed]
+    for name, offset_ms in suggest_offsets(content or (), untimed).items():
+        streams[name] = replace(streams[name], proposed_offset_ms=offset_ms)
     streams = {name: replace(one, findings=findings_of(one, streams, content)) for name, one in streams.items()}
     trusted = {name: one for name, one in streams.items() if not one.is_suspect}
     known_ms = {name: one.latency_ms for name, one in trusted.items() if one.latency_ms is not None}
@@ -113,8 +131,11 @@ def diagnose(
         for name, stream in streams.items()
         if stream.clock in MODELLED and stream.proposed_latency_ms is not None
     }
+    earlier_ms |= {
+        name: -stream.proposed_offset_ms for name, stream in streams.items() if stream.proposed_offset_ms is not None
+    }
     groups = {name: advise(group, records, earlier_ms) for name, group in run.groups.items()}
-    return Diagnosis(run.seconds, streams, groups, content, run.lost_records)
+    return Diagnosis(run.seconds, streams, groups, content, run.lost_records, agreement_of(streams))
 
 
 def _stream(record: ObservedStream, said: StreamStatus | None) -> StreamDiagnosis:
@@ -134,6 +155,7 @@ def _stream(record: ObservedStream, said: StreamStatus | None) -> StreamDiagnosi
         ntp_clock_of(record),
         None if record.latency_ns is None else record.latency_ns / NS_PER_MS,
         is_punctual=record.tells_time_by_arriving,
+        is_untimed=record.is_untimed,
     )
     if plain.ntp.verdict == "believable":
         return replace(plain, latency_ms=plain.ntp.latency_ms, latency_basis="ntp")

@@ -74,6 +74,14 @@ def _clock(stream: "StreamDiagnosis") -> Iterator[Finding]:
         yield Finding("pts_missing", f"{stream.delivery.pts_missing} frames had no pts")
 
 
+def _recording(stream: "StreamDiagnosis") -> Iterator[Finding]:
+    if stream.is_untimed and stream.proposed_offset_ms is None:
+        yield Finding(
+            "untimed",
+            "it does not say, to the millisecond, when it was made: offset_ms places it, and --content measures that",
+        )
+
+
 def _delivery(stream: "StreamDiagnosis") -> Iterator[Finding]:
     delivery, pauses = stream.delivery, stream.delivery.pauses
     declared = stream.declared_fps if stream.is_punctual and not stream.is_mjpeg else None
@@ -95,7 +103,7 @@ def _delivery(stream: "StreamDiagnosis") -> Iterator[Finding]:
         yield Finding("reconnects", f"it was opened {delivery.sessions} times")
 
 
-_LOOKS: tuple[Callable[["StreamDiagnosis"], Iterator[Finding]], ...] = (_ntp, _clock, _delivery)
+_LOOKS: tuple[Callable[["StreamDiagnosis"], Iterator[Finding]], ...] = (_ntp, _clock, _recording, _delivery)
 
 
 def _sent_reports(stream: "StreamDiagnosis", streams: "Mapping[str, StreamDiagnosis]") -> Iterator[Finding]:

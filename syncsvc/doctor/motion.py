@@ -1,5 +1,6 @@
 """Watches the pictures go by and keeps one number of each: how much has moved since the one before."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -55,7 +56,8 @@ class MotionWatch:
         at[at == len(record)] = 0
         is_known = (record.seq[at] == seqs) & (time_ns[at] != NONE)
         moved = np.array(self._moved[record.name], np.float64)
-        return motion_curve(time_ns[at[is_known]], moved[is_known], has_own_clock)
+        curve = motion_curve(time_ns[at[is_known]], moved[is_known], has_own_clock and not record.is_untimed)
+        return replace(curve, is_untimed=record.is_untimed)
 
 
 def content_times(record: ObservedStream) -> tuple[Ints, bool]:

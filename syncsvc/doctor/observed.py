@@ -26,6 +26,8 @@ from syncsvc.observe.records import (
 Ints = NDArray[np.int64]
 NONE = int(np.iinfo(np.int64).min)
 """Stands for "not known" in arrays of nanoseconds."""
+_GUESS_NS = NS_PER_S // 2
+"""A recording's ± from here on is a guess of when it began, or whole seconds of its container."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,12 @@ class ObservedStream:
     def tells_time_by_arriving(self) -> bool:
         """False where frames come when somebody else pleases: read ``asap``, or many at a time, as HLS does."""
         return not self.is_asap and (len(self) < 3 or float((np.diff(self.arrival_ns) == 0).mean()) < 0.5)
+
+    @property
+    def is_untimed(self) -> bool:
+        """Whether it is a recording that began nobody knows when, but for a guess."""
+        chosen = self.time_ns != NONE
+        return self.kind == "file" and bool(chosen.any()) and int(np.median(self.uncertainty_ns[chosen])) >= _GUESS_NS
 
     @property
     def start_utc_ns(self) -> Ints:

@@ -1,9 +1,10 @@
 """The diagnosis for eyes and for programs: tables that fit a terminal, a snippet to paste, and one JSON object."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final, TypeVar
 
+from syncsvc.doctor.agreement import UNVOUCHED_MS
 from syncsvc.doctor.content import NEEDS_S, Comparison
 from syncsvc.doctor.delivery import FrameDelivery, Jitter
 from syncsvc.doctor.diagnosis import Diagnosis, StreamDiagnosis
@@ -95,6 +96,8 @@ def _remarks(diagnosis: Diagnosis) -> Iterator[str]:
             yield f"  {stream.name:{width}}  {stream.clock or 'no clock'}, {why_not}"
         for finding in stream.findings:
             yield f"  {stream.name:{width}}  {finding.text}"
+        if stream.clock == "rtcp" and (stream.uncertainty_ms or 0.0) >= UNVOUCHED_MS:
+            yield f"  {stream.name:{width}}  {_measured(stream)}"
     for name, advice in diagnosis.groups.items():
         if advice.why_not:
             yield f"  {name:{width}}  no max_skew_ms: {advice.why_not}"
@@ -113,16 +116,16 @@ def _remarks(diagnosis: Diagnosis) -> Iterator[str]:
 
 def snippet(diagnosis: Diagnosis) -> Iterator[str]:
     """What to paste into the configuration."""
-    latencies = {name: s for name, s in diagnosis.streams.items() if s.proposed_latency_ms is not None}
+    proposed = {name: keys for name in diagnosis.streams if (keys := dict(_keys(diagnosis, name)))}
     advised = {name: a for name, a in diagnosis.groups.items() if a.max_skew_ms is not None}
-    if not latencies and not advised:
+    if not proposed and not advised:
         yield "# nothing to propose"
         return
-    if latencies:
+    if proposed:
         yield "streams:"
-    for name, stream in latencies.items():
+    for name, keys in proposed.items():
         yield f"  {name}:"
-        yield f"    latency_ms: {stream.proposed_latency_ms:g}  # {_reason(stream)}"
+        yield from (f"    {key}: {value}" for key, value in keys.items())
     if advised:
         yield "groups:"
     for name, advice in advised.items():
@@ -131,6 +134,29 @@ def snippet(diagnosis: Diagnosis) -> Iterator[str]:
         if advice.max_latency_ms is not None:
             guess = _too_short(diagnosis, "max_latency_ms").removesuffix("; ")
             yield f"    max_latency_ms: {advice.max_latency_ms:g}{'  # ' * bool(guess)}{guess}"
+
+
+def _keys(diagnosis: Diagnosis, name: str) -> Iterator[tuple[str, str]]:
+    """What is proposed for one stream, each with its reason."""
+    stream = diagnosis.streams[name]
+    if name in diagnosis.to_vouch_for:
+        yield "clock", f"rtcp  # {diagnosis.agreement}"
+    if stream.proposed_latency_ms is not None:
+        yield "latency_ms", f"{stream.proposed_latency_ms:g}  # {_reason(stream)}"
+    if stream.proposed_offset_ms is not None:
+        yield "offset_ms", f"{stream.proposed_offset_ms:.1f}  # from what the pictures show"
+
+
+def _measured(stream: StreamDiagnosis) -> str:
+    """What is known of a camera's own clock, and what nobody can know one way."""
+    ntp = stream.ntp
+    if ntp.latency_ms is None:
+        return f"± {stream.uncertainty_ms:.0f} ms until its sender reports are seen for longer"
+    steady = "" if ntp.scatter_ms is None else f", steady to {ntp.scatter_ms:.2f} ms"
+    return (
+        f"measured: packets come {ntp.latency_ms:.1f} ms after its clock's times{steady}, {ntp.reports} reports; "
+        f"unknowable one way, hence ± {stream.uncertainty_ms:.0f} ms: how much is latency, and how much a wrong clock"
+    )
 
 
 def _too_short(diagnosis: Diagnosis, what: str) -> str:
@@ -158,15 +184,16 @@ def as_object(diagnosis: Diagnosis) -> dict[str, Any]:
     return {
         "seconds": diagnosis.seconds,
         "needs_s": NEEDED_S,
-        "streams": {name: _stream_object(stream) for name, stream in diagnosis.streams.items()},
+        "streams": {name: _stream_object(stream, diagnosis.to_vouch_for) for name, stream in diagnosis.streams.items()},
         "groups": {name: asdict(advice) for name, advice in diagnosis.groups.items()},
         "content": None if content is None else [{**asdict(one), "accepted": one.is_accepted} for one in content],
+        "agreement": None if diagnosis.agreement is None else asdict(diagnosis.agreement),
         "lost_records": diagnosis.lost_records,
         "snippet": "\n".join(snippet(diagnosis)) + "\n",
     }
 
 
-def _stream_object(stream: StreamDiagnosis) -> Mapping[str, Any]:
+def _stream_object(stream: StreamDiagnosis, vouched: Collection[str]) -> Mapping[str, Any]:
     drift = stream.drift or (None, None, None)
     pts_clock = stream.pts_clock
     return {
@@ -188,6 +215,8 @@ def _stream_object(stream: StreamDiagnosis) -> Mapping[str, Any]:
         "latency_basis": stream.latency_basis or None,
         "behind_ms": stream.behind_ms,
         "proposed_latency_ms": stream.proposed_latency_ms,
+        "proposed_offset_ms": stream.proposed_offset_ms,
+        "proposed_clock": "rtcp" if stream.name in vouched else None,
         "findings": [asdict(finding) for finding in stream.findings],
     }
 

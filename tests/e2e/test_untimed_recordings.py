@@ -1,11 +1,17 @@
 """Recordings that do not say when they were made: told in one line, in honest doubt, and placed by ``offset_ms``."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from tests.e2e.harness import History, Service
 from tests.e2e.httpcamera import PERIOD_US, video
+from tests.unit.doctor.scene import Scene, View
 
 FRAMES = 50
 
@@ -67,3 +73,36 @@ def test_a_video_that_starts_late_in_its_file_does(tmp_path: Path, container: st
     }
     history, _ = play(tmp_path, streams)
     assert history.frames("late")[0].time_ns - history.frames("early")[0].time_ns == 12 * PERIOD_US * 1000
+
+
+def film(folder: Path, name: str, view: View, begun_s: float) -> str:
+    """What a camera saw of one scene that was switched on at a moment of it; the URL."""
+    scene, path = Scene(4, 40.0), folder / f"{name}.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=12, options={"bf": "0", "preset": "ultrafast", "crf": "18"})
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        for number in range(12 * 32):
+            grey = np.kron(scene.seen(begun_s + number / 12, view), np.ones((4, 4))).astype(np.uint8)
+            picture = np.full((270, 320), 128, np.uint8)
+            picture[:180] = grey
+            frame = av.VideoFrame.from_ndarray(picture, "yuv420p")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return f"file:{path}"
+
+
+def test_the_doctor_measures_the_offset_from_the_pictures(tmp_path: Path) -> None:
+    urls = {"first": film(tmp_path, "first", View(), 0.0), "later": film(tmp_path, "later", View(0.25, 0.85), 1.4)}
+    path = tmp_path / "site.yaml"
+    path.write_text(json.dumps({"streams": {name: {"url": url, "pace": "asap"} for name, url in urls.items()}}))
+    done = subprocess.run(
+        [sys.executable, "-m", "syncsvc", "doctor", str(path), "--content", "--seconds", "60", "--json"],
+        capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["content"][0]["accepted"], told["content"]
+    assert told["streams"]["first"]["proposed_offset_ms"] == 0
+    assert told["streams"]["later"]["proposed_offset_ms"] == pytest.approx(1400, abs=15)
+    assert "    offset_ms: 0.0  # from what the pictures show" in told["snippet"]

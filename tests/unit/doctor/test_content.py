@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S
-from syncsvc.doctor.content import Comparison, Curve, compare, difference, motion_curve, reduced
+from syncsvc.doctor.content import Comparison, Curve, compare, difference, motion_curve, reduced, suggest_offsets
 from syncsvc.doctor.diagnosis import diagnose
 from syncsvc.doctor.motion import MotionWatch, content_times, luma_of
 from syncsvc.layout import Layout
@@ -59,6 +59,31 @@ def test_views_without_anything_in_common_suggest_nothing(straight: Curve) -> No
 def test_less_than_a_minute_is_not_enough(scene: Scene, straight: Curve) -> None:
     found = compare("one", "other", straight, curve(scene, View(), seconds=40.0))
     assert (found.is_accepted, found.lag_ms, found.why_not) == (False, None, "needs 60 s of both")
+
+
+@pytest.mark.parametrize("late_ms", [4_200.0, -1_350.0])
+def test_recordings_that_began_nobody_knows_when_are_compared_further_apart_and_in_less_time(
+    scene: Scene, late_ms: float
+) -> None:
+    one, other = curve(scene, View(), seconds=32.0), curve(scene, SLANTED, late_ms=late_ms, seconds=32.0)
+    one, other = replace(one, is_untimed=True), replace(other, is_untimed=True)
+    found = compare("one", "other", one, other)
+    assert found.is_accepted, found.why_not
+    assert found.lag_ms == pytest.approx(late_ms, abs=6)
+    assert found.disagreement_ms is None
+    assert compare("one", "other", one, replace(other, is_untimed=False)).why_not == "needs 60 s of both"
+
+
+def test_an_offset_is_how_much_later_a_recording_began_than_the_first() -> None:
+    # b shows the same 300 ms later than a, so it began 300 ms earlier; c shows it 200 ms earlier than a.
+    seen = (
+        Comparison("a", "b", 30.0, 300.0, 0.9, 3.0, (300.0, 300.0)),
+        Comparison("a", "c", 30.0, -200.0, 0.8, 3.0, (-200.0, -200.0)),
+        Comparison("c", "d", 30.0, 1.0, 0.8, 3.0, (1.0, 1.0), "refused"),
+    )
+    assert suggest_offsets(seen, ["a", "b", "c", "d"]) == {"a": 300.0, "b": 0.0, "c": 500.0}
+    assert suggest_offsets(seen, ["a", "c"]) == {"a": 0.0, "c": 200.0}
+    assert suggest_offsets(seen, ["b", "c"]) == {}
 
 
 def test_a_scene_that_repeats_itself_is_ambiguous() -> None:
