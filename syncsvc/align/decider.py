@@ -96,7 +96,7 @@ class GroupDecider(ABC, Generic[AlignerT]):
             return self._add(event, now)
         match event:
             case Expect(stream, floor_ns) if stream in self._watermarks and not self._is_jumping(now):
-                self._watermarks[stream].heard(floor_ns)
+                self._watermarks[stream].heard(floor_ns, is_frame=False)
                 self._consider()
             case Drop(stream, cause, count) if stream in self._watermarks:
                 self._aligner.count_dropped(stream, cause, count)
@@ -200,7 +200,7 @@ class GroupDecider(ABC, Generic[AlignerT]):
             return "ended"
         if not watermark.passed(until_ns):
             return _REASONS[watermark.state]
-        return "starting" if watermark.first_ns is not None and watermark.first_ns >= until_ns else "stalled"
+        return "starting" if watermark.first_ns is None or watermark.first_ns >= until_ns else "stalled"
 
     def _consider(self) -> None:
         """Something was told: what can be decided now is decided, so that it depends on nothing that comes later."""

@@ -9,7 +9,7 @@ from syncsvc.model import StreamState
 
 
 class StreamWatermark:
-    """One stream's; ``time_ns`` is None until something is known of its times, ``first_ns`` was the first of them."""
+    """One stream's; ``time_ns`` is None until something is known of its times, ``first_ns`` was its first frame's."""
 
     __slots__ = ("first_ns", "state", "time_ns")
 
@@ -18,9 +18,9 @@ class StreamWatermark:
         self.time_ns: int | None = None
         self.first_ns: int | None = None
 
-    def heard(self, time_ns: int) -> None:
+    def heard(self, time_ns: int, *, is_frame: bool = True) -> None:
         """Every later frame will be after ``time_ns``. A smaller value than before is ignored; the stream is live."""
-        if self.first_ns is None:
+        if is_frame and self.first_ns is None:
             self.first_ns = time_ns
         if self.time_ns is None or time_ns > self.time_ns:
             self.time_ns = time_ns

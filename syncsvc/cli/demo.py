@@ -1,9 +1,12 @@
 """``syncsvc demo``: see the service work, and know whether it kept its word, without any camera."""
 
 import json
+import os
+import shutil
 import sys
 from collections import deque
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -59,14 +62,28 @@ def demo(seconds: float, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({**verdict_object(verdict, SCENARIO), "interrupted": stop.is_set}))
     else:
-        click.echo(verdict_line(verdict, SCENARIO))
+        click.echo(f"{verdict_line(verdict, SCENARIO)}; next: {_program()} init RTSP-URL... --out cameras.yaml")
     raise SystemExit(0 if verdict.is_kept else EXIT_BROKEN)
 
 
-def _show(batches: "Iterable[SeenBatch]") -> None:
-    from syncsvc.demo.screen import COLUMNS, cells, line
+def _program() -> str:
+    """How this program is called from here: by its name where that finds it, else by its path."""
+    here = Path(sys.argv[0])
+    if here.name != "syncsvc":
+        return f"{sys.executable} -m syncsvc"
+    found = shutil.which("syncsvc")
+    if found is not None and Path(found).resolve() == here.resolve():
+        return "syncsvc"
+    return os.path.relpath(here) if here.is_relative_to(Path.cwd()) or not here.is_absolute() else str(here)
 
+
+def _show(batches: "Iterable[SeenBatch]") -> None:
+    from syncsvc.demo.screen import COLUMNS, LEGEND, cells, header, line
+
+    for words in LEGEND:
+        click.echo(words)
     if not sys.stdout.isatty():
+        print(header(), flush=True)
         for batch in batches:
             print(line(batch), flush=True)
         return

@@ -21,6 +21,13 @@ _LEGEND: Final = (
 )
 
 
+_ONE_WAY_MS: Final = 20.0
+_ONE_WAY: Final = (
+    "  ± of rtcp: what nobody can tell one way, the camera's latency from an error of its clock. How steady\n"
+    "  the clock is, `syncsvc doctor` measures; `clock: rtcp` is your word that it is right: ± 1 ms"
+)
+
+
 @click.command(epilog="Example: syncsvc status tcp://127.0.0.1:5555 --json")
 @click.argument("endpoint", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: what `control` answers, see docs/protocol.md.")
@@ -55,6 +62,10 @@ def parts(service: ReceiverStatus) -> Iterator[Table | str]:
     columns = ("group", "batches", "complete", "sets", "full", "spread ms", "late", "dropped", "age ms")
     yield Table("groups", columns, tuple(_group_row(*item) for item in service.groups.items()))
     yield from _LEGEND
+    if any(
+        stream.clock == "rtcp" and (stream.uncertainty_ms or 0) >= _ONE_WAY_MS for stream in service.streams.values()
+    ):
+        yield _ONE_WAY
     for name, stream in service.streams.items():
         for clock, problem in stream.clock_problems.items():
             yield f"  {name}: not {clock}: {problem}"

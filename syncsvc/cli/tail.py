@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import click
 
+from syncsvc.cli.endpoint import endpoints_of
 from syncsvc.cli.numbers import FiniteRange
 from syncsvc.client.subscriber import Subscriber
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK
@@ -15,9 +16,14 @@ from syncsvc.errors import SubscriptionEnded, UsageError
 from syncsvc.model import FrameBatch, Gap
 from syncsvc.observe.figures import Figures
 
+LEGEND = (
+    "window's start (UTC)  group #batch  sets  frames by stream  spread: from the first to the last frame of a set,",
+    "median/widest  age: from the window's end until now  missing: streams that the window lacks, and why",
+)
+
 
 @click.command(epilog="Example: syncsvc tail tcp://127.0.0.1:5555 --group lobby --count 10")
-@click.argument("endpoint")
+@click.argument("endpoint", required=False)
 @click.option("--group", metavar="G", help="Only this group; without it, all.")
 @click.option("--count", metavar="N", type=click.IntRange(min=1), help="Stop after N batches.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line: the header of docs/protocol.md.")
@@ -28,12 +34,16 @@ from syncsvc.observe.figures import Figures
     type=FiniteRange(min=0, min_open=True),
     help="Stop with exit code 1 when no batch comes for this long.",
 )
-def tail(endpoint: str, group: str | None, count: int | None, as_json: bool, timeout_s: float | None) -> None:
-    """Print one line per batch of the daemon whose `publish.live` is ENDPOINT.
+def tail(endpoint: str | None, group: str | None, count: int | None, as_json: bool, timeout_s: float | None) -> None:
+    """Print one line per batch of the daemon whose `publish.live` is ENDPOINT, or of the configuration that it runs.
 
+    Without ENDPOINT it is tcp://127.0.0.1:5555.
     It ends after N batches, when every stream of the daemon has ended, or with Ctrl-C. Batches that never came show
     as lines of their own (with --json on stderr).
     """
+    endpoint = endpoints_of(endpoint).live
+    if not as_json and sys.stdout.isatty():
+        click.echo("\n".join(LEGEND))
     try:
         with Subscriber(endpoint, group, gaps="yield") as batches:
             _follow(batches, count, as_json, timeout_s)
@@ -74,7 +84,7 @@ def batch_line(batch: FrameBatch, now_ns: int) -> str:
     fraction_ms = batch.window_start_ns % NS_PER_S // NS_PER_MS
     frames = " ".join(f"{name}:{len(found)}" for name, found in batch.frames.items())
     parts = [
-        f"{start:%H:%M:%S}.{fraction_ms:03}",
+        f"{start:%H:%M:%S}.{fraction_ms:03}Z",
         f"{batch.group} #{batch.seq}",
         f"{len(batch.sets)} set{'s' * (len(batch.sets) != 1)}",
         frames,
@@ -82,7 +92,8 @@ def batch_line(batch: FrameBatch, now_ns: int) -> str:
     if batch.sets:
         spread_ms = Figures.of([found.spread_ns / NS_PER_MS for found in batch.sets])
         parts.append(f"spread {spread_ms.p50:.1f}/{spread_ms.max:.1f} ms")
-    parts.append(f"age {(now_ns - batch.window_end_ns) // NS_PER_MS} ms")
+    ended_ns = min(batch.window_end_ns, batch.emitted_ns)  # a window that a drain cut short ended when it left
+    parts.append(f"age {max(0, now_ns - ended_ns) // NS_PER_MS} ms")
     parts.append("missing " + " ".join(f"{name}:{why}" for name, why in batch.missing.items()) if batch.missing else "")
     return "  ".join(part for part in parts if part)
 

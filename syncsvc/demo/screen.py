@@ -11,22 +11,34 @@ from syncsvc.demo.verdict import Verdict
 from syncsvc.observe.figures import Figures
 
 COLUMNS: Final = ("window (UTC)", "batch", "sets", "complete", "spread p50/max", "age")
+LEGEND: Final = (
+    "complete: every camera was heard up to the window's end; spread: from the first to the last frame of a set",
+    "age: from the window's end until the batch was in hand; the oracle: knows the true times, and pairs by them",
+)
 _SHOWN_PROBLEMS = 3
 
 
 def cells(batch: SeenBatch) -> tuple[str, ...]:
-    """One batch as the texts under ``COLUMNS``; its age is from the end of its window until it was in our hands."""
+    """One batch as the texts under ``COLUMNS``; its age is from the end of its window until it was in our hands.
+
+    A window that the end cut short ended when its batch left.
+    """
     start = datetime.fromtimestamp(batch.window_start_ns // NS_PER_S, UTC)
     spread_ms = Figures.of([found.spread_ns / NS_PER_MS for found in batch.sets])
     missing = " ".join(f"{name}:{why}" for name, why in batch.missing.items())
     return (
-        f"{start:%H:%M:%S}.{batch.window_start_ns % NS_PER_S // NS_PER_MS:03}",
+        f"{start:%H:%M:%S}.{batch.window_start_ns % NS_PER_S // NS_PER_MS:03}Z",
         f"#{batch.seq}",
         str(len(batch.sets)),
         f"no, {missing}" if missing else "yes",
         f"{spread_ms.p50:.1f} / {spread_ms.max:.1f} ms" if batch.sets else "-",
-        f"{(batch.received_ns - batch.window_end_ns) / NS_PER_MS:.0f} ms",
+        f"{max(0, batch.received_ns - min(batch.window_end_ns, batch.emitted_ns)) / NS_PER_MS:.0f} ms",
     )
+
+
+def header() -> str:
+    """What stands over the lines of a log."""
+    return "  ".join((*COLUMNS, "frames by camera"))
 
 
 def line(batch: SeenBatch) -> str:

@@ -25,6 +25,14 @@ NEEDED_S: Final = {
 """How many seconds each finding needs, at least; a session's first sender reports may come late."""
 _PIPE_WIDTH: Final = 120
 
+LEGEND: Final = (
+    "  latency: from capture to the first packet; behind: by how much that is more than the quickest stream's",
+    "  waiting: beyond the least way; spread: from the first to the last frame of a set",
+    "  complete: sets of all streams with the file's max_skew_ms; then: with the proposed one",
+    "  any phase: suffices however the shutters stand to each other",
+    "",
+)
+
 T = TypeVar("T")
 Columns = Mapping[str, Callable[[T], str]]
 """By their titles, what each shows of a row."""
@@ -71,7 +79,7 @@ _CONTENT: Final[Columns[Comparison]] = {
 
 def show(diagnosis: Diagnosis) -> None:
     """Print it."""
-    show_all((*_tables(diagnosis), *_remarks(diagnosis), "", *snippet(diagnosis)), _PIPE_WIDTH)
+    show_all((*_tables(diagnosis), *LEGEND, *_remarks(diagnosis), "", *snippet(diagnosis)), _PIPE_WIDTH)
 
 
 def _tables(diagnosis: Diagnosis) -> Iterator[Table]:

@@ -7,11 +7,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from syncsvc.cli.tail import batch_line
 from tests.batches import MS, T0, batch, frame, message_of, somebody_missing, together
 from tests.e2e.livesocket import LiveSocket
 
@@ -57,11 +60,11 @@ def test_one_line_per_batch_and_per_gap(live: LiveSocket) -> None:
         live.send(paired(1), batch(4), batch(5))
         code, out, err = result(process)
     assert (code, err, len(out)) == (0, [], 4)
-    assert out[0].startswith("00:00:01.000  lobby #1  2 sets  north:3 south:2 east:0  spread 3.0/9.0 ms  age ")
+    assert out[0].startswith("00:00:01.000Z  lobby #1  2 sets  north:3 south:2 east:0  spread 3.0/9.0 ms  age ")
     assert out[0].endswith(" ms  missing east:stalled")
     assert out[1] == "gap  lobby #2-#3  2 missed  lost"
-    assert out[2].startswith("00:00:04.000  lobby #4  0 sets  north:1  age ")
-    assert out[3].startswith("00:00:05.000  lobby #5  ")
+    assert out[2].startswith("00:00:04.000Z  lobby #4  0 sets  north:1  age ")
+    assert out[3].startswith("00:00:05.000Z  lobby #5  ")
 
 
 def test_json_lines_are_the_headers(live: LiveSocket) -> None:
@@ -123,7 +126,7 @@ def test_a_timeout_is_said_in_one_line(live: LiveSocket) -> None:
         (["tcp://127.0.0.1:1", "--group", "Lobby"], "group 'Lobby'"),
         (["tcp://127.0.0.1:1", "--count", "0"], "--count"),
         (["tcp://127.0.0.1:1", "--timeout", "0"], "--timeout"),
-        ([], "ENDPOINT"),
+        (["--count"], "--count"),
     ],
 )
 def test_a_wrong_word_is_one_line_and_code_2(words: list[str], expected: str) -> None:
@@ -138,3 +141,21 @@ def test_help_has_an_example() -> None:
         code, out, err = result(process)
     assert (code, err) == (0, [])
     assert any("Example: syncsvc tail tcp://127.0.0.1:5555" in line for line in out)
+
+
+def test_the_endpoint_may_be_the_configuration_of_the_service(live: LiveSocket, tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(
+        f"streams: {{a: {{url: 'rtsp://u:${{NOT_SET_PASSWORD}}@h/1'}}}}\npublish: {{live: '{live.endpoint}'}}\n"
+    )
+    with tail(str(path), "--count", "1") as process:
+        live.wait_for(b"batch/")
+        live.send(batch(1))
+        code, out, err = result(process)
+    assert (code, err, len(out)) == (0, [], 1)
+
+
+def test_a_window_that_the_end_cut_short_has_no_negative_age() -> None:
+    cut = replace(batch(1), emitted_ns=T0 + 1300 * MS)
+    assert cut.window_end_ns > cut.emitted_ns
+    assert "  age 20 ms" in batch_line(cut, T0 + 1320 * MS)

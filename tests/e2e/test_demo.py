@@ -5,6 +5,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -54,7 +55,20 @@ def test_ctrl_c_ends_it_early_with_lines_and_the_verdict_so_far() -> None:
         os.killpg(process.pid, signal.SIGINT)
         output, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (0, ""), output
-    assert output.splitlines()[-1].startswith("contract kept: ")
+    last = output.splitlines()[-1]
+    assert last.startswith("contract kept: ")
+    assert last.endswith(f"; next: {sys.executable} -m syncsvc init RTSP-URL... --out cameras.yaml")
+    assert "  age -" not in output
+
+
+def test_a_pipe_gets_the_legend_the_header_and_a_start_that_is_one() -> None:
+    with command("demo", "--seconds", "3") as process:
+        output, errors = process.communicate(timeout=60)
+    assert errors == ""
+    lines = output.splitlines()
+    assert lines[1].startswith("complete: ")
+    assert lines[3].startswith("window (UTC)  batch  sets  complete  spread p50/max  age  ")
+    assert ":stalled" not in lines[4]
 
 
 def test_a_killed_demo_leaves_no_process() -> None:

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 import zmq
+from msgspec import structs
 
+from syncsvc.cli.service_status import parts
+from syncsvc.observe.status import IngestStatus, LocalStatus, ReceiverStatus
 from tests.e2e.harness import Service, wait_for
 from tests.e2e.httpcamera import answer, http_camera
 
@@ -100,3 +103,13 @@ def test_what_is_no_endpoint_is_code_2() -> None:
     done = status("nowhere")
     assert (done.returncode, done.stdout) == (2, "")
     assert "allowed are tcp://HOST:PORT" in done.stderr
+
+
+def test_beside_the_doubt_of_a_cameras_clock_stands_what_it_is() -> None:
+    stream = IngestStatus(clock="rtcp", uncertainty_ms=101.0)
+    service = ReceiverStatus("r", 1_767_225_590_000, 10, 0, LocalStatus(), {"a": stream}, {})
+    shown = [part for part in parts(service) if isinstance(part, str)]
+    assert any("what nobody can tell one way" in line for line in shown)
+    assert shown[0].startswith("serving since 2025-12-31 23:59:50Z")
+    vouched = structs.replace(service, streams={"a": structs.replace(stream, uncertainty_ms=1.0)})
+    assert not any("what nobody can tell" in line for line in parts(vouched) if isinstance(line, str))

@@ -119,6 +119,15 @@ def test_a_stream_heard_past_the_window_but_not_in_it() -> None:
     assert [dict(one.missing) for one in bench.batches[2:]] == [{"b": "stalled"}, {"a": "stalled"}]
 
 
+def test_a_stream_that_was_announced_and_has_no_frame_yet_is_starting_and_not_stalled() -> None:
+    bench = GroupBench("ab")
+    bench.group.tell(Expect("b", T0 + 300 * MS))
+    bench.add(at("a", 0, 100), at("a", 1, 1500))
+    bench.group.tell(Expect("b", T0 + 1200 * MS))
+    bench.settle()
+    assert [dict(one.missing) for one in bench.batches] == [{"b": "starting"}]
+
+
 def test_windows_without_anything_are_emitted_too() -> None:
     bench = GroupBench("ab")
     bench.pass_to(T0 + 3600 * MS)

@@ -38,7 +38,7 @@ def align(*words: str | Path) -> tuple[int, list[str], list[str]]:
 def test_a_line_per_batch_and_a_summary(log: Path) -> None:
     code, out, err = align(log)
     assert (code, err, len(out)) == (0, [], 4)
-    assert out[0] == "00:00:00.000  bench #0  10 sets  gate:10 yard:10  spread 30.0/30.0 ms  age 150 ms"
+    assert out[0] == "00:00:00.000Z  bench #0  10 sets  gate:10 yard:10  spread 30.0/30.0 ms  age 150 ms"
     assert out[-1] == (
         "bench: 3 batches, 2 complete; 30 sets, 30 of all streams; 60 of 60 frames in sets; 0 late; "
         "spread 30.0/30.0 ms (p50/p99)"
