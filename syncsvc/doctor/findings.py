@@ -131,6 +131,8 @@ def _contradicted(stream: "StreamDiagnosis", content: "Iterable[Comparison]") ->
     for comparison in content:
         if comparison.first != stream.name or not comparison.is_accepted or comparison.disagreement_ms is None:
             continue
+        if stream.is_untimed:  # it has no clock to be wrong
+            continue
         if abs(comparison.disagreement_ms) > DISAGREEMENT_MS:
             word = "later" if comparison.disagreement_ms > 0 else "earlier"
             yield Finding(

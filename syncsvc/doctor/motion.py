@@ -56,7 +56,7 @@ class MotionWatch:
         at[at == len(record)] = 0
         is_known = (record.seq[at] == seqs) & (time_ns[at] != NONE)
         moved = np.array(self._moved[record.name], np.float64)
-        curve = motion_curve(time_ns[at[is_known]], moved[is_known], has_own_clock and not record.is_untimed)
+        curve = motion_curve(time_ns[at[is_known]], moved[is_known], has_own_clock)
         return replace(curve, is_untimed=record.is_untimed)
 
 

@@ -155,8 +155,23 @@ def test_the_lag_of_two_recordings_of_one_scene_is_seen(tmp_path: Path) -> None:
     with doctor(tmp_path, streams, "--seconds", "60", "--content", "--json") as process:
         output, errors = process.communicate(timeout=90)
     assert (process.returncode, errors) == (0, ""), output
-    (found,) = json.loads(output)["content"]
+    told = json.loads(output)
+    (found,) = told["content"]
     assert found["accepted"], found
     assert (found["first"], found["second"]) == ("left", "right")
     assert found["lag_ms"] == pytest.approx(130, abs=10)
     assert found["disagreement_ms"] == found["lag_ms"]
+    offsets = {name: stream["proposed_offset_ms"] for name, stream in told["streams"].items()}
+    assert offsets == {"left": pytest.approx(130, abs=10), "right": 0.0}, "left began so much later"
+
+
+@pytest.mark.alone  # arrivals tell of a clock as well as the machine lets packets through
+def test_cameras_that_agree_are_to_be_vouched_for_and_the_doubt_is_explained(tmp_path: Path) -> None:
+    with VirtualCameras([small("north", latency_ms=30.0), small("south", latency_ms=45.0)]) as cameras:
+        streams = {name: {"url": url} for name, url in cameras.urls.items()}
+        with doctor(tmp_path, streams, "--seconds", "16") as process:
+            output, errors = process.communicate(timeout=90)
+    assert (process.returncode, errors) == (0, ""), output
+    assert "clock: rtcp  # 2 cameras agree: packets come " in output
+    assert output.count("measured: packets come ") == 2
+    assert "unknowable one way, hence ± " in output

@@ -44,10 +44,11 @@ def test_every_command_of_the_first_hour_works_as_printed(tmp_path: Path, enviro
     status, tail = printed("The first hour", 1)
     assert activate == [".", ".venv/bin/activate"]
     run(init)
-    path = (
-        tmp_path / "first.yaml"
-    )  # the ports of everybody's first hour are one machine's: another service may be there
-    path.write_text(re.sub(r"127\.0\.0\.1:(\d+)", lambda port: f"127.0.0.1:{int(port[1]) + 31_000}", path.read_text()))
+    # Its ports are those of every service, and another one may be there.
+    path = tmp_path / "first.yaml"
+    path.write_text(
+        re.sub(r"127\.0\.0\.1:(\d+)", lambda found: f"127.0.0.1:{int(found[1]) + 31_000}", path.read_text())
+    )
     assert "in sum " in run(check)
     log = tmp_path / "log"
     with log.open("wb") as out:
