@@ -33,6 +33,8 @@ def init(urls: tuple[str, ...], out: Path | None) -> None:
 
     if out is not None and os.path.lexists(out):
         raise UsageError(f"{out}: is there already, and is left alone; name another file")
+    if out is not None and not out.absolute().parent.is_dir():
+        raise UsageError(f"{out}: there is no such folder")
     try:
         streams = drafted([_in_file(url, out) for url in urls])
     except RefusedError as refused:

@@ -82,10 +82,14 @@ class _Conversation:
         header = ""
         if self._login is not None and not as_nobody and not self._device.has_challenged:
             header = username_token(self._login, secrets.token_bytes(16), _now() + self._ahead)
+        was_challenged = self._device.has_challenged
         try:
             return body_of(self._device.post(url, envelope(body, header)))
-        except LoginRefused:
-            if self._login is None or not as_nobody:
+        except OnvifError as error:
+            # Who asks for HTTP Digest may take offence at a log-in in the envelope too; from now on there is none.
+            has_other_way = bool(header) and self._device.has_challenged and not was_challenged
+            has_name = self._login is not None and as_nobody and isinstance(error, LoginRefused)
+            if not has_other_way and not has_name:
                 raise
             return self._ask(url, body)
 

@@ -105,7 +105,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         question = self.rfile.read(int(self.headers["Content-Length"])).decode()
         camera, is_free = self.camera, "GetSystemDateAndTime" in question
-        if camera.login == "digest" and not is_free and not self._has_digest():
+        if camera.login == "digest" and not is_free and self._has_digest() and "UsernameToken" in question:
+            self._send(400, FAULT)  # one way to log in is enough
+        elif camera.login == "digest" and not is_free and not self._has_digest():
             self.send_response(401)
             self.send_header("WWW-Authenticate", 'Digest realm="cam", nonce="abc", qop="auth", algorithm=MD5')
             self.end_headers()

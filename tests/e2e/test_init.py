@@ -48,6 +48,11 @@ def test_without_urls_the_streams_are_made_up_and_the_file_goes_to_standard_outp
     assert os.listdir(tmp_path) == ["made-up.yaml"]
 
 
+def test_a_folder_that_is_not_there_is_said_before_anything_is_opened(tmp_path: Path) -> None:
+    done = init("synthetic:", "--out", "no/cams.yaml", folder=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "syncsvc: no/cams.yaml: there is no such folder\n")
+
+
 def test_a_url_that_is_none_is_one_line_and_code_2(tmp_path: Path) -> None:
     for url in ("ftp://h/a", "nothing", "rtsp://u:p/w@h/a"):
         done = init(url, "--out", "cams.yaml", folder=tmp_path)
