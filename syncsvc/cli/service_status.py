@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from syncsvc.cli.endpoint import endpoints_of
-from syncsvc.client.inquiry import ask_status
+from syncsvc.cli.inquiry import ask_status
 from syncsvc.errors import NoAnswer
 from syncsvc.observe.status import GroupStatus, IngestStatus, ReceiverStatus
 from syncsvc.observe.tables import Table, show
@@ -67,7 +67,7 @@ def parts(service: ReceiverStatus) -> Iterator[Table | str]:
     ):
         yield _ONE_WAY
     for name, stream in service.streams.items():
-        for clock, problem in stream.clock_problems.items():
+        for clock, problem in stream.clock_problems.items() if stream.captured else ():
             yield f"  {name}: not {clock}: {problem}"
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from syncsvc.client import inquiry
+from syncsvc.cli import inquiry
 
 
 def test_all_waits_together_end_within_two_seconds() -> None:
