@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.harness import processes_of, wait_for
 from tests.project import texts
 
-LIMIT_S = 60
+LIMIT_S = 120
 
 
 def printed(heading: str, number: int) -> list[list[str]]:

@@ -12,7 +12,7 @@ from syncsvc.config.loader import load
 def init(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "syncsvc", "init", *words],
-        capture_output=True, text=True, timeout=60, check=False, cwd=folder,
+        capture_output=True, text=True, timeout=120, check=False, cwd=folder,
     )  # fmt: skip
 
 
