@@ -99,11 +99,15 @@ class LiveOutlet:
             self.socket.set(zmq.SNDTIMEO, PATIENCE_MS)
         return True
 
-    def send_status(self, status: bytes) -> None:
-        """Send what is said under ``status``; whoever is that far behind learns it from the next one."""
-        self.socket.set(zmq.XPUB_NODROP, 0)
+    def send_status(self, status: bytes, waits: Waits) -> None:
+        """Send what is said under ``status``; where batches wait, only if nobody is full.
+
+        Who loses a message is out of reach for libzmq until it has read some: also what it is waited for with would not
+        go to it then (``dist_t``).
+        """
+        self.socket.set(zmq.XPUB_NODROP, int(waits()))
         with suppress(zmq.Again):
-            self.socket.send_multipart([STATUS_TOPIC, status])
+            self.socket.send_multipart([STATUS_TOPIC, status], zmq.DONTWAIT)
 
     def end(self, status: Callable[[], bytes], waits: Waits, *, is_over: bool, linger_ms: int) -> None:
         """Say the last word, again for everybody who subscribes to ``status`` only now that batches have come; close.

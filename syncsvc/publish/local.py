@@ -201,8 +201,11 @@ class LocalOutlet:
         )
         return now_ns + max(0, min(lease_ns, spare_ns - GRACE_NS)), now_ns + spare_ns - GRACE_NS // 2
 
-    def send_status(self, status: bytes, waits: Waits = lambda: False) -> None:
-        """Send what is sent under ``status``."""
+    def send_status(self, status: bytes, waits: Waits) -> None:
+        """Send what is sent under ``status``; it takes no place of a batch's."""
+        self._send_status(status, lambda: False)
+
+    def _send_status(self, status: bytes, waits: Waits) -> None:
         with self._changed:
             for one in tuple(self._subscribers):
                 try:
@@ -215,7 +218,7 @@ class LocalOutlet:
 
     def end(self, status: Callable[[], bytes], waits: Waits, *, is_over: bool, linger_ms: int) -> None:
         """Say the last word; what was sent is read by who wants it, and our thread hangs up when it is stopped."""
-        self.send_status(status(), waits)
+        self._send_status(status(), waits)
 
     # From its own thread.
 

@@ -70,8 +70,11 @@ class Outlet(Protocol):
         """Send it to everybody who wants it."""
         ...
 
-    def send_status(self, status: bytes) -> None:
-        """Send what is said under ``status``; who is full learns it from the next one."""
+    def send_status(self, status: bytes, waits: Waits) -> None:
+        """Send what is said under ``status``; who is full learns it from the next one, and is not waited for.
+
+        Where ``waits`` says that batches wait, it costs nobody a batch either.
+        """
         ...
 
     def end(self, status: Callable[[], bytes], waits: Waits, *, is_over: bool, linger_ms: int) -> None:

@@ -165,7 +165,7 @@ class Publisher:
             self._status_due_ns = now_ns + NS_PER_S
             status = self._status()
             for outlet in self._outlets:
-                outlet.send_status(status)
+                outlet.send_status(status, self._waits)
 
     def _status(self) -> bytes:
         return wire.encode_status(

@@ -56,7 +56,7 @@ class Door:
         self.on_send(waits)
         self.sent.append(prepared)
 
-    def send_status(self, status: bytes) -> None:
+    def send_status(self, status: bytes, waits: Waits) -> None:
         self.told.append(wire.decode_status(status))
 
     def end(self, status: Callable[[], bytes], waits: Waits, *, is_over: bool, linger_ms: int) -> None:
