@@ -5,15 +5,14 @@ played ``asap`` are the exception: there a full subscriber is waited for, and no
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 import zmq
 
-from syncsvc.clock import NS_PER_S, Clock
+from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.publish.audience import Audience
 from syncsvc.publish.outlet import LateFrame, Prepared, Waits
-from syncsvc.publish.sockets import PATIENCE_MS, bind
+from syncsvc.publish.sockets import LINGER_MS, PATIENCE_MS, bind
 from syncsvc.wire import STATUS_TOPIC
 
 MAX_SUBSCRIPTION_BYTES = 256
@@ -34,6 +33,7 @@ class LiveOutlet:
         """``on_nobody`` is called when the last subscriber has left."""
         self._clock, self._on_nobody = clock, on_nobody
         self._hurried_until_ns = 0
+        self._has_lost = False
 
     def bind(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, backlog: int) -> str:
         """Bind; returns the endpoint, with the port that was taken where 0 was asked for.
@@ -71,14 +71,23 @@ class LiveOutlet:
 
     def _send(self, parts: Sequence[Any], waits: Waits) -> None:
         """Send one message; where subscribers are waited for, when the first part is taken or patience is over."""
-        while True:
-            self.socket.set(zmq.XPUB_NODROP, int(waits()))  # without it, who is full loses it, the others get it
-            try:
-                self.socket.send_multipart(parts, copy=False)
-            except zmq.Again:
-                self.serve()
-            else:
+        while waits():
+            if self._reaches_all(parts):
                 return
+            self.serve()
+        if not self._reaches_all(parts, zmq.DONTWAIT):
+            self._has_lost = True
+            self.socket.set(zmq.XPUB_NODROP, 0)  # who is full loses it, the others get it
+            self.socket.send_multipart(parts, copy=False)
+
+    def _reaches_all(self, parts: Sequence[Any], flags: int = 0) -> bool:
+        """Send one message unless a subscriber stays full."""
+        self.socket.set(zmq.XPUB_NODROP, 1)
+        try:
+            self.socket.send_multipart(parts, flags, copy=False)
+        except zmq.Again:
+            return False
+        return True
 
     def _send_soon(self, parts: Sequence[Any]) -> bool:
         """Send a late frame. They come in bursts that a high-water mark of two would cut: readers are given a moment.
@@ -88,16 +97,14 @@ class LiveOutlet:
         now_ns = self._clock.monotonic_ns()
         if now_ns < self._hurried_until_ns:
             return False
-        self.socket.set(zmq.XPUB_NODROP, 1)
         self.socket.set(zmq.SNDTIMEO, LATE_PATIENCE_MS)
         try:
-            self.socket.send_multipart(parts, copy=False)
-        except zmq.Again:
-            self._hurried_until_ns = now_ns + NS_PER_S
-            return False
+            is_sent = self._reaches_all(parts)
         finally:
             self.socket.set(zmq.SNDTIMEO, PATIENCE_MS)
-        return True
+        if not is_sent:
+            self._hurried_until_ns = now_ns + NS_PER_S
+        return is_sent
 
     def send_status(self, status: bytes, waits: Waits) -> None:
         """Send what is said under ``status``; where batches wait, only if nobody is full.
@@ -105,23 +112,25 @@ class LiveOutlet:
         Who loses a message is out of reach for libzmq until it has read some: also what it is waited for with would not
         go to it then (``dist_t``).
         """
-        self.socket.set(zmq.XPUB_NODROP, int(waits()))
-        with suppress(zmq.Again):
-            self.socket.send_multipart([STATUS_TOPIC, status], zmq.DONTWAIT)
+        if waits():
+            self._reaches_all([STATUS_TOPIC, status], zmq.DONTWAIT)
+        else:
+            self._send([STATUS_TOPIC, status], waits)
 
     def end(self, status: Callable[[], bytes], waits: Waits, *, is_over: bool, linger_ms: int) -> None:
         """Say the last word, again for everybody who subscribes to ``status`` only now that batches have come; close.
 
-        What the socket still holds has the linger to leave, while its context is ended.
+        Where somebody lost a message, and so may be out of reach, it is said again and again for a while. What the
+        socket still holds has the linger to leave, while its context is ended.
         """
-        told, until_ns = 0, self._clock.monotonic_ns() + LATE_COMERS_NS
+        told, until_ns = 0, self._clock.monotonic_ns() + (LINGER_MS * NS_PER_MS if self._has_lost else LATE_COMERS_NS)
         while True:
             listeners = self._audience.status_listeners
-            if listeners > told:
+            if listeners > told or self._has_lost:
                 self._send([STATUS_TOPIC, status()], waits)
                 told = listeners
             is_told = not is_over or self._clock.monotonic_ns() >= until_ns
-            if is_told or 2 * listeners >= self._audience.subscriptions:
+            if is_told or (2 * listeners >= self._audience.subscriptions and not self._has_lost):
                 break
             self.socket.poll(POLL_MS)
             self.serve()

@@ -1,10 +1,14 @@
 """The way out over ZeroMQ, on real sockets: who is waited for misses nothing, whatever else is sent meanwhile."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
 import zmq
 
+from syncsvc.clock import SYSTEM_CLOCK
+from syncsvc.lifecycle import StopToken, Worker
 from syncsvc.publish.live import LiveOutlet
-from syncsvc.publish.outlet import Prepared
-from syncsvc.testing import ManualClock
+from syncsvc.publish.outlet import Prepared, Waits
 from syncsvc.wire import STATUS_TOPIC, batch_topic
 from tests.batches import batch
 
@@ -29,15 +33,10 @@ class Patience:
         return True
 
 
-def test_a_status_costs_nobody_a_batch_who_is_waited_for() -> None:
-    outlet = LiveOutlet(ManualClock(), lambda: None)
-    sent = 0
-
-    def send() -> None:
-        nonlocal sent
-        outlet.send(Prepared(batch(), TOPIC, b"%d" % sent, (), [bytes(1 << 20)]), Patience())
-        sent += 1
-
+@contextmanager
+def full_subscriber(patience: Callable[[], Waits]) -> Iterator[tuple[LiveOutlet, "zmq.Socket[bytes]", list[bytes]]]:
+    """An outlet, its subscriber, and what it was sent until there was no patience left, or a message was lost."""
+    outlet, sent = LiveOutlet(SYSTEM_CLOCK, lambda: None), list[bytes]()
     with zmq.Context() as context, context.socket(zmq.SUB) as subscriber:
         endpoint = outlet.bind(context, "tcp://127.0.0.1:0", backlog=1)
         subscriber.set(zmq.RCVHWM, 1)
@@ -48,17 +47,54 @@ def test_a_status_costs_nobody_a_batch_who_is_waited_for() -> None:
         while outlet.subscriptions < 2:
             outlet.socket.poll(100)
             outlet.serve()
-        for _ in range(2):  # until it is full; and with a status in between it is no less
-            try:
-                while sent < MOST:
-                    send()
-            except Full:
-                outlet.send_status(b"running", lambda: True)
-        assert 0 < sent < MOST
+        fill(outlet, sent, patience)
+        yield outlet, subscriber, sent
+
+
+def fill(outlet: LiveOutlet, sent: list[bytes], patience: Callable[[], Waits]) -> None:
+    """Send until there is no patience left; without any, more than anybody holds."""
+    with suppress(Full):
+        while len(sent) < MOST:
+            header = b"%d" % len(sent)
+            outlet.send(Prepared(batch(), TOPIC, header, (), [bytes(1 << 20)]), patience())
+            sent.append(header)
+
+
+def never() -> Waits:
+    return lambda: False
+
+
+def test_a_status_costs_nobody_a_batch_who_is_waited_for() -> None:
+    with full_subscriber(Patience) as (outlet, subscriber, sent):
+        outlet.send_status(b"running", lambda: True)
+        fill(outlet, sent, Patience)
+        assert 0 < len(sent) < MOST
         got: list[bytes] = []
-        while len(got) < sent:
+        while len(got) < len(sent):
             topic, header, *_ = subscriber.recv_multipart()
             if topic == TOPIC:
                 got.append(header)
-        assert got == [b"%d" % number for number in range(sent)]
-        outlet.end(lambda: b"ended", lambda: False, is_over=False, linger_ms=0)
+        assert got == sent
+        outlet.end(lambda: b"ended", never(), is_over=False, linger_ms=0)
+
+
+def test_who_lost_a_batch_hears_the_last_word_all_the_same() -> None:
+    with full_subscriber(never) as (outlet, subscriber, _):
+        said: list[bytes] = []
+
+        def read(_: StopToken) -> None:
+            while not said:
+                topic, word, *_ = subscriber.recv_multipart()
+                if topic == STATUS_TOPIC:
+                    said.append(word)
+
+        reading, words = Worker("reads", read), [b"ended"] * 100
+
+        def last_word() -> bytes:
+            if len(words) == 98:  # what was said before was lost
+                reading.start()
+            return words.pop()
+
+        outlet.end(last_word, lambda: True, is_over=True, linger_ms=3000)
+        assert reading.join(10)
+        assert (said, reading.error) == ([b"ended"], None)
