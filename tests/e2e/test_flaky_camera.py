@@ -24,10 +24,21 @@ def streams(guest: str) -> dict[str, dict[str, str]]:
     return HEALTHY | {"c": {"url": f"synthetic:?{GUESTS[guest]}&{SMALL}&seed=3"}}
 
 
+APART_NS = 9_000_000
+"""How much later ``b`` takes its pictures than ``a``."""
+
+
 def sets_of(batches: Sequence[FrameBatch], start_ns: int) -> list[FrameSet]:
     """Those of some seconds."""
     until_ns = start_ns + SECONDS * NS_PER_S
     return [one for batch in batches if start_ns <= batch.window_start_ns < until_ns for one in batch.sets]
+
+
+def pairs_alone(batches: Sequence[FrameBatch], start_ns: int) -> int:
+    """How many pairs the two would form of what came of them in these seconds: a loaded machine may have lost some."""
+    until_ns = start_ns + SECONDS * NS_PER_S
+    times = {name: {frame.time_ns for batch in batches for frame in batch.frames[name]} for name in HEALTHY}
+    return sum(start_ns <= time < until_ns and time + APART_NS in times["b"] for time in times["a"])
 
 
 @pytest.mark.parametrize("guest", GUESTS)
@@ -41,8 +52,9 @@ def test_it_costs_the_others_no_pair(tmp_path: Path, guest: str, window_ms: int 
     history.check()
     sets = sets_of(history.batches, start_ns)
     pairs = [one for one in sets if "a" in one.frames and "b" in one.frames]
-    assert len(pairs) >= 0.985 * 25 * SECONDS
-    same = [one for one in pairs if one.frames["b"].time_ns - one.frames["a"].time_ns == 9_000_000]
+    alone = pairs_alone(history.batches, start_ns)
+    assert len(pairs) >= 0.985 * alone > 0
+    same = [one for one in pairs if one.frames["b"].time_ns - one.frames["a"].time_ns == APART_NS]
     assert len(same) >= 0.97 * len(pairs)
     assert any(not one.missing for one in sets), "it is in full sets as well"
 
