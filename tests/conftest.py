@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ from syncsvc.testing import Holdings, leaks_since, names_left_since, shared_name
 BESIDE_OTHERS = "PYTEST_XDIST_WORKER" in os.environ
 NAMES_BEFORE = pytest.StashKey[frozenset[str]]()
 TURNS = pytest.StashKey["Turns"]()
-NAMES_PASS_NS = 10 * NS_PER_S
-"""/dev/shm is everybody's: a name that goes by itself within that time was another program's."""
+PASSES_NS = 10 * NS_PER_S
+"""What goes by itself within that time is no leak; and /dev/shm is everybody's, a name may be another program's."""
 FIRST = ("tests/unit/bench/", "tests/e2e/", "tests/process/")
 """Beside others the long ones begin, so that short ones are left for the end, when one worker waits for the other."""
 
@@ -120,8 +120,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def names_that_stay(before: frozenset[str]) -> list[str]:
     """The names in /dev/shm that were not there, that nobody maps, and that do not go by themselves."""
-    end_ns = SYSTEM_CLOCK.monotonic_ns() + NAMES_PASS_NS
-    while (left := names_left_since(before)) and SYSTEM_CLOCK.monotonic_ns() < end_ns:
+    return what_stays(lambda: names_left_since(before))
+
+
+def what_stays(look: Callable[[], list[str]]) -> list[str]:
+    """What is left when everything had time to go: a thread that ends may be about to close its connection."""
+    end_ns = SYSTEM_CLOCK.monotonic_ns() + PASSES_NS
+    while (left := look()) and SYSTEM_CLOCK.monotonic_ns() < end_ns:
         sleep_s(0.05)
     return left
 
@@ -157,7 +162,7 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     before, names = Holdings.now(names=False), None if BESIDE_OTHERS else shared_names()
     yield
     request.node.funcargs.clear()  # what only the finished test's arguments hold is no leak
-    left = leaks_since(before)
+    left = what_stays(lambda: leaks_since(before))
     if names is not None:
         left += names_that_stay(names)
     assert not left, "left behind: " + ", ".join(left)
