@@ -3,7 +3,9 @@
 from syncsvc.model import Counts, StreamState
 from syncsvc.observe.status import (
     GroupStatus,
+    Histogram,
     LocalStatus,
+    PromisesStatus,
     ReceiverProcess,
     ServiceStatus,
     StreamStatus,
@@ -45,6 +47,7 @@ GROUP = GroupStatus(
     spread_p50_ms=5.0,
     spread_max_ms=8.0,
     counts={"a": Counts(captured=10, delivered=7, late=2, dropped={"ring_full": 1})},
+    promises=PromisesStatus(1, 1593.0, 0, Histogram({"0.0": 2, "+Inf": 3}, 1.593)),
 )
 SERVICE = ServiceStatus(
     run_id="r",

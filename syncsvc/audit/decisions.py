@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from msgspec import structs
 
+from syncsvc.align.deadline import deadline_of
 from syncsvc.align.decider import Now
 from syncsvc.align.deciders import RULE, Decider, decider_for
 from syncsvc.errors import LogError
@@ -96,7 +97,7 @@ class Replay:
                 closed = self._closed.pop((record.group, record.epoch, record.seq), None)
                 if closed is None:
                     raise ValueError(f"group {record.group}: batch {record.seq} was sent, and never made")
-                return emission(self._headers[record.group], closed[0], record.emitted_ns, closed[1])
+                return emission(self._headers[record.group], *closed, record.emitted_ns, record.late_ns)
         return None
 
     def _repeat(self, record: GroupRecord) -> None:
@@ -192,17 +193,20 @@ class WhatIf:
         yield from self._pass_to(decider, now)
         event = self._changed(record.group, record.event)
         if not isinstance(event, Open | Close):
+            jump_ns = event.jump_ns if isinstance(event, Jump) else 0
             for batch in decider.handle(event, now).batches:
-                yield self._emit(decider, batch, now.utc_ns)
+                yield self._emit(decider, batch, now.utc_ns, jump_ns)
         if isinstance(event, End):
             del self._groups[record.group]
             return
         while (due := decider.close_due(now)) is not None:
             yield self._emit(decider, due, now.utc_ns)
 
-    def _emit(self, decider: Decider, batch: FrameBatch, closed_ns: int) -> Emission:
-        latency_ns = None if decider.deadline_ns is None else closed_ns - batch.window_end_ns
-        return emission(self._headers[batch.group], batch, closed_ns, latency_ns)
+    def _emit(self, decider: Decider, batch: FrameBatch, closed_ns: int, jump_ns: int = 0) -> Emission:
+        if decider.deadline_ns is None:
+            return emission(self._headers[batch.group], batch, None, closed_ns, 0)
+        late_ns = max(0, closed_ns - jump_ns - deadline_of(batch, decider.rules))
+        return emission(self._headers[batch.group], batch, closed_ns - batch.window_end_ns, closed_ns, late_ns)
 
     def _changed(self, group: str, event: AnyEvent) -> AnyEvent:
         """The event as the changes would have made it."""
@@ -244,7 +248,8 @@ def survey(path: Path) -> tuple[set[str], dict[str, list[GroupRules]]]:
     return streams, groups
 
 
-def emission(headers: Headers, batch: FrameBatch, emitted_ns: int, latency_ns: int | None) -> Emission:
+def emission(headers: Headers, batch: FrameBatch, latency_ns: int | None, emitted_ns: int, late_ns: int) -> Emission:
     """The batch as it leaves; in the order in which they leave."""
     headers.learn(batch)
-    return Emission(replace(batch, emitted_ns=emitted_ns), headers.encode(batch, emitted_ns), latency_ns)
+    header = headers.encode(batch, emitted_ns, late_ns=late_ns)
+    return Emission(replace(batch, emitted_ns=emitted_ns, late_ns=late_ns), header, latency_ns)

@@ -7,16 +7,15 @@ from collections.abc import Mapping
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.layout import Layout
 from syncsvc.model import StreamState
+from syncsvc.observe.pace import Pace
 from syncsvc.observe.status import IngestStatus
 from syncsvc.timing.ladder import Stamp
 
 log = logging.getLogger(__name__)
 
-EVERY_NS = NS_PER_S
-
 
 class Losses:
-    """One stream's losses that were not told of yet; pure. After MediaMTX's ``counterdumper``.
+    """One stream's losses that were not told of yet; pure.
 
     Guarantees: the numbers of all lines together are those of all losses; between two lines lies a second at least;
     the first loss after a quiet second is told at once, what follows it when the second is over.
@@ -24,7 +23,7 @@ class Losses:
 
     def __init__(self) -> None:
         self._untold: Counter[str] = Counter()
-        self._told_ns: int | None = None
+        self._pace = Pace()
 
     def add(self, cause: str, count: int) -> None:
         """Frames were captured and lost."""
@@ -32,10 +31,7 @@ class Losses:
 
     def due(self, now_ns: int) -> str:
         """What is to be said now (monotonic): ``3 frames lost: 2 ring_full, 1 decode_error``, or an empty string."""
-        if not self._untold or (self._told_ns is not None and now_ns - self._told_ns < EVERY_NS):
-            return ""
-        self._told_ns = now_ns
-        return self.rest()
+        return self.rest() if self._untold and self._pace.allows(now_ns) else ""
 
     def rest(self) -> str:
         """What was not told of yet, however short the time since the last line is: nothing will follow."""

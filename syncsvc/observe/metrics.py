@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from syncsvc.observe.status import ServiceStatus
+from syncsvc.observe.status import Histogram, ServiceStatus
 
 GAUGE: Final = "gauge"
 COUNTER: Final = "counter"
+HISTOGRAM: Final = "histogram"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +17,8 @@ class Declared:
     """One metric, and one row of the table in ``docs/operations.md``."""
 
     name: str
-    kind: Literal["gauge", "counter"]
-    """A counter is exposed with ``_total`` behind its name."""
+    kind: Literal["gauge", "counter", "histogram"]
+    """A counter is exposed with ``_total`` behind its name, a histogram as Prometheus has them."""
     path: str
     """Where its samples stand in a ``ServiceStatus``; a part in braces is each key of a map, and a label's name."""
     help: str
@@ -27,14 +28,14 @@ class Declared:
         """Names of its labels."""
         return re.findall(r"{(\w+)}", self.path)
 
-    def samples(self, status: ServiceStatus) -> Iterator[tuple[list[str], float]]:
+    def samples(self, status: ServiceStatus) -> Iterator[tuple[list[str], float | Histogram]]:
         """Its samples, as of this status: the labels' values, and what is known."""
         for labels, value in _samples(status, self.path.split(".")):
             if value is not None:
-                yield labels, float(value)
+                yield labels, value if isinstance(value, Histogram) else float(value)
 
 
-def _samples(told: Any, path: Sequence[str]) -> Iterator[tuple[list[str], float | None]]:
+def _samples(told: Any, path: Sequence[str]) -> Iterator[tuple[list[str], float | Histogram | None]]:
     if not path:
         yield [], told
     elif not path[0].startswith("{"):
@@ -68,6 +69,12 @@ METRICS = (
     Declared("syncsvc_capture_restarts", COUNTER, "streams.{stream}.restarts", "restarts of its capture process"),
     Declared("syncsvc_batches", COUNTER, "groups.{group}.batches", "batches emitted"),
     Declared("syncsvc_complete_batches", COUNTER, "groups.{group}.complete_batches", "those with every stream"),
+    Declared("syncsvc_late_batches", COUNTER, "groups.{group}.promises.late_batches",
+             "those that left more than 20 ms later than `max_latency_ms` allows"),
+    Declared("syncsvc_batch_lateness_seconds", HISTOGRAM, "groups.{group}.promises.lateness_s",
+             "how much later than `max_latency_ms` allows batches left; in the bucket 0, in time"),
+    Declared("syncsvc_wide_sets", COUNTER, "groups.{group}.promises.wide_sets",
+             "sets that were wider than `max_skew_ms`: always 0, or the service is at fault"),
     Declared("syncsvc_sets", COUNTER, "groups.{group}.sets", "sets emitted"),
     Declared("syncsvc_set_spread_seconds", GAUGE, "groups.{group}.spread_s.{quantile}",
              "spread of recent sets: 0.5 is the median, 1 the widest"),

@@ -9,6 +9,23 @@ from msgspec import Struct, field, structs
 from syncsvc.model import Counts, StreamState
 
 
+class Histogram(Struct, frozen=True):
+    """How many of all were at most so much, by that bound; and the sum of all, in the same unit."""
+
+    buckets: dict[str, int] = field(default_factory=dict)
+    sum: float = 0.0
+
+
+class PromisesStatus(Struct, frozen=True):
+    """Whether a group kept what it promised: batches that left too late, and sets that were too wide (never)."""
+
+    late_batches: int = 0
+    late_max_ms: float = 0.0
+    wide_sets: int = 0
+    lateness_s: Histogram = Histogram()
+    """Of every batch; 0 when in time."""
+
+
 class GroupStatus(Struct, frozen=True):
     """A group, since its receiver began; spreads are those of recent sets."""
 
@@ -25,6 +42,7 @@ class GroupStatus(Struct, frozen=True):
     spread_p50_ms: float | None
     spread_max_ms: float | None
     counts: dict[str, Counts]
+    promises: PromisesStatus = PromisesStatus()
 
     @property
     def spread_s(self) -> dict[str, float | None]:

@@ -8,14 +8,15 @@ from syncsvc.model import Counts, FrameBatch
 from syncsvc.observe.figures import Figures
 from syncsvc.observe.status import GroupStatus
 from syncsvc.plan.plans import GroupPlan
+from syncsvc.receiver.promises import Promises
 from syncsvc.transport.page import GroupPage
 
 
 class Account:
     """Written by whoever sends a batch, one at a time, read by anyone."""
 
-    def __init__(self, page: GroupPage, clock: Clock) -> None:
-        self.page, self._clock = page, clock
+    def __init__(self, page: GroupPage, clock: Clock, promises: Promises) -> None:
+        self.page, self._clock, self._promises = page, clock, promises
         self._lock = threading.Lock()
         self._attached: set[str] = set()
         self._expected: set[str] = set()
@@ -94,4 +95,5 @@ class Account:
                 spread_p50_ms=spreads.p50 / NS_PER_MS if spreads.count else None,
                 spread_max_ms=spreads.max / NS_PER_MS if spreads.count else None,
                 counts=dict(self._counts),
+                promises=self._promises.status,
             )

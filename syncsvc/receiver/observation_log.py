@@ -42,9 +42,13 @@ class ObservationLog:
                 records.UtcRecord(mono_ns=segment.mono_ns, utc_ns=segment.utc_ns, rate=segment.rate, epoch=clock_epoch)
             )
 
-    def sent(self, batch: FrameBatch, emitted_ns: int) -> None:
-        """A batch leaves."""
-        self.note(records.SentRecord(group=batch.group, seq=batch.seq, epoch=batch.epoch, emitted_ns=emitted_ns))
+    def sent(self, batch: FrameBatch, emitted_ns: int, late_ns: int) -> None:
+        """A batch leaves, this late."""
+        self.note(
+            records.SentRecord(
+                group=batch.group, seq=batch.seq, epoch=batch.epoch, emitted_ns=emitted_ns, late_ns=late_ns
+            )
+        )
 
 
 def _settings(plan: ReceiverPlan) -> tuple[dict[str, records.StreamSettings], dict[str, GroupRules]]:

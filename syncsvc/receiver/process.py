@@ -97,6 +97,8 @@ class Receiver:
             log.warning("the host's clock jumped: epoch %d begins", self._epoch)
             for group in self._served.running:
                 group.jump(self._epoch)
+        for group in self._served.running:
+            group.promises.tell(self._clock.monotonic_ns())
         publisher = self._publishing.publisher
         if not self._has_told and publisher.subscriptions >= self._plan.wait_for:
             self._has_told = True
@@ -154,6 +156,8 @@ class Receiver:
         is_patient = self._plan.is_patient and how == "ended"
         self._served.finish(PATIENT_S if is_patient else DRAIN_S)
         self._publishing.end(how, PATIENT_S if is_patient else 2 * DRAIN_S)
+        for group in self._served.groups.values():
+            group.promises.tell()
         if self._log is not None:
             self._log.close()
         self._channel.send(Report(self._status()))

@@ -15,6 +15,7 @@ from syncsvc.publish.outlet import LateFrame
 from syncsvc.publish.publisher import Publisher
 from syncsvc.receiver.account import Account
 from syncsvc.receiver.observation_log import ObservationLog
+from syncsvc.receiver.promises import Promises
 from syncsvc.timing.utc import UtcMapper
 from syncsvc.transport.page import GroupPage
 
@@ -37,7 +38,8 @@ class ServedGroup:
     """A group, from its page on: while it runs, and when it is over, what it must know when it begins again."""
 
     def __init__(self, page: GroupPage, shared: Shared) -> None:
-        self._shared, self.account, self._headers = shared, Account(page, shared.clock), Headers(shared.run_id)
+        self._shared, self._headers, self.promises = shared, Headers(shared.run_id), Promises()
+        self.account = Account(page, shared.clock, self.promises)
         self._epoch = self._next_seq = self._emitted_end_ns = 0
         self._running: tuple[Group, Worker] | None = None
 
@@ -74,6 +76,7 @@ class ServedGroup:
             self._start(epoch, ready_ns)
         elif plan != self.plan:
             self.account.follow(plan)
+            self.promises.follow(plan.name, plan.rules, self._shared.utc.now_utc())
             self.consumer.tell(Reconfigure(plan.rules))
 
     def _start(self, epoch: int, ready_ns: int | None) -> None:
@@ -83,6 +86,8 @@ class ServedGroup:
         ready_ns = now_ns if ready_ns is None else ready_ns
         number = first_window(ready_ns, emitted_end_ns, plan.rules.window_ns, now_ns)
         publisher, self._epoch = shared.publisher, epoch
+        self.promises.follow(plan.name, plan.rules, now_ns)
+        self.promises.begin_epoch(epoch, shared.utc.jumped_ns)
         output = GroupOutput(
             self._emit, self._late, publisher.has_room, shared.log.note if shared.log is not None else None
         )
@@ -100,6 +105,7 @@ class ServedGroup:
     def jump(self, epoch: int) -> None:
         """The host's clock jumped."""
         self._epoch = epoch
+        self.promises.begin_epoch(epoch, self._shared.utc.jumped_ns)
         self.consumer.jump(epoch)
 
     def attached(self, stream: str, next_seq: int) -> int:
@@ -113,11 +119,13 @@ class ServedGroup:
 
     def leave(self, batch: FrameBatch, emitted_ns: int, is_wanted: bool) -> bytes:
         """A batch leaves now: note it; its header, where somebody wants it."""
+        shared = self._shared
+        late_ns = 0 if shared.is_patient else self.promises.judge(batch, emitted_ns, shared.utc.jumped_ns)
         self.account.before_send(batch)
-        if self._shared.log is not None:
-            self._shared.log.sent(batch, emitted_ns)
+        if shared.log is not None:
+            shared.log.sent(batch, emitted_ns, late_ns)
         self._headers.learn(batch)
-        return self._headers.encode(batch, emitted_ns) if is_wanted else b""
+        return self._headers.encode(batch, emitted_ns, late_ns=late_ns) if is_wanted else b""
 
     def _emit(self, batch: FrameBatch) -> None:
         self._emitted_end_ns = batch.window_end_ns

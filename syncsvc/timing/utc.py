@@ -32,6 +32,8 @@ class UtcMapper:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.epoch = 0
+        self.jumped_ns = 0
+        """How far all jumps went, together."""
         self.last_jump_ns = 0
         """How far the last jump went; negative for backward."""
         self._segments: tuple[UtcSegment, ...] = (UtcSegment(clock.monotonic_ns(), clock.utc_ns(), 0.0),)
@@ -62,7 +64,7 @@ class UtcMapper:
         mono = self._clock.monotonic_ns()
         error = self._clock.utc_ns() - self.to_utc(mono)
         if abs(error) > JUMP_NS:
-            self.epoch, self.last_jump_ns = self.epoch + 1, error
+            self.epoch, self.last_jump_ns, self.jumped_ns = self.epoch + 1, error, self.jumped_ns + error
             self._segments = (UtcSegment(mono, self.to_utc(mono) + error, 0.0),)
             return True
         rate = max(-MAX_SLEW, min(MAX_SLEW, error / NS_PER_S))

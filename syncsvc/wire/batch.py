@@ -65,6 +65,7 @@ def encode_batch(
         run_id=batch.run_id,
         epoch=batch.epoch,
         seq=batch.seq,
+        late_ns=batch.late_ns,
         window=(batch.window_start_ns, batch.window_end_ns),
         emitted_ns=emitted_ns,
         complete=batch.complete,
@@ -183,6 +184,7 @@ def _decode(parts: Sequence[Any], prefix: bytes) -> FrameBatch:
         sets=_sets(header, rows),
         counts={name: _counts(stream.counts) for name, stream in header.streams.items()},
         run_id=header.run_id,
+        late_ns=header.late_ns,
     )
 
 

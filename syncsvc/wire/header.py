@@ -63,7 +63,7 @@ class StreamMap(Struct, frozen=True):
     changes: list[tuple[Natural, Look]] | UnsetType = UNSET
 
 
-class Header(Struct, frozen=True):
+class Header(Struct, frozen=True, kw_only=True):
     """The header of a batch or of a late frame, in the order in which its keys are sent."""
 
     v: Literal[1]
@@ -71,6 +71,7 @@ class Header(Struct, frozen=True):
     run_id: Label
     epoch: Natural
     seq: Natural
+    late_ns: Natural = 0
     window: tuple[Stamp, Stamp]
     emitted_ns: Stamp
     complete: bool

@@ -5,7 +5,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncsvc.ingest.tally import EVERY_NS, Losses
+from syncsvc.ingest.tally import Losses
+from syncsvc.observe.pace import EVERY_NS
 from syncsvc.testing import MS, ManualClock, S
 
 

@@ -3,7 +3,7 @@
 from msgspec import structs
 
 from syncsvc.observe.exposition import exposition
-from syncsvc.observe.metrics import COUNTER, METRICS
+from syncsvc.observe.metrics import COUNTER, GAUGE, HISTOGRAM, METRICS
 from tests.statuses import SERVICE, STREAM
 
 
@@ -15,7 +15,8 @@ def samples(text: bytes) -> dict[str, float]:
 
 def test_every_metric_has_a_sample_of_a_service_that_has_something_of_everything() -> None:
     names = {name.split("{")[0] for name in samples(exposition(SERVICE))}
-    assert names == {metric.name + ("_total" if metric.kind is COUNTER else "") for metric in METRICS}
+    endings = {GAUGE: [""], COUNTER: ["_total"], HISTOGRAM: ["_bucket", "_count", "_sum"]}
+    assert names == {metric.name + ending for metric in METRICS for ending in endings[metric.kind]}
 
 
 def test_values_are_those_of_the_status() -> None:
@@ -27,6 +28,10 @@ def test_values_are_those_of_the_status() -> None:
     assert told['syncsvc_stream_uncertainty_seconds{clock="rtcp",stream="a"}'] == 0.002
     assert told['syncsvc_set_spread_seconds{group="g",quantile="0.5"}'] == 0.005
     assert told['syncsvc_set_spread_seconds{group="g",quantile="1"}'] == 0.008
+    assert told['syncsvc_late_batches_total{group="g"}'] == 1.0
+    assert told['syncsvc_batch_lateness_seconds_bucket{group="g",le="0.0"}'] == 2.0
+    assert told['syncsvc_batch_lateness_seconds_count{group="g"}'] == 3.0
+    assert told['syncsvc_batch_lateness_seconds_sum{group="g"}'] == 1.593
     assert told['syncsvc_frames_delivered_total{group="g",stream="a"}'] == 7.0
     assert told['syncsvc_frames_dropped_total{cause="ring_full",group="g",stream="a"}'] == 1.0
 

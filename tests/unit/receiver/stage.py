@@ -10,7 +10,7 @@ from syncsvc.plan.plans import GroupPlan
 from syncsvc.publish.outlet import LateFrame
 from syncsvc.publish.publisher import Publisher
 from syncsvc.receiver.served_group import ServedGroup, Shared
-from syncsvc.testing import MS, T0, ManualClock, S
+from syncsvc.testing import MS, ManualClock, S
 from syncsvc.timing.utc import UtcMapper
 from syncsvc.transport.page import GroupPage
 from syncsvc.transport.payload import SlotPayload
@@ -26,6 +26,7 @@ class Stage:
         self.groups: dict[str, ServedGroup] = {}
         self.pages: dict[str, GroupPage] = {}
         self.batches: list[FrameBatch] = []
+        self.headers: list[bytes] = []
         self.late: list[LateFrame] = []
         self.early: list[Sequence[bytes]] = []
         self.is_slow = False
@@ -46,9 +47,13 @@ class Stage:
         if isinstance(item, FrameBatch):
             self.batches.append(item)
             if not self.is_slow:
-                self.groups[item.group].leave(item, T0, False)
+                self.let_go(item)
         else:
             self.late.append(item)
+
+    def let_go(self, item: FrameBatch) -> None:
+        """It leaves now, and somebody wants it."""
+        self.headers.append(self.groups[item.group].leave(item, self.utc.now_utc(), True))
 
     def has_room(self) -> bool:
         """Always."""
