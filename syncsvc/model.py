@@ -253,9 +253,21 @@ class FrameBatch:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Batches ``first_seq`` to ``last_seq`` (both included) never reached this subscriber."""
+    """Batches ``first_seq`` to ``last_seq`` (both included) never reached this subscriber, nor any of these windows.
+
+    Windows are named by their start, UTC: the first and the last that are missing. Where windows have no common length
+    (``window_ms: null``) ``last_window_ns`` is the last nanosecond that is. Where a new epoch begins whole, no batch of
+    it is missing, and ``last_seq`` is ``first_seq - 1``: it is windows alone that never came, from before it began.
+    """
 
     first_seq: int
     last_seq: int
     reason: str
     group: str = ""
+    first_window_ns: int = 0
+    last_window_ns: int = 0
+
+    @property
+    def batches(self) -> int:
+        """How many batches are known to be missing; those of an epoch that is over cannot be counted."""
+        return self.last_seq - self.first_seq + 1

@@ -2,6 +2,7 @@
 
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from syncsvc import wire
@@ -75,15 +76,23 @@ def batch(
     )
 
 
+def windows(first: int, last: int) -> tuple[int, int]:
+    """Starts of the windows of two batches, as a gap names them."""
+    return T0 + first * 1000 * MS, T0 + last * 1000 * MS
+
+
 def payloads_of(one: FrameBatch) -> list[Any]:
     return [each.payload for found in one.frames.values() for each in found]
 
 
 def message_of(
-    one: FrameBatch, layouts: Mapping[str, Layout] | None = None, clocks: Mapping[str, str] | None = None
+    one: FrameBatch,
+    layouts: Mapping[str, Layout] | None = None,
+    clocks: Mapping[str, str] | None = None,
+    since_ns: int | None = None,
 ) -> list[Any]:
     """The parts that a publisher sends."""
-    header = wire.encode_batch(one, layouts or {}, clocks or {}, emitted_ns=one.emitted_ns)
+    header = wire.encode_batch(one, layouts or {}, clocks or {}, emitted_ns=one.emitted_ns, since_ns=since_ns)
     return [wire.batch_topic(one.group), header, *payloads_of(one)]
 
 
@@ -143,6 +152,14 @@ def late_frame() -> list[Any]:
     return late_message(frame("north", 40, T0 + 6990 * MS, Layout("bgr24", 3, 1, "full"), "rtcp"))
 
 
+def after_a_restart() -> list[Any]:
+    """The first batch of an epoch, which leaves late; nobody emitted the two windows before it."""
+    at = T0 + 12_000 * MS
+    one = batch(12, epoch=1_767_225_611_000, frames={"north": [frame("north", 90, at + 3 * MS)]})
+    one = replace(one, seq=0, emitted_ns=one.emitted_ns + 1593 * MS, late_ns=1093 * MS)
+    return message_of(one, since_ns=at - 2000 * MS)
+
+
 def status_ended() -> list[Any]:
     """The last word of a service that played recordings."""
     return [b"status", wire.encode_status("run-1", 1_767_225_590_000, "ended", emitted_ns=T0 + 9000 * MS)]
@@ -182,6 +199,7 @@ VECTORS: dict[str, Callable[[], list[Any]]] = {
     "size-changes": size_changes,
     "coded-streams": coded_streams,
     "late-frame": late_frame,
+    "after-a-restart": after_a_restart,
     "status-ended": status_ended,
 }
 

@@ -97,7 +97,9 @@ class Replay:
                 closed = self._closed.pop((record.group, record.epoch, record.seq), None)
                 if closed is None:
                     raise ValueError(f"group {record.group}: batch {record.seq} was sent, and never made")
-                return emission(self._headers[record.group], *closed, record.emitted_ns, record.late_ns)
+                batch, latency_ns = closed
+                headers = self._headers[record.group]
+                return emission(headers, batch, latency_ns, record.emitted_ns, record.late_ns, record.since_ns)
         return None
 
     def _repeat(self, record: GroupRecord) -> None:
@@ -248,8 +250,15 @@ def survey(path: Path) -> tuple[set[str], dict[str, list[GroupRules]]]:
     return streams, groups
 
 
-def emission(headers: Headers, batch: FrameBatch, latency_ns: int | None, emitted_ns: int, late_ns: int) -> Emission:
+def emission(
+    headers: Headers,
+    batch: FrameBatch,
+    latency_ns: int | None,
+    emitted_ns: int,
+    late_ns: int,
+    since_ns: int | None = None,
+) -> Emission:
     """The batch as it leaves; in the order in which they leave."""
     headers.learn(batch)
-    header = headers.encode(batch, emitted_ns, late_ns=late_ns)
+    header = headers.encode(batch, emitted_ns, late_ns=late_ns, since_ns=since_ns)
     return Emission(replace(batch, emitted_ns=emitted_ns, late_ns=late_ns), header, latency_ns)

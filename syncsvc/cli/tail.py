@@ -80,11 +80,9 @@ def _base64(data: bytes) -> str:
 
 def batch_line(batch: FrameBatch, now_ns: int) -> str:
     """One batch for eyes: window, number, sets, frames, spread (median/widest), age since the window's end, missing."""
-    start = datetime.fromtimestamp(batch.window_start_ns // NS_PER_S, UTC)
-    fraction_ms = batch.window_start_ns % NS_PER_S // NS_PER_MS
     frames = " ".join(f"{name}:{len(found)}" for name, found in batch.frames.items())
     parts = [
-        f"{start:%H:%M:%S}.{fraction_ms:03}Z",
+        _time_of_day(batch.window_start_ns),
         f"{batch.group} #{batch.seq}",
         f"{len(batch.sets)} set{'s' * (len(batch.sets) != 1)}",
         frames,
@@ -94,11 +92,18 @@ def batch_line(batch: FrameBatch, now_ns: int) -> str:
         parts.append(f"spread {spread_ms.p50:.1f}/{spread_ms.max:.1f} ms")
     ended_ns = min(batch.window_end_ns, batch.emitted_ns)  # a window that a drain cut short ended when it left
     parts.append(f"age {max(0, now_ns - ended_ns) // NS_PER_MS} ms")
+    if batch.late_ns >= NS_PER_MS:
+        parts.append(f"late {batch.late_ns // NS_PER_MS} ms")
     parts.append("missing " + " ".join(f"{name}:{why}" for name, why in batch.missing.items()) if batch.missing else "")
     return "  ".join(part for part in parts if part)
 
 
 def gap_line(gap: Gap) -> str:
     """One gap for eyes."""
-    number = gap.last_seq - gap.first_seq + 1
-    return f"gap  {gap.group} #{gap.first_seq}-#{gap.last_seq}  {number} missed  {gap.reason}"
+    what = f"#{gap.first_seq}-#{gap.last_seq}  {gap.batches} missed" if gap.batches else "no batch missed"
+    windows = f"windows {_time_of_day(gap.first_window_ns)} to {_time_of_day(gap.last_window_ns)}"
+    return f"gap  {gap.group} {what}  {windows}  {gap.reason}"
+
+
+def _time_of_day(utc_ns: int) -> str:
+    return f"{datetime.fromtimestamp(utc_ns // NS_PER_S, UTC):%H:%M:%S}.{utc_ns % NS_PER_S // NS_PER_MS:03}Z"

@@ -3,7 +3,7 @@
 import re
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from syncsvc.client.decoder import Decoders
@@ -21,9 +21,9 @@ class SubscriberStats:
     received: int = 0
     """Batches handed out."""
     gaps: Counter[str] = field(default_factory=Counter)
-    """Holes by reason: ``lost`` within an epoch, ``restarted`` at the start of a new one."""
+    """Holes by reason: ``lost`` within an epoch, ``restarted`` from the end of one to the start of another."""
     missed: int = 0
-    """Batches in those holes."""
+    """Batches in those holes, as far as they can be counted: those of an epoch that is over cannot."""
     epochs: int = 0
     """Epochs met, over all groups."""
     invalid: int = 0
@@ -41,35 +41,51 @@ class SequenceTracker:
         * What is admitted rises in ``(epoch, seq)``, strictly, per group.
         * Within an epoch, admitted batches and gaps together name every ``seq`` from the first admitted one on, once.
         * A later epoch of a group is complete from ``seq`` 0 on, by batches and gaps.
+        * Batches and gaps together cover every window from the first admitted one on, whoever should have emitted it.
         * The first batch of a group makes no gap.
     """
 
     def __init__(self) -> None:
-        self._next: dict[str, tuple[int, str, int]] = {}
+        self._last: dict[str, FrameBatch] = {}
 
     def epoch_of(self, group: str) -> int:
         """The group's epoch; -1 before its first batch."""
-        return self._next[group][0] if group in self._next else -1
+        return self._last[group].epoch if group in self._last else -1
 
-    def admit(self, group: str, run_id: str, epoch: int, seq: int) -> tuple[str, Gap | None]:
+    def admit(self, batch: FrameBatch) -> tuple[str, Gap | None]:
         """Whether a batch is news, and what is missing before it.
 
         Returns:
             ``("", gap)`` when it is, with the gap before it or None; otherwise why not: ``duplicate`` or ``old_epoch``.
         """
         gap: Gap | None = None
-        if group in self._next:
-            known, known_run, expected = self._next[group]
-            if epoch < known or (epoch == known and run_id != known_run):
+        last = self._last.get(batch.group)
+        if last is not None:
+            if batch.epoch < last.epoch or (batch.epoch == last.epoch and batch.run_id != last.run_id):
                 return "old_epoch", None  # two daemons never share an epoch: the one followed first keeps it
-            if epoch > known:
-                gap = Gap(0, seq - 1, "restarted", group) if seq > 0 else None
-            elif seq < expected:
+            is_new = batch.epoch > last.epoch
+            if not is_new and batch.seq <= last.seq:
                 return "duplicate", None
-            elif seq > expected:
-                gap = Gap(expected, seq - 1, "lost", group)
-        self._next[group] = (epoch, run_id, seq + 1)
+            first_seq = 0 if is_new else last.seq + 1
+            if batch.seq > first_seq or batch.window_start_ns > last.window_end_ns:
+                reason = "lost" if not is_new and batch.seq > first_seq else "restarted"
+                windows = _windows_between(last, batch, batch.seq - first_seq)
+                gap = Gap(first_seq, batch.seq - 1, reason, batch.group, *windows)
+        self._last[batch.group] = replace(batch, frames={}, sets=(), counts={})
         return "", gap
+
+
+def _windows_between(before: FrameBatch, after: FrameBatch, missing: int) -> tuple[int, int]:
+    """The first and the last window between two batches, by their starts; see ``Gap``.
+
+    Where the clock was set back between them, it is the windows of the batches that are missing before the second.
+    """
+    start_ns, end_ns = before.window_end_ns, after.window_start_ns
+    length_ns = after.window_end_ns - end_ns
+    if end_ns <= start_ns:
+        start_ns = end_ns - missing * length_ns
+    has_one_length = length_ns > 0 and (end_ns - start_ns) % length_ns == 0
+    return start_ns, end_ns - (length_ns if has_one_length else 1)
 
 
 class Inbox:
@@ -141,7 +157,7 @@ class Inbox:
     def _feed_batch(self, parts: Sequence[Any]) -> None:
         batch = decode_batch(parts)
         known = self._tracker.epoch_of(batch.group)
-        refusal, gap = self._tracker.admit(batch.group, batch.run_id, batch.epoch, batch.seq)
+        refusal, gap = self._tracker.admit(batch)
         if refusal:
             self.stats.ignored[refusal] += 1
             return
@@ -151,7 +167,7 @@ class Inbox:
         self.has_frames = self.has_frames or any(batch.frames.values())
         if gap is not None:
             self.stats.gaps[gap.reason] += 1
-            self.stats.missed += gap.last_seq - gap.first_seq + 1
+            self.stats.missed += gap.batches
             if self._yields_gaps:
                 self._ready.append((gap, b""))
         self._ready.append((batch, bytes(parts[1])))

@@ -118,7 +118,8 @@ def _order_problems(history: History) -> Iterator[str]:
     elif not any(batch.sets for batch in history.batches):
         yield "no set was formed"
     for gap in history.gaps:
-        yield f"batches {gap.first_seq} to {gap.last_seq} never came ({gap.reason})"
+        what = f"batches {gap.first_seq} to {gap.last_seq}" if gap.batches else "windows"
+        yield f"{what} never came ({gap.reason})"
     for before, after in zip(history.batches, history.batches[1:], strict=False):
         if after.window_start_ns != before.window_end_ns:
             off_ms = (after.window_start_ns - before.window_end_ns) / NS_PER_MS

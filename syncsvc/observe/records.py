@@ -143,13 +143,14 @@ class ClockRecord(Record, frozen=True, kw_only=True, tag="clock"):
 
 
 class SentRecord(Record, frozen=True, kw_only=True, tag="sent"):
-    """A batch left, with this ``emitted_ns`` and ``late_ns``, whether or not anybody was subscribed."""
+    """A batch left, with this ``emitted_ns``, ``late_ns`` and ``since_ns``, whether or not anybody was subscribed."""
 
     group: Name = field(name="g")
     seq: Natural
     epoch: Natural
     emitted_ns: Time
     late_ns: Natural = 0
+    since_ns: Time | None = None
 
 
 class LostRecords(Record, frozen=True, kw_only=True, tag="lost_records"):

@@ -21,7 +21,7 @@ class Headers:
             if frames:
                 self._layouts[name], self._clocks[name] = frames[-1].layout, frames[-1].clock
 
-    def encode(self, batch: FrameBatch, emitted_ns: int, *, late_ns: int = 0) -> bytes:
-        """The header of a batch that was learnt of, as it goes on the wire: when it leaves, and how late that is."""
+    def encode(self, batch: FrameBatch, emitted_ns: int, *, late_ns: int = 0, since_ns: int | None = None) -> bytes:
+        """The header of a batch that was learnt of, as it goes; ``since_ns`` is that of ``wire.encode_batch``."""
         batch = replace(batch, run_id=self._run_id, late_ns=late_ns)
-        return wire.encode_batch(batch, self._layouts, self._clocks, emitted_ns=emitted_ns)
+        return wire.encode_batch(batch, self._layouts, self._clocks, emitted_ns=emitted_ns, since_ns=since_ns)

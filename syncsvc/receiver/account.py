@@ -21,7 +21,7 @@ class Account:
         self._attached: set[str] = set()
         self._expected: set[str] = set()
         self._batches = self._complete = self._sets = self._full_sets = 0
-        self._last_end_ns = self._last_mono_ns = 0
+        self._last_end_ns = self._last_mono_ns = self._epoch = 0
         self._spreads_ns: deque[int] = deque(maxlen=512)
         self._counts: dict[str, Counts] = {}
 
@@ -58,8 +58,14 @@ class Account:
                 self._attached.add(stream)
                 self.page.account(self.plan.entries[stream], next_seq)
 
-    def before_send(self, batch: FrameBatch) -> None:
-        """Note a batch just before it leaves, so that no window is ever emitted twice."""
+    def before_send(self, batch: FrameBatch) -> int | None:
+        """Note a batch just before it leaves, so that no window is ever emitted twice.
+
+        Returns:
+            Of the first one of an epoch, where the last window that left before it ended, if any did.
+        """
+        is_first, self._epoch = batch.epoch != self._epoch, batch.epoch
+        since_ns = self.page.emitted_end_ns if is_first else 0
         self.page.emitted_end_ns = batch.window_end_ns
         for name, counts in batch.counts.items():
             entry = self.plan.entries.get(name)
@@ -74,6 +80,7 @@ class Account:
             self._spreads_ns.extend(some.spread_ns for some in batch.sets)
             for name, counts in batch.counts.items():
                 self._counts[name] = self._counts.get(name, Counts()) + counts
+        return since_ns or None
 
     @property
     def status(self) -> GroupStatus:

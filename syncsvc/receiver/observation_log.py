@@ -42,13 +42,13 @@ class ObservationLog:
                 records.UtcRecord(mono_ns=segment.mono_ns, utc_ns=segment.utc_ns, rate=segment.rate, epoch=clock_epoch)
             )
 
-    def sent(self, batch: FrameBatch, emitted_ns: int, late_ns: int) -> None:
-        """A batch leaves, this late."""
-        self.note(
-            records.SentRecord(
-                group=batch.group, seq=batch.seq, epoch=batch.epoch, emitted_ns=emitted_ns, late_ns=late_ns
-            )
-        )
+    def sent(self, batch: FrameBatch, emitted_ns: int, late_ns: int, since_ns: int | None) -> None:
+        """A batch leaves, this late; ``since_ns`` as in its header."""
+        sent = records.SentRecord(
+            group=batch.group, seq=batch.seq, epoch=batch.epoch, emitted_ns=emitted_ns, late_ns=late_ns,
+            since_ns=since_ns,
+        )  # fmt: skip
+        self.note(sent)
 
 
 def _settings(plan: ReceiverPlan) -> tuple[dict[str, records.StreamSettings], dict[str, GroupRules]]:

@@ -121,11 +121,11 @@ class ServedGroup:
         """A batch leaves now: note it; its header, where somebody wants it."""
         shared = self._shared
         late_ns = 0 if shared.is_patient else self.promises.judge(batch, emitted_ns, shared.utc.jumped_ns)
-        self.account.before_send(batch)
+        since_ns = self.account.before_send(batch)
         if shared.log is not None:
-            shared.log.sent(batch, emitted_ns, late_ns)
+            shared.log.sent(batch, emitted_ns, late_ns, since_ns)
         self._headers.learn(batch)
-        return self._headers.encode(batch, emitted_ns, late_ns=late_ns) if is_wanted else b""
+        return self._headers.encode(batch, emitted_ns, late_ns=late_ns, since_ns=since_ns) if is_wanted else b""
 
     def _emit(self, batch: FrameBatch) -> None:
         self._emitted_end_ns = batch.window_end_ns

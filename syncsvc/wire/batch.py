@@ -38,7 +38,12 @@ def late_topic(group: str) -> bytes:
 
 
 def encode_batch(
-    batch: FrameBatch, layouts: Mapping[str, Layout], clocks: Mapping[str, str], *, emitted_ns: int
+    batch: FrameBatch,
+    layouts: Mapping[str, Layout],
+    clocks: Mapping[str, str],
+    *,
+    emitted_ns: int,
+    since_ns: int | None = None,
 ) -> bytes:
     """The header of a batch; the message is ``[batch_topic(group), header, *payloads]``.
 
@@ -50,6 +55,7 @@ def encode_batch(
         layouts: the last layout of a stream, for streams that have no frame in this batch; may lack unknown ones.
         clocks: the clock class of a stream, likewise.
         emitted_ns: UTC, read just before the first part is sent; ``batch.emitted_ns`` is not used.
+        since_ns: of the first batch of an epoch, the end of the last window that was emitted before, if any was.
     """
     rows: list[FrameRow] = []
     streams: dict[str, StreamMap] = {}
@@ -66,6 +72,7 @@ def encode_batch(
         epoch=batch.epoch,
         seq=batch.seq,
         late_ns=batch.late_ns,
+        since_ns=UNSET if since_ns is None else since_ns,
         window=(batch.window_start_ns, batch.window_end_ns),
         emitted_ns=emitted_ns,
         complete=batch.complete,

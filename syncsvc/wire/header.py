@@ -72,6 +72,7 @@ class Header(Struct, frozen=True, kw_only=True):
     epoch: Natural
     seq: Natural
     late_ns: Natural = 0
+    since_ns: Stamp | UnsetType = UNSET
     window: tuple[Stamp, Stamp]
     emitted_ns: Stamp
     complete: bool

@@ -9,7 +9,7 @@ import pytest
 from syncsvc import AsyncSubscriber, Gap
 from syncsvc.errors import SubscriberClosed, SubscriptionEnded, UsageError
 from syncsvc.model import FrameBatch
-from tests.batches import batch
+from tests.batches import batch, windows
 from tests.e2e.livesocket import LiveSocket
 
 TOPIC = b"batch/lobby"
@@ -38,7 +38,7 @@ def test_batches_gaps_garbage_and_the_end() -> None:
         return seen
 
     with LiveSocket() as live:
-        assert asyncio.run(body(live)) == [2, Gap(3, 3, "lost", "lobby"), 4]
+        assert asyncio.run(body(live)) == [2, Gap(3, 3, "lost", "lobby", *windows(3, 3)), 4]
         assert live.subscriptions == [TOPIC, b"status"]
 
 

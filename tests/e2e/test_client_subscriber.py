@@ -12,7 +12,7 @@ from syncsvc import Gap, Subscriber
 from syncsvc.errors import SubscriberClosed, SubscriptionEnded, UsageError
 from syncsvc.layout import Layout
 from syncsvc.model import FrameBatch
-from tests.batches import MS, T0, batch, frame, together
+from tests.batches import MS, T0, batch, frame, together, windows
 from tests.e2e.livesocket import LiveSocket
 
 TOPIC = b"batch/lobby"
@@ -84,7 +84,7 @@ def test_holes_come_as_gaps(live: LiveSocket) -> None:
     with Subscriber(live.endpoint, "lobby", gaps="yield") as batches:
         live.wait_for(TOPIC)
         live.send(batch(3), batch(6), batch(7))
-        assert seqs(batches, 4) == [3, Gap(4, 5, "lost", "lobby"), 6, 7]
+        assert seqs(batches, 4) == [3, Gap(4, 5, "lost", "lobby", *windows(4, 5)), 6, 7]
     assert batches.stats.missed == 2
 
 
@@ -111,7 +111,7 @@ def test_a_restarted_service_is_found_again(kind: str, tmp_path: Path) -> None:
     with batches, LiveSocket(endpoint) as after:
         after.wait_for(TOPIC, meanwhile=batches.poll)
         after.send(batch(9), batch(1, epoch=NEXT_EPOCH), batch(2, epoch=NEXT_EPOCH))
-        assert seqs(batches, 4) == [9, Gap(0, 0, "restarted", "lobby"), 1, 2]
+        assert seqs(batches, 4) == [9, Gap(0, 0, "restarted", "lobby", *windows(0, 0)), 1, 2]
 
 
 def test_it_may_start_before_the_service(tmp_path: Path) -> None:

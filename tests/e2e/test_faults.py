@@ -3,10 +3,11 @@
 import os
 import signal
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from syncsvc import FrameBatch, Subscriber
+from syncsvc import FrameBatch, Gap, Subscriber
 from syncsvc.cameras import CameraSpec, VirtualCameras
 from syncsvc.clock import SYSTEM_CLOCK
 from tests.e2e.harness import LIMIT_S, PATIENCE, Following, Service, patient, wait_for
@@ -51,6 +52,30 @@ def test_numbers_go_on_across_captures_and_the_lost_are_counted(tmp_path: Path) 
     history.check()
     assert history.holes("a") == history.told("a") or not history.is_whole
     assert set(history.dropped("a")) <= {"capture_died"}
+
+
+def test_the_windows_of_a_killed_receiver_come_or_are_told_missing(tmp_path: Path) -> None:
+    """Longer dead than windows are made up for would take a minute; a window that left and never came is enough."""
+    with (
+        Service(tmp_path, {"a": synthetic(), "b": synthetic(30, 2)}, groups={"all": {"window_ms": 100}}) as service,
+        service.subscribe(group="all", gaps="yield") as batches,
+    ):
+        items: list[FrameBatch | Gap] = [first := batches.receive(LIMIT_S)]
+        assert isinstance(first, FrameBatch)
+        service.kill_receiver()
+        while not (isinstance(last := items[-1], FrameBatch) and last.epoch > first.epoch and last.complete):
+            items.append(item := batches.receive(LIMIT_S))
+            if isinstance(item, FrameBatch) and item.seq == 0:
+                since_ns = cast(int, batches.header["since_ns"])
+                before_ns = max(one.window_end_ns for one in items[:-1] if isinstance(one, FrameBatch))
+                assert before_ns <= since_ns <= item.window_start_ns, "the service knows what it emitted"
+    covered = list[int]()
+    for item in items:
+        if isinstance(item, FrameBatch):
+            covered.append(item.window_start_ns)
+        else:
+            covered += range(item.first_window_ns, item.last_window_ns + 1, 100_000_000)
+    assert covered == list(range(covered[0], covered[-1] + 1, 100_000_000))
 
 
 def test_a_killed_receiver_comes_back_with_a_higher_epoch(tmp_path: Path) -> None:

@@ -78,6 +78,14 @@ def test_what_a_service_of_before_does_not_say_is_not_asked_for(field: str) -> N
     assert wire.decode_batch([parts[0], msgspec.msgpack.encode(header), *parts[2:]]).late_ns == 0
 
 
+def test_the_first_batch_of_an_epoch_says_since_when_nothing_was_emitted_and_others_say_nothing_of_it() -> None:
+    told = header_of(message_of(batch(), since_ns=T0 - 1))
+    assert list(told) == [*FIELDS[:6], "since_ns", *FIELDS[6:]]
+    assert told["since_ns"] == T0 - 1
+    assert "| `since_ns` |" in (DOCS / "protocol.md").read_text()
+    assert "since_ns" not in header_of(message_of(batch(1)))
+
+
 def test_topics() -> None:
     assert (wire.batch_topic("lobby"), wire.late_topic("lobby"), wire.STATUS_TOPIC) == (
         b"batch/lobby",

@@ -49,8 +49,8 @@ def test_headers_as_tail_prints_them(log: Path, bench: LoggedBench) -> None:
     code, out, _ = align(log, "--json", "--group", "bench")
     assert code == 0
     assert [list(json.loads(line)) for line in out] == [
-        ["v", "group", "run_id", "epoch", "seq", "late_ns", "window", "emitted_ns", "complete", "missing", "streams", "counts",
-         "frames", "sets"]
+        ["v", "group", "run_id", "epoch", "seq", "late_ns", "window", "emitted_ns", "complete", "missing",
+         "streams", "counts", "frames", "sets"]
     ] * 3  # fmt: skip
     assert [json.loads(line)["seq"] for line in out] == [0, 1, 2]
 

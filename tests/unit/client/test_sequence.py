@@ -1,5 +1,6 @@
 """Gaps, epochs, duplicates and the end: what the inbox makes of messages."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from syncsvc import wire
 from syncsvc.client.sequence import Inbox, SequenceTracker
 from syncsvc.errors import UsageError
 from syncsvc.model import FrameBatch, Gap
-from tests.batches import batch, message_of
+from tests.batches import MS, T0, batch, message_of
 
+S = 1000 * MS
 EPOCH = 1_767_225_590_000
 
 
@@ -41,7 +43,7 @@ def test_the_first_batch_makes_no_gap() -> None:
 
 def test_a_hole_in_seq_is_a_gap_before_the_next_batch() -> None:
     inbox = Inbox("lobby", yields_gaps=True)
-    assert feed(inbox, batch(1), batch(5)) == [1, Gap(2, 4, "lost", "lobby"), 5]
+    assert feed(inbox, batch(1), batch(5)) == [1, Gap(2, 4, "lost", "lobby", T0 + 2 * S, T0 + 4 * S), 5]
     assert (inbox.stats.gaps, inbox.stats.missed) == ({"lost": 1}, 3)
 
 
@@ -54,8 +56,60 @@ def test_gaps_are_counted_where_they_are_not_yielded() -> None:
 def test_a_new_epoch_is_whole_from_seq_0_on() -> None:
     inbox = Inbox("lobby", yields_gaps=True)
     assert feed(inbox, batch(7), batch(0, epoch=EPOCH + 1)) == [7, 0]
-    assert feed(inbox, batch(2, epoch=EPOCH + 9)) == [Gap(0, 1, "restarted", "lobby"), 2]
+    assert feed(inbox, batch(2, epoch=EPOCH + 9)) == [Gap(0, 1, "restarted", "lobby", T0 + S, T0 + S), 2]
     assert (inbox.stats.epochs, inbox.stats.gaps, inbox.stats.missed) == (3, {"restarted": 1}, 2)
+
+
+def later(seconds: int, *, epoch: int, seq: int = 0) -> FrameBatch:
+    """The batch of the window that begins so many seconds after T0."""
+    return replace(batch(seconds, epoch=epoch), seq=seq)
+
+
+def test_windows_that_no_epoch_emitted_are_a_gap_without_batches() -> None:
+    inbox = Inbox("lobby", yields_gaps=True)
+    hole = Gap(0, -1, "restarted", "lobby", T0 + 8 * S, T0 + 10 * S)
+    assert feed(inbox, batch(7), later(11, epoch=EPOCH + 1)) == [7, hole, 0]
+    assert hole.batches == 0
+    assert (inbox.stats.gaps, inbox.stats.missed) == ({"restarted": 1}, 0)
+
+
+def test_a_hole_over_two_epochs_reaches_from_what_we_had_to_what_we_have() -> None:
+    inbox = Inbox("lobby", yields_gaps=True)
+    hole = Gap(0, 1, "restarted", "lobby", T0 + 8 * S, T0 + 12 * S)
+    assert feed(inbox, batch(7), later(13, epoch=EPOCH + 1, seq=2)) == [7, hole, 2]
+
+
+def test_a_group_that_begins_again_within_its_epoch_tells_of_the_windows_between() -> None:
+    inbox = Inbox("lobby", yields_gaps=True)
+    hole = Gap(8, 7, "restarted", "lobby", T0 + 8 * S, T0 + 8 * S)
+    assert feed(inbox, batch(7), later(9, epoch=EPOCH, seq=8)) == [7, hole, 8]
+
+
+def test_where_windows_have_any_length_a_gap_reaches_to_the_last_nanosecond() -> None:
+    inbox = Inbox("lobby", yields_gaps=True)
+    after = replace(batch(3), window_start_ns=T0 + 3 * S + 17, window_end_ns=T0 + 3 * S + 40 * MS)
+    assert feed(inbox, batch(1), after) == [1, Gap(2, 2, "lost", "lobby", T0 + 2 * S, T0 + 3 * S + 16), 3]
+
+
+def test_a_clock_that_was_set_back_leaves_no_hole() -> None:
+    inbox = Inbox("lobby", yields_gaps=True)
+    assert feed(inbox, batch(7), later(3, epoch=EPOCH + 1)) == [7, 0]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=20))
+def test_batches_and_gaps_cover_every_window_once_and_in_order(steps: list[tuple[int, int]]) -> None:
+    """Each batch so many windows after the one before, and so many epochs."""
+    tracker, covered, second, epoch, seq = SequenceTracker(), list[int](), 0, 1, 0
+    for windows, epochs in steps:
+        second, epoch, seq = second + windows, epoch + epochs, 0 if epochs else seq + windows
+        _, gap = tracker.admit(later(second, epoch=epoch, seq=seq))
+        if gap is not None:
+            covered += range(gap.first_window_ns, gap.last_window_ns + 1, S)
+        covered.append(T0 + second * S)
+        second, seq = second + 1, seq + 1
+    assert covered == [T0 + number * S for number in range(second)][len(range(second)) - len(covered) :]
+    assert len(covered) == (second - steps[0][0] if steps else 0)
 
 
 def test_what_is_old_or_twice_is_dropped() -> None:
@@ -74,7 +128,7 @@ def test_groups_are_followed_apart() -> None:
         1,
         40,
         2,
-        Gap(41, 41, "lost", "yard"),
+        Gap(41, 41, "lost", "yard", T0 + 41 * S, T0 + 41 * S),
         42,
     ]
 
@@ -113,7 +167,7 @@ def test_a_damaged_batch_shows_as_a_gap_too() -> None:
     damaged[2] = damaged[2][:-1]
     feed(inbox, batch(1))
     inbox.feed(damaged)
-    assert feed(inbox, batch(3)) == [Gap(2, 2, "lost", "lobby"), 3]
+    assert feed(inbox, batch(3)) == [Gap(2, 2, "lost", "lobby", T0 + 2 * S, T0 + 2 * S), 3]
     assert (inbox.stats.invalid, inbox.stats.missed) == (1, 1)
 
 
@@ -163,7 +217,7 @@ def test_every_number_is_named_once_and_in_order(arrivals: list[tuple[int, int]]
     tracker = SequenceTracker()
     named: list[tuple[int, int]] = []
     for epoch, seq in arrivals:
-        refusal, gap = tracker.admit("lobby", f"run-{epoch}", epoch, seq)
+        refusal, gap = tracker.admit(batch(seq, epoch=epoch, run_id=f"run-{epoch}"))
         if gap is not None:
             named += [(epoch, n) for n in range(gap.first_seq, gap.last_seq + 1)]
         if not refusal:

@@ -123,7 +123,7 @@ def bgr_at(payload: bytes, look: dict[str, Any], x: int, y: int) -> list[float]:
 
 def test_there_are_vectors_of_every_kind_of_message() -> None:
     assert {parts_of(name)[0].split(b"/")[0] for name in NAMES} == {b"batch", b"late", b"status"}
-    assert len(NAMES) == 6
+    assert len(NAMES) == 7
 
 
 @pytest.mark.parametrize("name", NAMES)

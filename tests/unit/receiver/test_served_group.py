@@ -153,6 +153,30 @@ def test_its_headers_say_how_a_stream_looked_last_also_before_it_went_and_came_b
     assert wire.decode_header(other.leave(silent, T0, True))["streams"]["b"]["format"] is None
 
 
+def test_the_first_batch_of_an_epoch_says_where_the_last_window_before_it_ended(groups: Stage) -> None:
+    group = groups.group("g")
+    groups.pages["g"].emitted_end_ns = T0 - 30 * S
+    group.follow(plan_of("g", "ab"), 2, T0)
+    feed(group, 0, 2)
+    group.jump(3)
+    feed(group, 2, 1)
+    end(group)
+    group.follow(plan_of("g", "ab"), 3)
+    feed(group, 3, 1)
+    end(group)
+    told = [wire.decode_header(header) for header in groups.headers]
+    assert {one["epoch"]: one["since_ns"] for one in told if "since_ns" in one} == {2: T0 - 30 * S, 3: T0 + 2 * S}
+    assert [one["epoch"] for one in told if one["seq"] == 0 or "since_ns" in one] == [2, 3]
+
+
+def test_where_nothing_was_emitted_before_nothing_is_said_of_it(groups: Stage) -> None:
+    group = groups.group("g")
+    group.follow(plan_of("g", "ab"), 2, T0)
+    feed(group, 0, 1)
+    end(group)
+    assert "since_ns" not in wire.decode_header(groups.headers[0])
+
+
 def test_its_status_adds_up_what_left(groups: Stage) -> None:
     group = groups.group("g")
     group.follow(plan_of("g", "ab"), 1, T0)
