@@ -57,7 +57,9 @@ def test_numbers_go_on_across_captures_and_the_lost_are_counted(tmp_path: Path) 
 def test_the_windows_of_a_killed_receiver_come_or_are_told_missing(tmp_path: Path) -> None:
     """Longer dead than windows are made up for would take a minute; a window that left and never came is enough."""
     with (
-        Service(tmp_path, {"a": synthetic(), "b": synthetic(30, 2)}, groups={"all": {"window_ms": 100}}) as service,
+        Service(
+            tmp_path, {"a": synthetic(), "b": synthetic(30, 2)}, groups=patient("a", "b", window_ms=100)
+        ) as service,
         service.subscribe(group="all", gaps="yield") as batches,
     ):
         items: list[FrameBatch | Gap] = [first := batches.receive(LIMIT_S)]
