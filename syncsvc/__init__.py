@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from syncsvc.errors import ConfigError as ConfigError
     from syncsvc.errors import FrameReclaimedError as FrameReclaimedError
     from syncsvc.errors import FrameUndecodable as FrameUndecodable
+    from syncsvc.errors import FrameWithoutPixels as FrameWithoutPixels
     from syncsvc.errors import SubscriberClosed as SubscriberClosed
     from syncsvc.errors import SubscriptionEnded as SubscriptionEnded
     from syncsvc.errors import SyncsvcError as SyncsvcError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from syncsvc.model import FrameBatch as FrameBatch
     from syncsvc.model import FrameSet as FrameSet
     from syncsvc.model import Gap as Gap
+    from syncsvc.model import LateFrame as LateFrame
     from syncsvc.model import Payload as Payload
 
 __version__ = "0.1.0"
@@ -35,11 +37,11 @@ _NAMES = {
     "syncsvc.client.sequence": ("SubscriberStats",),
     "syncsvc.client.subscriber": ("AsyncSubscriber", "Subscriber"),
     "syncsvc.errors": (
-        "ConfigError", "FrameReclaimedError", "FrameUndecodable", "SubscriberClosed", "SubscriptionEnded",
-        "SyncsvcError", "UsageError", "WireError",
+        "ConfigError", "FrameReclaimedError", "FrameUndecodable", "FrameWithoutPixels", "SubscriberClosed",
+        "SubscriptionEnded", "SyncsvcError", "UsageError", "WireError",
     ),
     "syncsvc.layout": ("Codec", "Layout"),
-    "syncsvc.model": ("Counts", "Frame", "FrameBatch", "FrameSet", "Gap", "Payload"),
+    "syncsvc.model": ("Counts", "Frame", "FrameBatch", "FrameSet", "Gap", "LateFrame", "Payload"),
 }  # fmt: skip
 _HOME = {name: home for home, names in _NAMES.items() for name in names}
 

@@ -13,6 +13,7 @@
     * WireError                a message is not what the protocol says
     * FrameReclaimedError      a leased frame was held too long: its pixels are gone
     * FrameUndecodable         a frame of an encoded stream refers to others that are not there
+    * FrameWithoutPixels       a frame came in a header alone: its subscriber asked for no pixels
     * SubscriptionEnded        every recording of the service is over: no batch will come any more
     * SubscriberClosed         a subscriber was used after its close
     * BindError                an endpoint cannot be bound (exit code 78)
@@ -99,6 +100,14 @@ class FrameUndecodable(SyncsvcError):
     def __init__(self, stream: str, seq: int, why: str) -> None:
         super().__init__(f"frame {seq} of stream {stream!r} cannot be decoded: {why}")
         self.stream, self.seq, self.why = stream, seq, why
+
+
+class FrameWithoutPixels(SyncsvcError):
+    """A frame came in a header alone, to a subscriber that asked for no pixels (``payload=None``)."""
+
+    def __init__(self, stream: str, seq: int) -> None:
+        super().__init__(f"frame {seq} of {stream!r} came without its pixels: they were not asked for (payload=None)")
+        self.stream, self.seq = stream, seq
 
 
 class SubscriptionEnded(SyncsvcError):

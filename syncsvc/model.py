@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Protocol
 
 from msgspec import Meta, Struct
 
-from syncsvc.errors import FrameUndecodable
+from syncsvc.errors import FrameUndecodable, FrameWithoutPixels
 from syncsvc.layout import Layout
 
 if TYPE_CHECKING:
@@ -106,7 +106,8 @@ class Frame(Struct, frozen=True, eq=False):
     hands: that takes a fifteenth of the time.
 
     ``time_ns`` (UTC) is when the picture was taken, true within ``uncertainty_ns``, as ``clock`` says;
-    ``arrival_ns`` (UTC) is when its packet reached the service. ``payload`` is any readable buffer, or a ``Payload``.
+    ``arrival_ns`` (UTC) is when its packet reached the service. ``payload`` is any readable buffer, or a ``Payload``;
+    None where the frame came in a header alone.
     ``decoder`` is the subscriber's, for a frame of an encoded stream.
     """
 
@@ -149,9 +150,12 @@ class Frame(Struct, frozen=True, eq=False):
 
         Raises:
             FrameReclaimedError: it was leased, and held for too long (mode ``local`` only).
+            FrameWithoutPixels: it came in a header alone.
         """
         if isinstance(self.payload, Payload):
             return self.payload.view()
+        if self.payload is None:
+            raise FrameWithoutPixels(self.stream, self.seq)
         import numpy as np
 
         flat = np.frombuffer(self.payload, np.uint8)
@@ -167,9 +171,12 @@ class Frame(Struct, frozen=True, eq=False):
         Raises:
             FrameReclaimedError: the frame was leased, and held for too long (mode ``local`` only).
             FrameUndecodable: it refers to a frame that was lost or has not come yet, or is damaged.
+            FrameWithoutPixels: it came in a header alone.
             ValueError: the payload is not what ``layout`` says.
             ImportError: OpenCV, or PyAV for ``encoded``, cannot be loaded; the message says what to install.
         """
+        if self.payload is None:
+            raise FrameWithoutPixels(self.stream, self.seq)
         if self.layout.format != "encoded":
             from syncsvc.pictures import to_bgr
 
@@ -249,6 +256,24 @@ class FrameBatch:
     def complete(self) -> bool:
         """Whether every stream was heard for the whole window."""
         return not self.missing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LateFrame:
+    """A frame that came after its window had closed, and the bounds of that window.
+
+    ``seq`` and ``epoch`` are those of the batch that counts it as late. Of a group without windows (``window_ms:
+    null``) the bounds are the frame's own time and the end of the last batch's window.
+    """
+
+    group: str
+    seq: int
+    epoch: int
+    window_start_ns: int
+    window_end_ns: int
+    frame: Frame
+    emitted_ns: int = 0
+    run_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

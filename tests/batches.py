@@ -7,11 +7,11 @@ from typing import Any
 
 from syncsvc import wire
 from syncsvc.layout import Codec, Layout
-from syncsvc.model import ClockClass, Counts, Frame, FrameBatch, FrameSet, MissingReason
-from syncsvc.publish.outlet import LateFrame
+from syncsvc.model import ClockClass, Counts, Frame, FrameBatch, FrameSet, LateFrame, MissingReason
 
 T0 = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 MS = 1_000_000
+CONTROL = "tcp://127.0.0.1:5556"
 TINY = Layout("gray8", 4, 2)
 
 
@@ -96,10 +96,14 @@ def message_of(
     return [wire.batch_topic(one.group), header, *payloads_of(one)]
 
 
+def head_of(parts: Sequence[Any]) -> list[Any]:
+    """What of a batch's message is sent to those who want no payloads."""
+    return [bytes(parts[0]).replace(wire.BATCH_PREFIX, wire.HEAD_PREFIX), parts[1]]
+
+
 def late_message(one: Frame, *, group: str = "lobby", seq: int = 8) -> list[Any]:
-    window = (T0 + 6000 * MS, T0 + 7000 * MS)
-    late = LateFrame(group, one, seq, 1_767_225_590_000, window)
-    header = wire.encode_batch(late.alone("run-1"), {}, {}, emitted_ns=T0 + 7900 * MS)
+    late = LateFrame(group, seq, 1_767_225_590_000, *windows(6, 7), one)
+    header = wire.encode_late(late, run_id="run-1", emitted_ns=T0 + 7900 * MS)
     return [wire.late_topic(group), header, one.payload]
 
 
@@ -160,9 +164,17 @@ def after_a_restart() -> list[Any]:
     return message_of(one, since_ns=at - 2000 * MS)
 
 
+def head_of_two_cameras() -> list[Any]:
+    """The header of ``two_cameras``, for who wants no pixels."""
+    return head_of(two_cameras())
+
+
 def status_ended() -> list[Any]:
     """The last word of a service that played recordings."""
-    return [b"status", wire.encode_status("run-1", 1_767_225_590_000, "ended", emitted_ns=T0 + 9000 * MS)]
+    return [
+        b"status",
+        wire.encode_status("run-1", 1_767_225_590_000, "ended", emitted_ns=T0 + 9000 * MS, control=CONTROL),
+    ]
 
 
 # 16x16, Baseline, BT.709, as x264 codes it.
@@ -200,6 +212,7 @@ VECTORS: dict[str, Callable[[], list[Any]]] = {
     "coded-streams": coded_streams,
     "late-frame": late_frame,
     "after-a-restart": after_a_restart,
+    "head-of-two-cameras": head_of_two_cameras,
     "status-ended": status_ended,
 }
 

@@ -5,6 +5,7 @@ import os
 import sys
 from base64 import b64encode
 from datetime import UTC, datetime
+from typing import cast
 
 import click
 
@@ -13,7 +14,7 @@ from syncsvc.cli.numbers import FiniteRange
 from syncsvc.client.subscriber import Subscriber
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import SubscriptionEnded, UsageError
-from syncsvc.model import FrameBatch, Gap
+from syncsvc.model import FrameBatch, Gap, LateFrame
 from syncsvc.observe.figures import Figures
 
 LEGEND = (
@@ -34,8 +35,13 @@ LEGEND = (
     type=FiniteRange(min=0, min_open=True),
     help="Stop with exit code 1 when no batch comes for this long.",
 )
-def tail(endpoint: str | None, group: str | None, count: int | None, as_json: bool, timeout_s: float | None) -> None:
+@click.option("--late", "shows_late", is_flag=True, help="Also a line per frame that came after its window had closed.")
+def tail(
+    endpoint: str | None, group: str | None, count: int | None, as_json: bool, timeout_s: float | None, shows_late: bool
+) -> None:
     """Print one line per batch of the daemon whose `publish.live` is ENDPOINT, or of the configuration that it runs.
+
+    No pixel is sent for it.
 
     Without ENDPOINT it is tcp://127.0.0.1:5555.
     It ends after N batches, when every stream of the daemon has ended, or with Ctrl-C. Batches that never came show
@@ -45,7 +51,7 @@ def tail(endpoint: str | None, group: str | None, count: int | None, as_json: bo
     if not as_json and sys.stdout.isatty():
         click.echo("\n".join(LEGEND))
     try:
-        with Subscriber(endpoint, group, gaps="yield") as batches:
+        with _subscriber(endpoint, group, shows_late) as batches:
             _follow(batches, count, as_json, timeout_s)
     except UsageError as error:
         raise click.UsageError(str(error)) from error
@@ -58,7 +64,15 @@ def tail(endpoint: str | None, group: str | None, count: int | None, as_json: bo
         pass
 
 
-def _follow(batches: Subscriber[FrameBatch | Gap], count: int | None, as_json: bool, timeout_s: float | None) -> None:
+def _subscriber(endpoint: str, group: str | None, shows_late: bool) -> Subscriber[FrameBatch | Gap | LateFrame]:
+    if shows_late:
+        return Subscriber(endpoint, group, gaps="yield", payload=None, late=True)
+    return cast("Subscriber[FrameBatch | Gap | LateFrame]", Subscriber(endpoint, group, gaps="yield", payload=None))
+
+
+def _follow(
+    batches: Subscriber[FrameBatch | Gap | LateFrame], count: int | None, as_json: bool, timeout_s: float | None
+) -> None:
     """Print; ``echo`` lets each line leave at once: somebody may wait for it at the other end of a pipe."""
     left = count
     while left is None or left > 0:
@@ -67,10 +81,13 @@ def _follow(batches: Subscriber[FrameBatch | Gap], count: int | None, as_json: b
             click.echo(gap_line(item), err=as_json)
             continue
         if as_json:
-            click.echo(json.dumps(batches.header, separators=(",", ":"), default=_base64))
+            header = batches.header | ({"late": True} if isinstance(item, LateFrame) else {})
+            click.echo(json.dumps(header, separators=(",", ":"), default=_base64))
         else:
-            click.echo(batch_line(item, SYSTEM_CLOCK.utc_ns()))
-        left = None if left is None else left - 1
+            now_ns = SYSTEM_CLOCK.utc_ns()
+            click.echo(late_line(item) if isinstance(item, LateFrame) else batch_line(item, now_ns))
+        if left is not None and isinstance(item, FrameBatch):
+            left -= 1
 
 
 def _base64(data: bytes) -> str:
@@ -96,6 +113,16 @@ def batch_line(batch: FrameBatch, now_ns: int) -> str:
         parts.append(f"late {batch.late_ns // NS_PER_MS} ms")
     parts.append("missing " + " ".join(f"{name}:{why}" for name, why in batch.missing.items()) if batch.missing else "")
     return "  ".join(part for part in parts if part)
+
+
+def late_line(late: LateFrame) -> str:
+    """One late frame for eyes: its stream and number, when it was taken, how much later it came, and who counts it."""
+    frame = late.frame
+    came_ms = (frame.arrival_ns - frame.time_ns) // NS_PER_MS
+    return (
+        f"late  {late.group} {frame.stream} #{frame.seq}  taken {_time_of_day(frame.time_ns)}  "
+        f"came {came_ms} ms later  window {_time_of_day(late.window_start_ns)}  counted in #{late.seq}"
+    )
 
 
 def gap_line(gap: Gap) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from syncsvc import decoded
 from syncsvc.errors import FrameUndecodable, SyncsvcError
 from syncsvc.layout import Layout
-from syncsvc.model import Frame, FrameBatch
+from syncsvc.model import Frame, FrameBatch, LateFrame
 from syncsvc.pictures import to_bgr
 
 LATE_FRAMES = 64
@@ -209,6 +209,11 @@ class Decoders:
             coded = [frame for frame in frames if frame.layout.codec is not None]
             if coded:
                 self._learn(batch.run_id, name, coded)
+
+    def learn_late(self, late: LateFrame) -> None:
+        """The same for one that came late: others may refer to it."""
+        if late.frame.layout.codec is not None:
+            self._learn(late.run_id, late.frame.stream, [late.frame])
 
     def _learn(self, run_id: str, name: str, frames: list[Frame]) -> None:
         if run_id != self._run_id:  # another daemon counts its frames anew

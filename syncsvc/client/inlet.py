@@ -65,8 +65,8 @@ class Inlet:
             os.close(own_fd)
         self.answer()
 
-    def subscribe_status(self) -> None:
-        """Ask for the service's state too, where it does not come anyway."""
+    def subscribe(self, topic: bytes) -> None:
+        """Ask for what is sent under a topic too, where it does not come anyway."""
 
     def leave(self) -> None:
         """Leave the service without a wait, since nobody has the subscriber any more; from any thread."""

@@ -54,9 +54,9 @@ class AutoInlet(Inlet):
         """See ``Inlet``."""
         await self._inlet.wait_async(timeout_ms)
 
-    def subscribe_status(self) -> None:
+    def subscribe(self, topic: bytes) -> None:
         """See ``Inlet``."""
-        self._inlet.subscribe_status()
+        self._inlet.subscribe(topic)
 
     def leave(self) -> None:
         """See ``Inlet``."""
@@ -84,8 +84,12 @@ def _is_served(endpoint: str) -> bool:
     return True
 
 
-def open_inlet(endpoint: str, group: str | None, topic: bytes, mode: Mode, stats: SubscriberStats) -> Inlet:
+def open_inlet(
+    endpoint: str, group: str | None, topic: bytes, mode: Mode, stats: SubscriberStats, *, beyond_local: str = ""
+) -> Inlet:
     """The way that a mode stands for; ``topic`` is what to subscribe to on ``live`` for the group, or for all (None).
+
+    ``beyond_local`` is what is asked for that mode ``local`` does not have, if anything.
 
     Raises:
         UsageError: the mode is not known or not to be had, or the endpoint cannot be one.
@@ -95,7 +99,10 @@ def open_inlet(endpoint: str, group: str | None, topic: bytes, mode: Mode, stats
     if mode not in ("live", "local", "auto"):
         raise UsageError(f"mode {mode!r}: allowed are 'live', 'local' and 'auto'")
     check_endpoint(endpoint)
-
+    if beyond_local and mode == "local":
+        raise UsageError(f"mode 'local' has batches with their pixels; {beyond_local} is for mode 'live'")
+    if beyond_local:
+        mode = "live"
     if mode == "live" or (mode == "auto" and not leasing.is_on_this_host(endpoint)):
         return LiveInlet(endpoint, topic)
     if mode == "auto":

@@ -8,7 +8,7 @@ import zmq
 
 from syncsvc.client.inlet import Inlet
 from syncsvc.errors import SubscriberClosed, UsageError
-from syncsvc.wire import BATCH_PREFIX, STATUS_TOPIC
+from syncsvc.wire import BATCH_PREFIX, HEAD_PREFIX
 
 _ENDPOINT = re.compile(r"tcp://[^\s/]+:(?P<port>[0-9]{1,5})|ipc://.+")
 _OPTIONS = {
@@ -24,6 +24,8 @@ _OPTIONS = {
     zmq.RECONNECT_IVL_MAX: 1000,
 }
 _ALL_GROUPS_MARK = 16
+_HEADERS_MARK = 256
+"""Of headers alone, which are some kilobytes each."""
 
 
 def check_endpoint(endpoint: str) -> None:
@@ -53,7 +55,9 @@ class LiveInlet(Inlet):
             self._socket = self._context.socket(zmq.SUB)
             for option, value in _OPTIONS.items():
                 self._socket.setsockopt(option, value)
-            if topic == BATCH_PREFIX:  # every group: their windows close at the same instant
+            if topic.startswith(HEAD_PREFIX):
+                self._socket.setsockopt(zmq.RCVHWM, _HEADERS_MARK)
+            elif topic == BATCH_PREFIX:  # every group: their windows close at the same instant
                 self._socket.setsockopt(zmq.RCVHWM, _ALL_GROUPS_MARK)
             self._socket.setsockopt(zmq.SUBSCRIBE, topic)
             self._socket.connect(endpoint)
@@ -86,9 +90,9 @@ class LiveInlet(Inlet):
         except zmq.ZMQError:
             return True
 
-    def subscribe_status(self) -> None:
+    def subscribe(self, topic: bytes) -> None:
         """See ``Inlet``."""
-        self._socket.subscribe(STATUS_TOPIC)
+        self._socket.subscribe(topic)
 
     def close(self) -> None:
         """See ``Inlet``."""

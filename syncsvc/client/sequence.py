@@ -2,16 +2,31 @@
 
 import re
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from syncsvc.client.decoder import Decoders
 from syncsvc.errors import UsageError, WireError
-from syncsvc.model import FrameBatch, Gap
-from syncsvc.wire import BATCH_PREFIX, STATUS_TOPIC, batch_topic, decode_batch, decode_header, decode_status
+from syncsvc.model import FrameBatch, Gap, LateFrame
+from syncsvc.wire import (
+    BATCH_PREFIX,
+    HEAD_PREFIX,
+    LATE_PREFIX,
+    STATUS_TOPIC,
+    decode_batch,
+    decode_head,
+    decode_header,
+    decode_late,
+    decode_status,
+)
 
 _GROUP = re.compile(r"[a-z0-9_-]{1,64}")
+Item = FrameBatch | Gap | LateFrame
+"""What a subscriber hands out."""
+Wanted = Literal["pixels"] | None
+"""What frames are to have for a payload."""
+_PREFIXES: Mapping[Wanted, bytes] = {"pixels": BATCH_PREFIX, None: HEAD_PREFIX}
 
 
 @dataclass(slots=True)
@@ -28,6 +43,8 @@ class SubscriberStats:
     """Epochs met, over all groups."""
     invalid: int = 0
     """Messages that do not follow the protocol."""
+    late: int = 0
+    """Late frames handed out."""
     reclaimed: int = 0
     """Frames that were held for longer than their lease, and lost (mode ``local``)."""
     ignored: Counter[str] = field(default_factory=Counter)
@@ -94,21 +111,30 @@ class Inbox:
     Args:
         group: the one to keep; None keeps all. ZeroMQ matches prefixes, so messages of others come in too.
         yields_gaps: hand gaps out; otherwise they are only counted.
+        payload: what the frames are to have: their pixels, or nothing.
+        yields_late: hand out late frames, each as it comes.
     """
 
-    def __init__(self, group: str | None, yields_gaps: bool) -> None:
+    def __init__(
+        self, group: str | None, yields_gaps: bool, payload: Wanted = "pixels", *, yields_late: bool = False
+    ) -> None:
         if group is not None and not _GROUP.fullmatch(group):
             raise UsageError(f"group {group!r}: a name matches [a-z0-9_-]{{1,64}}")
         self.stats = SubscriberStats()
-        self.has_frames = False
-        """Whether any batch brought frames, that is, whether the service has begun."""
-        self.topic = BATCH_PREFIX if group is None else batch_topic(group)
+        self.has_begun = False
+        """Whether any batch accounts for a frame, that is, whether the streams have begun."""
+        if payload not in _PREFIXES:
+            raise UsageError(f"payload {payload!r}: allowed are 'pixels' and None")
+        self._has_payloads = payload is not None
+        self.topic = _PREFIXES[payload] + (group or "").encode()
         """The one subscription to make at first."""
+        self.topics_later = (STATUS_TOPIC, *((LATE_PREFIX + (group or "").encode(),) if yields_late else ()))
+        """Those to make once the service has begun: one that waits for N subscriptions must see one per subscriber."""
         self._exact = group is not None
         self._yields_gaps = yields_gaps
         self._tracker = SequenceTracker()
         self._decoders = Decoders()
-        self._ready: deque[tuple[FrameBatch | Gap, bytes]] = deque()
+        self._ready: deque[tuple[Item, bytes]] = deque()
         self._epoch = -1
         self._is_over = False
         self._header = b""
@@ -124,25 +150,29 @@ class Inbox:
         try:
             if topic == STATUS_TOPIC:
                 self._feed_status(parts)
-            elif topic == self.topic or not self._exact:
-                self._feed_batch(parts)
-            else:
+            elif self._exact and topic not in (self.topic, *self.topics_later):
                 self.stats.ignored["other_group"] += 1
+            elif topic.startswith(LATE_PREFIX):
+                self._feed_late(parts)
+            else:
+                self._feed_batch(parts)
         except WireError:
             self.stats.invalid += 1
 
-    def take(self) -> FrameBatch | Gap | None:
+    def take(self) -> Item | None:
         """The next item; None when nothing is there."""
         if not self._ready:
             return None
         item, header = self._ready.popleft()
+        self._header = header or self._header
         if isinstance(item, FrameBatch):
-            self._header = header
             self.stats.received += 1
+        elif isinstance(item, LateFrame):
+            self.stats.late += 1
         return item
 
     def header(self) -> dict[str, Any]:
-        """The header of the batch that was taken last; empty before the first."""
+        """The header of the batch or late frame that was taken last; empty before the first."""
         return decode_header(self._header) if self._header else {}
 
     def _feed_status(self, parts: Sequence[Any]) -> None:
@@ -154,17 +184,26 @@ class Inbox:
         elif status.state == "ended":
             self._is_over = True
 
+    def _feed_late(self, parts: Sequence[Any]) -> None:
+        late = decode_late(parts)
+        if late.epoch < self._tracker.epoch_of(late.group):
+            self.stats.ignored["old_epoch"] += 1
+            return
+        self._decoders.learn_late(late)
+        self._ready.append((late, bytes(parts[1])))
+
     def _feed_batch(self, parts: Sequence[Any]) -> None:
-        batch = decode_batch(parts)
+        batch = decode_batch(parts) if self._has_payloads else decode_head(parts)
         known = self._tracker.epoch_of(batch.group)
         refusal, gap = self._tracker.admit(batch)
         if refusal:
             self.stats.ignored[refusal] += 1
             return
-        self._decoders.learn(batch)
+        if self._has_payloads:
+            self._decoders.learn(batch)
         self.stats.epochs += batch.epoch > known
         self._epoch = max(self._epoch, batch.epoch)
-        self.has_frames = self.has_frames or any(batch.frames.values())
+        self.has_begun = self.has_begun or any(counts.captured for counts in batch.counts.values())
         if gap is not None:
             self.stats.gaps[gap.reason] += 1
             self.stats.missed += gap.batches

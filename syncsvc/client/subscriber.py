@@ -6,12 +6,12 @@ import weakref
 from typing import Generic, Literal, Self, TypeVar, cast, overload
 
 from syncsvc.client.inlets import Mode, open_inlet
-from syncsvc.client.sequence import Inbox, SubscriberStats
+from syncsvc.client.sequence import Inbox, SubscriberStats, Wanted
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import SubscriptionEnded, UsageError
-from syncsvc.model import FrameBatch, Gap
+from syncsvc.model import FrameBatch, Gap, LateFrame
 
-Item = TypeVar("Item", bound=FrameBatch | Gap)
+Item = TypeVar("Item", bound=FrameBatch | Gap | LateFrame)
 Gaps = Literal["count", "yield"]
 
 _MESSAGES_PER_POLL = 64  # a flood of garbage must not keep a caller from its timeout
@@ -20,12 +20,15 @@ _MESSAGES_PER_POLL = 64  # a flood of garbage must not keep a caller from its ti
 class _Subscription(Generic[Item]):
     """What both subscribers are: one inlet, one inbox, and the rules of when to ask for what."""
 
-    def __init__(self, endpoint: str, group: str | None, mode: Mode, gaps: Gaps) -> None:
+    def __init__(
+        self, endpoint: str, group: str | None, mode: Mode, gaps: Gaps, payload: Wanted, *, late: bool
+    ) -> None:
         if gaps not in ("count", "yield"):
             raise UsageError(f"gaps {gaps!r}: allowed are 'count' and 'yield'")
-        self._inbox = Inbox(group, yields_gaps=gaps == "yield")
+        self._inbox = Inbox(group, gaps == "yield", payload, yields_late=late)
         self._has_status = False
-        self._inlet = open_inlet(endpoint, group, self._inbox.topic, mode, self._inbox.stats)
+        beyond_local = f"payload={payload!r}" if payload != "pixels" else "late=True" if late else ""
+        self._inlet = open_inlet(endpoint, group, self._inbox.topic, mode, self._inbox.stats, beyond_local=beyond_local)
         weakref.finalize(self, self._inlet.leave).atexit = False  # its thread would go on for ever without us
 
     def close(self) -> None:
@@ -39,7 +42,7 @@ class _Subscription(Generic[Item]):
 
     @property
     def header(self) -> dict[str, object]:
-        """The header of the batch handed out last, as on the wire: maps, lists, strings, integers."""
+        """The header of the batch or late frame handed out last, as on the wire: maps, lists, strings, integers."""
         return self._inbox.header()
 
     def receive_nowait(self) -> Item:
@@ -81,9 +84,9 @@ class _Subscription(Generic[Item]):
         if parts is None:
             return False
         self._inbox.feed(parts)
-        if self._inbox.has_frames and not self._has_status:
-            # Not earlier: a service that waits for N subscriptions must see one per subscriber.
-            self._inlet.subscribe_status()
+        if self._inbox.has_begun and not self._has_status:
+            for topic in self._inbox.topics_later:
+                self._inlet.subscribe(topic)
             self._has_status = True
         return True
 
@@ -124,6 +127,9 @@ class Subscriber(_Subscription[Item]):
             no share in the lease: views that it inherits may be rewritten, so hand it copies. ``auto`` takes ``local``
             where it is to be had. ``lossless`` is not available yet.
         gaps: ``count`` counts missed batches in ``stats``; ``yield`` also hands out a Gap before the next batch.
+        payload: what comes with frames. ``pixels``; or None, which costs the service no pixel and is for who watches:
+            times, sets and counts are there, and whoever asks a frame for its pixels gets FrameWithoutPixels.
+        late: also hand out each LateFrame, as it comes. It, and a ``payload`` of None, take mode ``live``.
 
     Raises:
         UsageError: the endpoint cannot be one, or a word is not known.
@@ -136,6 +142,9 @@ class Subscriber(_Subscription[Item]):
         group: str | None = None,
         mode: Mode = "live",
         gaps: Literal["count"] = "count",
+        *,
+        payload: Wanted = "pixels",
+        late: Literal[False] = False,
     ) -> None: ...
 
     @overload
@@ -146,10 +155,45 @@ class Subscriber(_Subscription[Item]):
         mode: Mode = "live",
         *,
         gaps: Literal["yield"],
+        payload: Wanted = "pixels",
+        late: Literal[False] = False,
     ) -> None: ...
 
-    def __init__(self, endpoint: str, group: str | None = None, mode: Mode = "live", gaps: Gaps = "count") -> None:
-        super().__init__(endpoint, group, mode, gaps)
+    @overload
+    def __init__(
+        self: "Subscriber[FrameBatch | LateFrame]",
+        endpoint: str,
+        group: str | None = None,
+        mode: Mode = "live",
+        gaps: Literal["count"] = "count",
+        *,
+        payload: Wanted = "pixels",
+        late: Literal[True],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: "Subscriber[FrameBatch | Gap | LateFrame]",
+        endpoint: str,
+        group: str | None = None,
+        mode: Mode = "live",
+        *,
+        gaps: Literal["yield"],
+        payload: Wanted = "pixels",
+        late: Literal[True],
+    ) -> None: ...
+
+    def __init__(
+        self,
+        endpoint: str,
+        group: str | None = None,
+        mode: Mode = "live",
+        gaps: Gaps = "count",
+        *,
+        payload: Wanted = "pixels",
+        late: bool = False,
+    ) -> None:
+        super().__init__(endpoint, group, mode, gaps, payload, late=late)
 
     def receive(self, timeout_s: float | None = None) -> Item:
         """Wait for the next item.
@@ -201,6 +245,9 @@ class AsyncSubscriber(_Subscription[Item]):
         group: str | None = None,
         mode: Mode = "live",
         gaps: Literal["count"] = "count",
+        *,
+        payload: Wanted = "pixels",
+        late: Literal[False] = False,
     ) -> None: ...
 
     @overload
@@ -211,10 +258,45 @@ class AsyncSubscriber(_Subscription[Item]):
         mode: Mode = "live",
         *,
         gaps: Literal["yield"],
+        payload: Wanted = "pixels",
+        late: Literal[False] = False,
     ) -> None: ...
 
-    def __init__(self, endpoint: str, group: str | None = None, mode: Mode = "live", gaps: Gaps = "count") -> None:
-        super().__init__(endpoint, group, mode, gaps)
+    @overload
+    def __init__(
+        self: "AsyncSubscriber[FrameBatch | LateFrame]",
+        endpoint: str,
+        group: str | None = None,
+        mode: Mode = "live",
+        gaps: Literal["count"] = "count",
+        *,
+        payload: Wanted = "pixels",
+        late: Literal[True],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: "AsyncSubscriber[FrameBatch | Gap | LateFrame]",
+        endpoint: str,
+        group: str | None = None,
+        mode: Mode = "live",
+        *,
+        gaps: Literal["yield"],
+        payload: Wanted = "pixels",
+        late: Literal[True],
+    ) -> None: ...
+
+    def __init__(
+        self,
+        endpoint: str,
+        group: str | None = None,
+        mode: Mode = "live",
+        gaps: Gaps = "count",
+        *,
+        payload: Wanted = "pixels",
+        late: bool = False,
+    ) -> None:
+        super().__init__(endpoint, group, mode, gaps, payload, late=late)
 
     async def receive(self, timeout_s: float | None = None) -> Item:
         """Wait for the next item; arguments and errors as with ``Subscriber.receive``."""

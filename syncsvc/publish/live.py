@@ -10,8 +10,9 @@ from typing import Any
 import zmq
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
+from syncsvc.model import LateFrame
 from syncsvc.publish.audience import Audience
-from syncsvc.publish.outlet import LateFrame, Prepared, Waits
+from syncsvc.publish.outlet import Prepared, Waits
 from syncsvc.publish.sockets import LINGER_MS, PATIENCE_MS, bind
 from syncsvc.wire import STATUS_TOPIC
 

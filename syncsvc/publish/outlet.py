@@ -4,38 +4,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from syncsvc.model import Counts, Frame, FrameBatch
+from syncsvc.model import Frame, FrameBatch, LateFrame
 
 Waits = Callable[[], bool]
 """Asked again and again while a subscriber is full: whether it is waited for, or loses what is sent."""
 
 
 @dataclass(frozen=True, slots=True)
-class LateFrame:
-    """A frame that missed its window, on its way to ``late/GROUP``; ``seq`` is of the batch that counts it as late."""
-
-    group: str
-    frame: Frame
-    seq: int
-    epoch: int
-    window: tuple[int, int]
-
-    def alone(self, run_id: str) -> FrameBatch:
-        """The batch that it travels as: itself, of the closed window, and nobody else."""
-        name = self.frame.stream
-        return FrameBatch(
-            self.group, self.seq, self.epoch, *self.window, 0, {}, {name: [self.frame]}, (),
-            {name: Counts(captured=1, late=1)}, run_id,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
 class Prepared:
-    """A batch or a late frame, made ready once for all outlets that want it.
+    """A batch or a late frame, made ready once for all outlets that want it under a topic.
 
-    ``frames`` are in the order of the header's rows, and stay where they are until ``send`` returns: an outlet that
-    needs them longer takes leases, or keeps ``copies``, their payloads in buffers that live for as long as somebody
-    refers to them. There are copies where an outlet that wants them says so by ``needs_copies``.
+    Under ``head/`` it is the header alone, without frames. ``frames`` are in the order of the header's rows, and stay
+    where they are until ``send`` returns: an outlet that needs them longer takes leases, or keeps ``copies``, their
+    payloads in buffers that live for as long as somebody refers to them. There are copies where an outlet that wants
+    them says so by ``needs_copies``.
     """
 
     item: FrameBatch | LateFrame

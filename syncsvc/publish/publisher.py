@@ -8,7 +8,7 @@ import os
 import queue
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import zmq
@@ -16,10 +16,11 @@ import zmq
 from syncsvc import wire
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.lifecycle import StopToken
-from syncsvc.model import Frame, FrameBatch
-from syncsvc.publish.outlet import LateFrame, Outlet, Prepared, Server
+from syncsvc.model import Frame, FrameBatch, LateFrame
+from syncsvc.publish.outlet import Outlet, Prepared, Server
 from syncsvc.publish.sockets import LINGER_MS
 from syncsvc.transport.payload import BufferPool, SlotPayload
+from syncsvc.wire import HEAD_PREFIX
 
 QUEUE_LENGTH = 4
 POLL_MS = 100
@@ -106,7 +107,8 @@ class Publisher:
             return False
         try:
             wanting = self._wanting(item)
-            if not wanting or any(outlet.is_bound for outlet in wanting) or not self._queue.empty():
+            outlets = [outlet for some in wanting.values() for outlet in some]
+            if not outlets or any(outlet.is_bound for outlet in outlets) or not self._queue.empty():
                 return False
             self._send(item, wanting)
         finally:
@@ -183,20 +185,23 @@ class Publisher:
                 self._turned_ns = self._clock.monotonic_ns()
                 self._send(item, self._wanting(item))
 
-    def _wanting(self, item: Outgoing) -> list[Outlet]:
-        topic = _topic_of(item)
-        return [outlet for outlet in self._outlets if outlet.wants(topic)]
+    def _wanting(self, item: Outgoing) -> dict[bytes, list[Outlet]]:
+        """The topics that it goes under, and who wants it there."""
+        return {topic: [one for one in self._outlets if one.wants(topic)] for topic in _topics_of(item)}
 
-    def _send(self, item: Outgoing, wanting: Sequence[Outlet]) -> None:
-        """Send it to those who want it, then let go of it."""
-        frames = _frames_of(item)
+    def _send(self, item: Outgoing, wanting: Mapping[bytes, Sequence[Outlet]]) -> None:
+        """Send it to those who want it, then let go of it; only who wants payloads costs any."""
+        frames, is_wanted = _frames_of(item), any(wanting.values())
+        with_payloads = [one for topic, some in wanting.items() if not topic.startswith(HEAD_PREFIX) for one in some]
         try:
-            copies = self._copies(frames) if any(outlet.needs_copies for outlet in wanting) else ()
+            copies = self._copies(frames) if any(outlet.needs_copies for outlet in with_payloads) else ()
             emitted_ns = self._now_utc()
-            header = self._header(item, emitted_ns, bool(wanting))
-            prepared = Prepared(item, _topic_of(item), header, frames, copies)
-            for outlet in wanting:
-                outlet.send(prepared, self._waits)
+            header = self._header(item, emitted_ns, is_wanted)
+            for topic, outlets in wanting.items():
+                is_head = topic.startswith(HEAD_PREFIX)
+                prepared = Prepared(item, topic, header, () if is_head else frames, () if is_head else copies)
+                for outlet in outlets:
+                    outlet.send(prepared, self._waits)
         finally:
             _release(frames)
 
@@ -209,7 +214,7 @@ class Publisher:
         if isinstance(item, FrameBatch):
             self._epoch = item.epoch
             return self._leave(item, emitted_ns, is_wanted)
-        return wire.encode_batch(item.alone(self._run_id), {}, {}, emitted_ns=emitted_ns) if is_wanted else b""
+        return wire.encode_late(item, run_id=self._run_id, emitted_ns=emitted_ns) if is_wanted else b""
 
     def _waits(self) -> bool:
         """Whether a subscriber that is full is waited for; asked again and again while one is."""
@@ -217,8 +222,10 @@ class Publisher:
         return (self._is_patient or self._is_draining) and not self._impatience.is_set()
 
 
-def _topic_of(item: Outgoing) -> bytes:
-    return wire.batch_topic(item.group) if isinstance(item, FrameBatch) else wire.late_topic(item.group)
+def _topics_of(item: Outgoing) -> list[bytes]:
+    if isinstance(item, FrameBatch):
+        return [wire.head_topic(item.group), wire.batch_topic(item.group)]
+    return [wire.late_topic(item.group)]
 
 
 def _frames_of(item: Outgoing) -> list[Frame]:

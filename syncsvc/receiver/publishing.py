@@ -57,6 +57,7 @@ class Publishing:
             self._context.destroy(0)
             raise
         self.local.bind(live)
+        self.publisher.control = control
         return live, control
 
     def start(self) -> None:

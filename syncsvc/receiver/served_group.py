@@ -7,11 +7,10 @@ from syncsvc import wire
 from syncsvc.align.group import Group, GroupOutput, first_window
 from syncsvc.clock import Clock
 from syncsvc.lifecycle import Worker
-from syncsvc.model import Frame, FrameBatch
+from syncsvc.model import Frame, FrameBatch, LateFrame
 from syncsvc.observe.events import Drop, Open, Reconfigure
 from syncsvc.plan.plans import GroupPlan
 from syncsvc.publish.headers import Headers
-from syncsvc.publish.outlet import LateFrame
 from syncsvc.publish.publisher import Publisher
 from syncsvc.receiver.account import Account
 from syncsvc.receiver.observation_log import ObservationLog
@@ -133,6 +132,6 @@ class ServedGroup:
 
     def _late(self, frame: Frame, seq: int, window: tuple[int, int]) -> None:
         if self.plan.sends_late:
-            self._shared.publisher.put(LateFrame(self.plan.name, frame, seq, self._epoch, window))
+            self._shared.publisher.put(LateFrame(self.plan.name, seq, self._epoch, *window, frame))
         else:
             frame.payload.release()

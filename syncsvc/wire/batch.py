@@ -15,26 +15,15 @@ from msgspec import UNSET, UnsetType
 
 from syncsvc.errors import WireError
 from syncsvc.layout import RAW_FORMATS, Codec, Layout
-from syncsvc.model import ClockClass, Counts, Frame, FrameBatch, FrameSet, Payload
+from syncsvc.model import ClockClass, Counts, Frame, FrameBatch, FrameSet, LateFrame, Payload
 from syncsvc.wire.header import CodecMap, CountsMap, FrameRow, Header, Look, StreamMap, unpack
+from syncsvc.wire.topics import BATCH_PREFIX, HEAD_PREFIX, LATE_PREFIX
 
-BATCH_PREFIX = b"batch/"
-LATE_PREFIX = b"late/"
 KEY_FRAME = 1  # bit 0 of a row's flags
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Header)
 _look_of = attrgetter(*Look.__struct_fields__)
-
-
-def batch_topic(group: str) -> bytes:
-    """First part of a group's batches. ZeroMQ matches prefixes: ``batch/lobby`` also brings ``batch/lobby2``."""
-    return BATCH_PREFIX + group.encode()
-
-
-def late_topic(group: str) -> bytes:
-    """First part of a group's late frames."""
-    return LATE_PREFIX + group.encode()
 
 
 def encode_batch(
@@ -86,6 +75,19 @@ def encode_batch(
         ],
     )
     return _encoder.encode(header)
+
+
+def encode_late(late: LateFrame, *, run_id: str, emitted_ns: int) -> bytes:
+    """The header of a late frame; the message is ``[late_topic(group), header, payload]``.
+
+    It is that of a batch of itself, of the closed window, and nobody else.
+    """
+    name = late.frame.stream
+    alone = FrameBatch(
+        late.group, late.seq, late.epoch, late.window_start_ns, late.window_end_ns, 0, {}, {name: [late.frame]}, (),
+        {name: Counts(captured=1, late=1)}, run_id,
+    )  # fmt: skip
+    return encode_batch(alone, {}, {}, emitted_ns=emitted_ns)
 
 
 def _rows(frames: Sequence[Frame], first_row: int) -> list[FrameRow]:
@@ -151,13 +153,29 @@ def decode_batch(parts: Sequence[Any]) -> FrameBatch:
     return _decode(parts, BATCH_PREFIX)
 
 
-def decode_late(parts: Sequence[Any]) -> FrameBatch:
-    """A late frame from the parts of its message: a batch of that one frame.
+def decode_head(parts: Sequence[Any]) -> FrameBatch:
+    """A batch from its header alone, ``[topic, header]``: its frames have no payload.
 
     Raises:
         WireError: the message is not what the protocol says.
     """
-    return _decode(parts, LATE_PREFIX)
+    return _decode(parts, HEAD_PREFIX)
+
+
+def decode_late(parts: Sequence[Any]) -> LateFrame:
+    """A late frame from the parts of its message.
+
+    Raises:
+        WireError: the message is not what the protocol says.
+    """
+    alone = _decode(parts, LATE_PREFIX)
+    frames = [frame for some in alone.frames.values() for frame in some]
+    if len(frames) != 1:
+        raise WireError(f"message: {len(frames)} late frames, not 1")
+    return LateFrame(
+        alone.group, alone.seq, alone.epoch, alone.window_start_ns, alone.window_end_ns, frames[0], alone.emitted_ns,
+        alone.run_id,
+    )  # fmt: skip
 
 
 def decode_header(data: Any) -> dict[str, Any]:
@@ -178,7 +196,7 @@ def _decode(parts: Sequence[Any], prefix: bytes) -> FrameBatch:
         raise WireError(f"message: its topic is not that of group {header.group!r}")
     _check_header(header)
     courses = {name: _Course(name, stream) for name, stream in header.streams.items()}
-    rows = _frames(header, courses, parts[2:])
+    rows = _frames(header, courses, parts[2:], is_head=prefix == HEAD_PREFIX)
     return FrameBatch(
         group=header.group,
         seq=header.seq,
@@ -257,11 +275,12 @@ class _Course:
         return self.frames
 
 
-def _frames(header: Header, courses: Mapping[str, _Course], payloads: Sequence[Any]) -> list[Frame]:
+def _frames(header: Header, courses: Mapping[str, _Course], payloads: Sequence[Any], *, is_head: bool) -> list[Frame]:
     """The frames of all rows, in their order, each noted in its stream's course too."""
-    if len(payloads) != len(header.frames):
-        raise WireError(f"message: {len(payloads)} payload parts for {len(header.frames)} frames")
-    if sorted([row[6] for row in header.frames]) != list(range(len(payloads))):
+    number = len(header.frames)
+    if len(payloads) != (0 if is_head else number):
+        raise WireError(f"message: {len(payloads)} payload parts for {number} frames{' of a header' * is_head}")
+    if sorted([row[6] for row in header.frames]) != list(range(number)):
         raise WireError("frames: a part is not there, or named twice")
     frames: list[Frame] = []
     course: _Course | None = None
@@ -275,16 +294,20 @@ def _frames(header: Header, courses: Mapping[str, _Course], payloads: Sequence[A
         if course.shown is None:
             raise WireError(f"frames[{row}]: stream {name!r} has no layout or no clock")
         clock, layout, size_bytes = course.shown
-        payload = payloads[part]
-        if not isinstance(payload, Payload):
-            payload = memoryview(payload).toreadonly()
-        if size_bytes is not None and payload.nbytes != size_bytes:
-            raise WireError(f"frames[{row}]: {payload.nbytes} payload bytes, its layout has {size_bytes}")
+        payload = None if is_head else _readonly(payloads[part], size_bytes, row)
         is_key = flags & KEY_FRAME != 0
         frame = Frame(course.name, seq, time_ns, uncertainty_ns, clock, arrival_ns, is_key, layout, payload)
         frames.append(frame)
         course.frames.append(frame)
     return frames
+
+
+def _readonly(payload: Any, size_bytes: int | None, row: int) -> Any:
+    if not isinstance(payload, Payload):
+        payload = memoryview(payload).toreadonly()
+    if size_bytes is not None and payload.nbytes != size_bytes:
+        raise WireError(f"frames[{row}]: {payload.nbytes} payload bytes, its layout has {size_bytes}")
+    return payload
 
 
 def _sets(header: Header, frames: Sequence[Frame]) -> list[FrameSet]:

@@ -8,7 +8,7 @@ import zmq
 
 from syncsvc import wire
 from syncsvc.model import FrameBatch
-from tests.batches import batch, message_of
+from tests.batches import batch, head_of, message_of
 
 PATIENCE_MS = 20_000  # for what must come; nothing waits this long when all is well
 TURN_MS = 10
@@ -52,9 +52,11 @@ class LiveSocket:
             pass
 
     def send(self, *batches: FrameBatch | Sequence[Any]) -> None:
-        """Batches, or messages as they are."""
+        """Batches, each under both of its topics as a service sends them, or messages as they are."""
         for one in batches:
             parts = message_of(one) if isinstance(one, FrameBatch) else one
+            if isinstance(one, FrameBatch):
+                self._socket.send_multipart(head_of(parts))
             self._socket.send_multipart(parts)
 
     def send_status(self, state: wire.State) -> None:

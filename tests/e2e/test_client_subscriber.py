@@ -97,6 +97,16 @@ def test_holes_are_counted_by_default(live: LiveSocket) -> None:
     assert (batches.stats.missed, batches.stats.epochs) == (4, 2)
 
 
+@pytest.mark.parametrize("options", [{"payload": None}, {"late": True}], ids=str)
+def test_mode_local_refuses_what_it_does_not_have_and_auto_takes_the_other(live: LiveSocket, options: Any) -> None:
+    with pytest.raises(UsageError, match=r"mode 'live'"):
+        Subscriber(live.endpoint, "lobby", "local", **options)
+    with Subscriber(live.endpoint, "lobby", "auto", **options) as batches:
+        live.wait_for(b"head/lobby" if "payload" in options else TOPIC)
+        live.send(batch(0))
+        assert seqs(batches, 1) == [0]
+
+
 @pytest.mark.parametrize("kind", ["tcp", "ipc"])
 def test_a_restarted_service_is_found_again(kind: str, tmp_path: Path) -> None:
     place = "tcp://127.0.0.1:*" if kind == "tcp" else f"ipc://{tmp_path}/live"

@@ -15,10 +15,10 @@ import msgspec
 import pytest
 
 from syncsvc.cli.tail import batch_line
-from tests.batches import MS, T0, batch, frame, message_of, somebody_missing, together
+from tests.batches import MS, T0, batch, frame, head_of, late_message, message_of, somebody_missing, together
 from tests.e2e.livesocket import LiveSocket
 
-TOPIC = b"batch/lobby"
+TOPIC = b"head/lobby"
 WAIT_S = 30
 
 
@@ -62,7 +62,7 @@ def test_one_line_per_batch_and_per_gap(live: LiveSocket) -> None:
     assert (code, err, len(out)) == (0, [], 4)
     assert out[0].startswith("00:00:01.000Z  lobby #1  2 sets  north:3 south:2 east:0  spread 3.0/9.0 ms  age ")
     assert out[0].endswith(" ms  missing east:stalled")
-    assert out[1] == "gap  lobby #2-#3  2 missed  lost"
+    assert out[1] == "gap  lobby #2-#3  2 missed  windows 00:00:02.000Z to 00:00:03.000Z  lost"
     assert out[2].startswith("00:00:04.000Z  lobby #4  0 sets  north:1  age ")
     assert out[3].startswith("00:00:05.000Z  lobby #5  ")
 
@@ -70,11 +70,43 @@ def test_one_line_per_batch_and_per_gap(live: LiveSocket) -> None:
 def test_json_lines_are_the_headers(live: LiveSocket) -> None:
     sent = [message_of(paired(1)), message_of(batch(3)), somebody_missing()]
     with tail(live.endpoint, "--json", "--count", "3") as process:
-        live.wait_for(b"batch/")
-        live.send(*sent)
+        live.wait_for(b"head/")
+        live.send(*map(head_of, sent))
         code, out, err = result(process)
-    assert (code, err) == (0, ["gap  lobby #2-#2  1 missed  lost"])
+    assert (code, err) == (0, ["gap  lobby #2-#2  1 missed  windows 00:00:02.000 to 00:00:02.000  lost"])
     assert [json.loads(line) for line in out] == [msgspec.msgpack.decode(parts[1]) for parts in sent]
+
+
+def test_late_frames_have_lines_of_their_own_and_do_not_count_as_batches(live: LiveSocket) -> None:
+    one = late_message(frame("north", 40, T0 + 6990 * MS))
+    with tail(live.endpoint, "--group", "lobby", "--late", "--count", "2") as process:
+        live.wait_for(TOPIC)
+        live.send(batch(7))
+        live.wait_for(b"late/lobby")
+        live.send(one, batch(8))
+        code, out, err = result(process)
+    assert (code, err, len(out)) == (0, [], 3)
+    assert out[1] == ("late  lobby north #40  taken 00:00:06.990  came 60 ms later  window 00:00:06.000  counted in #8")
+
+
+def test_late_frames_in_json_say_so(live: LiveSocket) -> None:
+    with tail(live.endpoint, "--late", "--json", "--count", "2") as process:
+        live.wait_for(b"head/")
+        live.send(batch(7))
+        live.wait_for(b"late/")
+        live.send(late_message(frame("north", 40, T0 + 6990 * MS)), batch(8))
+        code, out, err = result(process)
+    assert (code, err, len(out)) == (0, [], 3)
+    assert [json.loads(line).get("late") for line in out] == [None, True, None]
+    assert json.loads(out[1])["frames"][0][:2] == ["north", 40]
+
+
+def test_a_batch_that_left_late_says_by_how_much(live: LiveSocket) -> None:
+    with tail(live.endpoint, "--count", "2") as process:
+        live.wait_for(b"head/")
+        live.send(replace(batch(7), late_ns=1593 * MS), batch(8))
+        code, out, err = result(process)
+    assert (code, err, [" late 1593 ms" in line for line in out]) == (0, [], [True, False])
 
 
 def test_each_line_leaves_at_once_and_the_end_of_the_service_ends_it(live: LiveSocket) -> None:
@@ -93,7 +125,7 @@ def test_each_line_leaves_at_once_and_the_end_of_the_service_ends_it(live: LiveS
 def test_ctrl_c_ends_it_without_a_word(live: LiveSocket) -> None:
     with tail(live.endpoint) as process:
         assert process.stdout is not None
-        live.wait_for(b"batch/")
+        live.wait_for(b"head/")
         live.send(batch(0))
         assert process.stdout.readline()
         process.send_signal(signal.SIGINT)
@@ -105,7 +137,7 @@ def test_a_reader_that_leaves_ends_it_without_a_word(live: LiveSocket, words: tu
     with tail(live.endpoint, *words) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        live.wait_for(b"batch/")
+        live.wait_for(b"head/")
         live.send(batch(0))
         assert process.stdout.readline()
         process.stdout.close()

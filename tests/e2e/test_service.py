@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import zmq
 
-from syncsvc import Frame, FrameBatch, barcode
+from syncsvc import Frame, FrameBatch, LateFrame, Subscriber, barcode
 from syncsvc.cameras import CameraSpec, VirtualCameras
 from tests.e2e.harness import LIMIT_S, PATIENCE, Service, wait_for
 from tests.e2e.httpcamera import answer, http_camera
@@ -93,6 +93,32 @@ def test_a_camera_that_changes_its_size_loses_no_frame_and_is_never_mislabelled(
         assert service.stop() == 0
     history.check()
     assert set(history.dropped("north")) <= {"decode_error"}, "no frame is lost for that"
+
+
+def test_late_frames_and_headers_alone_reach_who_asks_for_them(tmp_path: Path) -> None:
+    streams = {
+        "prompt": {"url": f"synthetic:?fps=10&{SMALL}"},
+        "tardy": {"url": f"synthetic:?fps=10&{SMALL}&latency_ms=2500&seed=2"},
+    }
+    groups = {"all": {"streams": ["prompt", "tardy"], "max_latency_ms": 1000}}
+    with (
+        Service(tmp_path, streams, groups=groups) as service,
+        Subscriber(service.live, group="all", payload=None, late=True) as watching,
+    ):
+        lates: list[LateFrame] = []
+        heads: list[FrameBatch] = []
+        while not (lates and any(batch.seq == lates[0].seq for batch in heads)):
+            item = watching.receive(LIMIT_S)
+            lates += [item] if isinstance(item, LateFrame) else []
+            heads += [item] if isinstance(item, FrameBatch) else []
+        late, told = lates[0], next(batch for batch in heads if batch.seq == lates[0].seq)
+        assert late.frame.stream == "tardy"
+        assert late.window_start_ns <= late.frame.time_ns < late.window_end_ns <= told.window_start_ns
+        assert told.counts["tardy"].late > 0, "it is the batch that counts it"
+        assert abs(true_time_ns(late.frame) - late.frame.time_ns) < 1_000_000
+        assert any(batch.frames["prompt"] for batch in heads)
+        assert {frame.payload for batch in heads for frame in batch.frames["prompt"]} == {None}
+        assert service.stop() == 0
 
 
 def test_late_frames_are_counted_and_sent_apart(tmp_path: Path) -> None:

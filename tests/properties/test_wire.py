@@ -87,7 +87,7 @@ def test_every_batch_comes_back(sent: FrameBatch) -> None:
 
 
 def _try_all(parts: list[Any]) -> None:
-    for decode in (wire.decode_batch, wire.decode_late):
+    for decode in (wire.decode_batch, wire.decode_head, wire.decode_late):
         _raises_only_wire_error(decode, parts)
     for part in parts:
         for decode_part in (wire.decode_header, wire.decode_status, wire.decode_control):

@@ -21,6 +21,7 @@ EXAMPLES = [
     errors.WireError("v: found 2"),
     errors.FrameReclaimedError("the frame was held for too long"),
     errors.FrameUndecodable("north", 7, "it is damaged"),
+    errors.FrameWithoutPixels("north", 7),
     errors.SubscriptionEnded("over"),
     errors.SubscriberClosed("closed"),
     errors.BindError("tcp://127.0.0.1:5555", "is already in use"),

@@ -13,9 +13,9 @@ from syncsvc import errors
 NAMES = {
     "__version__",
     "AsyncSubscriber", "Subscriber", "SubscriberStats", "stack",
-    "Codec", "Counts", "Frame", "FrameBatch", "FrameSet", "Gap", "Layout", "Payload",
-    "ConfigError", "FrameReclaimedError", "FrameUndecodable", "SubscriberClosed", "SubscriptionEnded", "SyncsvcError",
-    "UsageError", "WireError",
+    "Codec", "Counts", "Frame", "FrameBatch", "FrameSet", "Gap", "LateFrame", "Layout", "Payload",
+    "ConfigError", "FrameReclaimedError", "FrameUndecodable", "FrameWithoutPixels", "SubscriberClosed",
+    "SubscriptionEnded", "SyncsvcError", "UsageError", "WireError",
 }  # fmt: skip
 INTERNAL = {"TransportError", "SlotReclaimedError", "MemoryShortage", "LinkClosed"}
 """Raised between parts of the client, and caught there."""

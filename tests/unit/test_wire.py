@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from syncsvc import wire
-from syncsvc.errors import WireError
+from syncsvc.errors import FrameWithoutPixels, WireError
 from syncsvc.layout import Codec, Layout
 from syncsvc.model import Counts, Frame
 from tests.batches import MS, T0, TINY, VECTORS, batch, frame, late_message, message_of, together, vector_bytes
@@ -198,11 +198,28 @@ def test_a_late_frame_is_a_message_of_one() -> None:
     assert list(header_of(parts)) == FIELDS
     assert header_of(parts)["counts"] == {"captured": 1, "delivered": 0, "late": 1, "dropped": {}}
     got = wire.decode_late(parts)
-    assert (got.seq, got.window_start_ns, list(got.frames), got.sets) == (8, T0 + 6000 * MS, ["north"], [])
-    assert got.frames["north"][0].seq == 40
-    assert got.counts == {"north": Counts(captured=1, late=1)}
+    assert (got.group, got.seq, got.epoch) == ("lobby", 8, 1_767_225_590_000)
+    assert (got.window_start_ns, got.window_end_ns) == (T0 + 6000 * MS, T0 + 7000 * MS)
+    assert (got.frame.stream, got.frame.seq, got.frame.pixels.size) == ("north", 40, 6)
+    several = pair()
+    several[0] = wire.late_topic("lobby")
+    with pytest.raises(WireError, match="4 late frames"):
+        wire.decode_late(several)
     with pytest.raises(WireError, match="topic"):
         wire.decode_batch(parts)
+
+
+def test_a_header_alone_brings_the_batch_without_payloads() -> None:
+    parts = pair()
+    got, whole = wire.decode_head([wire.head_topic("lobby"), parts[1]]), wire.decode_batch(parts)
+    assert [one.spread_ns for one in got.sets] == [one.spread_ns for one in whole.sets]
+    assert [one.time_ns for one in _frames(got)] == [one.time_ns for one in _frames(whole)]
+    for look in (lambda one: one.pixels, lambda one: one.to_bgr(), np.asarray):
+        with pytest.raises(FrameWithoutPixels, match="payload=None"):
+            look(_frames(got)[0])
+    for wrong in ([wire.head_topic("lobby"), *parts[1:]], parts[:2]):
+        with pytest.raises(WireError, match="message"):
+            wire.decode_head(wrong)
 
 
 def test_frames_that_go_back_in_time_are_refused() -> None:
@@ -404,6 +421,9 @@ def test_status_comes_back_and_is_checked() -> None:
     data = wire.encode_status("run-1", 7, "draining", emitted_ns=T0)
     got = wire.decode_status(data)
     assert (got.v, got.run_id, got.epoch, got.state, got.emitted_ns) == (1, "run-1", 7, "draining", T0)
+    assert got.control == "", "a service of before does not say"
+    said = wire.encode_status("run-1", 7, "running", emitted_ns=T0, control="tcp://127.0.0.1:5556")
+    assert wire.decode_status(said).control == "tcp://127.0.0.1:5556"
     for bad in ({"state": "asleep"}, {"v": 2}, {"epoch": -1}, {"emitted_ns": "now"}):
         with pytest.raises(WireError, match="status"):
             wire.decode_status(msgspec.msgpack.encode(msgspec.msgpack.decode(data) | bad))

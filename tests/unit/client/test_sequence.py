@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from syncsvc import wire
 from syncsvc.client.sequence import Inbox, SequenceTracker
 from syncsvc.errors import UsageError
-from syncsvc.model import FrameBatch, Gap
-from tests.batches import MS, T0, batch, message_of
+from syncsvc.model import Counts, FrameBatch, Gap, LateFrame
+from tests.batches import MS, T0, batch, frame, head_of, late_message, message_of, windows
 
 S = 1000 * MS
 EPOCH = 1_767_225_590_000
@@ -101,8 +101,8 @@ def test_a_clock_that_was_set_back_leaves_no_hole() -> None:
 def test_batches_and_gaps_cover_every_window_once_and_in_order(steps: list[tuple[int, int]]) -> None:
     """Each batch so many windows after the one before, and so many epochs."""
     tracker, covered, second, epoch, seq = SequenceTracker(), list[int](), 0, 1, 0
-    for windows, epochs in steps:
-        second, epoch, seq = second + windows, epoch + epochs, 0 if epochs else seq + windows
+    for passed, epochs in steps:
+        second, epoch, seq = second + passed, epoch + epochs, 0 if epochs else seq + passed
         _, gap = tracker.admit(later(second, epoch=epoch, seq=seq))
         if gap is not None:
             covered += range(gap.first_window_ns, gap.last_window_ns + 1, S)
@@ -192,9 +192,49 @@ def test_other_states_and_old_epochs_do_not_end_it(parts: list[bytes]) -> None:
 def test_the_service_has_begun_with_the_first_frame() -> None:
     inbox = Inbox("lobby", yields_gaps=True)
     feed(inbox, batch(0, frames={"north": []}, missing={"north": "starting"}))
-    assert not inbox.has_frames
-    feed(inbox, batch(1))
-    assert inbox.has_frames
+    assert not inbox.has_begun
+    feed(inbox, batch(1, frames={"north": []}, counts={"north": Counts(1, 0, 1)}, missing={"north": "deadline"}))
+    assert inbox.has_begun, "also where all of them are late: who wants these must get them"
+
+
+def test_who_wants_no_pixels_gets_the_same_batches_and_gaps_from_their_headers() -> None:
+    inbox = Inbox("lobby", yields_gaps=True, payload=None)
+    assert inbox.topic == b"head/lobby"
+    for parts in (message_of(batch(1)), message_of(batch(2, group="lobby2")), message_of(batch(3))):
+        inbox.feed(head_of(parts))
+    assert seen(inbox) == [1, Gap(2, 2, "lost", "lobby", *windows(2, 2)), 3]
+    assert inbox.header()["seq"] == 3
+    assert inbox.stats.invalid == 0
+    with pytest.raises(UsageError, match="'pixels' and None"):
+        Inbox("lobby", yields_gaps=True, payload="gold")  # type: ignore[arg-type]  # what a user may say
+
+
+def test_late_frames_come_as_they_are_where_they_are_wanted() -> None:
+    late = late_message(frame("north", 40, T0 + 6990 * MS))
+    wanting, others = Inbox("lobby", yields_gaps=True, yields_late=True), Inbox("lobby", yields_gaps=True)
+    assert wanting.topics_later == (b"status", b"late/lobby")
+    for inbox in (wanting, others):
+        for parts in (
+            message_of(batch(7)),
+            late,
+            late_message(frame("north", 41), group="lobby2"),
+            message_of(batch(8)),
+        ):
+            inbox.feed(parts)
+    items = [wanting.take() for _ in range(3)]
+    assert [type(one) for one in items] == [FrameBatch, LateFrame, FrameBatch]
+    assert isinstance(items[1], LateFrame)
+    assert (items[1].frame.seq, items[1].seq, items[1].window_start_ns) == (40, 8, T0 + 6 * S)
+    assert (wanting.stats.late, wanting.stats.received, wanting.stats.ignored) == (1, 2, {"other_group": 1})
+    assert seen(others) == [7, 8]
+    assert others.stats.ignored == {"other_group": 2}
+
+
+def test_a_late_frame_of_an_epoch_that_is_over_is_none() -> None:
+    inbox = Inbox("lobby", yields_gaps=True, yields_late=True)
+    assert feed(inbox, batch(0, epoch=EPOCH + 1)) == [0]
+    inbox.feed(late_message(frame("north", 40)))
+    assert (seen(inbox), inbox.stats.ignored) == ([], {"old_epoch": 1})
 
 
 def test_the_header_is_that_of_the_batch_taken_last() -> None:

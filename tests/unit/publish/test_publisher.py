@@ -8,15 +8,15 @@ import pytest
 
 from syncsvc import wire
 from syncsvc.lifecycle import StopToken, Worker
-from syncsvc.model import FrameBatch
+from syncsvc.model import FrameBatch, LateFrame
 from syncsvc.publish.headers import Headers
 from syncsvc.publish.local import LocalOutlet
-from syncsvc.publish.outlet import LateFrame, Outlet, Prepared, Waits
+from syncsvc.publish.outlet import Outlet, Prepared, Waits
 from syncsvc.publish.publisher import QUEUE_LENGTH, Publisher
 from syncsvc.testing import T0, ManualClock, S, frame
 from tests.batches import batch
 
-BATCHES, LATE = wire.batch_topic("lobby"), wire.late_topic("lobby")
+BATCHES, HEADS, LATE = wire.batch_topic("lobby"), wire.head_topic("lobby"), wire.late_topic("lobby")
 
 
 class Pixels:
@@ -117,7 +117,7 @@ def one(seq: int) -> FrameBatch:
 
 
 def late(seq: int) -> LateFrame:
-    return LateFrame("lobby", frame("north", seq, T0, payload=Pixels()), seq, 5, (T0, T0 + S))
+    return LateFrame("lobby", seq, 5, T0, T0 + S, frame("north", seq, T0, payload=Pixels()))
 
 
 def pixels(item: FrameBatch | LateFrame) -> list[Pixels]:
@@ -152,6 +152,30 @@ def test_every_outlet_gets_the_same_prepared_batch_whose_frames_were_copied_once
     assert (prepared.topic, prepared.item, len(prepared.copies)) == (BATCHES, item, 2)
     assert wire.decode_header(prepared.header)["emitted_ns"] == T0 + 9
     assert [(one.copies, one.releases) for one in pixels(item)] == [([True], 1)] * 2, "slots stay for leases"
+
+
+def test_a_header_costs_no_pixel_and_goes_to_whoever_wants_no_more(rig_of: Rigs) -> None:
+    watching, reading = Door(HEADS, copies=True, is_bound=True), Door(BATCHES, copies=True)
+    rig, alone, both = rig_of(watching, reading), one(0), one(1)
+    reading.topics.clear()
+    rig.publisher.put(alone)
+    rig.finish()
+    (head,) = watching.sent
+    assert (head.topic, head.frames, head.copies) == (HEADS, (), ())
+    assert wire.decode_head([head.topic, head.header]).seq == 0
+    assert [(one.copies, one.releases) for one in pixels(alone)] == [([], 1)] * 2, "nobody wants them"
+    rig, watching.topics, reading.topics = rig_of(watching, reading), {HEADS}, {BATCHES}
+    rig.publisher.put(both)
+    rig.finish()
+    assert watching.sent[1].header == reading.sent[0].header
+    assert (watching.sent[1].copies, len(reading.sent[0].copies)) == ((), 2)
+
+
+def test_a_frame_is_not_copied_early_for_those_who_want_headers(rig_of: Rigs) -> None:
+    rig, early = rig_of(Door(HEADS, copies=True)), Pixels()
+    take_early: Callable[..., None] = rig.publisher.take_early
+    take_early(early, [BATCHES])
+    assert early.copies == []
 
 
 def test_slots_go_home_with_the_copy_where_nobody_takes_leases(rig_of: Rigs) -> None:
@@ -286,6 +310,19 @@ def test_status_is_told_to_all_once_a_second_and_the_last_word_at_the_end(rig_of
     patient = Door(BATCHES)
     rig_of(patient, is_patient=True).finish("ended")
     assert patient.end_words == [("ended", True, -1)], "what was sent has all the time to leave"
+
+
+def test_the_status_says_where_questions_are_answered(rig_of: Rigs) -> None:
+    door = Door()
+    rig = rig_of(door)
+    rig.publisher.control = "tcp://127.0.0.1:5556"
+    with Worker("publisher", rig.run) as worker:
+        until = StopToken()
+        while not door.told and not until.sleep(0.01):
+            pass
+        rig.publisher.end("draining")
+        assert worker.join(5)
+    assert door.told[0].control == "tcp://127.0.0.1:5556"
 
 
 def test_the_thread_may_end_before_it_was_woken_for_the_end(rig_of: Rigs) -> None:

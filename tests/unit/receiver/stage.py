@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
 
-from syncsvc.model import FrameBatch
+from syncsvc.model import FrameBatch, LateFrame
 from syncsvc.observe.events import GroupRules
 from syncsvc.plan.plans import GroupPlan
-from syncsvc.publish.outlet import LateFrame
 from syncsvc.publish.publisher import Publisher
 from syncsvc.receiver.served_group import ServedGroup, Shared
 from syncsvc.testing import MS, ManualClock, S
