@@ -47,7 +47,9 @@ class Observation:
     ``stamp_kind`` says who speaks: ``pts`` of a file or a generator, ``media`` for a stamp inside a live stream,
     ``playlist`` for one in the list of its segments. A ``kernel`` stamp is on CLOCK_MONOTONIC. ``sender_report`` is the
     raw (NTP 64 bit, RTP 32 bit) pair where one rode on this packet, ``ntp_ns`` the frame's time in UTC by the last
-    report, at the nominal rate, as libavformat reckons it. Bounds are checked where a receiver reads it.
+    report, at the nominal rate, as libavformat reckons it. ``utc_less_mono_ns`` is by how much UTC was ahead of
+    CLOCK_MONOTONIC when the origin of ``pts`` stamps was fixed, where they were made by this host's clock. Bounds are
+    checked where a receiver reads it.
     """
 
     seq: Natural
@@ -60,12 +62,13 @@ class Observation:
     ntp_ns: Int64 | None = None
     start_mono_ns: Time | None = None
     doubt_ns: Natural = 0
+    utc_less_mono_ns: Int64 | None = None
 
     def numbered(self, seq: int) -> "Observation":
         """The same, of the frame that has taken this number; ``dataclasses.replace`` takes five times as long."""
         return Observation(
             seq, self.arrival_mono_ns, self.pts_ns, self.stamp_ns, self.stamp_kind, self.is_key, self.sender_report,
-            self.ntp_ns, self.start_mono_ns, self.doubt_ns,
+            self.ntp_ns, self.start_mono_ns, self.doubt_ns, self.utc_less_mono_ns,
         )  # fmt: skip
 
     @property

@@ -288,8 +288,12 @@ class FileSource:
         arrival_ns = self._clock.monotonic_ns()
         if not self._spec.is_patient:  # it comes when it is due or, where decoding falls behind, when it is there
             arrival_ns = max(arrival_ns, self.start.mono_ns + media_ns)
-        stamp_ns, doubt_ns = self.start.utc_ns + media_ns, self.start.doubt_ns
-        seen = Observation(-1, arrival_ns, media_ns, stamp_ns, "pts", is_key, doubt_ns=doubt_ns)
+        start = self.start
+        base_ns = None if self._spec.is_patient else start.utc_ns - start.mono_ns  # else it is of no present
+        seen = Observation(
+            -1, arrival_ns, media_ns, start.utc_ns + media_ns, "pts", is_key, doubt_ns=start.doubt_ns,
+            utc_less_mono_ns=base_ns,
+        )  # fmt: skip
         return Shot(picture_of(unit, self._spec), seen, media_ns)
 
     def _last_period_ns(self, length_ns: int) -> int:

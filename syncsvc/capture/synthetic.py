@@ -59,7 +59,9 @@ class SyntheticSource:
                 continue
             error_ns = spec.offset_ms * NS_PER_MS + spec.drift_ppm * 1e-6 * (true_ns - begun_utc)
             arrival_ns = self._clock.monotonic_ns()
-            seen = Observation(-1, arrival_ns, true_ns - begun_utc, true_ns + round(error_ns), "pts", is_key=True)
+            seen = Observation(
+                -1, arrival_ns, true_ns - begun_utc, true_ns + round(error_ns), "pts", True, utc_less_mono_ns=offset_ns
+            )
             yield Shot(self._picture(number - 1, true_ns // 1000), seen)
 
     def _picture(self, number: int, time_us: int) -> Picture:

@@ -85,6 +85,7 @@ class ObsRecord(Record, frozen=True, kw_only=True, tag="obs"):
     kind: StampKind
     doubt_ns: Natural
     key: bool
+    utc_less_mono_ns: Int64 | None = None
 
     @classmethod
     def of(cls, stream: str, seen: Observation) -> "ObsRecord":
@@ -101,6 +102,7 @@ class ObsRecord(Record, frozen=True, kw_only=True, tag="obs"):
             kind=seen.stamp_kind,
             doubt_ns=seen.doubt_ns,
             key=seen.is_key,
+            utc_less_mono_ns=seen.utc_less_mono_ns,
         )
 
 

@@ -6,7 +6,7 @@ A rung that evidence refuses *lies*; one that has nothing to say does not.
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.model import ClockClass, Observation
 from syncsvc.timing.clock_model import ClockModel
-from syncsvc.timing.utc import ToUtc
+from syncsvc.timing.utc import JUMP_NS, ToUtc
 
 TICK_NS = 11_112
 """One tick of 90 kHz bounds the usual time bases."""
@@ -57,15 +57,35 @@ class Rung:
 
 
 class RecordedRung(Rung):
-    """Stamps of recordings, and of generated frames: the times that they were made for, taken as they are."""
+    """Stamps of recordings, and of generated frames: the times that they were made for, taken as they are.
+
+    They were made by the host's clock as it was then. Where that has jumped since, they go with it, as a camera's do.
+    """
 
     clock: ClockClass = "pts"
+
+    def __init__(self) -> None:
+        self._jumped_ns: int | None = None
 
     def stamp(self, seen: Observation, arrival_ns: int) -> tuple[int, int] | None:
         """The media's own time, exact to its tick."""
         if seen.stamp_kind != "pts" or seen.stamp_ns is None:
             return None
-        return seen.stamp_ns, TICK_NS + seen.doubt_ns
+        if self._jumped_ns is None:
+            self._jumped_ns = self._jumped_since(seen, arrival_ns)
+        return seen.stamp_ns + self._jumped_ns, TICK_NS + seen.doubt_ns
+
+    @staticmethod
+    def _jumped_since(seen: Observation, arrival_ns: int) -> int:
+        """How far the host's clock has jumped since the stamps' origin was fixed; slewing is none."""
+        if seen.utc_less_mono_ns is None:
+            return 0
+        moved_ns = arrival_ns - seen.arrival_mono_ns - seen.utc_less_mono_ns
+        return moved_ns if abs(moved_ns) > JUMP_NS // 2 else 0
+
+    def host_jumped(self) -> None:
+        """The next frame tells by how much."""
+        self._jumped_ns = None
 
 
 class KernelRung(Rung):

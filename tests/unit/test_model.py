@@ -95,6 +95,6 @@ def test_frames_and_sets_are_compared_by_identity() -> None:
 
 
 def test_an_observation_takes_its_number_and_keeps_everything_else() -> None:
-    seen = Observation(-1, 2, 3, 4, "media", True, (5, 6), 7, 8, 9)
-    assert seen.numbered(10) == replace(seen, seq=10)
+    seen = Observation(-1, 2, 3, 4, "media", True, (5, 6), 7, 8, 9, 10)
+    assert seen.numbered(11) == replace(seen, seq=11)
     assert all(getattr(seen, field.name) != field.default for field in fields(Observation)), "a field is not tried"

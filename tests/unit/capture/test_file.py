@@ -112,6 +112,7 @@ def test_frames_are_due_on_the_timeline_from_the_common_start(recording: Path, p
     assert [shot.seen.stamp_ns for shot in shots] == [T0 + 2 * S + n * PERIOD for n in range(FRAMES)]
     assert [shot.seen.arrival_mono_ns for shot in shots] == [1002 * S + n * PERIOD for n in range(FRAMES)]
     assert {shot.seen.stamp_kind for shot in shots} == {"pts"}
+    assert {shot.seen.utc_less_mono_ns for shot in shots} == {T0 - 1000 * S}, "by which clock it was placed"
     assert [n for n, shot in enumerate(shots) if shot.seen.is_key] == [0, 10, 20]
 
 
@@ -152,6 +153,7 @@ def test_asap_waits_for_nothing_and_stamps_the_same(recording: Path, page: Strea
     shots = playing.play()
     assert playing.stop.waits == []
     assert [shot.seen.stamp_ns for shot in shots] == [T0 + 2 * S + n * PERIOD for n in range(FRAMES)]
+    assert {shot.seen.utc_less_mono_ns for shot in shots} == {None}, "it is of no present"
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ class Made:
         for shot in islice(source.shots(), count):
             assert isinstance(shot, Shot)
             assert shot.seen.arrival_mono_ns == self.clock.monotonic_ns()
+            assert shot.seen.utc_less_mono_ns == T0 - 1000 * S, "by which clock it was placed"
             self.shots.append(shot)
             self.delivered_ns.append(self.clock.utc_ns())
             code = barcode.read(self.luma(shot))

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import pytest
 
 from syncsvc.bench.simulated_cameras import MONO_NS, UTC_NS, Congestion, Sighting, SimulatedCamera, observe
-from syncsvc.model import Observation
-from syncsvc.testing import MS, T0, S, observation
+from syncsvc.model import Observation, StreamState
+from syncsvc.testing import MS, T0, GroupBench, ManualClock, S, frame, observation
 from syncsvc.timing.ladder import Stamp, StreamClock, rungs_for
+from syncsvc.timing.utc import UtcMapper
 
 HOLD, EDGE = 350 * MS, S
 
@@ -345,3 +347,77 @@ def test_a_clock_slewed_between_rare_reports_did_not_step() -> None:
     watch(clock, observe(SimulatedCamera(fps=5, ntp_drift_ppm=-400, sr_interval_s=30), 300))
     assert clock.clock == "rtcp"
     assert clock.standing.lies == ()
+
+
+@pytest.mark.parametrize("kind", ["file", "synthetic"])
+@pytest.mark.parametrize("jump_ns", [3600 * S, -3600 * S, 600 * MS])
+def test_recordings_and_generated_frames_follow_the_hosts_clock_where_it_jumps(kind: str, jump_ns: int) -> None:
+    clock = ManualClock()
+    utc = UtcMapper(clock)
+    ladder = StreamClock(
+        lambda: rungs_for("auto", kind, None, utc.to_utc), hold_ns=HOLD, edge_ns=EDGE, to_utc=utc.to_utc
+    )
+    base_ns, began_ns = clock.utc_ns() - clock.monotonic_ns(), clock.utc_ns()
+
+    def told(seq: int) -> int:
+        """What a frame every 40 ms is stamped; its capture knows of no jump."""
+        stamp_ns = began_ns + seq * 40 * MS
+        seen = observation(seq, clock.monotonic_ns(), stamp_ns, "pts")
+        (stamp,) = ladder.observe(replace(seen, utc_less_mono_ns=base_ns))
+        clock.advance(40 * MS)
+        return stamp.time_ns - stamp_ns
+
+    assert {told(seq) for seq in range(3)} == {0}
+    clock.step_utc(jump_ns)
+    assert told(3) == 0, "nobody has noticed yet: it is of the old epoch"
+    assert utc.update()
+    assert {told(seq) for seq in range(4, 7)} == {jump_ns}
+    ladder.new_session()
+    assert told(7) == jump_ns, "its capture was started again, and goes on by the start of before"
+    clock.step_utc(-jump_ns)
+    utc.update()
+    assert told(8) == 0, "back to the nanosecond"
+
+
+def test_a_capture_that_began_after_the_jump_needs_no_correction() -> None:
+    clock = ManualClock()
+    utc = UtcMapper(clock)
+    ladder = StreamClock(
+        lambda: rungs_for("auto", "synthetic", None, utc.to_utc), hold_ns=HOLD, edge_ns=EDGE, to_utc=utc.to_utc
+    )
+    clock.step_utc(3600 * S)
+    seen = observation(0, clock.monotonic_ns(), clock.utc_ns(), "pts")
+    seen = replace(seen, utc_less_mono_ns=clock.utc_ns() - clock.monotonic_ns())
+    (early,) = ladder.observe(seen)
+    assert early.time_ns == seen.stamp_ns - 3600 * S, "until it is noticed, everything is of the old epoch"
+    utc.update()
+    clock.advance(40 * MS)
+    (stamp,) = ladder.observe(replace(seen, seq=1, arrival_mono_ns=clock.monotonic_ns(), stamp_ns=clock.utc_ns()))
+    assert stamp.time_ns == clock.utc_ns()
+
+
+@pytest.mark.parametrize("window_ms", [1000, None])
+@pytest.mark.parametrize("jump_ns", [3600 * S, -3600 * S])
+def test_a_jump_makes_no_frame_of_a_recording_beside_a_camera_late(window_ms: int | None, jump_ns: int) -> None:
+    """A camera's frames are stamped by their arrivals here, the recording's by the capture: both go with the clock."""
+    bench = GroupBench(["camera", "file"], window_ms=window_ms)
+    clock, utc = bench.clock, bench.utc
+    ladders = {
+        name: StreamClock(partial(rungs_for, rung, kind, 0, utc.to_utc), hold_ns=HOLD, edge_ns=EDGE, to_utc=utc.to_utc)
+        for name, kind, rung in (("camera", "rtsp", "arrival"), ("file", "file", "auto"))
+    }
+    base_ns, jumped_ns = clock.utc_ns() - clock.monotonic_ns(), 0
+    bench.states(StreamState.LIVE)
+    for seq in range(150):
+        if seq == 80:
+            jumped_ns = jump_ns
+            bench.jump(jump_ns, epoch=2)
+        for name, ladder in ladders.items():
+            seen = observation(seq, clock.monotonic_ns(), clock.utc_ns() - jumped_ns, "pts")
+            for stamp in ladder.observe(replace(seen, utc_less_mono_ns=base_ns)):
+                bench.add(frame(name, seq, stamp.time_ns, arrival_ns=stamp.arrival_ns))
+        bench.pass_to(clock.utc_ns() + 40 * MS)
+    batches = bench.finish()
+    assert bench.late == []
+    assert sum(len(one.sets) for one in batches) == 150
+    assert {one.epoch for one in batches} == {1, 2}
