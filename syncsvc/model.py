@@ -219,18 +219,25 @@ class FrameSet:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """One stream's account in one batch; ``captured = delivered + late + sum(dropped)``, always."""
+    """One stream's account in one batch; ``captured = delivered + late + sum(dropped)``, always.
+
+    ``skipped`` frames never reached the service, as far as the grid of their pts tells: they are outside of that.
+    """
 
     captured: int = 0
     delivered: int = 0
     late: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
+    skipped: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         dropped = dict(self.dropped)
         for cause, count in other.dropped.items():
             dropped[cause] = dropped.get(cause, 0) + count
-        return Counts(self.captured + other.captured, self.delivered + other.delivered, self.late + other.late, dropped)
+        return Counts(
+            self.captured + other.captured, self.delivered + other.delivered, self.late + other.late, dropped,
+            self.skipped + other.skipped,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)

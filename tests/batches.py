@@ -131,7 +131,7 @@ def somebody_missing() -> list[Any]:
         frames={"gate": [], "porch": porch, "attic": []},
         missing={"gate": "stalled", "attic": "absent"},
         counts={
-            "gate": Counts(5, 0, 2, {"capture_died": 2, "decode_error": 1}),
+            "gate": Counts(5, 0, 2, {"capture_died": 2, "decode_error": 1}, skipped=4),
             "porch": Counts(1, 1),
             "attic": Counts(),
         },

@@ -21,6 +21,7 @@ class _Ledger:
     """What was learnt of one stream since the last batch."""
 
     late: int = 0
+    skipped: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
 
 
@@ -45,6 +46,10 @@ class BatchMaker(Generic[PolicyT]):
     def count_dropped(self, stream: str, cause: str, count: int) -> None:
         """Frames were captured and lost."""
         self._ledgers[stream].dropped[cause] += count
+
+    def count_skipped(self, stream: str, count: int) -> None:
+        """Frames never reached us."""
+        self._ledgers[stream].skipped += count
 
     def doubt(self, stream: str, is_doubtful: bool) -> None:
         """Note whether a stream's times are to be doubted: then it changes no set of the others, it only joins them.
@@ -96,7 +101,8 @@ class BatchMaker(Generic[PolicyT]):
         if ledger is None:
             return Counts(delivered, delivered)
         dropped = {cause: count for cause, count in ledger.dropped.items() if count}
-        return Counts(delivered + ledger.late + sum(dropped.values()), delivered, ledger.late, dropped)
+        captured = delivered + ledger.late + sum(dropped.values())
+        return Counts(captured, delivered, ledger.late, dropped, ledger.skipped)
 
 
 def as_set(streams: Sequence[str], chosen: Mapping[str, Frame]) -> FrameSet:

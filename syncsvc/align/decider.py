@@ -23,6 +23,7 @@ from syncsvc.observe.events import (
     Jump,
     Open,
     Reconfigure,
+    Skip,
     State,
 )
 from syncsvc.timing.utc import JUMP_NS
@@ -100,6 +101,8 @@ class GroupDecider(ABC, Generic[AlignerT]):
                 self._consider()
             case Drop(stream, cause, count) if stream in self._watermarks:
                 self._aligner.count_dropped(stream, cause, count)
+            case Skip(stream, count) if stream in self._watermarks:
+                self._aligner.count_skipped(stream, count)
             case State(stream, state) if stream in self._watermarks:
                 self._set_state(stream, state)
             case Doubt(stream, is_doubtful) if stream in self._watermarks:

@@ -96,7 +96,7 @@ def _base64(data: bytes) -> str:
 
 
 def batch_line(batch: FrameBatch, now_ns: int) -> str:
-    """One batch for eyes: window, number, sets, frames, spread (median/widest), age since the window's end, missing."""
+    """One batch for eyes: window, number, sets, frames, spread (median/widest), age since the window's end, what was not kept."""
     frames = " ".join(f"{name}:{len(found)}" for name, found in batch.frames.items())
     parts = [
         _time_of_day(batch.window_start_ns),
@@ -111,6 +111,8 @@ def batch_line(batch: FrameBatch, now_ns: int) -> str:
     parts.append(f"age {max(0, now_ns - ended_ns) // NS_PER_MS} ms")
     if batch.late_ns >= NS_PER_MS:
         parts.append(f"late {batch.late_ns // NS_PER_MS} ms")
+    if skipped := " ".join(f"{name}:{counts.skipped}" for name, counts in batch.counts.items() if counts.skipped):
+        parts.append(f"skipped {skipped}")
     parts.append("missing " + " ".join(f"{name}:{why}" for name, why in batch.missing.items()) if batch.missing else "")
     return "  ".join(part for part in parts if part)
 

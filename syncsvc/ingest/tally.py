@@ -54,7 +54,7 @@ class Tally:
         self.state = StreamState.STARTING
         self.is_doubtful = False
         self.ring_slots: int | None = None
-        self._captured = 0
+        self._captured = self._skipped = 0
         self._dropped: Counter[str] = Counter()
         self._losses = Losses()
         self._fps = 0.0
@@ -80,6 +80,10 @@ class Tally:
         self._dropped[cause] += count
         self._losses.add(cause, count)
 
+    def skipped(self, count: int) -> None:
+        """Frames never reached us."""
+        self._skipped += count
+
     def log_losses(self, now_ns: int | None = None) -> None:
         """Say what was lost, if that is due now (monotonic); without a time, all that was not said yet."""
         line = self._losses.rest() if now_ns is None else self._losses.due(now_ns)
@@ -99,6 +103,7 @@ class Tally:
             fps=round(self._fps, 3),
             captured=self._captured,
             dropped=dict(self._dropped),
+            skipped=self._skipped,
             last_frame_age_ms=None if last_ns is None else (now_ns - last_ns) / NS_PER_MS,
             format=layout.format if layout else None,
             width=layout.width if layout else None,

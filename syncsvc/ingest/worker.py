@@ -15,9 +15,10 @@ from syncsvc.ingest.stamping import Groups, Stamping
 from syncsvc.ingest.tally import Tally
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, StreamState
-from syncsvc.observe.events import Doubt, Drop, Expect, State
+from syncsvc.observe.events import Doubt, Drop, Expect, Skip, State
 from syncsvc.observe.records import LossRecord, Note, SessionRecord, StampRecord
 from syncsvc.observe.status import IngestStatus
+from syncsvc.timing.grid import PtsGrid
 from syncsvc.timing.ladder import Stamp, StreamClock
 from syncsvc.timing.rungs import Rung
 from syncsvc.transport.link import LinkReader
@@ -100,6 +101,7 @@ class StreamIngest:
         self._link: LinkReader | None = None
         self._rings: CaptureRings | None = None
         self._next_seq: int | None = None
+        self._grid = PtsGrid()
         self._has_hung_up = False
         self._rest: Rest | None = None
         self._messages = 0
@@ -173,7 +175,7 @@ class StreamIngest:
         self._has_hung_up = False
         if isinstance(command, _Attached):
             self._link, self._rings = command.link, CaptureRings(command.link)
-            self._stamping.new_session()
+            self._end_session()
             if self._note is not None:
                 self._note(SessionRecord(stream=self.name, mono_ns=self._clock.monotonic_ns()))
 
@@ -198,8 +200,13 @@ class StreamIngest:
                 log.error("stream %s: its capture sent nonsense: %s", self.name, str(error))
             link.close()
             self._link = self._rings = None
-            self._stamping.new_session()
+            self._end_session()
             self._has_hung_up = True
+
+    def _end_session(self) -> None:
+        """The source is opened anew, or gone: what waits gets its time, and what is known of it is said."""
+        self._stamping.new_session()
+        self._skip(self._grid.rest())
 
     def _handle(self, message: Message, rings: CaptureRings) -> None:
         match message:
@@ -215,6 +222,7 @@ class StreamIngest:
                 rings.grow(message)
                 self.tally.ring_slots = slots
             case EndMessage():
+                self._skip(self._grid.rest())
                 self._set_state(StreamState.ENDED)
 
     def _on_frame(self, message: FrameMessage, rings: CaptureRings) -> None:
@@ -227,6 +235,7 @@ class StreamIngest:
         else:
             payload.release()
         self.tally.arrived(self._to_utc(seen.arrival_mono_ns), layout)
+        self._skip(self._grid.add(seen.seq, seen.pts_ns, None if self._is_patient else seen.arrival_mono_ns))
         self._stamping.add(seen, layout, payload, groups)
         held_since = self._stamping.clock.held_since_ns
         if held_since is not None:
@@ -256,6 +265,12 @@ class StreamIngest:
             self._note(LossRecord(stream=self.name, cause=cause, count=count, mono_ns=self._clock.monotonic_ns()))
         for group in self.groups:
             group.tell(Drop(self.name, cause, count))
+
+    def _skip(self, count: int) -> None:
+        if count:
+            self.tally.skipped(count)
+            for group in self.groups:
+                group.tell(Skip(self.name, count))
 
     def _become_live(self) -> None:
         if self.tally.state is not StreamState.LIVE:

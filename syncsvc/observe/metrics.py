@@ -83,4 +83,6 @@ METRICS = (
     Declared("syncsvc_frames_late", COUNTER, "groups.{group}.counts.{stream}.late",
              "frames that came after their window"),
     Declared("syncsvc_frames_dropped", COUNTER, "groups.{group}.counts.{stream}.dropped.{cause}", "frames lost"),
+    Declared("syncsvc_frames_skipped", COUNTER, "groups.{group}.counts.{stream}.skipped",
+             "frames that never reached us, by the grid of their pts; not among those captured"),
 )  # fmt: skip

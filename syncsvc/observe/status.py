@@ -62,6 +62,7 @@ class IngestStatus(Struct, frozen=True):
     fps: float = 0.0
     captured: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    skipped: int = 0
     last_frame_age_ms: float | None = None
     format: str | None = None
     width: int | None = None

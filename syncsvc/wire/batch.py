@@ -137,7 +137,7 @@ def _changes(frames: Sequence[Frame], first_row: int) -> list[tuple[int, Look]]:
 
 
 def _account(counts: Counts) -> CountsMap:
-    return CountsMap(counts.captured, counts.delivered, counts.late, dict(counts.dropped))
+    return CountsMap(counts.captured, counts.delivered, counts.late, dict(counts.dropped), counts.skipped)
 
 
 def decode_batch(parts: Sequence[Any]) -> FrameBatch:
@@ -214,7 +214,7 @@ def _decode(parts: Sequence[Any], prefix: bytes) -> FrameBatch:
 
 
 def _counts(account: CountsMap) -> Counts:
-    return Counts(account.captured, account.delivered, account.late, account.dropped)
+    return Counts(account.captured, account.delivered, account.late, account.dropped, account.skipped)
 
 
 def _check_header(header: Header) -> None:

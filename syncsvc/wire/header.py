@@ -28,6 +28,7 @@ class CountsMap(Struct, frozen=True):
     delivered: Natural
     late: Natural
     dropped: dict[Label, Natural]
+    skipped: Natural = 0
 
 
 class CodecMap(Struct, frozen=True):

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from syncsvc.cli.tail import batch_line
+from syncsvc.model import Counts
 from tests.batches import MS, T0, batch, frame, head_of, late_message, message_of, somebody_missing, together
 from tests.e2e.livesocket import LiveSocket
 
@@ -101,12 +102,14 @@ def test_late_frames_in_json_say_so(live: LiveSocket) -> None:
     assert json.loads(out[1])["frames"][0][:2] == ["north", 40]
 
 
-def test_a_batch_that_left_late_says_by_how_much(live: LiveSocket) -> None:
+def test_a_batch_that_left_late_or_lacks_frames_says_so(live: LiveSocket) -> None:
     with tail(live.endpoint, "--count", "2") as process:
         live.wait_for(b"head/")
-        live.send(replace(batch(7), late_ns=1593 * MS), batch(8))
+        lossy = {"north": Counts(1, 1, skipped=3)}
+        live.send(replace(batch(7), late_ns=1593 * MS), batch(8, counts=lossy))
         code, out, err = result(process)
     assert (code, err, [" late 1593 ms" in line for line in out]) == (0, [], [True, False])
+    assert [" skipped north:3" in line for line in out] == [False, True]
 
 
 def test_each_line_leaves_at_once_and_the_end_of_the_service_ends_it(live: LiveSocket) -> None:

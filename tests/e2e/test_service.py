@@ -20,7 +20,7 @@ import zmq
 
 from syncsvc import Frame, FrameBatch, LateFrame, Subscriber, barcode
 from syncsvc.cameras import CameraSpec, VirtualCameras
-from tests.e2e.harness import LIMIT_S, PATIENCE, Service, wait_for
+from tests.e2e.harness import LIMIT_S, PATIENCE, Service, patient, wait_for
 from tests.e2e.httpcamera import answer, http_camera
 
 SMALL = "size=320x180"
@@ -148,6 +148,38 @@ def test_late_frames_are_counted_and_sent_apart(tmp_path: Path) -> None:
     history.check()
     assert history.total("prompt", "late") == 0
     assert history.total("tardy", "captured") == history.total("tardy", "late") + history.total("tardy", "delivered")
+
+
+def test_frames_that_never_came_are_counted_apart_and_a_slow_camera_is_not_accused(tmp_path: Path) -> None:
+    with (
+        VirtualCameras(
+            [
+                CameraSpec("lossy", fps=25, width=320, height=180, drop_pct=8),
+                CameraSpec("slow", fps=8, width=320, height=180),
+            ]
+        ) as cameras,
+        Service(
+            tmp_path,
+            {
+                "lossy": {"url": cameras.urls["lossy"]},
+                "slow": {"url": cameras.urls["slow"]},
+                "made": {"url": f"synthetic:?fps=40&{SMALL}&drop=0.1"},
+            },
+            groups=patient("lossy", "slow", "made"),
+        ) as service,
+        service.follow() as history,
+    ):
+        history.read_until(
+            lambda batch: history.total("lossy", "skipped") >= 5 and history.total("made", "skipped") >= 9
+        )
+        assert service.stop() == 0
+        history.read_rest()
+    history.check()
+    for name, fps in (("lossy", 25), ("made", 40)):
+        times = [frame.time_ns for frame in history.frames(name)]
+        holes = round((times[-1] - times[0]) * fps / 1e9) + 1 - len(times) - history.told(name)
+        assert 0.6 * holes <= history.total(name, "skipped") <= holes + 3, "those before the first window are told too"
+    assert history.total("slow", "skipped") == 0
 
 
 def test_a_stream_may_belong_to_two_groups_with_other_windows(tmp_path: Path) -> None:

@@ -123,13 +123,25 @@ def test_a_batch_comes_back_as_it_was() -> None:
 
 
 def test_the_messages_counts_are_the_sum_of_its_streams() -> None:
-    counts = {"north": Counts(5, 2, 1, {"ring_full": 2}), "south": Counts(4, 2, 0, {"ring_full": 1, "decode_error": 1})}
+    south = Counts(4, 2, 0, {"ring_full": 1, "decode_error": 1}, skipped=6)
+    counts = {"north": Counts(5, 2, 1, {"ring_full": 2}, skipped=1), "south": south}
     assert header_of(pair(counts=counts))["counts"] == {
         "captured": 9,
         "delivered": 4,
         "late": 1,
         "dropped": {"ring_full": 3, "decode_error": 1},
+        "skipped": 7,
     }
+    assert wire.decode_batch(pair(counts=counts)).counts == counts
+
+
+def test_a_service_of_before_says_nothing_of_frames_that_never_came() -> None:
+    parts = pair()
+    header = header_of(parts)
+    for counts in (header["counts"], *(stream["counts"] for stream in header["streams"].values())):
+        del counts["skipped"]
+    got = wire.decode_batch([parts[0], msgspec.msgpack.encode(header), *parts[2:]])
+    assert {counts.skipped for counts in got.counts.values()} == {0}
 
 
 def test_payloads_are_read_only_views_without_a_copy() -> None:
@@ -196,7 +208,7 @@ def test_a_change_of_size_and_clock_inside_a_window_reaches_the_right_frames() -
 def test_a_late_frame_is_a_message_of_one() -> None:
     parts = late_message(frame("north", 40, T0, Layout("bgr24", 2, 1)), seq=8)
     assert list(header_of(parts)) == FIELDS
-    assert header_of(parts)["counts"] == {"captured": 1, "delivered": 0, "late": 1, "dropped": {}}
+    assert header_of(parts)["counts"] == {"captured": 1, "delivered": 0, "late": 1, "dropped": {}, "skipped": 0}
     got = wire.decode_late(parts)
     assert (got.group, got.seq, got.epoch) == ("lobby", 8, 1_767_225_590_000)
     assert (got.window_start_ns, got.window_end_ns) == (T0 + 6000 * MS, T0 + 7000 * MS)

@@ -13,7 +13,7 @@ from syncsvc.align.windows import GroupWindows
 from syncsvc.bench.rules import ApproximateTime
 from syncsvc.layout import Layout
 from syncsvc.model import Counts, Frame, FrameBatch, StreamState
-from syncsvc.observe.events import Draining, Drop, End, Expect, GroupRules, Open, Reconfigure
+from syncsvc.observe.events import Draining, Drop, End, Expect, GroupRules, Open, Reconfigure, Skip
 from syncsvc.pairing.policy import Fixed, FrameT, Policy, Window
 from syncsvc.testing import MS, T0, TINY, GroupBench, S, frame
 
@@ -443,3 +443,18 @@ def test_a_decider_says_what_is_to_be_let_go_and_lets_go_of_nothing() -> None:
     assert batch.frames["a"] == [frames[1]]
     assert group.handle(after := at("a", 2, 2000), now).unused == (after,)
     assert not any(one.payload.releases for one in [*frames, after])
+
+
+@pytest.mark.parametrize("window_ms", [1000, None])
+def test_frames_that_never_came_are_in_the_next_account_and_outside_of_what_was_captured(window_ms: int | None) -> None:
+    bench = GroupBench("ab", window_ms=window_ms)
+    bench.states(StreamState.LIVE)
+    bench.group.tell(Skip("a", 3))
+    bench.group.tell(Skip("stranger", 3))
+    bench.add(*(frame(stream, half, T0 + half * S // 2) for half in range(6) for stream in "ab"))
+    batches = bench.finish()
+    assert next(one.counts["a"].skipped for one in batches) == sum(one.counts["a"].skipped for one in batches) == 3
+    for one in batches:
+        for counts in one.counts.values():
+            assert counts.captured == counts.delivered + counts.late + sum(counts.dropped.values())
+    assert {one.counts["b"].skipped for one in batches} == {0}

@@ -12,7 +12,7 @@ from syncsvc.ingest.worker import BURST, StreamIngest, Tuning
 from syncsvc.layout import Layout
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, StreamState
-from syncsvc.observe.events import Doubt, Drop, Expect, State, StreamEvent
+from syncsvc.observe.events import Doubt, Drop, Expect, Skip, State, StreamEvent
 from syncsvc.observe.records import AnyRecord, ClockRecord, LossRecord, ObsRecord, SessionRecord, StampRecord
 from syncsvc.testing import MS, T0, TINY, ManualClock, MemoryLink, S, observation
 from syncsvc.timing.ladder import StreamClock, rungs_for
@@ -28,6 +28,8 @@ class Sink:
         self.frames: list[Frame] = []
         self.floors: list[int] = []
         self.drops: Counter[str] = Counter()
+        self.skips: list[tuple[int, StreamState]] = []
+        """How many, and in which state."""
         self.states: list[StreamState] = []
         self.doubts: list[bool] = []
 
@@ -39,6 +41,8 @@ class Sink:
                 self.floors.append(event.floor_ns)
             case Drop():
                 self.drops[event.cause] += event.count
+            case Skip():
+                self.skips.append((event.count, self.states[-1]))
             case State():
                 self.states.append(event.state)
             case Doubt():
@@ -183,6 +187,28 @@ def test_frames_taken_and_never_announced_are_counted_as_lost_with_their_capture
     assert rig.sink.drops == {"capture_died": 2, "ring_full": 2}
     assert [one.seq for one in rig.sink.frames] == [0, 1, 4, 7]
     assert rig.ingest.status().captured == 8
+
+
+def test_frames_that_never_came_are_told_by_the_holes_in_their_pts_before_the_end(rig: Rig) -> None:
+    link, lost = rig.link(), {20, 21, 45}
+    numbers = [number for number in range(64) if number not in lost]
+    for seq, number in enumerate(numbers):
+        seen = observation(seq, 1000 * S + number * 40 * MS, T0 + number * 40 * MS, "pts", pts_ns=number * 40 * MS)
+        link.send(FrameMessage(seen, 1, 0, 2, TINY.size_bytes))
+    link.send(EndMessage())
+    rig.read(link, 0, len(numbers))
+    assert sum(count for count, _ in rig.sink.skips) == rig.ingest.status().skipped == 3
+    assert {state for _, state in rig.sink.skips} == {StreamState.LIVE}
+    assert rig.sink.drops == {}
+
+
+def test_what_was_captured_and_lost_is_not_told_as_skipped_too(rig: Rig) -> None:
+    link = rig.link()
+    for seq in range(80):
+        seen = observation(seq, 1000 * S + seq * 40 * MS, T0 + seq * 40 * MS, "pts", pts_ns=seq * 40 * MS)
+        link.send(DropMessage(seq, 1, "ring_full") if seq % 17 == 9 else FrameMessage(seen, 1, 0, 2, TINY.size_bytes))
+    rig.read(link, 0, 80)
+    assert (rig.sink.skips, rig.sink.drops) == ([], {"ring_full": 5})
 
 
 def test_every_fact_and_every_conclusion_is_told_for_a_replay(rig: Rig) -> None:
