@@ -96,7 +96,7 @@ def _base64(data: bytes) -> str:
 
 
 def batch_line(batch: FrameBatch, now_ns: int) -> str:
-    """One batch for eyes: window, number, sets, frames, spread (median/widest), age since the window's end, what was not kept."""
+    """One batch for eyes: window, number, sets, frames, spread (median/widest), age, and what was not kept."""
     frames = " ".join(f"{name}:{len(found)}" for name, found in batch.frames.items())
     parts = [
         _time_of_day(batch.window_start_ns),
