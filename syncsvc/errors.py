@@ -103,10 +103,13 @@ class FrameUndecodable(SyncsvcError):
 
 
 class FrameWithoutPixels(SyncsvcError):
-    """A frame came in a header alone, to a subscriber that asked for no pixels (``payload=None``)."""
+    """A frame came without a payload: its subscriber asked for none, or for a coded picture that it does not have."""
 
     def __init__(self, stream: str, seq: int) -> None:
-        super().__init__(f"frame {seq} of {stream!r} came without its pixels: they were not asked for (payload=None)")
+        super().__init__(
+            f"frame {seq} of {stream!r} came without its pixels: payload=None asks for none, and payload='coded' for "
+            "pictures of streams with `coded: true`"
+        )
         self.stream, self.seq = stream, seq
 
 

@@ -164,6 +164,20 @@ def after_a_restart() -> list[Any]:
     return message_of(one, since_ns=at - 2000 * MS)
 
 
+def coded_beside() -> list[Any]:
+    """The pictures of a camera as it coded them, and one of another camera that hands none on."""
+    h264 = Layout("encoded", 16, 16, "limited", "bt709", Codec("h264", PARAMETER_SETS))
+    at = T0 + 8000 * MS
+    north = [
+        frame("north", 3, at + 10 * MS, h264, "rtcp", keyframe=True, payload=PARAMETER_SETS + KEY_PICTURE),
+        frame("north", 4, at + 50 * MS, h264, "rtcp", payload=NEXT_PICTURE),
+    ]
+    south = [frame("south", 7, at + 12 * MS, Layout("i420", 640, 360), payload=b"")]
+    sets = [together(north[0], south[0], group=("north", "south"))]
+    _, header, *payloads = message_of(batch(8, frames={"north": north, "south": south}, sets=sets))
+    return [wire.coded_topic("lobby"), header, *payloads]
+
+
 def head_of_two_cameras() -> list[Any]:
     """The header of ``two_cameras``, for who wants no pixels."""
     return head_of(two_cameras())
@@ -212,6 +226,7 @@ VECTORS: dict[str, Callable[[], list[Any]]] = {
     "coded-streams": coded_streams,
     "late-frame": late_frame,
     "after-a-restart": after_a_restart,
+    "coded-beside": coded_beside,
     "head-of-two-cameras": head_of_two_cameras,
     "status-ended": status_ended,
 }

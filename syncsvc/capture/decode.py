@@ -22,7 +22,7 @@ from syncsvc.model import Observation
 from syncsvc.transport.page import Position
 
 _SENDER_REPORT = struct.Struct("=I4xQIII")
-_KEPT_PACKETS = 64
+KEPT_PACKETS = 64
 _PARSED = frozenset({"h264", "hevc"})
 """Codecs whose frames libavformat cuts out of the stream: it sees the end of one in the start of the next."""
 UNKNOWN_FPS = 30.0
@@ -52,7 +52,15 @@ def describe(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
-Unit = VideoFrame | Picture
+@dataclass(frozen=True, slots=True)
+class Accompanied:
+    """A decoded picture, and the coded one that it was made of."""
+
+    frame: VideoFrame
+    coded: Picture
+
+
+Unit = VideoFrame | Picture | Accompanied
 """A picture to be written in whatever form is wanted, or one that is a payload as it is."""
 Sighting = tuple[Unit, Observation] | Loss
 """A picture and what was seen of its arrival, or a picture that is lost."""
@@ -182,7 +190,7 @@ class Decoder(Demuxer):
         sighted = self._see(packet, arrival_mono_ns)
         if packet.pts is not None:
             self._seen[packet.pts] = sighted
-            if len(self._seen) > _KEPT_PACKETS:
+            if len(self._seen) > KEPT_PACKETS:
                 self._seen.popitem(last=False)
         try:
             decoded = packet.decode()
@@ -206,7 +214,8 @@ class Decoder(Demuxer):
 
 def with_side_data(unit: Unit, seen: Observation) -> Observation:
     """The observation with the stamp that H.264 or H.265 carries beside the picture, where there is one."""
-    return with_stamp(seen, _stamp_beside(unit)) if isinstance(unit, VideoFrame) else seen
+    frame = unit.frame if isinstance(unit, Accompanied) else unit
+    return with_stamp(seen, _stamp_beside(frame)) if isinstance(frame, VideoFrame) else seen
 
 
 def with_stamp(seen: Observation, stamp: stamps.MediaStamp | None) -> Observation:

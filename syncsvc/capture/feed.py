@@ -39,12 +39,14 @@ class Feed:
             self._link.drop(self._page.take_seq(), item.cause)
             return
         self.rings.heard(item.seen.arrival_mono_ns)
-        picture, size_bytes = item.picture, item.picture.size_bytes
+        picture, size_bytes, coded = item.picture, item.picture.size_bytes, item.picture.coded
+        if coded is not None and coded.size_bytes > MOST_COMPRESSED_BYTES:
+            coded = None
         if size_bytes > MOST_COMPRESSED_BYTES and picture.layout.format not in RAW_FORMATS:
             self._link.drop(self._page.take_seq(), "too_big")
             return
         while True:
-            ring = self.rings.room_for(picture.layout, size_bytes)
+            ring = self.rings.room_for(picture.layout, size_bytes, coded)
             slot = ring.acquire()
             if slot is not None or not self._spec.is_patient:
                 break
@@ -59,9 +61,12 @@ class Feed:
             self._link.drop(seq, "ring_full")
             self.rings.outrun()
             return
-        picture.write(ring.pixels(slot)[:size_bytes])
+        pixels, coded_bytes = ring.pixels(slot), coded.size_bytes if coded is not None else 0
+        picture.write(pixels[:size_bytes])
+        if coded is not None:
+            coded.write(pixels[size_bytes : size_bytes + coded_bytes])
         generation = ring.commit(slot)
-        message = FrameMessage(item.seen.numbered(seq), ring.ring_id, slot, generation, size_bytes)
+        message = FrameMessage(item.seen.numbered(seq), ring.ring_id, slot, generation, size_bytes, coded_bytes)
         while not self._link.send(message):
             if not self._spec.is_patient or self._stop.is_set:
                 ring.give_back(slot)

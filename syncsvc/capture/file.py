@@ -19,8 +19,8 @@ from av.container import InputContainer
 from av.error import FFmpegError
 
 from syncsvc.capture.decode import OpenInput, Unit, open_container
-from syncsvc.capture.passthrough import reader_of
 from syncsvc.capture.picture import picture_of
+from syncsvc.capture.readers import reader_of
 from syncsvc.capture.source import Loss, Pulse, Shot
 from syncsvc.capture.spec import FileSpec, Recorded, Start
 from syncsvc.capture.stamps import fraction_of_second, of_date

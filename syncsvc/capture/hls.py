@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from syncsvc.capture.decode import Demuxer, OpenInput, Sighting, open_container
 from syncsvc.capture.http_get import Answer, get
-from syncsvc.capture.passthrough import reader_of
 from syncsvc.capture.playlist import MediaSegment, Playlist, PlaylistError, Resource, parse
+from syncsvc.capture.readers import reader_of
 from syncsvc.capture.source import Loss, Pulse
 from syncsvc.capture.spec import READ_TIMEOUT_S, CaptureSpec
 from syncsvc.capture.stamps import MediaStamp

@@ -7,7 +7,7 @@ from av import VideoFrame
 from av.codec.context import CodecContext
 
 from syncsvc.capture import stamps
-from syncsvc.capture.decode import UNKNOWN_FPS, Sighting, with_stamp
+from syncsvc.capture.decode import UNKNOWN_FPS, Accompanied, Sighting, Unit, with_stamp
 from syncsvc.capture.http_get import Answer
 from syncsvc.capture.jpeg import coded, plain_jpeg
 from syncsvc.capture.multipart import Part, PartReader
@@ -53,9 +53,11 @@ class MjpegReader:
         self._answer.wait_at_most(READ_TIMEOUT_S)
 
     def _take(self, part: Part) -> Sighting:
-        unit = self._coded(part.body) or self._decode(part.body)
+        unit: Unit | None = self._coded(part.body) or self._decode(part.body)
         if unit is None:
             return Loss("decode_error")
+        if self._spec.coded and isinstance(unit, VideoFrame) and (own := self._as_it_is(part.body)) is not None:
+            unit = Accompanied(unit, own)
         seen = Observation(-1, part.end_mono_ns, is_key=True, start_mono_ns=part.start_mono_ns)
         stamp = stamps.of_seconds(part.headers.get("x-timestamp", ""))
         return unit, with_stamp(seen, stamp)
@@ -64,7 +66,11 @@ class MjpegReader:
         """The picture as the camera coded it, where that is what is wanted."""
         if self._spec.pixels == "jpeg" and self._spec.size is None:
             return plain_jpeg(body)
-        header = jpeg_header(body) if self._spec.pixels == "encoded" else None
+        return self._as_it_is(body) if self._spec.pixels == "encoded" else None
+
+    @staticmethod
+    def _as_it_is(body: bytes) -> Picture | None:
+        header = jpeg_header(body)
         if header is None:
             return None
         return coded(Layout("encoded", *header[:2], "full", "bt601", Codec("mjpeg")), body)

@@ -12,8 +12,8 @@ from syncsvc.capture.decode import Demuxer, OpenInput, open_container, with_side
 from syncsvc.capture.hls import HlsReader, is_playlist
 from syncsvc.capture.http_get import Answer, get
 from syncsvc.capture.mjpeg import MjpegReader
-from syncsvc.capture.passthrough import reader_of
 from syncsvc.capture.picture import picture_of
+from syncsvc.capture.readers import reader_of
 from syncsvc.capture.source import Loss, Pulse, Shot
 from syncsvc.capture.spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S, HttpSpec, RtspSpec
 from syncsvc.clock import Clock

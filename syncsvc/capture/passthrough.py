@@ -14,8 +14,7 @@ from syncsvc import decoded
 from syncsvc.capture import nal, stamps
 from syncsvc.capture.decode import Decoder, Demuxer, OpenInput, Sighting, with_stamp
 from syncsvc.capture.jpeg import coded, plain_jpeg
-from syncsvc.capture.source import Loss
-from syncsvc.capture.spec import CaptureSpec, FileSpec
+from syncsvc.capture.source import Loss, Picture
 from syncsvc.clock import NS_PER_S
 from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, ColorRange, Layout, jpeg_header
 
@@ -23,17 +22,6 @@ B_FRAMES = (
     "sends B-frames, which do not come in the order of their times: they are lost to `pixels: encoded`. Switch them "
     "off in the camera, or take other pixels"
 )
-
-
-def reader_of(spec: CaptureSpec, opened: OpenInput) -> Demuxer:
-    """What reads a container for a stream: a decoder, or what hands its packets on as they are."""
-    videos = opened.container.streams.video
-    is_jpeg = bool(videos) and videos[0].codec_context.name == "mjpeg"
-    if spec.pixels == "encoded":
-        return PassThrough(opened, reads_stamps=not isinstance(spec, FileSpec))
-    if spec.pixels == "jpeg" and spec.size is None and is_jpeg:
-        return JpegPassThrough(opened)
-    return Decoder(opened)
 
 
 class PassThrough(Demuxer):
@@ -54,6 +42,8 @@ class PassThrough(Demuxer):
         elif self._is_nal:
             self._sets, extradata = nal.parameter_sets(extradata, self._codec), b""
         self._layout: Layout | None = None
+        self.has_b_frames = False
+        """Whether one came whose order is not that of its time."""
         self._head = b""
         self._numbers, self._number_bits = nal.FrameNumbers(), 0
         if self._sets:
@@ -76,6 +66,7 @@ class PassThrough(Demuxer):
             yield self._lose("no_key")
             return
         if self._is_out_of_order(pts):
+            self.has_b_frames = True
             yield self._lose("b_frame", B_FRAMES)
             return
         seen = self._see(packet, arrival_mono_ns)
@@ -107,6 +98,13 @@ class PassThrough(Demuxer):
             yield Loss("no_parameters")
         else:
             yield coded(self._layout, data, head), seen
+
+    def coded_of(self, packet: Any) -> Picture | None:
+        """A packet's coded picture, for who does the rest itself; None where it has none."""
+        if not packet.size:
+            return None
+        found = [item[0] for item in self._take(packet, 0) if not isinstance(item, Loss)]
+        return found[0] if found and isinstance(found[0], Picture) else None
 
     def _is_out_of_order(self, pts: int | None) -> bool:
         """Whether it is shown before one that came before it; a fall of a second or more is a new timeline."""

@@ -1,19 +1,23 @@
 """Payloads of what libav decoded: the pixels as they are wanted, or a JPEG of them."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from av import VideoFrame
 
 from syncsvc import decoded
+from syncsvc.capture.decode import Accompanied, Unit
 from syncsvc.capture.jpeg import compressed
 from syncsvc.capture.source import Picture
 from syncsvc.capture.spec import CaptureSpec
 from syncsvc.pictures import to_bgr
 
 
-def picture_of(unit: VideoFrame | Picture, spec: CaptureSpec) -> Picture:
+def picture_of(unit: Unit, spec: CaptureSpec) -> Picture:
     """What a source read, as the payload that its stream asks for."""
+    if isinstance(unit, Accompanied):
+        return replace(picture_of(unit.frame, spec), coded=unit.coded)
     if not isinstance(unit, VideoFrame):
         return unit
     if spec.pixels == "jpeg":

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 
+from syncsvc.capture.source import Picture
 from syncsvc.capture.spec import RingPlan
 from syncsvc.clock import NS_PER_S
 from syncsvc.errors import MemoryShortage
@@ -42,6 +43,8 @@ class _Need:
     """What a ring is to be there for."""
 
     layout: Layout
+    coded: Layout | None
+    """Of the coded pictures behind the payloads, where there are such."""
     slot_bytes: int
     plan: RingPlan
     fps: float
@@ -65,6 +68,7 @@ class Rings:
         self._is_outgrown = self._is_spent = False
         self.current: RingWriter | None = None
         self._layout: Layout | None = None
+        self._coded: Layout | None = None
         self._ring_ids = count(1)
         self._helper: threading.Thread | None = None
         self._got: Callable[[], None] | None = None
@@ -83,8 +87,8 @@ class Rings:
         self._recent.append(arrival_mono_ns)
         self._heard_ns = arrival_mono_ns
 
-    def room_for(self, layout: Layout, size_bytes: int) -> RingWriter:
-        """The ring for a picture.
+    def room_for(self, layout: Layout, size_bytes: int, coded: Picture | None = None) -> RingWriter:
+        """The ring for a picture, with room for a coded one behind it.
 
         Raises:
             LinkClosed: the receiver is gone.
@@ -92,11 +96,13 @@ class Rings:
         """
         self._take_what_was_got()
         ring = self.current
-        if ring is None or layout != self._layout or size_bytes > ring.slot_bytes:
-            is_raw = layout.format in RAW_FORMATS
-            room = size_bytes if is_raw else max(LEAST_ROOM_BYTES, round(size_bytes * SPARE))
+        coded_bytes, coded_layout = (coded.size_bytes, coded.layout) if coded is not None else (0, self._coded)
+        is_other = layout != self._layout or coded_layout != self._coded
+        if ring is None or is_other or size_bytes + coded_bytes > ring.slot_bytes:
+            room = size_bytes if layout.format in RAW_FORMATS else _with_spare(size_bytes)
+            room += _with_spare(coded_bytes) if coded_layout is not None else 0
             self._is_outgrown = False
-            ring = self._hand_over(*self._make_now(_Need(layout, room, self._plan, self.fps)))
+            ring = self._hand_over(*self._make_now(_Need(layout, coded_layout, room, self._plan, self.fps)))
         elif (self._is_outgrown or self._is_spent) and self._helper is None and self._heard_ns >= self._not_before_ns:
             self._outgrow(ring, layout)
         if self._untold is not None and self._link.send(self._untold):
@@ -133,7 +139,8 @@ class Rings:
             yield
         except MemoryShortage as error:
             raise MemoryShortage(f"stream {self._stream}: {need}: {error}") from error
-        log.info("stream %s: %s, %s", self._stream, _describe(need.layout), need)
+        beside = f" and {_describe(need.coded)}" if need.coded is not None else ""
+        log.info("stream %s: %s%s, %s", self._stream, _describe(need.layout), beside, need)
 
     def _make(self, ring_id: int, need: _Need) -> RingWriter:
         with self._accounting(need):
@@ -159,7 +166,7 @@ class Rings:
     def _outgrow(self, ring: RingWriter, layout: Layout) -> None:
         """Get in a thread what frames of this layout need now; ``_take_what_was_got`` puts it to use."""
         is_spent, self._is_outgrown, self._is_spent = self._is_spent, False, False
-        need = _Need(layout, ring.slot_bytes, self._plan, self.fps)
+        need = _Need(layout, self._coded, ring.slot_bytes, self._plan, self.fps)
         can_grow = ring.slots <= need.slots <= ring.most_slots and not is_spent
         other_id = None if can_grow else next(self._ring_ids)
         arguments = ring, need, other_id, is_spent
@@ -195,17 +202,23 @@ class Rings:
 
     def _exchange(self, ring: RingWriter, need: _Need) -> None:
         """Use another ring, if frames still look as they did."""
-        if need.layout == self._layout and self.current is not None and self.current.ring_id < ring.ring_id:
+        is_same = (need.layout, need.coded) == (self._layout, self._coded)
+        if is_same and self.current is not None and self.current.ring_id < ring.ring_id:
             self._hand_over(need, ring)
 
     def _hand_over(self, need: _Need, ring: RingWriter) -> RingWriter:
         """Use this ring from now on, once the receiver has it."""
-        while not self._link.hand_over(ring, need.layout, need.plan.span_ns):
+        while not self._link.hand_over(ring, need.layout, need.plan.span_ns, need.coded):
             if self._stop.is_set:
                 break
             self._link.wait_for_room(WAIT_S)
-        self.current, self._layout, self._untold, self._is_spent = ring, need.layout, None, False
+        self.current, self._layout, self._coded = ring, need.layout, need.coded
+        self._untold, self._is_spent = None, False
         return ring
+
+
+def _with_spare(size_bytes: int) -> int:
+    return max(LEAST_ROOM_BYTES, round(size_bytes * SPARE))
 
 
 def _describe(layout: Layout) -> str:

@@ -24,6 +24,8 @@ class Picture:
     """What must be compressed to know that is compressed by now, once."""
     write: Callable[[NDArray[np.uint8]], None]
     """Writes the payload, ``(size_bytes,)`` uint8, without a copy on the way."""
+    coded: "Picture | None" = None
+    """The source's own coded picture of it, where that is to be handed on beside it."""
 
 
 @dataclass(frozen=True, slots=True)

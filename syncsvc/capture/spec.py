@@ -49,6 +49,8 @@ class CaptureSpec(msgspec.Struct, frozen=True, kw_only=True):
     ring: RingPlan
     quality: int = 85
     """Of JPEGs."""
+    coded: bool = False
+    """Whether the source's own coded pictures are handed on beside the decoded ones."""
 
     @property
     def kind(self) -> str:

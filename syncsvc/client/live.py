@@ -8,7 +8,7 @@ import zmq
 
 from syncsvc.client.inlet import Inlet
 from syncsvc.errors import SubscriberClosed, UsageError
-from syncsvc.wire import BATCH_PREFIX, HEAD_PREFIX
+from syncsvc.wire import BATCH_PREFIX, CODED_PREFIX, HEAD_PREFIX
 
 _ENDPOINT = re.compile(r"tcp://[^\s/]+:(?P<port>[0-9]{1,5})|ipc://.+")
 _OPTIONS = {
@@ -57,7 +57,7 @@ class LiveInlet(Inlet):
                 self._socket.setsockopt(option, value)
             if topic.startswith(HEAD_PREFIX):
                 self._socket.setsockopt(zmq.RCVHWM, _HEADERS_MARK)
-            elif topic == BATCH_PREFIX:  # every group: their windows close at the same instant
+            elif topic in (BATCH_PREFIX, CODED_PREFIX):  # every group: their windows close at the same instant
                 self._socket.setsockopt(zmq.RCVHWM, _ALL_GROUPS_MARK)
             self._socket.setsockopt(zmq.SUBSCRIBE, topic)
             self._socket.connect(endpoint)

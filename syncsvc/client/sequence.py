@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -11,10 +11,12 @@ from syncsvc.errors import UsageError, WireError
 from syncsvc.model import FrameBatch, Gap, LateFrame
 from syncsvc.wire import (
     BATCH_PREFIX,
+    CODED_PREFIX,
     HEAD_PREFIX,
     LATE_PREFIX,
     STATUS_TOPIC,
     decode_batch,
+    decode_coded,
     decode_head,
     decode_header,
     decode_late,
@@ -24,9 +26,12 @@ from syncsvc.wire import (
 _GROUP = re.compile(r"[a-z0-9_-]{1,64}")
 Item = FrameBatch | Gap | LateFrame
 """What a subscriber hands out."""
-Wanted = Literal["pixels"] | None
+Wanted = Literal["pixels", "coded"] | None
 """What frames are to have for a payload."""
-_PREFIXES: Mapping[Wanted, bytes] = {"pixels": BATCH_PREFIX, None: HEAD_PREFIX}
+_PREFIXES: Mapping[Wanted, bytes] = {"pixels": BATCH_PREFIX, "coded": CODED_PREFIX, None: HEAD_PREFIX}
+_DECODERS: Mapping[Wanted, Callable[[Sequence[Any]], FrameBatch]] = {
+    "pixels": decode_batch, "coded": decode_coded, None: decode_head,
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -111,7 +116,7 @@ class Inbox:
     Args:
         group: the one to keep; None keeps all. ZeroMQ matches prefixes, so messages of others come in too.
         yields_gaps: hand gaps out; otherwise they are only counted.
-        payload: what the frames are to have: their pixels, or nothing.
+        payload: what the frames are to have: their pixels, their coded pictures, or nothing.
         yields_late: hand out late frames, each as it comes.
     """
 
@@ -124,8 +129,8 @@ class Inbox:
         self.has_begun = False
         """Whether any batch accounts for a frame, that is, whether the streams have begun."""
         if payload not in _PREFIXES:
-            raise UsageError(f"payload {payload!r}: allowed are 'pixels' and None")
-        self._has_payloads = payload is not None
+            raise UsageError(f"payload {payload!r}: allowed are 'pixels', 'coded' and None")
+        self._has_payloads, self._decode = payload is not None, _DECODERS[payload]
         self.topic = _PREFIXES[payload] + (group or "").encode()
         """The one subscription to make at first."""
         self.topics_later = (STATUS_TOPIC, *((LATE_PREFIX + (group or "").encode(),) if yields_late else ()))
@@ -193,7 +198,7 @@ class Inbox:
         self._ready.append((late, bytes(parts[1])))
 
     def _feed_batch(self, parts: Sequence[Any]) -> None:
-        batch = decode_batch(parts) if self._has_payloads else decode_head(parts)
+        batch = self._decode(parts)
         known = self._tracker.epoch_of(batch.group)
         refusal, gap = self._tracker.admit(batch)
         if refusal:

@@ -127,9 +127,10 @@ class Subscriber(_Subscription[Item]):
             no share in the lease: views that it inherits may be rewritten, so hand it copies. ``auto`` takes ``local``
             where it is to be had. ``lossless`` is not available yet.
         gaps: ``count`` counts missed batches in ``stats``; ``yield`` also hands out a Gap before the next batch.
-        payload: what comes with frames. ``pixels``; or None, which costs the service no pixel and is for who watches:
-            times, sets and counts are there, and whoever asks a frame for its pixels gets FrameWithoutPixels.
-        late: also hand out each LateFrame, as it comes. It, and a ``payload`` of None, take mode ``live``.
+        payload: what comes with frames: ``pixels``; or ``coded``, the camera's own coded pictures of streams with
+            ``coded: true``, frames of others have none; or None, which costs the service no pixel and is for who
+            watches: times, sets and counts are there. Who asks a frame without for pixels gets FrameWithoutPixels.
+        late: also hand out each LateFrame, as it comes. It, and a ``payload`` but ``pixels``, take mode ``live``.
 
     Raises:
         UsageError: the endpoint cannot be one, or a word is not known.

@@ -66,6 +66,8 @@ class Model(BaseModel):
 class StreamKeys(Model):
     """The keys that every stream has."""
 
+    uncoded: ClassVar[str] = ""
+    """Why streams of the kind have no coded pictures, where they have none."""
     from_url: ClassVar[frozenset[str]] = frozenset({"kind"})
     """Fields that the URL decides; they are no keys of the file."""
 
@@ -77,6 +79,8 @@ class StreamKeys(Model):
     """Of pixels: jpeg, from 1 to 100; null is 85."""
     size: Annotated[tuple[Side, Side], Field(strict=False)] | None = None
     """Null keeps the camera's size; [width, height] scales in the capture process."""
+    coded: bool = False
+    """Whether the source's own coded pictures are handed on too, beside the decoded ones, under coded/GROUP."""
     latency_ms: Annotated[float, Field(ge=0, le=60_000)] = 0.0
     """Known constant latency from exposure to wire, subtracted from modelled and arrival stamps; 0 is unknown."""
     stall_after_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 3000
@@ -92,6 +96,8 @@ class StreamKeys(Model):
                 "null with pixels: encoded, which decodes nothing; other pixels are scaled",
                 "size",
             )
+        if self.coded and self.uncoded:
+            raise refused("true", f"false: {self.uncoded}", "coded")
         return self
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
@@ -139,6 +145,7 @@ class FileStream(StreamKeys):
 class V4l2Stream(StreamKeys):
     """A local camera; what the URL leaves out, the driver decides."""
 
+    uncoded: ClassVar[str] = "a local camera's pictures come decoded"
     from_url: ClassVar[frozenset[str]] = frozenset({"kind", "device", "fps", "device_size", "fourcc"})
 
     kind: Literal["v4l2"] = "v4l2"
@@ -189,6 +196,7 @@ class SyntheticKeys(Model):
 class SyntheticStream(StreamKeys):
     """Barcoded frames, made in the capture process."""
 
+    uncoded: ClassVar[str] = "generated frames were never coded"
     from_url: ClassVar[frozenset[str]] = frozenset({"kind", "spec"})
 
     kind: Literal["synthetic"] = "synthetic"

@@ -106,6 +106,8 @@ def capture_spec(name: str, stream: Stream, config: Config) -> AnySpec:
         "size": stream.size,
         "ring": ring_plan(name, config),
     }
+    if stream.coded:
+        common["coded"] = True
     if stream.quality is not None:
         common["quality"] = stream.quality
     match stream:

@@ -6,7 +6,7 @@ from syncsvc.errors import TransportError
 from syncsvc.layout import RAW_FORMATS, Layout
 from syncsvc.transport.link import LinkReader
 from syncsvc.transport.messages import FrameMessage, GrowthMessage, RingMessage
-from syncsvc.transport.payload import SlotPayload
+from syncsvc.transport.payload import CodedPart, SlotPayload
 from syncsvc.transport.ring import RingReader
 
 
@@ -16,7 +16,7 @@ class CaptureRings:
     def __init__(self, link: LinkReader) -> None:
         self._link = link
         self._rings: dict[int, RingReader] = {}
-        self._layouts: dict[int, Layout] = {}
+        self._layouts: dict[int, tuple[Layout, Layout | None]] = {}
 
     def take(self, message: RingMessage) -> None:
         """Map a ring that was announced.
@@ -24,7 +24,8 @@ class CaptureRings:
         Raises:
             TransportError: its descriptor did not come, or is that of no ring.
         """
-        fd, self._layouts[message.ring_id] = self._link.take_ring(message.ring_id)
+        fd, layout, coded = self._link.take_ring(message.ring_id)
+        self._layouts[message.ring_id] = layout, coded
         try:
             self._rings[message.ring_id] = RingReader(fd, message.span_ns)
         finally:
@@ -50,11 +51,14 @@ class CaptureRings:
         """
         ring_id, slot, size_bytes = message.ring_id, message.slot, message.size_bytes
         ring = self._ring(ring_id)
-        ring.check_fit(slot, size_bytes)
-        layout = self._layouts[ring_id]
+        ring.check_fit(slot, size_bytes + message.coded_bytes)
+        layout, coded = self._layouts[ring_id]
         if layout.format in RAW_FORMATS and size_bytes != layout.size_bytes:
             raise TransportError(f"a {layout.format} frame has {size_bytes} bytes, not {layout.size_bytes}")
-        return layout, SlotPayload(ring, self._link, ring_id, slot, message.generation, size_bytes, users)
+        if message.coded_bytes and (coded is None or coded.codec is None):
+            raise TransportError("it speaks of a coded picture of which nobody said how it looks")
+        beside = CodedPart(coded, message.coded_bytes) if coded is not None and message.coded_bytes else None
+        return layout, SlotPayload(ring, self._link, ring_id, slot, message.generation, size_bytes, users, beside)
 
     def _ring(self, ring_id: int) -> RingReader:
         if ring_id not in self._rings:

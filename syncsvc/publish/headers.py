@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from syncsvc import wire
 from syncsvc.layout import Layout
-from syncsvc.model import FrameBatch
+from syncsvc.model import Frame, FrameBatch
 
 
 class Headers:
@@ -25,3 +27,13 @@ class Headers:
         """The header of a batch that was learnt of, as it goes; ``since_ns`` is that of ``wire.encode_batch``."""
         batch = replace(batch, run_id=self._run_id, late_ns=late_ns)
         return wire.encode_batch(batch, self._layouts, self._clocks, emitted_ns=emitted_ns, since_ns=since_ns)
+
+
+def with_coded(batch: FrameBatch) -> FrameBatch:
+    """The batch as it goes under ``coded/``: its frames look as their coded pictures do, where they have such."""
+    frames = {name: [_as_coded(frame) for frame in some] for name, some in batch.frames.items()}
+    return replace(batch, frames=frames)
+
+
+def _as_coded(frame: Frame) -> Frame:
+    return structs.replace(frame, layout=frame.payload.coded.layout) if frame.payload.coded is not None else frame

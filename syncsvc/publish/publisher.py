@@ -8,29 +8,30 @@ import os
 import queue
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import zmq
 
 from syncsvc import wire
 from syncsvc.clock import NS_PER_S, Clock
+from syncsvc.layout import RAW_FORMATS
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, FrameBatch, LateFrame
 from syncsvc.publish.outlet import Outlet, Prepared, Server
 from syncsvc.publish.sockets import LINGER_MS
 from syncsvc.transport.payload import BufferPool, SlotPayload
-from syncsvc.wire import HEAD_PREFIX
+from syncsvc.wire import BATCH_PREFIX, CODED_PREFIX, HEAD_PREFIX
 
 QUEUE_LENGTH = 4
 POLL_MS = 100
 
 Outgoing = FrameBatch | LateFrame
 
-Leave = Callable[[FrameBatch, int, bool], bytes]
-"""Called just before the first part of a batch is sent, with its ``emitted_ns`` and whether anybody wants it.
+Leave = Callable[[FrameBatch, int, Collection[bytes]], Mapping[bytes, bytes]]
+"""Called just before the first part of a batch is sent, with its ``emitted_ns`` and the topics that anybody wants.
 
-Returns its header, where somebody does.
+Returns its header for each of these.
 """
 
 
@@ -121,6 +122,9 @@ class Publisher:
         A batch then leaves at its deadline without the time that copying all of it takes. The slot goes home, unless
         somebody will want it.
         """
+        coded = [topic.replace(BATCH_PREFIX, CODED_PREFIX, 1) for topic in topics] if payload.coded is not None else ()
+        if any(outlet.wants(topic) for outlet in self._copying for topic in coded):
+            payload.copy_coded(self._pool)
         if any(outlet.wants(topic) for outlet in self._copying for topic in topics):
             keeps_slot = any(outlet.wants(topic) for outlet in self._leasing for topic in topics)
             payload.copy_out(self._pool, keeps_slot=keeps_slot)
@@ -191,30 +195,39 @@ class Publisher:
 
     def _send(self, item: Outgoing, wanting: Mapping[bytes, Sequence[Outlet]]) -> None:
         """Send it to those who want it, then let go of it; only who wants payloads costs any."""
-        frames, is_wanted = _frames_of(item), any(wanting.values())
-        with_payloads = [one for topic, some in wanting.items() if not topic.startswith(HEAD_PREFIX) for one in some]
+        frames, wanted = _frames_of(item), {topic: outlets for topic, outlets in wanting.items() if outlets}
         try:
-            copies = self._copies(frames) if any(outlet.needs_copies for outlet in with_payloads) else ()
-            emitted_ns = self._now_utc()
-            header = self._header(item, emitted_ns, is_wanted)
-            for topic, outlets in wanting.items():
-                is_head = topic.startswith(HEAD_PREFIX)
-                prepared = Prepared(item, topic, header, () if is_head else frames, () if is_head else copies)
+            copies = {topic: self._copies(topic, frames, outlets) for topic, outlets in wanted.items()}
+            headers = self._headers(item, self._now_utc(), wanted)
+            for topic, outlets in wanted.items():
+                its_frames = () if topic.startswith(HEAD_PREFIX) else frames
+                prepared = Prepared(item, topic, headers[topic], its_frames, copies[topic])
                 for outlet in outlets:
                     outlet.send(prepared, self._waits)
         finally:
             _release(frames)
 
-    def _copies(self, frames: Sequence[Frame]) -> list[Any]:
+    def _copies(self, topic: bytes, frames: Sequence[Frame], outlets: Sequence[Outlet]) -> Sequence[Any]:
         """Their payloads in shared buffers; they stay in their slots too where another group may yet lease them."""
+        if topic.startswith(HEAD_PREFIX) or not any(outlet.needs_copies for outlet in outlets):
+            return ()
+        if topic.startswith(CODED_PREFIX):
+            return [self._coded_copy(frame) for frame in frames]
         keeps_slot = any(outlet.subscriptions > 0 for outlet in self._leasing)
         return [frame.payload.copy_out(self._pool, keeps_slot=keeps_slot) for frame in frames]
 
-    def _header(self, item: Outgoing, emitted_ns: int, is_wanted: bool) -> bytes:
+    def _coded_copy(self, frame: Frame) -> Any:
+        """A frame's coded picture, which is its payload where that is one; empty where it has none."""
+        copy = frame.payload.copy_coded(self._pool)
+        if copy is None and frame.format not in RAW_FORMATS:
+            copy = frame.payload.copy_out(self._pool, keeps_slot=True)
+        return b"" if copy is None else copy
+
+    def _headers(self, item: Outgoing, emitted_ns: int, wanted: Collection[bytes]) -> Mapping[bytes, bytes]:
         if isinstance(item, FrameBatch):
             self._epoch = item.epoch
-            return self._leave(item, emitted_ns, is_wanted)
-        return wire.encode_late(item, run_id=self._run_id, emitted_ns=emitted_ns) if is_wanted else b""
+            return self._leave(item, emitted_ns, wanted)
+        return {topic: wire.encode_late(item, run_id=self._run_id, emitted_ns=emitted_ns) for topic in wanted}
 
     def _waits(self) -> bool:
         """Whether a subscriber that is full is waited for; asked again and again while one is."""
@@ -224,7 +237,7 @@ class Publisher:
 
 def _topics_of(item: Outgoing) -> list[bytes]:
     if isinstance(item, FrameBatch):
-        return [wire.head_topic(item.group), wire.batch_topic(item.group)]
+        return [wire.head_topic(item.group), wire.coded_topic(item.group), wire.batch_topic(item.group)]
     return [wire.late_topic(item.group)]
 
 

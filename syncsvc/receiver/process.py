@@ -54,7 +54,7 @@ class Receiver:
         groups: dict[str, ServedGroup] = {}
         self._publishing = Publishing(
             plan, self._clock, self._utc, Control(self._hello, self._status),
-            leave=lambda batch, emitted_ns, is_wanted: groups[batch.group].leave(batch, emitted_ns, is_wanted),
+            leave=lambda batch, emitted_ns, wanted: groups[batch.group].leave(batch, emitted_ns, wanted),
             backlog_of=lambda group: groups[group].plan.backlog,
             on_failure=self._on_failure,
         )  # fmt: skip

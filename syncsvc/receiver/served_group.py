@@ -1,6 +1,6 @@
 """One group as the receiver serves it: all that is known of it in one place, so that it comes and goes by itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from syncsvc import wire
@@ -10,13 +10,14 @@ from syncsvc.lifecycle import Worker
 from syncsvc.model import Frame, FrameBatch, LateFrame
 from syncsvc.observe.events import Drop, Open, Reconfigure
 from syncsvc.plan.plans import GroupPlan
-from syncsvc.publish.headers import Headers
+from syncsvc.publish.headers import Headers, with_coded
 from syncsvc.publish.publisher import Publisher
 from syncsvc.receiver.account import Account
 from syncsvc.receiver.observation_log import ObservationLog
 from syncsvc.receiver.promises import Promises
 from syncsvc.timing.utc import UtcMapper
 from syncsvc.transport.page import GroupPage
+from syncsvc.wire import coded_topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class ServedGroup:
     """A group, from its page on: while it runs, and when it is over, what it must know when it begins again."""
 
     def __init__(self, page: GroupPage, shared: Shared) -> None:
-        self._shared, self._headers, self.promises = shared, Headers(shared.run_id), Promises()
+        self._shared, self.promises = shared, Promises()
+        self._headers, self._coded_headers = Headers(shared.run_id), Headers(shared.run_id)
         self.account = Account(page, shared.clock, self.promises)
         self._epoch = self._next_seq = self._emitted_end_ns = 0
         self._running: tuple[Group, Worker] | None = None
@@ -116,15 +118,23 @@ class ServedGroup:
 
     # From whoever sends.
 
-    def leave(self, batch: FrameBatch, emitted_ns: int, is_wanted: bool) -> bytes:
-        """A batch leaves now: note it; its header, where somebody wants it."""
+    def leave(self, batch: FrameBatch, emitted_ns: int, wanted: Collection[bytes]) -> Mapping[bytes, bytes]:
+        """A batch leaves now: note it; its header under each topic that somebody wants."""
         shared = self._shared
         late_ns = 0 if shared.is_patient else self.promises.judge(batch, emitted_ns, shared.utc.jumped_ns)
         since_ns = self.account.before_send(batch)
         if shared.log is not None:
             shared.log.sent(batch, emitted_ns, late_ns, since_ns)
         self._headers.learn(batch)
-        return self._headers.encode(batch, emitted_ns, late_ns=late_ns, since_ns=since_ns) if is_wanted else b""
+        headers: dict[bytes, bytes] = {}
+        if (topic := coded_topic(batch.group)) in wanted:
+            coded = with_coded(batch)
+            self._coded_headers.learn(coded)
+            headers[topic] = self._coded_headers.encode(coded, emitted_ns, late_ns=late_ns, since_ns=since_ns)
+        if others := [topic for topic in wanted if topic not in headers]:
+            header = self._headers.encode(batch, emitted_ns, late_ns=late_ns, since_ns=since_ns)
+            headers |= dict.fromkeys(others, header)
+        return headers
 
     def _emit(self, batch: FrameBatch) -> None:
         self._emitted_end_ns = batch.window_end_ns

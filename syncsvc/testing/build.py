@@ -16,6 +16,8 @@ TINY = Layout("gray8", 4, 2)
 class HeldPixels:
     """Stands for a payload in a slot; ``releases`` counts how often it was given back."""
 
+    coded = None
+
     def __init__(self) -> None:
         self.releases = 0
 

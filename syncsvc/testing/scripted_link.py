@@ -14,7 +14,7 @@ class MemoryLink:
 
     def __init__(self) -> None:
         self._messages: deque[Message] = deque()
-        self._rings: dict[int, tuple[int, Layout]] = {}
+        self._rings: dict[int, tuple[int, Layout, Layout | None]] = {}
         self._is_hung_up = self.is_closed = False
         self.returned: list[tuple[int, int]] = []
         self.retired: list[int] = []
@@ -23,9 +23,11 @@ class MemoryLink:
         """What the capture writes."""
         self._messages.extend(messages)
 
-    def send_ring(self, ring_id: int, slots: int, slot_bytes: int, fd: int, layout: Layout = TINY) -> None:
+    def send_ring(
+        self, ring_id: int, slots: int, slot_bytes: int, fd: int, layout: Layout = TINY, coded: Layout | None = None
+    ) -> None:
         """Announce a ring; the descriptor stays the caller's."""
-        self._rings[ring_id] = os.dup(fd), layout
+        self._rings[ring_id] = os.dup(fd), layout, coded
         self.send(RingMessage(ring_id, slots, slot_bytes))
 
     def hang_up(self) -> None:
@@ -51,7 +53,7 @@ class MemoryLink:
             return self._messages.popleft()
         raise LinkClosed("the capture closed its pipe")
 
-    def take_ring(self, ring_id: int) -> tuple[int, Layout]:
+    def take_ring(self, ring_id: int) -> tuple[int, Layout, Layout | None]:
         """The descriptor of the ring that was announced, which the caller closes, and its layout.
 
         Raises:
@@ -72,6 +74,6 @@ class MemoryLink:
     def close(self) -> None:
         """The reader is done with it."""
         self.is_closed = True
-        for fd, _ in self._rings.values():
+        for fd, *_ in self._rings.values():
             os.close(fd)
         self._rings.clear()

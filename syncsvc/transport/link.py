@@ -42,9 +42,10 @@ class _HandOver(Struct, frozen=True, array_like=True):
 
     ring_id: int
     layout: Layout
+    coded: Layout | None = None
 
 
-_MAX_HAND_OVER_BYTES = MAX_EXTRADATA_BYTES + 512
+_MAX_HAND_OVER_BYTES = 2 * (MAX_EXTRADATA_BYTES + 512)
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_HandOver)
 
@@ -111,17 +112,18 @@ class LinkWriter:
             raise LinkClosed("the receiver is gone") from error
         return True
 
-    def hand_over(self, ring: "RingWriter", layout: Layout, span_ns: int = 0) -> bool:
+    def hand_over(self, ring: "RingWriter", layout: Layout, span_ns: int = 0, coded: Layout | None = None) -> bool:
         """Hand a ring's descriptor to the receiver, once, then announce it; false when there is no room: call again.
 
-        ``layout`` is that of all frames in it, ``span_ns`` how long one may stay.
+        ``layout`` is that of all frames in it, ``span_ns`` how long one may stay, ``coded`` the layout of the coded
+        pictures behind them, where there are such.
 
         Raises:
             LinkClosed: the receiver is gone.
         """
         if self._handed_over != ring.ring_id:
             try:
-                socket.send_fds(self._leases, [_encoder.encode(_HandOver(ring.ring_id, layout))], [ring.fd])
+                socket.send_fds(self._leases, [_encoder.encode(_HandOver(ring.ring_id, layout, coded))], [ring.fd])
             except BlockingIOError:
                 return False
             except OSError as error:
@@ -234,8 +236,10 @@ class LinkReader:
             self._rest = data[at:]
         return self._messages.popleft()
 
-    def take_ring(self, ring_id: int) -> tuple[int, Layout]:
+    def take_ring(self, ring_id: int) -> tuple[int, Layout, Layout | None]:
         """The descriptor of the ring that was announced, which the caller closes, and the layout of the frames in it.
+
+        The third is that of the coded pictures behind them, where there are such.
 
         Raises:
             TransportError: it did not come.
@@ -252,7 +256,7 @@ class LinkReader:
             for fd in fds:
                 os.close(fd)
             raise TransportError(f"ring {ring_id} was announced and did not come: {error}") from error
-        return fds[0], brought.layout
+        return fds[0], brought.layout, brought.coded
 
     def give_back(self, leases: list[tuple[int, int]]) -> None:
         """Give leases back to the capture, from any thread; what does not fit now goes with the next."""

@@ -25,6 +25,8 @@ class FrameMessage(_Descriptor, frozen=True, tag="frame"):
     slot: Small
     generation: Natural
     size_bytes: Natural
+    coded_bytes: Natural = 0
+    """Of the coded picture that lies behind the payload, where there is one."""
 
 
 class DropMessage(_Descriptor, frozen=True, tag="drop"):

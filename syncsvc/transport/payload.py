@@ -13,6 +13,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from syncsvc.layout import Layout
 from syncsvc.model import Payload
 from syncsvc.transport.link import LinkReader
 from syncsvc.transport.ring import RingReader
@@ -60,20 +61,37 @@ class SlotLease(Struct, frozen=True):
     size_bytes: int
 
 
+class CodedPart(Struct, frozen=True):
+    """The coded picture behind a payload, in the same slot."""
+
+    layout: Layout
+    size_bytes: int
+
+
 class SlotPayload(Payload):
     """A payload in a leased slot of a ring, or copied out of it; all groups and readers that share it release it."""
 
-    __slots__ = ("_copy", "_generation", "_is_forfeit", "_is_leased", "_link", "_lock", "_place", "_ring", "_users",
-                 "nbytes")  # fmt: skip
+    __slots__ = ("_coded_copy", "_copy", "_generation", "_is_forfeit", "_is_leased", "_link", "_lock", "_place",
+                 "_ring", "_users", "coded", "nbytes")  # fmt: skip
 
     def __init__(
-        self, ring: RingReader, link: LinkReader, ring_id: int, slot: int, generation: int, size_bytes: int, users: int
+        self,
+        ring: RingReader,
+        link: LinkReader,
+        ring_id: int,
+        slot: int,
+        generation: int,
+        size_bytes: int,
+        users: int,
+        coded: CodedPart | None = None,
     ) -> None:
         self._ring: RingReader | None = ring
         self._link, self._place, self._generation = link, (ring_id, slot), generation
         self._users, self.nbytes = users, size_bytes
         self._is_leased = self._is_forfeit = False
         self._copy: NDArray[np.uint8] | None = None
+        self.coded = coded
+        self._coded_copy: NDArray[np.uint8] | None = None
         self._lock = threading.Lock()
 
     def view(self) -> NDArray[np.uint8]:
@@ -104,6 +122,22 @@ class SlotPayload(Payload):
                     self._return_slot()
             return self._copy
 
+    def copy_coded(self, pool: BufferPool) -> NDArray[np.uint8] | None:
+        """The coded picture beside it in a shared buffer, always the same one; None where there is none.
+
+        There is none any more either where the slot went home before anybody asked for it.
+
+        Raises:
+            SlotReclaimedError: as with ``copy_out``.
+        """
+        with self._lock:
+            if self._coded_copy is None and self._ring is not None and self.coded is not None:
+                buffer = pool.take(self.coded.size_bytes)
+                np.copyto(buffer, self._ring.pixels(self._place[1], self.nbytes + self.coded.size_bytes)[self.nbytes :])
+                self._ring.check(self._place[1], self._generation)
+                self._coded_copy = buffer
+            return self._coded_copy
+
     def lease(self) -> SlotLease | None:
         """The slot, for one more reader that ends with ``release``; None where it went home."""
         with self._lock:
@@ -119,7 +153,7 @@ class SlotPayload(Payload):
         with self._lock:
             self._users -= 1
             if self._users <= 0:
-                self._copy = None
+                self._copy = self._coded_copy = None
                 self._return_slot()
 
     def forfeit(self) -> None:

@@ -17,7 +17,7 @@ from syncsvc.errors import WireError
 from syncsvc.layout import RAW_FORMATS, Codec, Layout
 from syncsvc.model import ClockClass, Counts, Frame, FrameBatch, FrameSet, LateFrame, Payload
 from syncsvc.wire.header import CodecMap, CountsMap, FrameRow, Header, Look, StreamMap, unpack
-from syncsvc.wire.topics import BATCH_PREFIX, HEAD_PREFIX, LATE_PREFIX
+from syncsvc.wire.topics import BATCH_PREFIX, CODED_PREFIX, HEAD_PREFIX, LATE_PREFIX
 
 KEY_FRAME = 1  # bit 0 of a row's flags
 
@@ -153,6 +153,15 @@ def decode_batch(parts: Sequence[Any]) -> FrameBatch:
     return _decode(parts, BATCH_PREFIX)
 
 
+def decode_coded(parts: Sequence[Any]) -> FrameBatch:
+    """A batch with the coded pictures of its frames; one that has none has no payload.
+
+    Raises:
+        WireError: the message is not what the protocol says.
+    """
+    return _decode(parts, CODED_PREFIX)
+
+
 def decode_head(parts: Sequence[Any]) -> FrameBatch:
     """A batch from its header alone, ``[topic, header]``: its frames have no payload.
 
@@ -196,7 +205,7 @@ def _decode(parts: Sequence[Any], prefix: bytes) -> FrameBatch:
         raise WireError(f"message: its topic is not that of group {header.group!r}")
     _check_header(header)
     courses = {name: _Course(name, stream) for name, stream in header.streams.items()}
-    rows = _frames(header, courses, parts[2:], is_head=prefix == HEAD_PREFIX)
+    rows = _frames(header, courses, parts[2:], prefix)
     return FrameBatch(
         group=header.group,
         seq=header.seq,
@@ -275,9 +284,9 @@ class _Course:
         return self.frames
 
 
-def _frames(header: Header, courses: Mapping[str, _Course], payloads: Sequence[Any], *, is_head: bool) -> list[Frame]:
+def _frames(header: Header, courses: Mapping[str, _Course], payloads: Sequence[Any], prefix: bytes) -> list[Frame]:
     """The frames of all rows, in their order, each noted in its stream's course too."""
-    number = len(header.frames)
+    number, is_head, is_coded = len(header.frames), prefix == HEAD_PREFIX, prefix == CODED_PREFIX
     if len(payloads) != (0 if is_head else number):
         raise WireError(f"message: {len(payloads)} payload parts for {number} frames{' of a header' * is_head}")
     if sorted([row[6] for row in header.frames]) != list(range(number)):
@@ -294,7 +303,8 @@ def _frames(header: Header, courses: Mapping[str, _Course], payloads: Sequence[A
         if course.shown is None:
             raise WireError(f"frames[{row}]: stream {name!r} has no layout or no clock")
         clock, layout, size_bytes = course.shown
-        payload = None if is_head else _readonly(payloads[part], size_bytes, row)
+        has_none = is_head or (is_coded and not memoryview(payloads[part]).nbytes)
+        payload = None if has_none else _readonly(payloads[part], size_bytes, row)
         is_key = flags & KEY_FRAME != 0
         frame = Frame(course.name, seq, time_ns, uncertainty_ns, clock, arrival_ns, is_key, layout, payload)
         frames.append(frame)

@@ -157,7 +157,7 @@ def test_a_ring_is_handed_over_once_however_long_the_pipe_is_full(link: Link) ->
     assert link.writer.hand_over(rings[1], TINY)
     for ring in rings:
         assert link.reader.receive() == RingMessage(ring.ring_id, 1, 100)
-        fd, layout = link.reader.take_ring(ring.ring_id)
+        fd, layout, _ = link.reader.take_ring(ring.ring_id)
         assert layout == TINY
         assert RingReader(fd).slot_bytes == 100
         os.close(fd)
@@ -171,7 +171,7 @@ def test_a_ring_of_a_capture_that_left_without_its_leases_is_taken(link: Link) -
     link.writer.close()
     ring.close()
     link.reader.receive()
-    fd, _ = link.reader.take_ring(1)
+    fd, *_ = link.reader.take_ring(1)
     assert RingReader(fd).slot_bytes == 100
     os.close(fd)
 
@@ -186,10 +186,20 @@ def test_a_ring_brings_the_layout_of_the_frames_in_it_and_its_codec(link: Link, 
     assert link.writer.hand_over(rings[1], TINY)
     for ring, expected in zip(rings, (layout, TINY), strict=True):
         link.reader.receive()
-        fd, brought = link.reader.take_ring(ring.ring_id)
+        fd, brought, _ = link.reader.take_ring(ring.ring_id)
         assert brought == expected
         os.close(fd)
         ring.close()
+
+
+def test_a_ring_brings_the_layout_of_the_coded_pictures_behind_its_frames(link: Link) -> None:
+    ring, coded = RingWriter(1, 1, 100), Layout("encoded", 64, 48, codec=Codec("h264", b"\0\0\0\1sps"))
+    assert link.writer.hand_over(ring, TINY, 0, coded)
+    link.reader.receive()
+    fd, *brought = link.reader.take_ring(1)
+    assert brought == [TINY, coded]
+    os.close(fd)
+    ring.close()
 
 
 LOOK = {"format": "encoded", "width": 64, "height": 48, "codec": {"name": "h264"}}
@@ -198,7 +208,7 @@ LOOK = {"format": "encoded", "width": 64, "height": 48, "codec": {"name": "h264"
 def test_a_hand_over_by_its_words(link: Link) -> None:
     with open(os.devnull, "rb") as file:
         socket.send_fds(link.lease_socket, [msgpack.encode([1, LOOK])], [file.fileno()])
-    fd, layout = link.reader.take_ring(1)
+    fd, layout, _ = link.reader.take_ring(1)
     os.close(fd)
     assert layout == Layout("encoded", 64, 48, codec=Codec("h264"))
 

@@ -3,14 +3,15 @@
 import gc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import zmq
 
 from syncsvc.errors import SlotReclaimedError
-from syncsvc.testing import MemoryLink
-from syncsvc.transport.payload import BufferPool, SlotPayload
+from syncsvc.testing import TINY, MemoryLink
+from syncsvc.transport.payload import BufferPool, CodedPart, SlotPayload
 from syncsvc.transport.ring import RingReader, RingWriter
 
 SIZE = 300_000
@@ -54,6 +55,27 @@ def test_the_first_copy_sends_the_slot_home_and_the_second_is_the_same_buffer(sl
     payload.release()
     payload.release()
     assert len(slots.link.returned) == 1
+
+
+def test_the_coded_picture_behind_it_is_copied_by_itself_and_outlives_the_slot(slots: Slots) -> None:
+    pool, slot = BufferPool(), slots.writer.acquire()
+    assert slot is not None
+    slots.writer.pixels(slot)[: SIZE - 9], slots.writer.pixels(slot)[SIZE - 9 :] = 1, 2
+    generation, coded = slots.writer.commit(slot), CodedPart(TINY, 9)
+    link: Any = slots.link
+    payload = SlotPayload(slots.reader, link, 1, slot, generation, SIZE - 9, 1, coded)
+    assert (payload.view() == 1).all()
+    beside = payload.copy_coded(pool)
+    assert beside is not None
+    assert (beside.tolist(), slots.link.returned) == ([2] * 9, [])
+    assert (payload.copy_out(pool) == 1).all()
+    assert slots.link.returned == [(1, slot)]
+    assert payload.copy_coded(pool) is beside
+    payload.release()
+    late = SlotPayload(slots.reader, link, 1, slot, generation, SIZE - 9, 1, coded)
+    late.copy_out(pool)
+    assert late.copy_coded(pool) is None, "the slot went home before anybody asked"
+    assert slots.payload(7).copy_coded(pool) is None, "it has none"
 
 
 def test_two_groups_share_it_and_the_last_one_lets_go(slots: Slots) -> None:

@@ -42,7 +42,7 @@ class Twin:
         self.link = LinkReader(reader, ours)
         message = self.link.receive()
         assert message == RingMessage(1, SLOTS, SLOT_BYTES)
-        fd, _ = self.link.take_ring(1)
+        fd, *_ = self.link.take_ring(1)
         self.ring = RingReader(fd)
         os.close(fd)
 

@@ -142,7 +142,7 @@ def test_the_path_of_a_frame_in_the_readme_is_nine_files() -> None:
 SECTIONS: dict[str, tuple[type[Model], set[str]]] = {
     "`streams`: every kind": (
         StreamKeys,
-        {"url", "pixels", "quality", "size", "latency_ms", "stall_after_ms", "clock"},
+        {"url", "pixels", "coded", "quality", "size", "latency_ms", "stall_after_ms", "clock"},
     ),
     "`streams`: `rtsp:`, `rtsps:`": (STREAM_MODELS["rtsp"], {"transport"}),
     "`streams`: `file:`": (STREAM_MODELS["file"], {"pace", "loop", "timestamps", "offset_ms"}),

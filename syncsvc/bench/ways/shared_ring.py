@@ -68,7 +68,7 @@ def _ring_receiver(remote: tuple[Connection, socket.socket], __: Layout) -> Rece
     reader = LinkReader(os.dup(pipe.fileno()), leases)
     announced = reader.receive()
     assert isinstance(announced, RingMessage), "the ring is announced first"
-    fd, _ = reader.take_ring(announced.ring_id)
+    fd, *_ = reader.take_ring(announced.ring_id)
     ring = RingReader(fd)
     os.close(fd)
     held: deque[tuple[int, int]] = deque()

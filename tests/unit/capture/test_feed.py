@@ -53,6 +53,7 @@ class Rig:
         self.rings: dict[int, RingReader] = {}
         self.slots: dict[int, int] = {}
         self.layouts: dict[int, Layout] = {}
+        self.coded: dict[int, Layout | None] = {}
 
     def shot(self, number: int, layout: Layout = SMALL, period_ms: int = 40, size_bytes: int | None = None) -> Shot:
         at = number * period_ms * MS
@@ -79,7 +80,7 @@ class Rig:
         while self.reader.poll(0):
             message = self.reader.receive()
             if isinstance(message, RingMessage):
-                fd, self.layouts[message.ring_id] = self.reader.take_ring(message.ring_id)
+                fd, self.layouts[message.ring_id], self.coded[message.ring_id] = self.reader.take_ring(message.ring_id)
                 self.rings[message.ring_id] = RingReader(fd)
                 self.slots[message.ring_id] = message.slots
                 os.close(fd)
@@ -216,6 +217,35 @@ def test_a_new_plan_keeps_the_room_that_compressed_pictures_needed(rig: Rig) -> 
     rig.take(1, 2, layout=H264, size_bytes=10)
     rings = [message for message in rig.read() if isinstance(message, RingMessage)]
     assert [(ring.slots, ring.slot_bytes) for ring in rings] == [(7, 300_000), (34, 300_000)]
+
+
+def with_coded(rig: Rig, number: int, size_bytes: int, parameters: bytes = b"") -> Shot:
+    """A shot with a coded picture beside it, of another value."""
+    shot = rig.shot(number)
+    coded = plain(100 + number, Layout("encoded", 16, 8, codec=Codec("h264", parameters)), size_bytes)
+    return replace(shot, picture=replace(shot.picture, coded=coded))
+
+
+def test_a_coded_picture_lies_behind_the_pixels_in_the_same_slot(rig: Rig) -> None:
+    rig.feed.take(with_coded(rig, 1, 9))
+    rig.feed.take(rig.shot(2))
+    ring, first, second = rig.read()
+    assert isinstance(ring, RingMessage)
+    assert isinstance(first, FrameMessage)
+    assert isinstance(second, FrameMessage)
+    assert (first.size_bytes, first.coded_bytes) == (SMALL.size_bytes, 9)
+    assert rig.rings[1].pixels(first.slot, SMALL.size_bytes + 9).tolist() == [1] * SMALL.size_bytes + [101] * 9
+    assert (second.ring_id, second.coded_bytes) == (1, 0), "one without takes no ring of its own"
+    assert rig.coded == {1: Layout("encoded", 16, 8, codec=Codec("h264"))}
+
+
+def test_other_parameters_or_a_coded_picture_that_does_not_fit_take_another_ring_and_lose_nothing(rig: Rig) -> None:
+    for number, (size_bytes, parameters) in enumerate([(9, b""), (9, b"new"), (1 << 20, b"new"), (9, b"new")]):
+        rig.feed.take(with_coded(rig, number, size_bytes, parameters))
+    told = rig.read()
+    assert [one.ring_id for one in told if isinstance(one, FrameMessage)] == [1, 2, 3, 3]
+    assert not [one for one in told if isinstance(one, DropMessage)]
+    assert rig.rings[3].slot_bytes > rig.rings[2].slot_bytes > SMALL.size_bytes
 
 
 def test_pixels_that_the_machine_cannot_hold_are_refused_with_the_numbers(rig: Rig) -> None:

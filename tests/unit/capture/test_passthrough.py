@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from syncsvc.capture import nal
 from syncsvc.capture.decode import Demuxer, OpenInput
-from syncsvc.capture.passthrough import PassThrough, reader_of
+from syncsvc.capture.passthrough import PassThrough
 from syncsvc.capture.picture import jpeg_of, picture_of, pixels_of
+from syncsvc.capture.readers import reader_of
 from syncsvc.capture.source import Loss, Picture
 from syncsvc.capture.spec import CaptureSpec, HttpSpec, RingPlan
 from syncsvc.decoded import packet_of
@@ -306,3 +307,41 @@ def test_a_higher_quality_is_nearer_and_bigger() -> None:
     frame = av.VideoFrame.from_ndarray(np.kron(small, np.ones((8, 8, 1), np.uint8)), "rgb24").reformat(format="yuv420p")
     sizes = [jpeg_of(frame, None, quality).size_bytes for quality in (1, 50, 85, 100)]
     assert sizes == sorted(set(sizes))
+
+
+BESIDE = HttpSpec(name="a", url="", pixels="i420", coded=True, ring=RingPlan(S))
+
+
+def both(data: bytes) -> list[tuple[Picture, Observation]]:
+    """What a capture with ``coded: true`` makes of a clip."""
+    found = []
+    for item in items(data, BESIDE):
+        assert not isinstance(item, Loss), item
+        found.append((picture_of(item[0], BESIDE), item[1]))
+    return found
+
+
+@pytest.mark.parametrize(("container", "codec"), [("mp4", "libx264"), ("mpegts", "libx264"), ("matroska", "libx265")])
+def test_coded_pictures_beside_decoded_ones_are_those_that_pass_through(container: str, codec: str) -> None:
+    data = clip(container, codec)
+    found = both(data)
+    assert len(found) == FRAMES
+    assert {picture.layout.format for picture, _ in found} == {"i420"}
+    beside = [(picture.coded, seen) for picture, seen in found]
+    assert payloads(beside) == payloads(items(data)), "byte for byte what pixels: encoded gives"
+    assert [seen.is_key for _, seen in found] == [number % GOP == 0 for number in range(FRAMES)]
+
+
+def test_who_does_not_ask_for_coded_pictures_has_none() -> None:
+    plain = HttpSpec(name="a", url="", pixels="i420", ring=RingPlan(S))
+    assert {picture_of(item[0], plain).coded for item in items(clip("mp4"), plain) if not isinstance(item, Loss)} == {
+        None
+    }
+
+
+def test_a_source_with_b_frames_has_none_to_hand_on_and_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    found = both(clip("mp4", bframes=2))
+    assert len(found) == FRAMES, "it is decoded all the same"
+    assert all(picture.coded is None for picture, _ in found[GOP:])
+    assert len([line for line in caplog.messages if "B-frames" in line]) == 1
+    assert "`coded: true`" in caplog.text

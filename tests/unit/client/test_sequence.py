@@ -205,7 +205,7 @@ def test_who_wants_no_pixels_gets_the_same_batches_and_gaps_from_their_headers()
     assert seen(inbox) == [1, Gap(2, 2, "lost", "lobby", *windows(2, 2)), 3]
     assert inbox.header()["seq"] == 3
     assert inbox.stats.invalid == 0
-    with pytest.raises(UsageError, match="'pixels' and None"):
+    with pytest.raises(UsageError, match="'pixels', 'coded' and None"):
         Inbox("lobby", yields_gaps=True, payload="gold")  # type: ignore[arg-type]  # what a user may say
 
 

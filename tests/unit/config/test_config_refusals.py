@@ -197,6 +197,11 @@ STREAMS = [
         "found [640, 360]",
         "null with pixels: encoded",
     ),
+    key("coded camera", "coded: true", "coded", "found true", "false: a local camera's", url="v4l2:/dev/video0"),
+    key(
+        "coded made", "coded: true", "coded", "found true", "false: generated frames were never coded", url="synthetic:"
+    ),
+    key("coded word", "coded: some", "coded", "found 'some'", "true or false"),
     key("quality zero", "quality: 0\n    pixels: jpeg", "quality", "found 0", "a whole number from 1 to 100 or null"),
     key("quality 101", "quality: 101\n    pixels: jpeg", "quality", "found 101", "from 1 to 100"),
     key("quality float", "quality: 8.5\n    pixels: jpeg", "quality", "found 8.5", "a whole number"),

@@ -321,7 +321,7 @@ def test_a_capture_that_sends_nonsense_is_hung_up_on_and_harms_nobody_else(rig: 
         rings = link._rings
         original = link.take_ring
 
-        def take_ring(ring_id: int) -> tuple[int, Layout]:
+        def take_ring(ring_id: int) -> tuple[int, Layout, Layout | None]:
             if ring_id == 2:
                 raise TransportError("ring 2 was announced and did not come")
             return original(ring_id)

@@ -1,7 +1,7 @@
 """The publisher over outlets that only remember: order, who gets what, what is copied, and when it is the end."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import pytest
@@ -13,10 +13,12 @@ from syncsvc.publish.headers import Headers
 from syncsvc.publish.local import LocalOutlet
 from syncsvc.publish.outlet import Outlet, Prepared, Waits
 from syncsvc.publish.publisher import QUEUE_LENGTH, Publisher
-from syncsvc.testing import T0, ManualClock, S, frame
+from syncsvc.testing import T0, TINY, ManualClock, S, frame
+from syncsvc.transport.payload import CodedPart
 from tests.batches import batch
 
 BATCHES, HEADS, LATE = wire.batch_topic("lobby"), wire.head_topic("lobby"), wire.late_topic("lobby")
+CODED = wire.coded_topic("lobby")
 
 
 class Pixels:
@@ -24,12 +26,18 @@ class Pixels:
 
     def __init__(self) -> None:
         self.copies: list[bool] = []
-        self.releases = 0
+        self.coded_copies = self.releases = 0
+        self.coded: CodedPart | None = None
 
     def copy_out(self, pool: Any, *, keeps_slot: bool = False) -> bytes:
         assert not self.releases, "it is gone"
         self.copies.append(keeps_slot)
         return b"pixels"
+
+    def copy_coded(self, pool: Any) -> bytes | None:
+        assert not self.releases, "it is gone"
+        self.coded_copies += 1
+        return b"coded" if self.coded is not None else None
 
     def release(self) -> None:
         self.releases += 1
@@ -79,9 +87,9 @@ class Rig:
         )  # fmt: skip
         self.is_over = False
 
-    def leave(self, batch: FrameBatch, emitted_ns: int, is_wanted: bool) -> bytes:
+    def leave(self, batch: FrameBatch, emitted_ns: int, wanted: Collection[bytes]) -> dict[bytes, bytes]:
         self.noted.append((batch.seq, emitted_ns))
-        return self.headers.encode(batch, emitted_ns) if is_wanted else b""
+        return {topic: self.headers.encode(batch, emitted_ns) for topic in wanted}
 
     def finish(self, state: wire.State = "draining") -> None:
         """Run to the end, here."""
@@ -169,6 +177,29 @@ def test_a_header_costs_no_pixel_and_goes_to_whoever_wants_no_more(rig_of: Rigs)
     rig.finish()
     assert watching.sent[1].header == reading.sent[0].header
     assert (watching.sent[1].copies, len(reading.sent[0].copies)) == ((), 2)
+
+
+def test_coded_pictures_go_to_whoever_wants_them_and_cost_no_pixel(rig_of: Rigs) -> None:
+    recording, reading = Door(CODED, copies=True), Door(BATCHES, copies=True)
+    rig, item = rig_of(recording, reading), one(0)
+    north, _ = pixels(item)
+    north.coded = CodedPart(TINY, 5)
+    rig.publisher.put(item)
+    assert list(recording.sent[0].copies) == [b"coded", b""], "who has none has an empty part"
+    assert list(reading.sent[0].copies) == [b"pixels"] * 2
+    reading.topics.clear()
+    rig.publisher.put(alone := one(1))
+    assert [one.copies for one in pixels(alone)] == [[], []]
+
+
+def test_a_coded_picture_is_copied_early_before_its_slot_goes_home(rig_of: Rigs) -> None:
+    rig, early = rig_of(Door(CODED, BATCHES, copies=True)), Pixels()
+    early.coded = CodedPart(TINY, 5)
+    take_early: Callable[..., None] = rig.publisher.take_early
+    take_early(early, [BATCHES])
+    assert (early.coded_copies, early.copies) == (1, [False])
+    take_early(plain := Pixels(), [BATCHES])
+    assert (plain.coded_copies, plain.copies) == (0, [False])
 
 
 def test_a_frame_is_not_copied_early_for_those_who_want_headers(rig_of: Rigs) -> None:

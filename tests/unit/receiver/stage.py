@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
 
+from syncsvc import wire
 from syncsvc.model import FrameBatch, LateFrame
 from syncsvc.observe.events import GroupRules
 from syncsvc.plan.plans import GroupPlan
@@ -52,7 +53,8 @@ class Stage:
 
     def let_go(self, item: FrameBatch) -> None:
         """It leaves now, and somebody wants it."""
-        self.headers.append(self.groups[item.group].leave(item, self.utc.now_utc(), True))
+        topic = wire.batch_topic(item.group)
+        self.headers.append(self.groups[item.group].leave(item, self.utc.now_utc(), {topic})[topic])
 
     def has_room(self) -> bool:
         """Always."""

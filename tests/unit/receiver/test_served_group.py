@@ -146,11 +146,11 @@ def test_its_headers_say_how_a_stream_looked_last_also_before_it_went_and_came_b
     end(group)
     silent = groups.batches[-1]
     assert not silent.frames["b"]
-    assert group.leave(silent, T0, False) == b"", "nobody wants it"
-    told = wire.decode_header(group.leave(silent, T0, True))
+    assert group.leave(silent, T0, ()) == {}, "nobody wants it"
+    told = wire.decode_header(group.leave(silent, T0, {b"batch/g"})[b"batch/g"])
     assert (told["run_id"], told["streams"]["b"]["format"]) == ("run-7", TINY.format)
     other.follow(plan_of("other", "ab"), 1, T0)
-    assert wire.decode_header(other.leave(silent, T0, True))["streams"]["b"]["format"] is None
+    assert wire.decode_header(other.leave(silent, T0, {b"head/g"})[b"head/g"])["streams"]["b"]["format"] is None
 
 
 def test_the_first_batch_of_an_epoch_says_where_the_last_window_before_it_ended(groups: Stage) -> None:

@@ -1,0 +1,55 @@
+"""Decoded pictures together with the coded ones that they were made of: ``coded: true``.
+
+The camera's own pictures are here anyway; they cost a copy of some kilobytes, and whoever records needs no encoder. A
+source with B-frames has none to hand on: its pictures do not come in the order of their times.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+from av import VideoFrame
+
+from syncsvc.capture.decode import KEPT_PACKETS, Accompanied, Decoder, OpenInput, Sighting, Unit
+from syncsvc.capture.passthrough import B_FRAMES, PassThrough
+from syncsvc.capture.source import Loss, Picture
+
+log = logging.getLogger(__name__)
+
+
+class CodedBeside(Decoder):
+    """A decoder that hands on what it was fed."""
+
+    def __init__(self, opened: OpenInput) -> None:
+        super().__init__(opened)
+        self._coder: PassThrough | None = PassThrough(opened)
+        self._coded: OrderedDict[int, Picture] = OrderedDict()
+
+    def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[Sighting]:
+        sightings = list(super()._take(packet, arrival_mono_ns))  # first: the coder's filter takes the packet away
+        pts = packet.pts
+        if pts is not None:
+            self._keep(pts, packet)
+        for item in sightings:
+            yield item if isinstance(item, Loss) else (self._with_coded(item[0]), item[1])
+
+    def _with_coded(self, unit: Unit) -> Unit:
+        if not isinstance(unit, VideoFrame) or unit.pts is None:
+            return unit
+        coded = self._coded.pop(unit.pts, None)
+        return unit if coded is None else Accompanied(unit, coded)
+
+    def _keep(self, pts: int, packet: Any) -> None:
+        """Keep a packet's coded picture until the decoder has made its own of it."""
+        if self._coder is None:
+            return
+        coded = self._coder.coded_of(packet)
+        if coded is None and self._coder.has_b_frames:
+            self._coder = None
+            log.warning("source %s %s", self._input.source_id, B_FRAMES.replace("`pixels: encoded`", "`coded: true`"))
+            self._coded.clear()
+        elif coded is not None:
+            self._coded[pts] = coded
+            if len(self._coded) > KEPT_PACKETS:
+                self._coded.popitem(last=False)
