@@ -199,7 +199,12 @@ STREAMS = [
     ),
     key("coded camera", "coded: true", "coded", "found true", "false: a local camera's", url="v4l2:/dev/video0"),
     key(
-        "coded made", "coded: true", "coded", "found true", "false: generated frames were never coded", url="synthetic:"
+        "coded made",
+        "coded: true",
+        "coded",
+        "found true",
+        "false: generated frames were never coded",
+        url="synthetic:?fps=25",
     ),
     key("coded word", "coded: some", "coded", "found 'some'", "true or false"),
     key("quality zero", "quality: 0\n    pixels: jpeg", "quality", "found 0", "a whole number from 1 to 100 or null"),
