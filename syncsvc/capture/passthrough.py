@@ -4,7 +4,7 @@ Every codec's own rules are kept, so that any decoder takes the payloads in orde
 codes (Annex B), and each key frame with its parameter sets, whatever the container had.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from av.bitstream import BitStreamFilterContext
@@ -17,11 +17,16 @@ from syncsvc.capture.jpeg import coded, plain_jpeg
 from syncsvc.capture.source import Loss, Picture
 from syncsvc.clock import NS_PER_S
 from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, ColorRange, Layout, jpeg_header
+from syncsvc.model import Observation
 
 B_FRAMES = (
     "sends B-frames, which do not come in the order of their times: they are lost to `pixels: encoded`. Switch them "
     "off in the camera, or take other pixels"
 )
+
+
+UNSEEN = Observation(-1, 0)
+"""Of a packet whose arrival somebody else has noted."""
 
 
 class PassThrough(Demuxer):
@@ -55,6 +60,9 @@ class PassThrough(Demuxer):
         self._ticks_per_s = self.ticks_of(NS_PER_S)
 
     def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[Sighting]:
+        yield from self._pass(packet, lambda: self._see(packet, arrival_mono_ns))
+
+    def _pass(self, packet: Any, see: Callable[[], Observation]) -> Iterator[Sighting]:
         if not packet.size:
             return  # the end
         pts, is_key = packet.pts, packet.is_keyframe
@@ -69,7 +77,7 @@ class PassThrough(Demuxer):
             self.has_b_frames = True
             yield self._lose("b_frame", B_FRAMES)
             return
-        seen = self._see(packet, arrival_mono_ns)
+        seen = see()
         if self._filter is not None:
             try:
                 packet = next(iter(self._filter.filter(packet)), None)
@@ -103,7 +111,7 @@ class PassThrough(Demuxer):
         """A packet's coded picture, for who does the rest itself; None where it has none."""
         if not packet.size:
             return None
-        found = [item[0] for item in self._take(packet, 0) if not isinstance(item, Loss)]
+        found = [item[0] for item in self._pass(packet, lambda: UNSEEN) if not isinstance(item, Loss)]
         return found[0] if found and isinstance(found[0], Picture) else None
 
     def _is_out_of_order(self, pts: int | None) -> bool:
