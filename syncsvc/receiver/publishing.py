@@ -57,7 +57,6 @@ class Publishing:
             self._context.destroy(0)
             raise
         self.local.bind(live)
-        self.publisher.control = control
         return live, control
 
     def start(self) -> None:

@@ -74,7 +74,7 @@ def test_json_lines_are_the_headers(live: LiveSocket) -> None:
         live.wait_for(b"head/")
         live.send(*map(head_of, sent))
         code, out, err = result(process)
-    assert (code, err) == (0, ["gap  lobby #2-#2  1 missed  windows 00:00:02.000 to 00:00:02.000  lost"])
+    assert (code, err) == (0, ["gap  lobby #2-#2  1 missed  windows 00:00:02.000Z to 00:00:02.000Z  lost"])
     assert [json.loads(line) for line in out] == [msgspec.msgpack.decode(parts[1]) for parts in sent]
 
 
@@ -87,7 +87,9 @@ def test_late_frames_have_lines_of_their_own_and_do_not_count_as_batches(live: L
         live.send(one, batch(8))
         code, out, err = result(process)
     assert (code, err, len(out)) == (0, [], 3)
-    assert out[1] == ("late  lobby north #40  taken 00:00:06.990  came 60 ms later  window 00:00:06.000  counted in #8")
+    assert out[1] == (
+        "late  lobby north #40  taken 00:00:06.990Z  came 60 ms later  window 00:00:06.000Z  counted in #8"
+    )
 
 
 def test_late_frames_in_json_say_so(live: LiveSocket) -> None:
