@@ -6,7 +6,7 @@ The JSON Schema, the messages and ``configs/reference.yaml`` all follow from the
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -66,8 +66,6 @@ class Model(BaseModel):
 class StreamKeys(Model):
     """The keys that every stream has."""
 
-    uncoded: ClassVar[str] = ""
-    """Why streams of the kind have no coded pictures, where they have none."""
     from_url: ClassVar[frozenset[str]] = frozenset({"kind"})
     """Fields that the URL decides; they are no keys of the file."""
 
@@ -91,13 +89,10 @@ class StreamKeys(Model):
         if self.quality is not None and self.pixels != "jpeg":
             raise refused(f"{self.quality}", f"null, or pixels: jpeg (they are {self.pixels} here)", "quality")
         if self.pixels == "encoded" and self.size is not None:
-            raise refused(
-                f"[{self.size[0]}, {self.size[1]}]",
-                "null with pixels: encoded, which decodes nothing; other pixels are scaled",
-                "size",
-            )
-        if self.coded and self.uncoded:
-            raise refused("true", f"false: {self.uncoded}", "coded")
+            sides = f"[{self.size[0]}, {self.size[1]}]"
+            raise refused(sides, "null with pixels: encoded, which decodes nothing; other pixels are scaled", "size")
+        if self.coded and "encoded" not in get_args(type(self).model_fields["pixels"].annotation):
+            raise refused("true", "false, because they come without a codec", "coded")
         return self
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
@@ -145,7 +140,6 @@ class FileStream(StreamKeys):
 class V4l2Stream(StreamKeys):
     """A local camera; what the URL leaves out, the driver decides."""
 
-    uncoded: ClassVar[str] = "a local camera's pictures come decoded"
     from_url: ClassVar[frozenset[str]] = frozenset({"kind", "device", "fps", "device_size", "fourcc"})
 
     kind: Literal["v4l2"] = "v4l2"
@@ -196,7 +190,6 @@ class SyntheticKeys(Model):
 class SyntheticStream(StreamKeys):
     """Barcoded frames, made in the capture process."""
 
-    uncoded: ClassVar[str] = "generated frames were never coded"
     from_url: ClassVar[frozenset[str]] = frozenset({"kind", "spec"})
 
     kind: Literal["synthetic"] = "synthetic"

@@ -186,7 +186,7 @@ def test_the_endpoint_may_be_the_configuration_of_the_service(live: LiveSocket, 
         f"streams: {{a: {{url: 'rtsp://u:${{NOT_SET_PASSWORD}}@h/1'}}}}\npublish: {{live: '{live.endpoint}'}}\n"
     )
     with tail(str(path), "--count", "1") as process:
-        live.wait_for(b"batch/")
+        live.wait_for(b"head/")
         live.send(batch(1))
         code, out, err = result(process)
     assert (code, err, len(out)) == (0, [], 1)
