@@ -61,6 +61,26 @@ class Layout:
                 return width * height
         raise ValueError(f"a {self.format} payload has no fixed size")
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """One payload as an array: bgr24 is ``(height, width, 3)``, gray8 ``(height, width)``.
+
+        i420 is ``(height * 3 / 2, width)``, as OpenCV and libav have it: the rows of Y, then U, then V, whose rows lie
+        two in one. That has no shape where a side is odd: it is ``(size_bytes,)`` then.
+
+        Raises:
+            ValueError: payloads of this format differ in size.
+        """
+        width, height = self.width, self.height
+        match self.format:
+            case "bgr24":
+                return height, width, 3
+            case "gray8":
+                return height, width
+            case "i420" if width % 2 == 0 and height % 2 == 0:
+                return height * 3 // 2, width
+        return (self.size_bytes,)
+
 
 class JpegHeader(NamedTuple):
     """What a JPEG says of itself; ``is_plain`` where every reader reads it.

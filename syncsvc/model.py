@@ -3,12 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
+from syncsvc import showing
+from syncsvc.borrowed import Payload as Payload
+from syncsvc.borrowed import PictureSource as PictureSource
 from syncsvc.errors import FrameUndecodable, FrameWithoutPixels
-from syncsvc.layout import Layout
+from syncsvc.layout import RAW_FORMATS, Layout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,30 +80,6 @@ class Observation:
         return self.arrival_mono_ns if self.start_mono_ns is None else self.start_mono_ns
 
 
-class PictureSource(Protocol):
-    """Decodes one frame of an encoded stream, with the help of those before it."""
-
-    def to_bgr(self) -> "NDArray[np.uint8]":
-        """The picture, ``(height, width, 3)`` uint8, BGR."""
-        ...
-
-
-class Payload:
-    """A frame's pixels that lie in a ring or in a buffer that others share: who holds it may have to give it back."""
-
-    __slots__ = ()
-
-    nbytes: int
-
-    def view(self) -> "NDArray[np.uint8]":
-        """The bytes, ``(nbytes,)`` uint8, no copy; to a subscriber they stay what they are while the array lives.
-
-        Raises:
-            FrameReclaimedError: it was asked for.
-        """
-        raise NotImplementedError
-
-
 @dataclass(frozen=True, init=False, repr=False, eq=False, match_args=False)
 class Frame(Struct, frozen=True, eq=False):
     """One frame with its capture time.
@@ -112,6 +91,9 @@ class Frame(Struct, frozen=True, eq=False):
     ``arrival_ns`` (UTC) is when its packet reached the service. ``payload`` is any readable buffer, or a ``Payload``;
     None where the frame came in a header alone.
     ``decoder`` is the subscriber's, for a frame of an encoded stream.
+
+    Pickled or deep-copied it becomes a frame of its own: its payload is copied, its lease stays behind, and an encoded
+    one is decoded now, and takes its picture along (or the reason why there is none).
     """
 
     stream: str
@@ -130,7 +112,15 @@ class Frame(Struct, frozen=True, eq=False):
         return [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in ("payload", "decoder")]
 
     def __repr__(self) -> str:
-        return f"Frame({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+        return showing.frame_line(self)
+
+    def _repr_html_(self) -> str:
+        return showing.frame_table(self)
+
+    def __reduce__(self) -> tuple[type["Frame"], tuple[Any, ...]]:
+        *facts, payload, decoder = (getattr(self, name) for name in self.__struct_fields__)
+        own = payload if isinstance(payload, bytes | None) else bytes(self.pixels)
+        return type(self), (*facts, own, decoder and decoder.kept())
 
     @property
     def format(self) -> str:
@@ -146,6 +136,11 @@ class Frame(Struct, frozen=True, eq=False):
     def height(self) -> int:
         """Rows."""
         return self.layout.height
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What ``from_dlpack`` makes of it: see ``Layout.shape``; a jpeg and an encoded payload are ``(nbytes,)``."""
+        return self.layout.shape if self.layout.format in RAW_FORMATS else self.pixels.shape
 
     @property
     def pixels(self) -> "NDArray[np.uint8]":
@@ -188,9 +183,39 @@ class Frame(Struct, frozen=True, eq=False):
             raise FrameUndecodable(self.stream, self.seq, "it did not come through a subscriber")
         return self.decoder.to_bgr()
 
-    def __dlpack__(self, **options: Any) -> Any:
-        """The payload as a one-dimensional uint8 DLPack capsule, no copy."""
-        return self.pixels.__dlpack__(**options)
+    def to_rgb(self) -> "NDArray[np.uint8]":
+        """The picture as ``(height, width, 3)`` uint8, RGB, in memory of its own; errors as with ``to_bgr``."""
+        from syncsvc.pictures import to_rgb
+
+        return to_rgb(self.to_bgr())
+
+    def planes(self) -> tuple["NDArray[np.uint8]", ...]:
+        """The payload's planes, uint8, read-only, no copy.
+
+        Returns:
+            Of i420 Y ``(height, width)``, U and V ``(ceil(height/2), ceil(width/2))``; of bgr24 one
+            ``(height, width, 3)``, of gray8 one ``(height, width)``.
+
+        Raises:
+            FrameReclaimedError: the frame was leased, and held for too long (mode ``local`` only).
+            ValueError: the payload is not what ``layout`` says, or a jpeg or encoded one, which has none.
+        """
+        from syncsvc.pictures import planes
+
+        return planes(self.pixels, self.layout)
+
+    def __dlpack__(
+        self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None
+    ) -> Any:
+        """The payload as a uint8 DLPack capsule of ``shape``: no copy, but for who cannot be told that it is read-only.
+
+        Raises:
+            BufferError: a copy is what can be had, and was not to be; or another device was asked for.
+            FrameReclaimedError: the frame was leased, and held for too long (mode ``local`` only).
+        """
+        from syncsvc.pictures import dlpack
+
+        return dlpack(self.pixels.reshape(self.shape), stream, max_version, dl_device, copy)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self.pixels.__dlpack_device__()
@@ -215,6 +240,12 @@ class FrameSet:
     spread_ns: int
     frames: Mapping[str, Frame]
     missing: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return showing.set_line(self)
+
+    def _repr_html_(self) -> str:
+        return showing.set_table(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +297,12 @@ class FrameBatch:
     def complete(self) -> bool:
         """Whether every stream was heard for the whole window."""
         return not self.missing
+
+    def __repr__(self) -> str:
+        return showing.batch_line(self)
+
+    def _repr_html_(self) -> str:
+        return showing.batch_table(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,6 +12,40 @@ from numpy.typing import NDArray
 from syncsvc.layout import RAW_FORMATS, ColorMatrix, ColorRange, Layout, jpeg_header
 
 
+def planes(payload: Any, layout: Layout) -> tuple[NDArray[np.uint8], ...]:
+    """Views of a raw payload's planes: see ``Frame.planes``; no copy.
+
+    Raises:
+        ValueError: the payload does not fit its layout, or its format has no planes.
+    """
+    if layout.format not in RAW_FORMATS:
+        raise ValueError(f"a {layout.format} payload has no planes before it is decoded: to_bgr() does that")
+    if layout.format == "i420":
+        return planes_i420(_fitting(payload, layout), layout.width, layout.height)
+    return (_fitting(payload, layout).reshape(layout.shape),)
+
+
+def dlpack(array: NDArray[np.uint8], stream: Any, max_version: Any, dl_device: Any, copy: bool | None) -> Any:
+    """A DLPack capsule of a read-only array.
+
+    It says that the memory is read-only where the consumer can hear that (DLPack 1.0). To others it is a copy, since
+    they would write into memory that is not theirs: a slot of the service's, or a message that other groups share.
+
+    Raises:
+        BufferError: only a copy can be had, and ``copy`` is False; or another device is asked for.
+    """
+    if dl_device not in (None, array.__dlpack_device__()):
+        raise BufferError("frames are in the host's memory, and are moved to no device")
+    if max_version is not None and max_version[0] >= 1 and _NUMPY_SAYS_READ_ONLY:
+        return array.__dlpack__(stream=stream, max_version=max_version, copy=copy)
+    if copy is False:
+        raise BufferError("only a copy can be had without max_version=(1, 0): a frame's memory is read-only")
+    return array.copy().__dlpack__(stream=stream)
+
+
+_NUMPY_SAYS_READ_ONLY = tuple(map(int, np.__version__.split(".")[:2])) >= (2, 1)
+
+
 def planes_i420(payload: Any, width: int, height: int) -> tuple[NDArray[np.uint8], ...]:
     """Views of the Y ``(h, w)``, U and V ``(ceil(h/2), ceil(w/2))`` planes of a packed payload; no copy."""
     flat = np.frombuffer(payload, np.uint8)
@@ -43,10 +77,7 @@ def to_bgr(payload: Any, layout: Layout) -> NDArray[np.uint8]:
     if layout.format not in RAW_FORMATS:
         raise ValueError(f"one {layout.format} payload is no picture by itself: it refers to others of its stream")
     width, height = layout.width, layout.height
-    if flat.size != layout.size_bytes:
-        raise ValueError(
-            f"a {layout.format} payload of {width}x{height} has {layout.size_bytes} bytes, not {flat.size}"
-        )
+    flat = _fitting(flat, layout)
     if layout.format == "bgr24":
         return flat.reshape(height, width, 3).copy()
     cv2 = load_cv2()
@@ -62,6 +93,25 @@ def to_bgr(payload: Any, layout: Layout) -> NDArray[np.uint8]:
     doubled = [cv2.resize(plane, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST) for plane in chroma]
     merged = cv2.merge([luma, *(plane[:height, :width] for plane in doubled)])
     return np.asarray(cv2.transform(merged, _bgr_from_yuv(layout.matrix, layout.range)), np.uint8)
+
+
+def to_rgb(bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same picture with its channels the other way round, in the same memory.
+
+    Raises:
+        ImportError: OpenCV cannot be loaded; the message names the system packages that it needs.
+    """
+    cv2 = load_cv2()
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr), np.uint8)
+
+
+def _fitting(payload: Any, layout: Layout) -> NDArray[np.uint8]:
+    """The bytes of a raw payload, ``(layout.size_bytes,)`` uint8, no copy."""
+    flat = np.frombuffer(payload, np.uint8)
+    if flat.size != layout.size_bytes:
+        size = f"{layout.width}x{layout.height}"
+        raise ValueError(f"a {layout.format} payload of {size} has {layout.size_bytes} bytes, not {flat.size}")
+    return flat
 
 
 def _jpeg_to_bgr(flat: NDArray[np.uint8], layout: Layout) -> NDArray[np.uint8]:

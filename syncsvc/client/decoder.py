@@ -15,6 +15,7 @@ from msgspec.structs import force_setattr
 from numpy.typing import NDArray
 
 from syncsvc import decoded
+from syncsvc.client.copies import KeptPicture, LostPicture
 from syncsvc.errors import FrameUndecodable, SyncsvcError
 from syncsvc.layout import Layout
 from syncsvc.model import Frame, FrameBatch, LateFrame
@@ -62,14 +63,24 @@ class CodedFrame:
         Raises:
             FrameUndecodable: it refers to a frame that is not here, or is damaged.
         """
-        return self._owner.to_bgr(self)
+        return to_bgr(*self._owner.planes(self))
+
+    def kept(self) -> KeptPicture | LostPicture:
+        """See ``PictureSource``: decoded now, or why it cannot be."""
+        try:
+            planes, layout = self._owner.planes(self)
+        except FrameUndecodable as error:
+            return LostPicture(error.stream, error.seq, error.why)
+        except ImportError as error:
+            return LostPicture(self._owner.stream, self.seq, str(error))
+        return KeptPicture(planes.tobytes(), layout)
 
 
 class StreamDecoder:
     """One stream's frames since its last key frame, and the decoder behind them; for any number of threads."""
 
     def __init__(self, stream: str) -> None:
-        self._stream = stream
+        self.stream = stream
         self._lock = Lock()
         self._known: WeakValueDictionary[int, CodedFrame] = WeakValueDictionary()
         self._held: dict[int, CodedFrame] = {}
@@ -103,8 +114,8 @@ class StreamDecoder:
         while self._held and (first := next(iter(self._held))) < floor:
             del self._held[first]
 
-    def to_bgr(self, coded: CodedFrame) -> NDArray[np.uint8]:
-        """See ``CodedFrame.to_bgr``."""
+    def planes(self, coded: CodedFrame) -> tuple[NDArray[np.uint8], Layout]:
+        """The picture as an i420 payload in memory of its own, and what that is; errors as ``CodedFrame.to_bgr``."""
         with self._lock:
             picture = self._pictures.get(coded) or self._decode(coded)
         layout = decoded.layout_of(picture, "i420", None)
@@ -113,7 +124,7 @@ class StreamDecoder:
             raise self._undecodable(coded, f"it is {layout.width}x{layout.height}, its stream says {told}")
         planes = np.empty(layout.size_bytes, np.uint8)
         decoded.write(picture, layout, planes)
-        return to_bgr(planes, layout)
+        return planes, layout
 
     def _decode(self, coded: CodedFrame) -> Any:
         steps = self._steps(coded)
@@ -193,7 +204,7 @@ class StreamDecoder:
             raise self._undecodable(step, "its decoder makes no picture of it")
 
     def _undecodable(self, coded: CodedFrame, why: str) -> FrameUndecodable:
-        return FrameUndecodable(self._stream, coded.seq, why)
+        return FrameUndecodable(self.stream, coded.seq, why)
 
 
 class Decoders:

@@ -1,6 +1,8 @@
 """Coded pictures and JPEGs through the real service: paired as pixels are, decoded by who looks, never wrong."""
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
 from collections import Counter
@@ -162,6 +164,24 @@ def test_a_camera_that_changes_its_size_goes_on_with_a_ring_and_a_codec_of_its_o
         assert look.codes["north", frame.seq] is not None
         assert frame.to_bgr().shape == (270, 480, 3)
     assert not look.dropped("south")
+
+
+def test_copies_of_a_cameras_coded_pictures_show_what_they_show(tmp_path: Path) -> None:
+    cameras = [CameraSpec("north", fps=25, gop=25, **SMALL), CameraSpec("south", fps=25, gop=25, **SMALL)]
+    with (
+        VirtualCameras(cameras) as farm,
+        Service(tmp_path, {name: {"url": url, "pixels": "encoded"} for name, url in farm.urls.items()}) as service,
+        service.subscribe() as subscriber,
+    ):
+        looked_at = 0
+        while looked_at < 40:
+            batch = subscriber.receive(LIMIT_S)
+            for copied in (pickle.loads(pickle.dumps(batch)), copy.deepcopy(batch)):
+                for name, frames in batch.frames.items():
+                    for one, other in zip(frames, copied.frames[name], strict=True):
+                        assert code_of(other) == code_of(one), "both have the same picture, or none"
+                        looked_at += code_of(other) is not None
+        assert service.stop() == 0
 
 
 def test_a_killed_capture_shows_no_wrong_picture_and_comes_back(tmp_path: Path) -> None:

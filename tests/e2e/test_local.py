@@ -1,7 +1,9 @@
 """Subscribers on the service's host: the same batches without a copy, and leases that hurt nobody."""
 
 import asyncio
+import copy
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -107,7 +109,8 @@ def test_the_same_batches_without_a_copy(tmp_path: Path) -> None:
         frame = frames_of(here)[0]
         assert np.shares_memory(frame.pixels, frame.pixels)
         assert np.array_equal(frame.to_bgr(), frames_of(there)[0].to_bgr())
-        assert np.array_equal(np.from_dlpack(frame), frame.pixels)
+        assert np.array_equal(np.from_dlpack(frame).reshape(-1), frame.pixels)
+        assert np.shares_memory(np.from_dlpack(frame), frame.pixels)
         wait_for(lambda: service.status()["local"]["leases"], "the status")
         local.close()
         with pytest.raises(SubscriberClosed):
@@ -160,6 +163,28 @@ def test_a_frame_that_is_held_too_long_is_reclaimed_and_a_view_of_it_is_not_torn
         assert all(np.array_equal(part, old) for part, old in zip(slices, before, strict=True)), "a view was rewritten"
         assert local.stats.reclaimed == len(seen) + len(unseen)
         assert service.status()["local"]["leases_revoked"] >= len(frames_of(first))
+        assert service.losses() == {}
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
+def test_copies_of_leased_frames_outlive_the_lease_and_cost_nobody_a_slot(
+    tmp_path: Path, copied: Callable[[FrameBatch], FrameBatch]
+) -> None:
+    with (
+        Service(tmp_path, CAMERAS, groups=patient("a", "b")) as service,
+        Subscriber(service.live, mode="local") as local,
+    ):
+        complete(local)
+        kept = [frames_of(copied(complete(local))) for _ in range(3)]
+        held = complete(local)
+        wait_for(lambda: local.stats.reclaimed, "the lease's end")
+        for _ in range(3):
+            complete(local)
+        assert all(is_gone(frame) for frame in frames_of(held))
+        with pytest.raises(FrameReclaimedError):
+            copied(held)
+        assert all(is_true(frame, frame.pixels) for frames in kept for frame in frames)
+        assert local.stats.reclaimed <= len(frames_of(held)), "the copies took no lease along"
         assert service.losses() == {}
 
 

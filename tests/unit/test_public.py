@@ -30,6 +30,12 @@ def test_all_that_users_may_name_is_there_and_nothing_else() -> None:
         syncsvc.Nothing  # noqa: B018
 
 
+def test_dir_lists_the_api_also_before_anything_was_used() -> None:
+    code = "import syncsvc; print(*dir(syncsvc))"
+    shown = subprocess.run([sys.executable, "-c", code], check=True, timeout=30, capture_output=True, text=True).stdout
+    assert shown.split() == sorted(NAMES) == dir(syncsvc)
+
+
 def test_every_error_of_ours_that_a_client_raises_can_be_caught_by_its_name() -> None:
     ours = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
     raised: set[str] = set()
