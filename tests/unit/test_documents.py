@@ -1,5 +1,6 @@
 """What the documents say is true: every block, link, command line, key, default, metric and cause."""
 
+import inspect
 import json
 import re
 import shlex
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import click
+import msgspec
 import pytest
 
 import syncsvc
 from syncsvc import cli
 from syncsvc.config.loader import loads
 from syncsvc.config.models import STREAM_MODELS, GroupConfig, Http, Model, Publish, StreamKeys
+from syncsvc.errors import SyncsvcError
 from syncsvc.observe.metrics import COUNTER, METRICS
 from tests.project import ROOT, parse, texts
 
@@ -188,3 +191,55 @@ def test_every_cause_of_a_drop_is_documented() -> None:
     }
     assert causes == {cause for cause in documented if not cause.startswith("syncsvc_")}
     assert "ring_full" in causes
+
+
+@cache
+def sections_of_the_client() -> dict[str, str]:
+    """The text below each heading of the client's page."""
+    parts = re.split(r"^## (\w+)$", texts()["docs/client.md"], flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+ERRORS = {name for name in syncsvc.__all__ if isinstance(getattr(syncsvc, name), type)
+          and issubclass(getattr(syncsvc, name), SyncsvcError)}  # fmt: skip
+API = sorted(set(syncsvc.__all__) - ERRORS - {"__version__"})
+
+
+USED = {
+    "SubscriberStats": r"batches\.stats\.", "FrameBatch": r"batch\.frames", "FrameSet": r"batch\.sets",
+    "Codec": r"layout\.codec", "Frame": r"\.planes\(\)",
+}  # fmt: skip
+"""What is handed out and need not be imported."""
+
+
+def public(kind: type) -> set[str]:
+    """Fields, properties and methods that a user may name."""
+    named = {name for base in kind.__mro__[:-1] for name in (*vars(base), *getattr(base, "__annotations__", ()))}
+    shapes = set(dir(msgspec.Struct))
+    return {name for name in named if not name.startswith("_") and name not in shapes}
+
+
+def test_the_page_of_the_client_has_a_section_for_each_name() -> None:
+    assert sorted(set(sections_of_the_client()) - {"Errors"}) == API
+    described = first_column("docs/client.md", "Errors", "error")
+    assert sorted(described) == sorted(ERRORS - {"SyncsvcError"})
+
+
+@pytest.mark.parametrize("name", API)
+def test_the_page_of_the_client_names_everything_that_a_value_has_and_shows_how_it_is_used(name: str) -> None:
+    section, thing = sections_of_the_client()[name], getattr(syncsvc, name)
+    words = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`\n]+)`", section))))
+    named = public(thing) if isinstance(thing, type) else set(inspect.signature(thing).parameters) - {"batch"}
+    assert named <= words, f"{name}: {named - words}"
+    recipes = "".join(block.text for block in blocks("python") if block.text in section)
+    assert re.search(rf"^from syncsvc import .*\b{name}\b|{USED.get(name, 'nowhere')}", recipes, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", API)
+def test_the_page_of_the_client_names_every_error_that_a_docstring_names(name: str) -> None:
+    section, thing = sections_of_the_client()[name], getattr(syncsvc, name)
+    members = [getattr(thing, each, None) for each in public(thing)] if isinstance(thing, type) else []
+    for member in [thing, *members]:
+        _, _, raises = (inspect.getdoc(member) or "").partition("Raises:\n")
+        for error in re.findall(r"^ +(\w+):", raises, re.MULTILINE):
+            assert f"`{error}`" in section, f"{name}: {member}: {error}"
