@@ -17,7 +17,7 @@ _NAME_CHARACTERS, _LIST_CHARACTERS = 24, 56
 def frame_line(frame: Any) -> str:
     """A frame's names and times, never its pixels; at most ``MOST_CHARACTERS``, on one line."""
     key = ", key frame" if frame.keyframe else ""
-    return (
+    return _fitted(
         f"Frame({_name(frame.stream)} #{frame.seq}, {utc(frame.time_ns)} ± {_ms(frame.uncertainty_ns)} by "
         f"{_name(frame.clock)}, {_picture(frame)}{key})"
     )
@@ -27,14 +27,14 @@ def set_line(together: Any) -> str:
     """Who is in a set, how close, and who is missing; at most ``MOST_CHARACTERS``, on one line."""
     members = _listed(f"{_name(name)} #{frame.seq}" for name, frame in together.frames.items())
     missing = f"; missing {_listed(map(_name, together.missing))}" if together.missing else ""
-    return f"FrameSet({len(together.frames)} frames within {_ms(together.spread_ns)}: {members}{missing})"
+    return _fitted(f"FrameSet({len(together.frames)} frames within {_ms(together.spread_ns)}: {members}{missing})")
 
 
 def batch_line(batch: Any) -> str:
     """What a batch holds, in numbers; at most ``MOST_CHARACTERS``, on one line."""
     frames = _listed(f"{_name(name)} {len(found)}" for name, found in batch.frames.items())
     missing = _listed(f"{_name(name)} ({_name(reason)})" for name, reason in batch.missing.items())
-    return (
+    return _fitted(
         f"FrameBatch({_name(batch.group)} #{batch.seq}, {utc(batch.window_start_ns)} + "
         f"{_ms(batch.window_end_ns - batch.window_start_ns)}: {_counted(len(batch.sets), 'set')}; frames: {frames}; "
         f"{f'missing {missing}' if missing else 'complete'})"
@@ -102,6 +102,10 @@ def _table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -
 def _picture(frame: Any) -> str:
     codec = f" ({_name(frame.layout.codec.name)})" if frame.layout.codec else ""
     return f"{_name(frame.format)}{codec} {frame.width}x{frame.height}"
+
+
+def _fitted(line: str) -> str:
+    return line if len(line) <= MOST_CHARACTERS else f"{line[: MOST_CHARACTERS - 2]}…)"
 
 
 def _name(text: str) -> str:
