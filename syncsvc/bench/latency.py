@@ -98,7 +98,9 @@ def delays_of(receipts: Sequence[Receipt], first_ns: int, margin_ns: int) -> Del
     needed, emitted, views = [], [], []
     for batch in receipts:
         last_ns = last_needed_ns(arrivals, batch.window[1] + margin_ns)
-        if batch.is_complete and batch.received_ns >= first_ns and last_ns is not None:
+        if not batch.is_complete or batch.received_ns < first_ns or last_ns is None:
+            continue
+        if batch.emitted_ns >= last_ns:  # else it left at its deadline, and waited for nobody
             needed.append((batch.received_ns - last_ns) / NS_PER_MS)
             emitted.append((batch.received_ns - batch.emitted_ns) / NS_PER_MS)
             views.append(batch.views_ns / NS_PER_MS)
@@ -151,7 +153,8 @@ def report(results: Results[Delays]) -> BenchReport:
         plot=Bars(title, "ms, median", bars),
         notes=(
             f"{STREAMS} streams of 1080p25, i420, whose frames are due {1000 / clip.FPS / STREAMS:g} ms apart;"
-            " median of the rounds, the worst of all; batches that somebody is missing in are left out",
+            " median of the rounds, the worst of all; batches that somebody is missing in, or that left at their"
+            " deadline, are left out",
             "sent: from emitted_ns, which is read just before the batch is sent; views: what it takes then to have an"
             " array of the pixels of every frame",
             *results.notes(),

@@ -114,6 +114,7 @@ def test_a_level_of_the_capacity_is_so_many_streams_or_decoders(recording: Path)
         capacity.level_of(recording, 1, "webp", NOBODY, 1.0)
 
 
+@pytest.mark.alone
 def test_a_turn_of_the_latency_follows_batches_to_the_subscriber(recording: Path) -> None:
     latency.write_times(recording, streams=2, frames=50)
     found = latency.measure(recording, "ipc", "windows of 1000 ms", 4.0, streams=2)

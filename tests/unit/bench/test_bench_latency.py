@@ -36,8 +36,11 @@ def test_latencies_leave_out_the_warm_up_what_is_incomplete_and_what_was_not_see
     found = latency.delays_of(batches, 200 * MS, 0)
     assert found.needed_ms == Figures(2, 3.0, 4.5, 4.5)
     assert found.emitted_ms == Figures(2, 1.0, 1.0, 1.0)
-    later = latency.delays_of(batches[:2], 0, 20 * MS)
-    assert later.needed_ms == Figures(1, 111 - 159, 111 - 159, 111 - 159), "20 ms past the edge is the frame at 157"
+    later = latency.delays_of([seen(0, 162), seen(1, 212)], 0, 20 * MS)
+    assert later.needed_ms == Figures(1, 3.0, 3.0, 3.0), "20 ms past the edge is the frame at 157"
+    assert not latency.delays_of(batches[:2], 0, 20 * MS).needed_ms.count, (
+        "what left before it came was at its deadline"
+    )
 
 
 def test_the_report_has_the_worst_of_all_rounds_and_the_median_of_the_others() -> None:
