@@ -7,20 +7,13 @@ import base64
 import http.client
 import io
 import socket
-import ssl
 from collections import deque
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
-from urllib.request import (
-    HTTPDigestAuthHandler,
-    HTTPPasswordMgrWithDefaultRealm,
-    Request,
-    parse_http_list,
-    parse_keqv_list,
-)
 
+from syncsvc.camera_http import digest_answer, tls_context
 from syncsvc.capture.decode import describe
 from syncsvc.capture.spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S
 from syncsvc.clock import NS_PER_S, Clock
@@ -177,8 +170,7 @@ def _ask(parts: SplitResult, headers: dict[str, str], deadline: _MovableDeadline
     connection = _connect(parts.hostname or "", port, deadline)
     try:
         if is_tls:
-            context = ssl.create_default_context()
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context = tls_context()
             connection.settimeout(deadline.left_s())
             connection = context.wrap_socket(connection, server_hostname=parts.hostname)
         lines = [f"GET {_target(parts)} HTTP/1.1", f"Host: {_host(parts)}", *map(": ".join, headers.items())]
@@ -227,11 +219,7 @@ def _authorization(parts: SplitResult, challenges: list[str]) -> str | None:
     schemes = {scheme.lower(): rest for scheme, _, rest in (text.strip().partition(" ") for text in challenges)}
     if "digest" in schemes:
         url = f"{parts.scheme}://{parts.hostname}{_target(parts)}"
-        passwords = HTTPPasswordMgrWithDefaultRealm()
-        passwords.add_password(None, url, user, password)
-        challenge = parse_keqv_list(parse_http_list(schemes["digest"]))
-        answer = HTTPDigestAuthHandler(passwords).get_authorization(Request(url), challenge)
-        return f"Digest {answer}" if answer else None
+        return digest_answer(schemes["digest"], "GET", url, user, password)
     if "basic" in schemes:
         return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
     return None

@@ -5,19 +5,12 @@ Certificates are not checked: cameras sign their own. Redirects are not followed
 
 import http.client
 import socket
-import ssl
 import threading
 from contextlib import suppress
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import (
-    HTTPDigestAuthHandler,
-    HTTPPasswordMgrWithDefaultRealm,
-    Request,
-    parse_http_list,
-    parse_keqv_list,
-)
 
+from syncsvc.camera_http import digest_answer, tls_context
 from syncsvc.errors import LoginRefused, OnvifError
 from syncsvc.onvif.elements import MAX_BYTES
 from syncsvc.onvif.soap import Login
@@ -87,9 +80,7 @@ def _connection(parts: SplitResult, timeout_s: float) -> http.client.HTTPConnect
         raise OnvifError("has an address that is none") from error
     if parts.scheme != "https":
         return http.client.HTTPConnection(host, port, timeout=timeout_s)
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
+    return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=tls_context())
 
 
 def _hang_up(connection: http.client.HTTPConnection) -> None:
@@ -106,13 +97,9 @@ def _digest(parts: SplitResult, login: Login, challenges: list[str]) -> str | No
         if scheme.lower() != "digest":
             continue
         url = f"{parts.scheme}://{parts.netloc}{parts.path or '/'}"
-        passwords = HTTPPasswordMgrWithDefaultRealm()
-        passwords.add_password(None, url, login.user, login.password)
         with suppress(ValueError):  # an algorithm that urllib does not have; the next challenge may have another
-            challenge = parse_keqv_list(parse_http_list(rest))
-            answer = HTTPDigestAuthHandler(passwords).get_authorization(Request(url, method="POST"), challenge)
-            if answer:
-                return f"Digest {answer}"
+            if answer := digest_answer(rest, "POST", url, login.user, login.password):
+                return answer
     return None
 
 
