@@ -1,10 +1,12 @@
 """The only caller of ``time``: everything else takes a Clock, so that tests can turn the hands."""
 
 import time
-from typing import Protocol
+from datetime import UTC, datetime
+from typing import Literal, Protocol
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
+NS_PER_US = 1_000
 
 
 class Clock(Protocol):
@@ -54,3 +56,18 @@ def cpu_ns_of(pid: int) -> int:
 def sleep_s(seconds: float) -> None:
     """Pace a producer: wait without a way to be stopped. Loops that live long use ``StopToken.sleep``."""
     time.sleep(max(0.0, seconds))
+
+
+def utc_text(utc_ns: int, unit: Literal["milliseconds", "microseconds"] = "microseconds") -> str:
+    """A moment as ISO 8601 has it, ``2026-01-31T12:00:00.123Z``, cut to the unit.
+
+    Raises:
+        ValueError, OverflowError, OSError: no calendar reaches there.
+    """
+    moment = datetime.fromtimestamp(utc_ns // NS_PER_S, UTC).replace(microsecond=utc_ns % NS_PER_S // NS_PER_US)
+    return moment.isoformat(timespec=unit).replace("+00:00", "Z")
+
+
+def time_of_day(utc_ns: int) -> str:
+    """A moment's time of day, ``12:00:00.123Z``."""
+    return utc_text(utc_ns, "milliseconds").partition("T")[2]

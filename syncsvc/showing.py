@@ -4,9 +4,10 @@ Takes the values of ``model.py`` without importing them, since they show themsel
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from html import escape
 from typing import Any
+
+from syncsvc.clock import utc_text
 
 MOST_CHARACTERS = 230
 """Two lines of a terminal, about."""
@@ -59,12 +60,10 @@ def batch_table(batch: Any) -> str:
 
 def utc(time_ns: int) -> str:
     """A moment as ISO 8601 has it, cut to microseconds; the number itself where no calendar reaches."""
-    seconds, rest_ns = divmod(time_ns, 10**9)
     try:
-        moment = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+        return utc_text(time_ns)
     except (OverflowError, ValueError, OSError):
         return _name(f"{time_ns} ns")
-    return f"{moment.isoformat()}.{rest_ns // 1000:06}Z"
 
 
 _FRAME_HEADER = ("stream", "seq", "time", "±", "clock", "picture")

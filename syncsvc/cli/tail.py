@@ -4,7 +4,6 @@ import json
 import os
 import sys
 from base64 import b64encode
-from datetime import UTC, datetime
 from typing import cast
 
 import click
@@ -12,7 +11,7 @@ import click
 from syncsvc.cli.endpoint import endpoints_of
 from syncsvc.cli.numbers import FiniteRange
 from syncsvc.client.subscriber import Subscriber
-from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK
+from syncsvc.clock import NS_PER_MS, SYSTEM_CLOCK, time_of_day
 from syncsvc.errors import SubscriptionEnded, UsageError
 from syncsvc.model import FrameBatch, Gap, LateFrame
 from syncsvc.observe.figures import Figures
@@ -99,7 +98,7 @@ def batch_line(batch: FrameBatch, now_ns: int) -> str:
     """One batch for eyes: window, number, sets, frames, spread (median/widest), age, and what was not kept."""
     frames = " ".join(f"{name}:{len(found)}" for name, found in batch.frames.items())
     parts = [
-        _time_of_day(batch.window_start_ns),
+        time_of_day(batch.window_start_ns),
         f"{batch.group} #{batch.seq}",
         f"{len(batch.sets)} set{'s' * (len(batch.sets) != 1)}",
         frames,
@@ -122,17 +121,13 @@ def late_line(late: LateFrame) -> str:
     frame = late.frame
     came_ms = (frame.arrival_ns - frame.time_ns) // NS_PER_MS
     return (
-        f"late  {late.group} {frame.stream} #{frame.seq}  taken {_time_of_day(frame.time_ns)}  "
-        f"came {came_ms} ms later  window {_time_of_day(late.window_start_ns)}  counted in #{late.seq}"
+        f"late  {late.group} {frame.stream} #{frame.seq}  taken {time_of_day(frame.time_ns)}  "
+        f"came {came_ms} ms later  window {time_of_day(late.window_start_ns)}  counted in #{late.seq}"
     )
 
 
 def gap_line(gap: Gap) -> str:
     """One gap for eyes."""
     what = f"#{gap.first_seq}-#{gap.last_seq}  {gap.batches} missed" if gap.batches else "no batch missed"
-    windows = f"windows {_time_of_day(gap.first_window_ns)} to {_time_of_day(gap.last_window_ns)}"
+    windows = f"windows {time_of_day(gap.first_window_ns)} to {time_of_day(gap.last_window_ns)}"
     return f"gap  {gap.group} {what}  {windows}  {gap.reason}"
-
-
-def _time_of_day(utc_ns: int) -> str:
-    return f"{datetime.fromtimestamp(utc_ns // NS_PER_S, UTC):%H:%M:%S}.{utc_ns % NS_PER_S // NS_PER_MS:03}Z"

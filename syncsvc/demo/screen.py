@@ -1,10 +1,9 @@
 """What the demo shows, as text and as plain values, apart from any terminal."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any, Final
 
-from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.clock import NS_PER_MS, time_of_day
 from syncsvc.demo.history import SeenBatch
 from syncsvc.demo.trial import Scenario
 from syncsvc.demo.verdict import Verdict
@@ -23,11 +22,10 @@ def cells(batch: SeenBatch) -> tuple[str, ...]:
 
     A window that the end cut short ended when its batch left.
     """
-    start = datetime.fromtimestamp(batch.window_start_ns // NS_PER_S, UTC)
     spread_ms = Figures.of([found.spread_ns / NS_PER_MS for found in batch.sets])
     missing = " ".join(f"{name}:{why}" for name, why in batch.missing.items())
     return (
-        f"{start:%H:%M:%S}.{batch.window_start_ns % NS_PER_S // NS_PER_MS:03}Z",
+        time_of_day(batch.window_start_ns),
         f"#{batch.seq}",
         str(len(batch.sets)),
         f"no, {missing}" if missing else "yes",

@@ -6,11 +6,10 @@ import os
 import re
 import sys
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote, quote_plus, unquote
 
-from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
+from syncsvc.clock import SYSTEM_CLOCK, utc_text
 from syncsvc.config.urls import MASK, redact_text
 
 _SHORTEST_SECRET: Final = 3  # masking every "a" would hide the log, not the secret
@@ -82,7 +81,7 @@ class _Formatter(logging.Formatter):
         time_ns, level = round(record.created * 1e6) * 1000, record.levelname.lower()
         if _is_json():
             return _as_json(time_ns, level, self._process, shown)
-        return f"{_utc(time_ns, 'milliseconds')} {level} {self._process}: {shown}"
+        return f"{utc_text(time_ns, 'milliseconds')} {level} {self._process}: {shown}"
 
 
 LEVEL_VARIABLE: Final = "SYNCSVC_LOG_LEVEL"
@@ -128,10 +127,6 @@ def _is_json() -> bool:
 
 
 def _as_json(time_ns: int, level: str, process: str, message: str) -> str:
-    time = _utc(time_ns, "microseconds")
-    return json.dumps({"time": time, "level": level, "process": process, "message": message}, ensure_ascii=False)
-
-
-def _utc(time_ns: int, unit: str) -> str:
-    moment = datetime.fromtimestamp(time_ns // NS_PER_S, UTC).replace(microsecond=time_ns % NS_PER_S // 1000)
-    return moment.isoformat(timespec=unit).replace("+00:00", "Z")
+    return json.dumps(
+        {"time": utc_text(time_ns), "level": level, "process": process, "message": message}, ensure_ascii=False
+    )

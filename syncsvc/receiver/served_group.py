@@ -17,7 +17,6 @@ from syncsvc.receiver.observation_log import ObservationLog
 from syncsvc.receiver.promises import Promises
 from syncsvc.timing.utc import UtcMapper
 from syncsvc.transport.page import GroupPage
-from syncsvc.wire import coded_topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +126,7 @@ class ServedGroup:
             shared.log.sent(batch, emitted_ns, late_ns, since_ns)
         self._headers.learn(batch)
         headers: dict[bytes, bytes] = {}
-        if (topic := coded_topic(batch.group)) in wanted:
+        if (topic := wire.coded_topic(batch.group)) in wanted:
             coded = with_coded(batch)
             self._coded_headers.learn(coded)
             headers[topic] = self._coded_headers.encode(coded, emitted_ns, late_ns=late_ns, since_ns=since_ns)

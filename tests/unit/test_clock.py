@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import syncsvc
-from syncsvc.clock import SYSTEM_CLOCK, cpu_ns, sleep_s
+from syncsvc.clock import SYSTEM_CLOCK, cpu_ns, sleep_s, time_of_day, utc_text
 from syncsvc.testing import MS, T0, ManualClock, ManualStop, S
 
 
@@ -53,3 +53,17 @@ def test_a_manual_stop_lets_time_pass_instead_of_waiting() -> None:
     assert stop.sleep(1)
     assert clock.monotonic_ns() - begin == 3601 * S
     assert stop.waits == [3600, -1, 1]
+
+
+@pytest.mark.parametrize(
+    ("utc_ns", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000000Z"),
+        (1_767_182_400_123_456_789, "2025-12-31T12:00:00.123456Z"),
+        (-1, "1969-12-31T23:59:59.999999Z"),
+    ],
+)
+def test_a_moment_is_written_with_its_zone_and_cut_to_its_unit(utc_ns: int, text: str) -> None:
+    assert utc_text(utc_ns) == text
+    assert utc_text(utc_ns, "milliseconds") == f"{text[:-4]}Z"
+    assert time_of_day(utc_ns) == f"{text[11:-4]}Z"
