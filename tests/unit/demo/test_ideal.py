@@ -1,4 +1,4 @@
-"""The oracle of the rule: every stream drives in turn, window by window; in one window it is the policy, but for ties."""
+"""The oracle of the rule: every stream drives in turn; in one window it is the policy, save for ties."""
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
