@@ -101,6 +101,30 @@ def _take_turns(length_ns: int) -> None:
             _libc.syscall(_SCHED_SETATTR, 0, attributes, 0)
 
 
+class Standstill:
+    """Whether something is stuck: it stood still while its watcher, a thread of the same process, looked often.
+
+    Time alone accuses a thread whose whole process got none; its watcher did not get to look either.
+
+    Args:
+        looks: so many that found it where it was.
+        apart_ns: what two looks are apart at least; any that comes earlier counts for nothing.
+    """
+
+    def __init__(self, looks: int, apart_ns: int) -> None:
+        self._looks, self._apart_ns = looks, apart_ns
+        self._mark: int | None = None
+        self._seen = self._due_ns = 0
+
+    def look(self, mark: int, now_ns: int) -> bool:
+        """Look at how far it has come, at a moment of the monotonic clock; true when it is stuck."""
+        if mark != self._mark:
+            self._mark, self._seen, self._due_ns = mark, 0, now_ns + self._apart_ns
+        elif now_ns >= self._due_ns:
+            self._seen, self._due_ns = self._seen + 1, now_ns + self._apart_ns
+        return self._seen >= self._looks
+
+
 class Worker:
     """A thread with a name, a stop token, and an error that is kept instead of printed.
 

@@ -87,9 +87,9 @@ class Publisher:
         return sum(outlet.subscriptions for outlet in self._outlets)
 
     @property
-    def turn_age_ns(self) -> int:
-        """How long ago its thread last went round, or was seen to wait for a subscriber."""
-        return self._clock.monotonic_ns() - self._turned_ns
+    def turned_ns(self) -> int:
+        """When its thread last went round, or was seen to wait for a subscriber: of the monotonic clock."""
+        return self._turned_ns
 
     def has_room(self) -> bool:
         """Whether ``put`` would return at once, however slow a subscriber is."""

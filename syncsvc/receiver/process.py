@@ -14,7 +14,7 @@ from typing import Literal
 from syncsvc import wire
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import BindError, LinkClosed, TransportError
-from syncsvc.lifecycle import die_with_parent
+from syncsvc.lifecycle import Standstill, die_with_parent
 from syncsvc.observe import logs
 from syncsvc.observe.events import Draining
 from syncsvc.observe.journal import Journal
@@ -37,7 +37,8 @@ TICK_S = 0.25
 REPORT_TICKS = 2
 PATIENT_S = 7 * 24 * 3600.0
 """Recordings played ``asap`` end when their subscribers have taken everything, however long that is."""
-STUCK_NS = 5 * NS_PER_S
+STUCK_LOOKS = 20
+"""Of the main thread at the publisher's, a tick apart at least: five seconds, where there is time for everybody."""
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Receiver:
         self._served, self._live = Served(groups, shared), ""
         self._revisions: Revisions[ReceiverStatus] = Revisions()
         self._failure: str | None = None
+        self._publisher_watch = Standstill(STUCK_LOOKS, int(TICK_S * NS_PER_S))
         self._has_begun, self._has_told, self._ticks = False, False, 0
 
     def run(self) -> int:
@@ -106,7 +108,8 @@ class Receiver:
         for name, stream in self._served.streams.items():
             if (span_ns := stream.longer_ns(self._publishing.local.wants)) is not None:
                 self._channel.send(LeaseRoom(name, span_ns))
-        if not self._plan.is_patient and publisher.turn_age_ns > STUCK_NS:
+        is_stuck = self._publisher_watch.look(publisher.turned_ns, self._clock.monotonic_ns())
+        if is_stuck and not self._plan.is_patient:
             self._failure = "the publisher is stuck"
         self._ticks += 1
         if self._ticks % REPORT_TICKS == 0:

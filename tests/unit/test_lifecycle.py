@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from syncsvc.lifecycle import LongTurns, StopToken, Worker
+from syncsvc.lifecycle import LongTurns, Standstill, StopToken, Worker
 from tests.e2e.harness import wait_for
 
 
@@ -33,6 +33,19 @@ def test_a_worker_runs_until_it_is_asked_to_end() -> None:
         assert not worker.join(0)
     assert not worker.is_alive
     assert worker.error is None
+
+
+def test_what_moves_between_two_looks_is_not_stuck_however_long_that_took() -> None:
+    watch = Standstill(looks=3, apart_ns=10)
+    assert not any(watch.look(mark=now, now_ns=now) for now in (0, 1_000, 900_000))
+    assert not watch.look(mark=900_000, now_ns=5_000_000), "a watcher that did not get to look accuses nobody"
+
+
+def test_what_stands_still_for_so_many_looks_is_stuck_and_looks_in_a_row_are_one() -> None:
+    watch = Standstill(looks=3, apart_ns=10)
+    assert not any(watch.look(mark=7, now_ns=now) for now in (0, 1, 2, 3, 10, 11, 12, 20))
+    assert watch.look(mark=7, now_ns=30)
+    assert not watch.look(mark=8, now_ns=31)
 
 
 def test_a_failure_is_kept_and_told_once() -> None:
