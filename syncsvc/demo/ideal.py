@@ -125,4 +125,4 @@ class _Table:
                 place = bisect_left(times, time)
                 references.insert(place, reference)
                 times.insert(place, time)
-                self._free[name].remove(time)
+                del self._free[name][bisect_left(self._free[name], time)]
