@@ -53,14 +53,23 @@ def _prctl(option: int, argument: int | bytes) -> None:
 
 
 class StopToken:
-    """Asks a body to end; every wait of the body goes through it."""
+    """Asks a body to end; every wait of the body goes through it, or is ended by what it was told to call."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._wakes: list[Callable[[], None]] = []
 
     def set(self) -> None:
         """Ask for the end."""
         self._event.set()
+        for wake in self._wakes:
+            wake()
+
+    def on_set(self, wake: Callable[[], None]) -> None:
+        """Call it when the end is asked for, or now if it was: for a body that waits for something else as well."""
+        self._wakes.append(wake)
+        if self._event.is_set():
+            wake()
 
     @property
     def is_set(self) -> bool:

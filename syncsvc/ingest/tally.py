@@ -29,6 +29,11 @@ class Losses:
         """Frames were captured and lost."""
         self._untold[cause] += count
 
+    @property
+    def has_untold(self) -> bool:
+        """Whether something was lost that no line told of."""
+        return bool(self._untold)
+
     def due(self, now_ns: int) -> str:
         """What is to be said now (monotonic): ``3 frames lost: 2 ring_full, 1 decode_error``, or an empty string."""
         return self.rest() if self._untold and self._pace.allows(now_ns) else ""
@@ -83,6 +88,11 @@ class Tally:
     def skipped(self, count: int) -> None:
         """Frames never reached us."""
         self._skipped += count
+
+    @property
+    def has_untold(self) -> bool:
+        """Whether losses wait to be logged."""
+        return self._losses.has_untold
 
     def log_losses(self, now_ns: int | None = None) -> None:
         """Say what was lost, if that is due now (monotonic); without a time, all that was not said yet."""

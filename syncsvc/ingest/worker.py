@@ -96,7 +96,7 @@ class StreamIngest:
         self._stall_after_ns, self._is_patient, self._take_pixels = stall_after_ns, is_patient, take_pixels
         self._note = note
         self._stamping = Stamping(name, stream_clock, clock, self._on_stamped, self._on_doubt, note)
-        self._commands: queue.SimpleQueue[_Attached | _Gone] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[_Attached | _Gone | None] = queue.SimpleQueue()
         self._rewirings: deque[_Rewiring] = deque()
         self._link: LinkReader | None = None
         self._rings: CaptureRings | None = None
@@ -136,10 +136,12 @@ class StreamIngest:
         """
         rewiring = _Rewiring(groups, on_join, tuning, threading.Event())
         self._rewirings.append(rewiring)
+        self._wake()
         return rewiring.is_taken
 
     def run(self, stop: StopToken) -> None:
         """Read until the stop; what was written to a pipe before its end is always read."""
+        stop.on_set(self._wake)
         while self._link is not None or not (stop.is_set and self._commands.empty()):
             self._take_rewiring()
             if self._link is None or self._rings is None:
@@ -150,6 +152,10 @@ class StreamIngest:
             self._have_a_rest(stop)
         self._take_rewiring()  # nobody waits in vain for one that came with the stop
         self.tally.log_losses()
+
+    def _wake(self) -> None:
+        """Let the thread look around, where it waits for a command."""
+        self._commands.put(None)
 
     def _take_rewiring(self) -> None:
         while self._rewirings:
@@ -165,9 +171,12 @@ class StreamIngest:
             rewiring.is_taken.set()
 
     def _next_command(self) -> None:
+        is_watched = self.tally.state is StreamState.LIVE or self.tally.has_untold  # it may stall, and a line is due
         try:
-            command = self._commands.get(timeout=POLL_S)
+            command = self._commands.get(timeout=POLL_S if is_watched else None)
         except queue.Empty:
+            return
+        if command is None:
             return
         self._miss(command.next_seq)
         if self._has_hung_up and self.tally.state is not StreamState.ENDED:  # not before: a drain is told first

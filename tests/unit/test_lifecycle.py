@@ -20,6 +20,15 @@ def test_a_stop_token_ends_a_wait() -> None:
     assert token.sleep(3600)
 
 
+def test_who_waits_for_something_else_as_well_is_woken_by_the_stop_whenever_it_comes() -> None:
+    token, woken = StopToken(), list[str]()
+    token.on_set(lambda: woken.append("before"))
+    assert not woken
+    token.set()
+    token.on_set(lambda: woken.append("after"))
+    assert woken == ["before", "after"]
+
+
 def test_a_worker_runs_until_it_is_asked_to_end() -> None:
     ran = threading.Event()
 

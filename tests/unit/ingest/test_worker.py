@@ -10,7 +10,7 @@ from syncsvc.errors import TransportError
 from syncsvc.ingest.rest import PATIENT_NS, Rest
 from syncsvc.ingest.worker import BURST, StreamIngest, Tuning
 from syncsvc.layout import Layout
-from syncsvc.lifecycle import StopToken
+from syncsvc.lifecycle import StopToken, Worker
 from syncsvc.model import Frame, StreamState
 from syncsvc.observe.events import Doubt, Drop, Expect, Skip, State, StreamEvent
 from syncsvc.observe.records import AnyRecord, ClockRecord, LossRecord, ObsRecord, SessionRecord, StampRecord
@@ -19,6 +19,9 @@ from syncsvc.timing.ladder import StreamClock, rungs_for
 from syncsvc.timing.utc import UtcMapper
 from syncsvc.transport.messages import DropMessage, EndMessage, FrameMessage, GrowthMessage, Message
 from syncsvc.transport.ring import RingWriter
+from tests.e2e.harness import wait_for
+
+PATIENCE_S = 60.0
 
 
 class Sink:
@@ -367,6 +370,46 @@ def test_losses_told_late_do_not_make_frames_count_twice(rig: Rig) -> None:
     rig.read(link, 0, 4)
     assert rig.sink.drops == {"pipe_full": 2}
     assert rig.ingest.status().captured == 4
+
+
+def test_a_stream_without_a_capture_looks_around_only_when_it_is_told_something(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("syncsvc.ingest.worker.POLL_S", 0.0)
+    looks, now_ns = 0, rig.clock.monotonic_ns()
+
+    def look() -> int:
+        nonlocal looks
+        looks += 1
+        return now_ns
+
+    monkeypatch.setattr(rig.clock, "monotonic_ns", look)
+    with Worker("a", rig.ingest.run) as worker:
+        for _ in range(3):
+            assert rig.ingest.rewire((), lambda *_: None).wait(PATIENCE_S)
+        rig.ingest.detach(0)
+        worker.stop_token.set()
+        assert worker.join(PATIENCE_S)
+    assert looks == 1 + 3 + 1 + 1, "for what the rig said, the rewirings, the end of a capture, and the stop"
+
+
+def test_losses_that_were_not_due_yet_are_logged_in_time_though_no_capture_comes(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    link = rig.link()
+    link.send(*(DropMessage(seq, 1, "ring_full") for seq in range(BURST - 1)))
+    link.hang_up()
+    rig.ingest.attach(link, 0)  # type: ignore[arg-type]  # reads like one
+    rig.ingest.detach(BURST)
+    with Worker("a", rig.ingest.run) as worker:
+        wait_for(lambda: rig.sink.states[-1:] == [StreamState.ABSENT], "the capture is known to be gone")
+        assert [record.getMessage() for record in caplog.records] == [
+            f"stream a: {BURST - 1} frames lost: {BURST - 1} ring_full"
+        ]
+        rig.clock.advance(S)
+        wait_for(lambda: len(caplog.records) > 1, "the rest is told")
+        assert worker.is_alive
+    assert caplog.records[-1].getMessage() == "stream a: 1 frame lost: 1 capture_died"
 
 
 def test_every_rewiring_takes_effect(rig: Rig) -> None:
