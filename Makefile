@@ -22,9 +22,10 @@ help:
 demo: .venv/.installed-core
 	@$(BIN)/syncsvc demo
 
-# Most tests wait more than they reckon: four at a time keep two cores busy. tests/conftest.py sees to it that
-# those that measure by a real clock run while nothing else does.
-PYTEST := $(BIN)/python -m pytest -n 4 --dist loadscope --no-loadscope-reorder
+# Tests with processes wait more than they reckon: four at a time, and a fifth worker that only reckons, at a lower
+# priority, keep two cores busy. tests/turns.py sees to it that those that measure by a real clock run while no other
+# process starts.
+PYTEST := $(BIN)/python -m pytest -n 5 --dist loadscope --no-loadscope-reorder
 
 test: .venv/.installed-test
 	@$(PYTEST)

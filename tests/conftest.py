@@ -1,6 +1,6 @@
 """Fixtures for every test: whoever leaves something behind fails, and who measures cameras has the machine alone."""
 
-import fcntl
+import gc
 import io
 import os
 import signal
@@ -16,13 +16,15 @@ from hypothesis import settings
 
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, sleep_s
 from syncsvc.testing import Holdings, leaks_since, names_left_since, shared_names
+from tests.turns import NICE, ByNeed, Turns, background_of, is_alone, only_reckons
 
 BESIDE_OTHERS = "PYTEST_XDIST_WORKER" in os.environ
 NAMES_BEFORE = pytest.StashKey[frozenset[str]]()
-TURNS = pytest.StashKey["Turns"]()
+TURNS = pytest.StashKey[Turns]()
+IS_IN_BACKGROUND = pytest.StashKey[bool]()
 PASSES_NS = 10 * NS_PER_S
 """What goes by itself within that time is no leak; and /dev/shm is everybody's, a name may be another program's."""
-FIRST = ("tests/unit/bench/", "tests/e2e/", "tests/process/")
+FIRST = ("tests/e2e/", "tests/process/", "tests/unit/bench/")
 """Beside others the long ones begin, so that short ones are left for the end, when one worker waits for the other."""
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # of an image, which runs one process: we start hundreds
@@ -50,30 +52,31 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Beside others, those that are alone come first, then the long ones."""
+    """Beside others, those that are alone come first, then the long ones; the worker in the background steps back."""
     if BESIDE_OTHERS:
         items.sort(key=lambda item: [is_alone(item), *map(item.nodeid.startswith, FIRST), True].index(True))
+        workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        if os.environ["PYTEST_XDIST_WORKER"] == background_of([item.nodeid for item in items], workers):
+            config.stash[IS_IN_BACKGROUND] = True
+            os.nice(NICE)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Keep what was collected out of the garbage collector's way: it stays, and looking through it was a tenth."""
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)  # of xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Hand out by one those tests that start processes, the others by file: they share what is made.
-
-    (xdist 3.8 has groups by marks, which are without effect under pytest 9.2: seen by who ran what.)
-    """
-    from xdist.scheduler import LoadScopeScheduling
-
-    class ByNeed(LoadScopeScheduling):  # type: ignore[misc, unused-ignore]
-        def _split_scope(self, nodeid: str) -> str:
-            return nodeid if nodeid.startswith(FIRST[1:]) else nodeid.partition("::")[0]
-
+    """Hand out the tests as ``turns`` says."""
     return ByNeed(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """Let tests that are marked ``alone`` run one after the other while no other worker runs any."""
-    if not BESIDE_OTHERS:
+    """Let tests that are marked ``alone`` run one after the other while no other runs that they mind."""
+    is_filling_gaps = item.config.stash.get(IS_IN_BACKGROUND, False) and only_reckons(item.nodeid)
+    if not BESIDE_OTHERS or is_filling_gaps:
         return (yield)
     turns = item.config.stash[TURNS]
     turns.begin(is_alone=is_alone(item))
@@ -81,33 +84,6 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if not is_alone(item) or nextitem is None or not is_alone(nextitem):
         turns.end()
     return result
-
-
-def is_alone(item: pytest.Item) -> bool:
-    """Whether a test wants the machine to itself."""
-    return item.get_closest_marker("alone") is not None
-
-
-class Turns:
-    """A room for any number of workers or one who is alone, behind a door that this one keeps shut until it is in."""
-
-    def __init__(self, folder: Path) -> None:
-        self._door, self._room = ((folder / name).open("w") for name in ("door", "room"))
-        self._is_in = False
-
-    def begin(self, *, is_alone: bool) -> None:
-        """Wait for the room; one who is in already goes on."""
-        if not self._is_in:
-            how = fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH
-            fcntl.flock(self._door, how)
-            fcntl.flock(self._room, how)
-            fcntl.flock(self._door, fcntl.LOCK_UN)
-            self._is_in = True
-
-    def end(self) -> None:
-        """Leave the room."""
-        fcntl.flock(self._room, fcntl.LOCK_UN)
-        self._is_in = False
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
