@@ -178,13 +178,45 @@ class Demuxer(ABC):
         return before_mono_ns if self._is_held_back else arrival_mono_ns
 
 
+class Damage:
+    """How far a damaged picture reaches: those after it decode without an exception, and refer to it.
+
+    A key frame ends it. A camera that refreshes its picture piece by piece (periodic intra refresh) sends none after
+    the first: there it ends with the second place in a row where one may begin to decode, for between the two every
+    piece came anew.
+    """
+
+    def __init__(self) -> None:
+        self._is_there = self._is_refreshing = False
+
+    def begin(self) -> None:
+        """A picture could not be decoded."""
+        self._is_there, self._is_refreshing = True, False
+
+    def reaches(self, *, is_corrupt: bool, is_key: bool, is_entry: bool) -> bool:
+        """Whether the next picture is damaged.
+
+        Args:
+            is_corrupt: the decoder says so.
+            is_key: it refers to no other.
+            is_entry: one may begin to decode with its packet: a key frame, or the first of a refresh.
+        """
+        if is_corrupt:
+            self.begin()
+        elif is_key or (is_entry and self._is_refreshing):
+            self._is_there = False
+        elif is_entry:
+            self._is_refreshing = True
+        return self._is_there
+
+
 class Decoder(Demuxer):
     """Frames of a container's first video stream, each with what was seen of its own packet."""
 
     def __init__(self, opened: OpenInput) -> None:
         super().__init__(opened)
         self._seen: OrderedDict[int, Observation] = OrderedDict()
-        self._is_damaged = False
+        self._damage = Damage()
 
     def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[Sighting]:
         sighted = self._see(packet, arrival_mono_ns)
@@ -195,18 +227,14 @@ class Decoder(Demuxer):
         try:
             decoded = packet.decode()
         except (av.error.FFmpegError, ValueError):
-            self._is_damaged = True
+            self._damage.begin()
             yield Loss("decode_error")
             return
         for frame in decoded:
             own = None if frame.pts is None else self._seen.pop(frame.pts, None)
             if own is None:  # the decoder may have held it back while other packets came
                 own = replace(sighted, pts_ns=self._ns(frame.pts), is_key=bool(frame.key_frame))
-            if frame.key_frame and not frame.is_corrupt:
-                self._is_damaged = False
-            elif frame.is_corrupt:
-                self._is_damaged = True
-            if self._is_damaged:  # damaged pictures decode without an exception, and refer to each other
+            if self._damage.reaches(is_corrupt=frame.is_corrupt, is_key=bool(frame.key_frame), is_entry=own.is_key):
                 yield Loss("decode_error")
             else:
                 yield frame, own

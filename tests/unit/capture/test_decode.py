@@ -15,7 +15,7 @@ from syncsvc.capture.source import Loss
 from syncsvc.model import Observation
 from syncsvc.testing import MS, ManualClock, S
 
-FRAMES, PERIOD = 24, 40 * MS
+FRAMES, PERIOD, REFRESH = 24, 40 * MS, 8
 
 
 def clip(bframes: int, codec: str = "libx264") -> bytes:
@@ -120,3 +120,39 @@ def test_looking_for_a_stamp_beside_a_picture_keeps_no_picture_alive() -> None:
     seen, holders = Observation(-1, 0), sys.getrefcount(frame)
     assert with_side_data(frame, seen) is seen, "x264 puts a message beside its first picture, but no stamp"
     assert sys.getrefcount(frame) == holders
+
+
+def refreshing_clip() -> bytes:
+    """Noise without a key frame after the first: a column of each picture is coded anew, all of them every REFRESH."""
+    noise = np.random.default_rng(1)
+    sink = BytesIO()
+    with av.open(sink, "w", format="mpegts") as container:
+        stream: Any = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 48, "yuv420p"
+        stream.options = {"x264-params": f"intra-refresh=1:keyint={REFRESH}:scenecut=0", "tune": "zerolatency"}
+        for number in range(5 * REFRESH):
+            frame = VideoFrame.from_ndarray(noise.integers(16, 235, (72, 128), np.uint8), "yuv420p")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("at", [3, 8, 13])
+def test_a_camera_that_refreshes_piece_by_piece_is_whole_again_after_two_refreshes(at: int) -> None:
+    clock = ManualClock()
+
+    def pictures(broken: frozenset[int]) -> dict[int, Any]:
+        line = Line(refreshing_clip(), clock, [1001 * S] * FRAMES, broken)
+        decoder = Decoder(OpenInput("a", line, lambda position: None, clock))  # type: ignore[arg-type]  # a stand-in
+        return {
+            item[1].pts_ns or 0: item[0].to_ndarray()  # type: ignore[union-attr]  # a decoder yields pictures
+            for item in decoder.frames()
+            if not isinstance(item, Loss)
+        }
+
+    whole, mended = pictures(frozenset()), pictures(frozenset({at}))
+    assert len(whole) == 5 * REFRESH
+    assert 1 <= len(whole) - len(mended) <= 2 * REFRESH
+    for pts_ns, picture in mended.items():
+        np.testing.assert_array_equal(picture, whole[pts_ns])
