@@ -39,20 +39,22 @@ def probe_streams(specs: Iterable[AnySpec], without: Collection[str] = ()) -> It
     running = [(spec.name, _start(spec, environment)) for spec in specs]
     deadline_ns = SYSTEM_CLOCK.monotonic_ns() + round(PROBE_TIMEOUT_S * NS_PER_S)
     for name, process in running:
-        try:
-            out, _ = process.communicate(timeout=max(0.0, (deadline_ns - SYSTEM_CLOCK.monotonic_ns()) / NS_PER_S))
+        try:  # one that answered while another was waited for has ended, and counts however late it is by now
+            process.wait(max(0.0, (deadline_ns - SYSTEM_CLOCK.monotonic_ns()) / NS_PER_S))
         except subprocess.TimeoutExpired:
             end(process, 0.0)
             yield name, Sight(False, f"no answer in {PROBE_TIMEOUT_S:.0f} s")
         else:
-            yield name, _sight(out, process.returncode)
+            yield name, _sight(process)
 
 
-def _sight(out: bytes, code: int) -> Sight:
+def _sight(process: "subprocess.Popen[bytes]") -> Sight:
+    """What a process said that has ended; it is less than what a pipe holds."""
+    out, _ = process.communicate()
     try:
         return msgspec.json.decode(out, type=Sight)
     except msgspec.DecodeError:
-        return Sight(False, f"broke with exit code {code}")
+        return Sight(False, f"broke with exit code {process.returncode}")
 
 
 def _start(spec: AnySpec, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
