@@ -128,14 +128,14 @@ class TransportOffer:
     second: int
 
 
-def choose_transport(header: str) -> TransportOffer | None:
-    """The first alternative of a Transport header that we can serve; None if there is none."""
+def choose_transport(header: str, *, udp_only: bool = False) -> TransportOffer | None:
+    """The first alternative of a Transport header that we can serve, and want to; None if there is none."""
     for alternative in header.split(","):
         profile, *parameters = (word.strip() for word in alternative.split(";"))
         options = {key.lower(): value for key, _, value in (word.partition("=") for word in parameters)}
         if "multicast" in options or options.get("mode", "play").strip('"').lower() != "play":
             continue
-        if profile.upper() == "RTP/AVP/TCP":
+        if profile.upper() == "RTP/AVP/TCP" and not udp_only:
             pair = _pair(options.get("interleaved", "0-1"), 255)
             if pair is not None:
                 return TransportOffer(True, *pair)

@@ -133,7 +133,7 @@ class Connection:
                 return Response(455)
             if request.headers.get("session", self._session.id).split(";")[0] != self._session.id:
                 return Response(454)
-        offer = choose_transport(request.headers.get("transport", ""))
+        offer = choose_transport(request.headers.get("transport", ""), udp_only=found[1].spec.udp_only)
         if offer is None:
             return Response(461)
         try:

@@ -86,6 +86,8 @@ class CameraSpec:
     """Pictures that the camera takes and never delivers: counter and RTP time go on."""
     loss_pct: float = _number(0.0, 0, 100)
     """RTP packets lost on the way, UDP only."""
+    udp_only: bool = _switch(False)
+    """It refuses clients that want RTP over TCP."""
     sr: bool = _switch(True)
     sr_interval_s: float = _number(5.0, 0.01, 3600)
     sr_first_s: float = _number(0.0, 0, 3600)

@@ -5,7 +5,7 @@ Options and traps were measured: ``probesize=32`` opens in 66 ms instead of 1.1 
 catches a camera that keeps the session alive without video.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 
 from syncsvc.capture.decode import Demuxer, OpenInput, open_container, with_side_data
@@ -22,6 +22,11 @@ from syncsvc.lifecycle import StopToken
 from syncsvc.transport.page import Position
 
 _RTSP_OPTIONS = {"allowed_media_types": "video", "probesize": "32", "analyzeduration": "0"}
+_TRANSPORT: Mapping[str, Mapping[str, str]] = {
+    "auto": {"rtsp_transport": "udp+tcp", "rtsp_flags": "prefer_tcp"},
+    "tcp": {"rtsp_transport": "tcp"},
+    "udp": {"rtsp_transport": "udp"},
+}
 _HTTP_OPTIONS = {"max_redirects": "0", "protocol_whitelist": "http,https,tcp,tls,crypto"}
 
 
@@ -42,7 +47,7 @@ class NetworkSource:
     def _connect(self, opened: ExitStack) -> Demuxer | MjpegReader | HlsReader:
         """What answers decides who reads it: a file, which libav must be able to search, is libav's to ask for."""
         if isinstance(self._spec, RtspSpec):
-            return self._libav({**_RTSP_OPTIONS, "rtsp_transport": self._spec.transport}, opened)
+            return self._libav({**_RTSP_OPTIONS, **_TRANSPORT[self._spec.transport]}, opened)
         self._pulse(Position.OPENING)
         answer = opened.enter_context(closing(get(self._spec.name, self._spec.url, self._clock)))
         if answer.headers.get_content_maintype() == "multipart":

@@ -72,7 +72,7 @@ class RtspSpec(CaptureSpec, tag="rtsp", frozen=True, kw_only=True):
     """An RTSP camera."""
 
     url: str
-    transport: Literal["tcp", "udp"] = "tcp"
+    transport: Literal["auto", "tcp", "udp"] = "auto"
 
 
 class HttpSpec(CaptureSpec, tag="http", frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ names to keys. Each picture carries its true capture time as a barcode. Ends wit
 Keys: fps width height gop crf bitrate noise phase_ms seed
   clocks: clock_offset_ms drift_ppm rtp_drift_ppm rtp_base
   way:    latency_ms jitter_ms jitter_max_ms stall_every_s stall_s frozen drop_pct loss_pct
+          udp_only
   RTCP:   sr sr_interval_s sr_first_s sr_immediate sr_mode (ok zero uptime sendtime)
   life:   start_delay_s refuse_s close_after_s events
 

@@ -104,8 +104,8 @@ class RtspStream(StreamKeys):
     """An RTSP camera."""
 
     kind: Literal["rtsp"] = "rtsp"
-    transport: Literal["tcp", "udp"] = "tcp"
-    """How RTP travels: tcp interleaves it with RTSP and loses nothing, udp loses rather than waits."""
+    transport: Literal["auto", "tcp", "udp"] = "auto"
+    """How RTP travels: tcp (with RTSP) loses nothing, udp loses rather than waits; auto: tcp, else udp."""
     clock: Literal["auto", "rtcp", "model", "arrival"] = "auto"
     """The clock that stamps the frames; auto takes the best one that proves plausible, rtcp vouches for NTP."""
 

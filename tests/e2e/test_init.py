@@ -32,6 +32,18 @@ def test_urls_become_a_file_that_is_valid_says_what_was_seen_and_has_no_password
     assert config.groups["all"].max_skew_ms == 100, "a frame of the slowest camera"
 
 
+def test_a_camera_that_speaks_udp_alone_needs_no_word_for_it(tmp_path: Path) -> None:
+    with VirtualCameras([CameraSpec("north", fps=10, width=320, height=180, udp_only=True)]) as cameras:
+        done = init(cameras.urls["north"], folder=tmp_path)
+        (tmp_path / "tcp.yaml").write_text(done.stdout.replace("    clock:", "    transport: tcp\n    clock:"))
+        forced = subprocess.run(
+            [sys.executable, "-m", "syncsvc", "check", "--probe", "tcp.yaml"],
+            capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path,
+        )  # fmt: skip
+    assert "    # when this was written: 320x180, 10.000 frames/s declared" in done.stdout
+    assert (forced.returncode, "north: FAILED" in forced.stdout) == (1, True), "the camera takes no TCP"
+
+
 def test_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "cams.yaml").write_text("mine")
     done = init("synthetic:", "--out", "cams.yaml", folder=tmp_path)

@@ -129,6 +129,12 @@ def test_the_first_transport_that_we_can_serve(header: str, offer: TransportOffe
     assert choose_transport(header) == offer
 
 
+def test_a_camera_without_tcp_takes_the_first_udp() -> None:
+    both = "RTP/AVP/TCP;interleaved=0-1,RTP/AVP;unicast;client_port=5000-5001"
+    assert choose_transport(both, udp_only=True) == TransportOffer(False, 5000, 5001)
+    assert choose_transport("RTP/AVP/TCP;interleaved=0-1", udp_only=True) is None
+
+
 @pytest.mark.parametrize(
     ("path", "camera"),
     [("north", "north"), ("north/trackID=0", "north"), ("north/trackID=1", None), ("", None), ("a/b/c", None)],

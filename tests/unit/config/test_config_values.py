@@ -53,7 +53,7 @@ def test_the_smallest_file_has_the_defaults_of_the_contract() -> None:
 
 def test_a_stream_has_the_defaults_of_the_contract() -> None:
     north = stream("rtsp://h/1")
-    assert (north.transport, north.latency_ms, north.pixels, north.size) == ("tcp", 0.0, "i420", None)
+    assert (north.transport, north.latency_ms, north.pixels, north.size) == ("auto", 0.0, "i420", None)
     assert (north.clock, north.stall_after_ms) == ("auto", 3000)
     bench = stream("file:a.mp4")
     assert (bench.pace, bench.loop, bench.timestamps) == ("realtime", False, None)

@@ -70,7 +70,7 @@ def emitted_ago(age_ms: float) -> ServiceStatus:
 
 
 URLS = {
-    "rtsp": ("rtsp://ann:pass@camera/main", {"url": "rtsp://ann:pass@camera/main", "transport": "tcp"}),
+    "rtsp": ("rtsp://ann:pass@camera/main", {"url": "rtsp://ann:pass@camera/main", "transport": "auto"}),
     "http": ("http://camera/live.ts", {"url": "http://camera/live.ts"}),
     "file": ("file:/nowhere/a.mp4", {"path": "/nowhere/a.mp4", "pace": "realtime", "loop": False, "timestamps": None}),
     "v4l2": ("v4l2:/dev/video0?fps=30&size=640x480", {"device": "/dev/video0", "fps": 30.0, "device_size": (640, 480)}),
