@@ -39,6 +39,8 @@ def _check_network_url(url: str) -> None:
         raise RefusedError(f"'{scheme}://{MASK}' with a host or a port that is none", allowed) from None
     if not url[len(scheme) :].startswith("://") or not host or port == 0:
         raise RefusedError(f"'{scheme}:{MASK}' without a host", allowed)
+    if "@" in parts.netloc and "@" in url.partition(parts.netloc)[2]:  # else a piece of the password is the host
+        raise RefusedError(f"'{scheme}://{MASK}' with a second @ behind a slash, as of a password", allowed)
     if " " in url:
         raise RefusedError(f"'{scheme}://{MASK}' with white space", allowed)
 
