@@ -44,9 +44,21 @@ def drafted(urls: Sequence[str]) -> list[DraftedStream]:
 
 
 def names_of(urls: Sequence[str]) -> list[str]:
-    """A name for each: the last word of its path where that says something, else its host, and a number if need be."""
-    words = [_word(url) for url in urls]
-    said = [word if word and words.count(word) == 1 else _host(url) for url, word in zip(urls, words, strict=True)]
+    """A name for each: the last word of its path where that says something, else its host, and a number if need be.
+
+    Words that say nothing, as ``ch1``, tell the streams of one host apart: they are names where no other host has them.
+    """
+    words, hosts = [_word(url) for url in urls], [_host(url) for url in urls]
+    said = []
+    for url, word, host in zip(urls, words, hosts, strict=True):
+        last = _last(url)
+        if word and words.count(word) == 1:
+            said.append(word)
+        elif hosts.count(host) == 1 or not last:
+            said.append(host)
+        else:
+            is_name = last[0].isalpha() and [_last(other) for other in urls].count(last) == 1
+            said.append(last if is_name else f"{host}-{last}"[:_LONGEST_NAME])
     names: list[str] = []
     for name in said:
         number = 2
@@ -57,11 +69,16 @@ def names_of(urls: Sequence[str]) -> list[str]:
 
 
 def _word(url: str) -> str:
-    """The last word of a path, as names may be written; empty where it says nothing."""
-    if kind_of(url) == "synthetic":
-        return ""
-    word = _slug(Path(re.split("[?#]", url, maxsplit=1)[0]).stem)
+    """The last word of a path; empty where it says nothing."""
+    word = _last(url)
     return "" if _SAYS_NOTHING.fullmatch(word) else word
+
+
+def _last(url: str) -> str:
+    """The last word of a path, as names may be written."""
+    rest = re.split("[?#]", url, maxsplit=1)[0].partition(":")[2]
+    path = re.sub("^//[^/]*", "", rest)
+    return "" if kind_of(url) == "synthetic" else _slug(Path(path).stem)
 
 
 def _host(url: str) -> str:
