@@ -32,7 +32,7 @@ def check(config: str, probe: bool) -> None:
     click.echo("\n".join(summary(config, valid)))
     seen = _probe(valid) if probe else {}
     some, available = demands(valid, seen), available_bytes()
-    click.echo("\n".join(memory_lines(some, available)))
+    click.echo("\n".join(memory_lines(some, available, was_probed=probe)))
     refuse_what_cannot_fit(some, available)
     if not all(sight.is_there for sight in seen.values()):
         click.get_current_context().exit(1)
@@ -64,7 +64,7 @@ def summary(name: str, config: Config) -> list[str]:
 def _stream_line(stream: StreamKeys) -> str:
     parts = [stream.pixels, f"{stream.size[0]}x{stream.size[1]}" if stream.size else "size as it comes"]
     if isinstance(stream, RtspStream):
-        parts.insert(0, stream.transport)
+        parts.insert(0, "tcp, else udp" if stream.transport == "auto" else stream.transport)
     if isinstance(stream, FileStream):
         parts.insert(0, stream.pace + (", looped" if stream.loop else ""))
     return f"{one_line(redact_url(stream.url))}  ({', '.join(parts)})"

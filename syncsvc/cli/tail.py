@@ -18,7 +18,8 @@ from syncsvc.observe.figures import Figures
 
 LEGEND = (
     "window's start (UTC)  group #batch  sets  frames by stream  spread: from the first to the last frame of a set,",
-    "median/widest  age: from the window's end until now  missing: streams that the window lacks, and why",
+    "median/widest  age: from the window's end until now  late: how much later than max_latency_ms it left",
+    "skipped: frames that never reached us  missing: streams that the window lacks or did not wait for, and why",
 )
 
 

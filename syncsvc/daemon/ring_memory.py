@@ -122,7 +122,7 @@ def refuse_what_cannot_fit(some: Iterable[Demand], available_bytes: int) -> None
     )
 
 
-def memory_lines(some: Iterable[Demand], available_bytes: int) -> list[str]:
+def memory_lines(some: Iterable[Demand], available_bytes: int, *, was_probed: bool = False) -> list[str]:
     """What the streams will take, one line each, and in sum; and whether that fits."""
     some = list(some)
     width = max((len(one.name) for one in some), default=0)
@@ -132,7 +132,8 @@ def memory_lines(some: Iterable[Demand], available_bytes: int) -> list[str]:
         f"  in sum {mib(total)}, with subscribers in mode local up to {mib(most)}; {mib(available_bytes)} are available"
     )
     if any(one.is_assumed for one in some):
-        lines.append("  what is assumed, `check --probe` asks the cameras for")
+        asked = "the cameras did not say" if was_probed else "`check --probe` asks the cameras for"
+        lines.append(f"  what is assumed, {asked}")
     if total > available_bytes - RESERVE_BYTES:
         lines.append("  that does not fit, if it is as assumed: streams will be left out")
     return lines

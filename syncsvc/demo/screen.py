@@ -59,7 +59,7 @@ def verdict_line(verdict: Verdict, scenario: Scenario) -> str:
         f"{sum(camera.lost for camera in cameras.values())} frames lost"
         f" and {sum(camera.twice for camera in cameras.values())} twice"
         f" of {sum(camera.captured for camera in cameras.values())}",
-        f"latest batch {verdict.lateness_ms.max:.0f} ms after its window,"
+        f"latest batch left {verdict.lateness_ms.max:.0f} ms after its window,"
         f" {verdict.over_deadline} over {scenario.max_latency_ms:g} ms",
     ]
     text = "; ".join(words)

@@ -43,6 +43,7 @@ def test_the_sum_is_told() -> None:
         "  in sum 297 MiB, with subscribers in mode local up to 594 MiB; 4,096 MiB are available",
         "  what is assumed, `check --probe` asks the cameras for",
     ]
+    assert memory_lines(some, 4096 * MIB, was_probed=True)[-1] == "  what is assumed, the cameras did not say"
     assert "does not fit" in memory_lines(some, 400 * MIB)[-1]
 
 
