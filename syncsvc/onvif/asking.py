@@ -1,7 +1,6 @@
 """What one camera says of itself: its profiles, where their streams are, and how right its clock is.
 
-Source: ONVIF Core and Media (version 1, which cameras of both versions have): GetSystemDateAndTime, GetCapabilities,
-GetProfiles, GetStreamUri.
+Source: ONVIF Core: GetSystemDateAndTime; its streams by either version of the media service.
 """
 
 import secrets
@@ -12,21 +11,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
-from xml.sax.saxutils import escape
 
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import LoginRefused, OnvifError
 from syncsvc.onvif.elements import Element
 from syncsvc.onvif.finding import Found, at_host
+from syncsvc.onvif.media import SERVICES, MediaService
 from syncsvc.onvif.post import Device
 from syncsvc.onvif.soap import Login, body_of, envelope, username_token
 
 QUESTION_S: Final = 5.0
-MOST_PROFILES: Final = 16
 _AT_ONCE: Final = 16
 _DEVICE: Final = "http://www.onvif.org/ver10/device/wsdl"
-_MEDIA: Final = "http://www.onvif.org/ver10/media/wsdl"
-_SCHEMA: Final = "http://www.onvif.org/ver10/schema"
 _LONGEST_URL: Final = 2048
 
 
@@ -109,26 +105,32 @@ class _Conversation:
         return self._ahead.total_seconds()
 
     def _profiles(self) -> Iterator[Profile]:
-        question = f'<GetCapabilities xmlns="{_DEVICE}"><Category>Media</Category></GetCapabilities>'
-        told = self._ask(self._found.url, question).text_at("GetCapabilitiesResponse", "Capabilities", "Media", "XAddr")
-        service = at_host(told, self._found.address)
-        if service is None:
-            raise OnvifError("has no media service")
-        listed = self._ask(service[0], f'<GetProfiles xmlns="{_MEDIA}"/>').at("GetProfilesResponse")
-        some = [] if listed is None else [one for one in listed.children if one.name == "Profiles"][:MOST_PROFILES]
-        for one in some:
-            url = self._stream_url(service[0], one.attributes.get("token", ""))
-            if url is not None:
-                yield _profile(one, url)
+        """The streams by the first service that tells of any; what was the matter with the first where none does."""
+        problem, count = None, 0
+        for nth, service in enumerate(SERVICES):
+            try:
+                for profile in self._profiles_of(service):
+                    count += 1
+                    yield profile
+            except LoginRefused:  # another try might lock the account
+                raise
+            except OnvifError as error:
+                if count:
+                    raise
+                problem = problem if nth else error
+            if count:
+                return
+        if problem is not None:
+            raise problem
 
-    def _stream_url(self, service: str, token: str) -> str | None:
-        body = self._ask(
-            service,
-            f'<GetStreamUri xmlns="{_MEDIA}"><StreamSetup><Stream xmlns="{_SCHEMA}">RTP-Unicast</Stream>'
-            f'<Transport xmlns="{_SCHEMA}"><Protocol>RTSP</Protocol></Transport></StreamSetup>'
-            f"<ProfileToken>{escape(token)}</ProfileToken></GetStreamUri>",
-        )
-        return stream_url(body.text_at("GetStreamUriResponse", "MediaUri", "Uri"))
+    def _profiles_of(self, service: MediaService) -> Iterator[Profile]:
+        place = at_host(service.address_in(self._ask(self._found.url, service.where)), self._found.address)
+        if place is None:
+            raise OnvifError("has no media service")
+        for token, one, video in service.profiles_in(self._ask(place[0], service.profiles)):
+            url = stream_url(service.url_in(self._ask(place[0], service.stream_of(token))))
+            if url is not None:
+                yield _profile(token, one, video, url)
 
 
 def stream_url(told: str) -> str | None:
@@ -142,15 +144,14 @@ def stream_url(told: str) -> str | None:
     return None
 
 
-def _profile(told: Element, url: str) -> Profile:
-    video = told.at("VideoEncoderConfiguration") or Element("")
+def _profile(token: str, told: Element, video: Element, url: str) -> Profile:
     return Profile(
-        told.text_at("Name")[:64] or told.attributes.get("token", "")[:64],
+        told.text_at("Name")[:64] or token[:64],
         url,
         video.text_at("Encoding")[:16],
         _number(video.text_at("Resolution", "Width")),
         _number(video.text_at("Resolution", "Height")),
-        float(_number(video.text_at("RateControl", "FrameRateLimit"))),
+        float(_number(video.text_at("RateControl", "FrameRateLimit").partition(".")[0])),  # Media2 has 25.0
     )
 
 

@@ -29,6 +29,8 @@ class OnvifCamera:
     uri: str = "rtsp://admin:old@192.0.2.7:554/stream{number}?profile={token}"
     media_host: str = ""
     types: str = "dn:NetworkVideoTransmitter tds:Device"
+    media: tuple[int, ...] = (1,)
+    """Which versions of the media service it has."""
     answers: dict[str, bytes] = field(default_factory=dict)
     """What it answers instead, by the name of the question."""
     asked: list[str] = field(default_factory=list)
@@ -56,11 +58,32 @@ class OnvifCamera:
     def _GetCapabilities(self, _: str) -> str:  # noqa: N802
         url = self.url.replace("127.0.0.1", self.media_host or "127.0.0.1")
         return (
-            f"<t:GetCapabilitiesResponse><t:Capabilities><s:Media><s:XAddr>{url}/onvif/media</s:XAddr></s:Media>"
-            "</t:Capabilities></t:GetCapabilitiesResponse>"
+            "<t:GetCapabilitiesResponse><t:Capabilities>"
+            + (f"<s:Media><s:XAddr>{url}/onvif/media</s:XAddr></s:Media>" if 1 in self.media else "")
+            + "</t:Capabilities></t:GetCapabilitiesResponse>"
         )
 
-    def _GetProfiles(self, _: str) -> str:  # noqa: N802
+    def _GetServices(self, _: str) -> str:  # noqa: N802
+        services = "".join(
+            f"<t:Service><t:Namespace>http://www.onvif.org/ver{version}0/media/wsdl</t:Namespace>"
+            f"<t:XAddr>{self.url}/onvif/media{version}</t:XAddr></t:Service>"
+            for version in self.media
+        )
+        return f"<t:GetServicesResponse>{services}</t:GetServicesResponse>"
+
+    def _GetProfiles(self, question: str) -> str:  # noqa: N802
+        if 2 not in self.media or "/ver20/" not in question:
+            return self._profiles_1()
+        profile = (
+            '<t:Profiles token="p{n}" fixed="true"><t:Name>{name}</t:Name><t:Configurations><t:VideoEncoder token="v">'
+            "<s:Name>v</s:Name><s:Encoding>H265</s:Encoding><s:Resolution><s:Width>{w}</s:Width><s:Height>{h}</s:Height>"
+            "</s:Resolution><s:RateControl><s:FrameRateLimit>25.0</s:FrameRateLimit></s:RateControl></t:VideoEncoder>"
+            "</t:Configurations></t:Profiles>"
+        )
+        some = profile.format(n=1, name="main", w=1920, h=1080) + profile.format(n=2, name="sub", w=640, h=360)
+        return f"<t:GetProfilesResponse>{some}</t:GetProfilesResponse>"
+
+    def _profiles_1(self) -> str:
         profile = (
             '<t:Profiles token="p{n}"><s:Name>{name}</s:Name><s:VideoEncoderConfiguration><s:Encoding>H264</s:Encoding>'
             "<s:Resolution><s:Width>{w}</s:Width><s:Height>{h}</s:Height></s:Resolution><s:RateControl>"
@@ -72,6 +95,8 @@ class OnvifCamera:
     def _GetStreamUri(self, question: str) -> str:  # noqa: N802
         token = re.search(r"<ProfileToken>(.*?)</", question)[1]  # type: ignore[index]
         uri = self.uri.format(number=token[-1], token=token)
+        if "/ver20/" in question:
+            return f"<t:GetStreamUriResponse><t:Uri>{uri}</t:Uri></t:GetStreamUriResponse>"
         return f"<t:GetStreamUriResponse><s:MediaUri><s:Uri>{uri}</s:Uri></s:MediaUri></t:GetStreamUriResponse>"
 
     def is_logged_in(self, question: str) -> bool:

@@ -55,6 +55,26 @@ def test_with_a_password_the_streams_are_told_however_the_camera_wants_it(login:
     assert [found["streams"][0][key] for key in ("encoding", "width", "height", "fps")] == ["H264", 1920, 1080, 25.0]
 
 
+@pytest.mark.parametrize("login", ["token", "digest"])
+def test_a_camera_that_has_the_second_media_service_alone_tells_its_streams_too(login: str) -> None:
+    camera = OnvifCamera(login=login, media=(2,))
+    found = ask(camera)
+    assert found["problem"] == ""
+    assert [(one["name"], one["url"]) for one in found["streams"]] == [
+        ("main", "rtsp://192.0.2.7:554/stream1?profile=p1"),
+        ("sub", "rtsp://192.0.2.7:554/stream2?profile=p2"),
+    ]
+    assert [found["streams"][0][key] for key in ("encoding", "width", "height", "fps")] == ["H265", 1920, 1080, 25.0]
+
+
+def test_where_the_first_media_service_is_there_and_broken_the_second_is_asked() -> None:
+    found = ask(OnvifCamera(media=(1, 2), answers={"GetCapabilities": b"no XML"}))
+    assert (found["problem"], len(found["streams"])) == ("", 2)
+    camera = OnvifCamera(media=(1, 2))
+    assert [one["encoding"] for one in ask(camera)["streams"]] == ["H264", "H264"]
+    assert "GetServices" not in camera.asked, "one that works is enough"
+
+
 def test_a_camera_with_a_wrong_clock_is_logged_in_to_by_its_own_time_and_told() -> None:
     camera = OnvifCamera(clock_off=timedelta(hours=-3))
     found = ask(camera)
