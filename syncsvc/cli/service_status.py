@@ -18,6 +18,7 @@ _PIPE_WIDTH: Final = 120
 _LEGEND: Final = (
     "  clock: what the frames' times are known by, ± how exactly; age: since the newest frame, or batch",
     "  full: sets of all streams; spread: from the first to the last frame of a set, median and widest of recent ones",
+    "  late: frames that came when their window had left, counted and in none of its sets",
 )
 
 
@@ -26,6 +27,7 @@ _ONE_WAY: Final = (
     "  ± of rtcp: what nobody can tell one way, the camera's latency from an error of its clock. How steady\n"
     "  the clock is, `syncsvc doctor` measures; `clock: rtcp` is your word that it is right: ± 1 ms"
 )
+_GUESSED: Final = "  ?: a guess, because better clocks were refused: such a stream changes no set of the others"
 
 
 @click.command(epilog="Example: syncsvc status tcp://127.0.0.1:5555 --json")
@@ -62,6 +64,8 @@ def parts(service: ReceiverStatus) -> Iterator[Table | str]:
     columns = ("group", "batches", "complete", "sets", "full", "spread ms", "late", "dropped", "age ms")
     yield Table("groups", columns, tuple(_group_row(*item) for item in service.groups.items()))
     yield from _LEGEND
+    if any(stream.doubtful for stream in service.streams.values()):
+        yield _GUESSED
     if any(
         stream.clock == "rtcp" and (stream.uncertainty_ms or 0) >= _ONE_WAY_MS for stream in service.streams.values()
     ):

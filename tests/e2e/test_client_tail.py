@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from syncsvc.cli.tail import batch_line
+from syncsvc.cli.tail import LEGEND, batch_line
 from syncsvc.model import Counts
 from tests.batches import MS, T0, batch, frame, head_of, late_message, message_of, somebody_missing, together
 from tests.e2e.livesocket import LiveSocket
@@ -196,3 +196,8 @@ def test_a_window_that_the_end_cut_short_has_no_negative_age() -> None:
     cut = replace(batch(1), emitted_ns=T0 + 1300 * MS)
     assert cut.window_end_ns > cut.emitted_ns
     assert "  age 20 ms" in batch_line(cut, T0 + 1320 * MS)
+
+
+def test_every_word_of_a_line_is_explained() -> None:
+    for word in ("spread", "age", "late", "skipped", "missing"):
+        assert f"{word}: " in "  ".join(LEGEND)

@@ -113,3 +113,13 @@ def test_beside_the_doubt_of_a_cameras_clock_stands_what_it_is() -> None:
     assert shown[0].startswith("serving since 2025-12-31 23:59:50Z")
     vouched = structs.replace(service, streams={"a": structs.replace(stream, uncertainty_ms=1.0)})
     assert not any("what nobody can tell" in line for line in parts(vouched) if isinstance(line, str))
+
+
+def test_a_guessed_clock_has_a_mark_and_the_mark_has_words() -> None:
+    stream = IngestStatus(clock="arrival", uncertainty_ms=160.0, doubtful=True)
+    service = ReceiverStatus("r", 1_767_225_590_000, 10, 0, LocalStatus(), {"a": stream}, {})
+    shown = list(parts(service))
+    assert any("arrival ?" in str(part) for part in shown)
+    assert any(isinstance(part, str) and part.startswith("  ?: a guess") for part in shown)
+    sure = structs.replace(service, streams={"a": structs.replace(stream, doubtful=False)})
+    assert not any(isinstance(part, str) and part.startswith("  ?:") for part in parts(sure))
