@@ -23,11 +23,13 @@ BOUNDS_S = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 class Promises:
     """One group's; told by whoever sends, one batch at a time, asked by anyone."""
 
-    def __init__(self) -> None:
-        self._group = ""
+    def __init__(self, *, is_patient: bool = False) -> None:
+        """Where it is patient (pace ``asap``) nothing has a deadline; a set is as narrow as ever."""
+        self._is_patient, self._group = is_patient, ""
         self._rules: GroupRules | None = None
         self._former: GroupRules | None = None
         self._since_ns = 0
+        self._until: tuple[int, int] | None = None
         self._jumped_ns: dict[int, int] = {}
         self._lock = threading.Lock()
         self._pace = Pace()
@@ -39,13 +41,18 @@ class Promises:
     def follow(self, group: str, rules: GroupRules, now_ns: int) -> None:
         """The group promises this, now in UTC; what it has begun until then may still leave by what it promised."""
         self._group, self._former, self._rules, self._since_ns = group, self._rules or rules, rules, now_ns
+        self._until = None
+
+    def adopted(self, epoch: int, seq: int) -> None:
+        """The group pairs by what it was told to follow; this batch, its next, may yet bring a set from before."""
+        self._until = epoch, seq
 
     def begin_epoch(self, epoch: int, jumped_ns: int) -> None:
         """An epoch begins, when the host's clock has jumped by so much in all."""
         self._jumped_ns = {**self._jumped_ns, epoch: jumped_ns}
 
     def judge(self, batch: FrameBatch, emitted_ns: int, jumped_ns: int) -> int:
-        """How much later than its deadline a batch leaves, in nanoseconds; 0 when it is in time.
+        """A batch leaves: how much later than its deadline, in nanoseconds; 0 when it is in time, or has none.
 
         Args:
             batch: of the group.
@@ -56,25 +63,30 @@ class Promises:
         rules, former = self._rules, self._former
         assert rules is not None, "it promises something before it sends anything"
         assert former is not None, "the same"
-        late_ns = emitted_ns - (jumped_ns - self._jumped_ns.get(batch.epoch, jumped_ns)) - deadline_of(batch, rules)
-        skew_ns = rules.max_skew_ns
-        if batch.window_start_ns <= self._since_ns:
-            late_ns -= max(0, former.max_latency_ns - rules.max_latency_ns)
+        skew_ns, until = rules.max_skew_ns, self._until
+        if until is None or (batch.epoch, batch.seq) <= until:
             skew_ns = max(skew_ns, former.max_skew_ns)
-        late_ns = max(0, late_ns)
+        wide_ns = [one.spread_ns for one in batch.sets if one.spread_ns > skew_ns]
+        late_ns = 0
+        if not self._is_patient:
+            late_ns = emitted_ns - (jumped_ns - self._jumped_ns.get(batch.epoch, jumped_ns)) - deadline_of(batch, rules)
+            if batch.window_start_ns <= self._since_ns:
+                late_ns -= max(0, former.max_latency_ns - rules.max_latency_ns)
+            late_ns = max(0, late_ns)
         with self._lock:
-            self._count(late_ns, [one.spread_ns for one in batch.sets if one.spread_ns > skew_ns])
+            self._wide_sets += len(wide_ns)
+            self._untold_wide += wide_ns
+            if not self._is_patient:
+                self._count_late(late_ns)
         return late_ns
 
-    def _count(self, late_ns: int, wide_ns: Sequence[int]) -> None:
+    def _count_late(self, late_ns: int) -> None:
         self._buckets[sum(late_ns > bound_s * NS_PER_S for bound_s in BOUNDS_S)] += 1
         self._late_sum_ns += late_ns
         self._late_max_ns = max(self._late_max_ns, late_ns)
         if late_ns > UNNOTICED_NS:
             self._late_batches += 1
             self._untold_late.append(late_ns)
-        self._wide_sets += len(wide_ns)
-        self._untold_wide += wide_ns
 
     def tell(self, now_ns: int | None = None) -> None:
         """Say what was not kept, if that is due now (monotonic); without a time, whatever was not said yet."""

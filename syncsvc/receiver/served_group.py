@@ -37,7 +37,7 @@ class ServedGroup:
     """A group, from its page on: while it runs, and when it is over, what it must know when it begins again."""
 
     def __init__(self, page: GroupPage, shared: Shared) -> None:
-        self._shared, self.promises = shared, Promises()
+        self._shared, self.promises = shared, Promises(is_patient=shared.is_patient)
         self._headers, self._coded_headers = Headers(shared.run_id), Headers(shared.run_id)
         self.account = Account(page, shared.clock, self.promises)
         self._epoch = self._next_seq = self._emitted_end_ns = 0
@@ -78,6 +78,7 @@ class ServedGroup:
             self.account.follow(plan)
             self.promises.follow(plan.name, plan.rules, self._shared.utc.now_utc())
             self.consumer.tell(Reconfigure(plan.rules))
+            self.promises.adopted(self._epoch, self.consumer.seq)
 
     def _start(self, epoch: int, ready_ns: int | None) -> None:
         plan, shared = self.plan, self._shared
@@ -87,6 +88,7 @@ class ServedGroup:
         number = first_window(ready_ns, emitted_end_ns, plan.rules.window_ns, now_ns)
         publisher, self._epoch = shared.publisher, epoch
         self.promises.follow(plan.name, plan.rules, now_ns)
+        self.promises.adopted(epoch, self._next_seq)
         self.promises.begin_epoch(epoch, shared.utc.jumped_ns)
         output = GroupOutput(
             self._emit, self._late, publisher.has_room, shared.log.note if shared.log is not None else None
@@ -120,7 +122,7 @@ class ServedGroup:
     def leave(self, batch: FrameBatch, emitted_ns: int, wanted: Collection[bytes]) -> Mapping[bytes, bytes]:
         """A batch leaves now: note it; its header under each topic that somebody wants."""
         shared = self._shared
-        late_ns = 0 if shared.is_patient else self.promises.judge(batch, emitted_ns, shared.utc.jumped_ns)
+        late_ns = self.promises.judge(batch, emitted_ns, shared.utc.jumped_ns)
         since_ns = self.account.before_send(batch)
         if shared.log is not None:
             shared.log.sent(batch, emitted_ns, late_ns, since_ns)

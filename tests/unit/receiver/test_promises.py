@@ -114,6 +114,37 @@ def test_a_set_that_is_too_wide_is_counted_and_said_and_ends_nothing(
     ]
 
 
+@pytest.mark.parametrize("is_patient", [False, True])
+@pytest.mark.parametrize("topics", [{wire.batch_topic("g")}, {wire.head_topic("g")}, {wire.coded_topic("g")}, set()])
+def test_the_skew_is_looked_at_wherever_a_batch_leaves_at_any_pace_and_whoever_wants_it(
+    groups: Stage, is_patient: bool, topics: set[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    groups.shared = replace(groups.shared, is_patient=is_patient)
+    group = begin(groups, is_slow=True)
+    end(group)
+    both = [frame("a", 1, T0), frame("b", 1, T0 + 40 * MS + 1)]
+    wide = batch(1, epoch=1, frames={"a": both[:1], "b": both[1:]}, sets=[together(*both, group="ab")])
+    assert set(group.leave(wide, T0 + S, topics)) == topics
+    kept = group.account.status.promises
+    assert (kept.wide_sets, kept.late_batches) == (1, 0)
+    group.promises.tell(groups.clock.monotonic_ns())
+    assert [message.split(",")[0] for message in caplog.messages] == ["group g: 1 set left wider than max_skew_ms"]
+
+
+def test_after_a_reload_recordings_as_fast_as_can_be_are_held_to_the_new_skew_from_the_next_batch_on(
+    groups: Stage,
+) -> None:
+    groups.shared = replace(groups.shared, is_patient=True)
+    group = begin(groups, is_slow=True)
+    plan = plan_of("g", "ab")
+    group.follow(structs.replace(plan, rules=structs.replace(plan.rules, max_skew_ns=10 * MS)), 1)
+    both = [frame("a", 1, T0 + 8 * S), frame("b", 1, T0 + 8 * S + 30 * MS)]
+    for seq in range(3):
+        some = batch(seq, epoch=1, frames={"a": both[:1], "b": both[1:]}, sets=[together(*both, group="ab")])
+        group.leave(some, T0, ())
+    assert group.account.status.promises.wide_sets == 2, "the first may bring a set that was held over the edge"
+
+
 def test_what_was_begun_before_a_reload_may_leave_by_what_was_promised_then(promises: Promises) -> None:
     both = [frame("a", 1, T0 + 2 * S), frame("b", 1, T0 + 2 * S + 30 * MS)]
     some = batch(2, epoch=1, frames={"a": both[:1], "b": both[1:]}, sets=[together(*both, group="ab")])
@@ -121,6 +152,12 @@ def test_what_was_begun_before_a_reload_may_leave_by_what_was_promised_then(prom
     promises.follow("g", stricter, T0 + 3100 * MS)
     assert promises.judge(some, T0 + 3500 * MS, 0) == 0
     assert promises.status.wide_sets == 0
+    promises.adopted(1, 2)
+    assert promises.judge(some, T0 + 3500 * MS, 0) == 0
+    assert promises.status.wide_sets == 0, "a set that was held over the edge"
+    promises.adopted(1, 1)
+    assert promises.judge(some, T0 + 3500 * MS, 0) == 0
+    assert promises.status.wide_sets == 1
     promises.follow("g", stricter, T0 + 60 * S)
     assert promises.judge(batch(61, epoch=1), T0 + 62_500 * MS, 0) == 400 * MS
 
