@@ -26,7 +26,8 @@ _MIB: Final = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """The ring of one stream: ``slots`` frames of ``slot_bytes`` each.
+    """The ring of one stream: ``slots`` frames of ``slot_bytes`` each, of which ``coded_bytes`` are for a coded picture
+    beside the payload.
 
     ``most_bytes`` is what it may grow to for subscribers on this host, ``certain_bytes`` the least that it takes
     whatever of rate and size is only assumed.
@@ -38,6 +39,7 @@ class Demand:
     fps: float
     slots: int
     slot_bytes: int
+    coded_bytes: int
     most_bytes: int
     certain_bytes: int
     is_assumed: bool
@@ -51,7 +53,8 @@ class Demand:
         """In one line, with the arithmetic."""
         what = f"{self.width}x{self.height} at {self.fps:g}/s"
         assumed = f"assuming {what}" if self.is_assumed else what
-        return f"{mib(self.ring_bytes)} = {self.slots} frames of {self.slot_bytes / _MIB:.2f} MiB ({assumed})"
+        beside = f", {self.coded_bytes / _MIB:.2f} of it for the coded picture" if self.coded_bytes else ""
+        return f"{mib(self.ring_bytes)} = {self.slots} frames of {self.slot_bytes / _MIB:.2f} MiB{beside} ({assumed})"
 
 
 def mib(size_bytes: int) -> str:
@@ -72,7 +75,8 @@ def demands(config: Config, seen: Mapping[str, Sight]) -> list[Demand]:
 def _demand(name: str, stream: Stream, config: Config, seen: Sight | None) -> Demand:
     size, fps = _known(stream, seen)
     width, height = size or ASSUMED_SIZE
-    slot_bytes = _slot_bytes(stream.pixels, width, height)
+    coded_bytes = _coded_bytes(stream, seen)
+    slot_bytes = _slot_bytes(stream.pixels, width, height) + coded_bytes
     plan, rate = ring_plan(name, config), fps or ASSUMED_FPS
     least_bytes = _slot_bytes(stream.pixels, *size) if size and stream.pixels in RAW_FORMATS else 0
     return Demand(
@@ -82,6 +86,7 @@ def _demand(name: str, stream: Stream, config: Config, seen: Sight | None) -> De
         rate,
         plan.slots(rate),
         slot_bytes,
+        coded_bytes,
         ring_bytes(plan.most_slots(rate), slot_bytes),
         ring_bytes(plan.slots(fps or _LEAST_FPS), least_bytes) if least_bytes else 0,
         size is None or fps is None,
@@ -90,17 +95,28 @@ def _demand(name: str, stream: Stream, config: Config, seen: Sight | None) -> De
 
 def _known(stream: Stream, seen: Sight | None) -> tuple[tuple[int, int] | None, float | None]:
     """Size and rate, as far as they are known before the stream is captured."""
-    size = (seen.width, seen.height) if seen and seen.width and seen.height else None
+    size = _seen_size(seen)
     fps = seen.fps if seen and seen.fps else None
     if isinstance(stream, SyntheticStream):
         size, fps = (stream.spec.width, stream.spec.height), stream.spec.fps
     return stream.size or size, fps
 
 
+def _seen_size(seen: Sight | None) -> tuple[int, int] | None:
+    return (seen.width, seen.height) if seen and seen.width and seen.height else None
+
+
 def _slot_bytes(pixels: PixelFormat, width: int, height: int) -> int:
     if pixels in RAW_FORMATS:
         return Layout(pixels, width, height).size_bytes
     return max(_LEAST_CODED_BYTES, width * height // _PIXELS_PER_CODED_BYTE[pixels])
+
+
+def _coded_bytes(stream: Stream, seen: Sight | None) -> int:
+    """Room for the camera's own picture beside a payload; that has the size that the camera sends."""
+    if not stream.coded or stream.pixels == "encoded":
+        return 0
+    return _slot_bytes("encoded", *(_seen_size(seen) or ASSUMED_SIZE))
 
 
 def refuse_what_cannot_fit(some: Iterable[Demand], available_bytes: int) -> None:

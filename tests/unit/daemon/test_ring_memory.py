@@ -37,6 +37,25 @@ def test_the_configured_size_is_what_lies_in_the_ring() -> None:
     assert one.slot_bytes == 64 * 32
 
 
+def test_coded_pictures_beside_the_pixels_are_reckoned_with_in_the_size_that_the_camera_sends() -> None:
+    seen = {"a": Sight(True, "", 25.0, 1920, 1080)}
+    (alone,) = demands(config(a="url: 'rtsp://h/a', size: [640, 360]"), seen)
+    (both,) = demands(config(a="url: 'rtsp://h/a', size: [640, 360], coded: true"), seen)
+    assert (alone.coded_bytes, both.coded_bytes) == (0, 1920 * 1080 // 8)
+    assert both.slot_bytes == alone.slot_bytes + both.coded_bytes
+    assert both.ring_bytes == pytest.approx(50 * both.slot_bytes, rel=0.01)
+    assert both.most_bytes > 1.7 * alone.most_bytes
+    assert both.certain_bytes == alone.certain_bytes, "a camera with B-frames has none to hand on"
+    assert str(both) == "29 MiB = 50 frames of 0.58 MiB, 0.25 of it for the coded picture (640x360 at 25/s)"
+    assert "in sum 29 MiB" in memory_lines([both], 4096 * MIB)[-1]
+
+
+def test_who_hands_on_nothing_but_coded_pictures_has_none_beside_them() -> None:
+    (coded,) = demands(config(a="url: 'rtsp://h/a', pixels: encoded, coded: true"), {})
+    (plain,) = demands(config(a="url: 'rtsp://h/a', pixels: encoded"), {})
+    assert coded == plain
+
+
 def test_the_sum_is_told() -> None:
     some = demands(config(a="url: 'synthetic:?size=1920x1080'", b="url: 'rtsp://h/b'"), {})
     assert memory_lines(some, 4096 * MIB)[-2:] == [
