@@ -7,7 +7,8 @@ that proves wrong costs a set one frame, or some of its tightness, where somebod
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from syncsvc.align.stream_queue import StreamQueue
 
@@ -19,7 +20,7 @@ MOST_FRAMES = 32
 """Of one stream: as many as a stream of 60 frames/s takes while one of 25 takes those ahead."""
 
 
-class Foreseen(NamedTuple):
+class Foreseen(Struct, frozen=True, gc=False):
     """A frame that is to come, as far as a rule of pairing may know it."""
 
     time_ns: int

@@ -28,6 +28,7 @@ Guarantees (each has a property test):
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from syncsvc.align.batches import BatchMaker, Reason
@@ -39,6 +40,7 @@ from syncsvc.model import Frame, FrameBatch, StreamState
 from syncsvc.observe.events import GroupRules, Open
 from syncsvc.pairing.policy import Fixed, SetPolicy, Window
 
+_time_of = itemgetter(1)
 SILENCE_NS = NS_PER_S
 """Length of an empty batch's window, where everything is silent; and of the time that tells who leads."""
 
@@ -85,6 +87,8 @@ class SetAligner(BatchMaker[SetPolicy]):
         self._raised: dict[int, int] = {}
         """Of the oldest frame, up to when everybody is to be heard, as far as that is known."""
         self._leaving: _Leaving | None = None
+        self._unheard = ""
+        """The stream that was waited for when somebody was last."""
 
     @property
     def is_decided(self) -> bool:
@@ -224,24 +228,26 @@ class SetAligner(BatchMaker[SetPolicy]):
             steady = [name for name in counts if self._lines[name].is_steady(start_ns)]
             self._leader = self._policy.leader(counts, self._leader, steady)
 
-    def _leading(self, *, is_forced: bool = False) -> list[str]:
-        """Those whose frames are looked at: the reference, else the trusted streams if there are any."""
-        if self.rules.reference is not None:
-            return [self.rules.reference]
-        able = [name for name in self.rules.streams if self._may_lead(name, is_forced=is_forced)]
-        return [name for name in self._trusted() if name in able] or able
-
-    def _may_lead(self, name: str, *, is_forced: bool) -> bool:
-        """Whether it has a frame to look at or, unless it is urgent, may soon have one."""
-        if self._lines[name].waiting_from(self._decided_ns) is not None:
-            return True
-        return not is_forced and self._watermarks[name].is_live and self._watermarks[name].passed(self.end_ns - 1)
-
     def _oldest(self, *, is_forced: bool = False) -> tuple[str, int] | None:
-        """The next frame to look at: its stream and time. What was decided over is looked at no more."""
-        leading = self._leading(is_forced=is_forced)
-        waiting = ((self._lines[name].waiting_from(self._decided_ns), name) for name in leading)
-        return min(((name, time) for time, name in waiting if time is not None), key=lambda one: one[1], default=None)
+        """The next frame to look at: its stream and time. What was decided over is looked at no more.
+
+        Looked at are those of the reference, else of the trusted streams if there are any: if one of them has a frame
+        or, unless it is urgent, may soon have one.
+        """
+        decided_ns, reference = self._decided_ns, self.rules.reference
+        leading = self._trusted() if reference is None else [reference]
+        waiting = self._waiting(leading, decided_ns)
+        if not waiting and reference is None and (is_forced or not any(map(self._may_come, leading))):
+            waiting = self._waiting(self.rules.streams, decided_ns)
+        return min(waiting, key=_time_of, default=None)
+
+    def _waiting(self, names: Sequence[str], time_ns: int) -> list[tuple[str, int]]:
+        """Those of these streams that have a frame from then on, each with the time of the first."""
+        lines = self._lines
+        return [(name, time) for name in names if (time := lines[name].waiting_from(time_ns)) is not None]
+
+    def _may_come(self, name: str) -> bool:
+        return self._watermarks[name].is_live and self._watermarks[name].passed(self.end_ns - 1)
 
     def _is_beginning(self) -> bool:
         """Whether nothing is known of the last second, and somebody is to come: it must not matter who is first.
@@ -261,12 +267,17 @@ class SetAligner(BatchMaker[SetPolicy]):
         One whose frames wait for their stamps says only after when they were taken: then it is heard when none of them
         can be in reach.
         """
+        if self._unheard in self._lines and not self._is_heard_from(self._unheard, time_ns):
+            return False  # every frame that comes asks, and it is one stream that all the others wait for
+        self._unheard = next((name for name in self._lines if not self._is_heard_from(name, time_ns)), "")
+        return not self._unheard
+
+    def _is_heard_from(self, name: str, time_ns: int) -> bool:
         skew_ns = self.rules.max_skew_ns
-        return all(
-            line.known(time_ns, skew_ns) is not None
+        return (
+            self._lines[name].known(time_ns, skew_ns) is not None
             or not self._is_awaited(name)
             or self._watermarks[name].passed(time_ns + skew_ns + 1)
-            for name, line in self._lines.items()
         )
 
     def _is_awaited(self, name: str) -> bool:
@@ -285,11 +296,12 @@ class SetAligner(BatchMaker[SetPolicy]):
         It is known when everybody was heard up to the reference. Which frame that is depends on what was heard: so it
         is supposed to be the first driver's in reach, and looked at again where it is a later one.
         """
-        if not is_forced and not self._is_heard(time_ns):
+        raised_ns = self._raised.get(time_ns)
+        if not is_forced and not self._is_heard(raised_ns or time_ns):
             return None
         trusted = self._trusted()
         leading = trusted if name in trusted else [other for other in self.rules.streams if other in self._doubtful]
-        heard_ns = self._raised.get(time_ns) or self._supposed(time_ns, leading)
+        heard_ns = raised_ns or self._supposed(time_ns, leading)
         while is_forced or self._is_heard(heard_ns):
             found = next((one for one in self._paired(time_ns, heard_ns, leading) if _has(one, name, time_ns)), None)
             if found is None:

@@ -26,11 +26,10 @@ _MIB: Final = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """The ring of one stream: ``slots`` frames of ``slot_bytes`` each, of which ``coded_bytes`` are for a coded picture
-    beside the payload.
+    """The ring of one stream: ``slots`` frames of ``slot_bytes`` each.
 
-    ``most_bytes`` is what it may grow to for subscribers on this host, ``certain_bytes`` the least that it takes
-    whatever of rate and size is only assumed.
+    ``coded_bytes`` of each slot are for a coded picture beside the payload. ``most_bytes`` is what it may grow to for
+    subscribers on this host, ``certain_bytes`` the least that it takes whatever of rate and size is only assumed.
     """
 
     name: str

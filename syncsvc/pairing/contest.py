@@ -15,10 +15,10 @@ the policy guarantees holds whatever the search does.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import combinations
-from operator import le
+from operator import itemgetter, le
 from typing import NamedTuple
 
 FEW = 3
@@ -41,6 +41,7 @@ Cost = tuple[int, int, int]
 """Total regret, spread, sum of times."""
 
 NOTHING: Window = (0, 0, 0, 0, 0, ())
+_stream_of = itemgetter(1)
 
 
 def windows(reference: int, near: Near, skew: int, floor: int = ALWAYS, fewest: int = 2) -> Iterator[Window]:
@@ -53,17 +54,15 @@ def windows(reference: int, near: Near, skew: int, floor: int = ALWAYS, fewest: 
         floor: shorter windows come too, as far as that leaves out frames from this time on.
         fewest: frames that a set has at least, the reference's included.
     """
-    ends: list[int] = []  # times of the first frame of each stream from the left end on, sorted
-    first: dict[int, int] = {}
-    for left in range(len(near) - 1, -1, -1):
-        time, stream = near[left]
-        if stream in first:
-            ends.remove(first[stream])
-        first[stream] = time
-        ends.insert(0, time)
-        if left > 0 and near[left - 1][0] > reference:
-            continue
-        low = time if time < reference else reference
+    middle, first, ends = _behind(reference, near)
+    for left in range(min(middle, len(near) - 1), -1, -1):
+        low = reference
+        if left < middle:
+            low, stream = near[left]
+            if stream in first:
+                ends.remove(first[stream])
+            first[stream] = low
+            ends.insert(0, low)
         count = bisect_right(ends, low + skew)
         while count >= fewest - 1:
             end = ends[count - 1]
@@ -74,6 +73,42 @@ def windows(reference: int, near: Near, skew: int, floor: int = ALWAYS, fewest: 
             count -= 1
             while count and ends[count - 1] == end:
                 count -= 1
+
+
+def _behind(reference: int, near: Near) -> tuple[int, dict[int, int], list[int]]:
+    """Where what is later than the reference begins; of it the first time per stream, and these times, sorted."""
+    middle = bisect_right(near, (reference, ALWAYS))
+    first = {stream: time for time, stream in reversed(near[middle:])}
+    return middle, first, sorted(first.values())
+
+
+def best_window(reference: int, near: Near, skew: int, fewest: int = 2) -> Window:
+    """The least of the ``windows``, or ``NOTHING``: most references need no other, so this is done without the rest."""
+    middle, first, ends = _behind(reference, near)
+    most, count, spread, best, enough = len(set(map(_stream_of, near))), 0, 0, NOTHING, -ALWAYS
+    if ends and len(ends) >= fewest - 1:
+        count, spread = len(ends), ends[-1] - reference
+        best = -count - 1, spread, reference + sum(ends), middle, ends[-1], ()
+        enough = reference - spread if count == most else -ALWAYS
+    for left in range(middle - 1, -1, -1):
+        low, stream = near[left]
+        if low < enough:
+            break
+        if stream in first:
+            ends.remove(first[stream])
+        first[stream] = low
+        ends.insert(0, low)
+        here = bisect_right(ends, low + skew)
+        if here < count or here < fewest - 1:
+            continue
+        end = ends[here - 1]
+        wide = (end if end > reference else reference) - low
+        if here > count or wide <= spread:
+            one = -here - 1, wide, reference + sum(ends[:here]), left, end, ()
+            if one < best:
+                count, spread, best = here, wide, one
+                enough = reference - spread if count == most else -ALWAYS
+    return best
 
 
 def parts(reference: int, near: Near, window: Window, floor: int, fewest: int = 2) -> Iterator[Window]:
@@ -140,9 +175,9 @@ class Contest:
     def solve(self, start: int, end: int) -> list[Mapping[int, int]]:
         """The partners of each reference from ``start`` until before ``end``, by stream, as if there were no others."""
         self._end = end
-        best = self._step(None, end - start, ALWAYS, is_hasty=True)
+        best = self._step(None, self._unused, end - start, ALWAYS, is_hasty=True)
         while best.to_go:
-            best = self._step(best, best.to_go, ALWAYS, is_hasty=True)
+            best = self._step(best, self._used_by(best), best.to_go, ALWAYS, is_hasty=True)
         if self._work > 0:
             best = self._search(end - start, best)
         return _partners(best)
@@ -154,50 +189,51 @@ class Contest:
         """
         bound = best.cost[0]
         followed: list[list[tuple[int, ...]]] = [[] for _ in range(length)]
-        heap = [self._step(None, length, bound)]
+        heap = [self._step(None, self._unused, length, bound)]
         while heap and (way := heappop(heap)).cost < best.cost:
+            if not way.to_go:
+                return way
             if way.choice + 1 < len(way.options):
                 self._number += 1
                 heappush(heap, way.other(self._number))
-            if not way.to_go:
-                return way
             others = followed[way.to_go]
             if len(others) < (WIDE if self._work > 0 else 1):
                 used = self._used_by(way)
                 if used not in others and not any(all(map(le, other, used)) for other in others):
                     others.append(used)
                     self._work -= 1
-                    heappush(heap, self._step(way, way.to_go, bound))
+                    heappush(heap, self._step(way, used, way.to_go, bound))
         return best
 
-    def _step(self, way: _Way | None, to_go: int, bound: int, *, is_hasty: bool = False) -> _Way:
-        """The best that the next reference can do, and the list of what else it can within the bound."""
-        used = self._used_by(way) if way else self._unused
+    def _step(self, way: _Way | None, used: tuple[int, ...], to_go: int, bound: int, *, is_hasty: bool = False) -> _Way:
+        """The best that the next reference can do, and the list of what else it can within the bound.
+
+        Nobody asks what else the last one could do, nor who is in haste.
+        """
         cost, spread, total = way.cost if way else (0, 0, 0)
         place, price, half = self._end - to_go, self._price, self._half
-        near = [frame for frame in self._near[place] if frame[0] > used[frame[1]]]
+        near = [frame for frame in self._near[place] if frame[0] > used[frame[1]]] if way else self._near[place]
         best = self._best[place]
         fewest = max(self._fewest, -best[0] - (bound - cost) // price)
         cost -= price * best[0]
         options = [((cost, spread, total), NOTHING)]
-        for window in self._windows(place, near, fewest, is_hasty):
+        if is_hasty or to_go == 1:
+            is_all = len(near) == len(self._near[place])
+            some: Iterable[Window] = (best if is_all else best_window(self._wanted[place], near, self._skew, fewest),)
+        else:
+            some = self._windows(place, near, fewest)
+        for window in some:
             regret, wider = price * window[0], window[1] - best[1]
             if wider > 0:
                 regret += price * wider // (wider + half)
             if cost + regret <= bound:
                 options.append(((cost + regret, spread + window[1], total + window[2]), window))
-        if is_hasty:
-            options = [min(options)]
-        else:
-            options.sort()
+        options.sort()
         self._number += 1
         return _Way(options[0][0], to_go - 1, self._number, way, used, near, options, 0)
 
-    def _windows(self, place: int, near: Near, fewest: int, is_hasty: bool) -> Iterator[Window]:
-        wanted = self._wanted[place]
-        if is_hasty or place + 1 == self._end:
-            return windows(wanted, near, self._skew, ALWAYS, fewest)
-        floor = self._wanted[place + 1] - self._skew
+    def _windows(self, place: int, near: Near, fewest: int) -> Iterator[Window]:
+        wanted, floor = self._wanted[place], self._wanted[place + 1] - self._skew
         if not self._are_few:
             return windows(wanted, near, self._skew, floor, fewest)
         least = self._fewest

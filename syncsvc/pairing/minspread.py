@@ -18,7 +18,7 @@ Source: the least span that holds one element of each sorted list (sliding windo
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 
-from syncsvc.pairing.contest import NOTHING, Contest, Near, members, windows
+from syncsvc.pairing.contest import Contest, Near, best_window, members
 
 
 def partners(references: Sequence[int], near: Sequence[Near], skew: int, fewest: int = 2) -> list[Mapping[int, int]]:
@@ -30,10 +30,7 @@ def partners(references: Sequence[int], near: Sequence[Near], skew: int, fewest:
         skew: widest spread of a set, nanoseconds.
         fewest: frames that a set has at least, the reference's included.
     """
-    best = [
-        min(windows(time, some, skew, fewest=fewest), default=NOTHING)
-        for time, some in zip(references, near, strict=True)
-    ]
+    best = [best_window(time, some, skew, fewest) for time, some in zip(references, near, strict=True)]
     chosen: list[Mapping[int, int]] = [members(one, some) for one, some in zip(best, near, strict=True)]
     runs = [(place, place + 1) for place in range(len(references))]
     contest: Contest | None = None

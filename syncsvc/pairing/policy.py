@@ -93,4 +93,4 @@ PolicyT = TypeVar("PolicyT", bound=Policy)
 
 def trusted(streams: Iterable[str], doubtful: Collection[str], reference: str | None) -> list[str]:
     """The streams that may lead, in the group's order: those of good standing, and the configured reference."""
-    return [name for name in streams if name not in doubtful or name == reference]
+    return [name for name in streams if name not in doubtful or name == reference] if doubtful else list(streams)

@@ -20,6 +20,8 @@ Guarantees (each has a property test):
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import filterfalse, repeat
+from operator import attrgetter
 from typing import NamedTuple
 
 from syncsvc.pairing.attach import Span, attach
@@ -29,6 +31,9 @@ from syncsvc.pairing.policy import Fixed, FrameT, Window, trusted
 
 FEWER = (7, 8)
 """Another stream leads when it has less than this part of the leader's frames, so that equal rates never alternate."""
+
+
+_time_of = attrgetter("time_ns")
 
 
 class Turns:
@@ -49,7 +54,8 @@ class Turns:
         order = [names.index(name) for name in self._order(window, leading)]
         followers = [place for place, name in enumerate(names) if name in window.doubtful and name not in leading]
         formed = self._formed(_Table(times, self.max_skew_ns), order, len(followers), window)
-        fixed = [one for one in formed if min(one.times.values()) < window.end_ns]
+        end = window.end_ns
+        fixed = [one for one in formed if one.reference < end or min(one.times.values()) < end]
         for place in followers:
             self._join(place, list(queued[place]), fixed)
         return [
@@ -93,7 +99,7 @@ class Turns:
         for turn, driver in enumerate(turns):
             if table.is_over(end):
                 return table.sets
-            table.stand(_undisputed(table.pair(driver, fewest, until)))
+            table.stand(_undisputed(table.pair(driver, fewest, until), table.streams))
             if not turn:
                 if until < end + 2 * self.max_skew_ns:
                     beyond = table.pair(driver, len(order), window.horizon_ns)
@@ -126,11 +132,16 @@ class _Table:
     """The frames that are free, and the sets that stand, by reference. Streams are numbers, frames are times."""
 
     def __init__(self, times: Sequence[Sequence[int]], skew: int) -> None:
-        self._skew = skew
-        self._free = sorted((time, stream) for stream, some in enumerate(times) for time in some)
+        self._skew, self.streams = skew, sum(map(bool, times))
+        self._free = [frame for stream, some in enumerate(times) for frame in zip(some, repeat(stream))]
+        self._free.sort()
         self.sets: list[_Set] = []
+        self._stood: list[_Set] = []
+        """The same, as they came to stand."""
         self._used: list[tuple[list[int], list[int]]] = [([], []) for _ in times]
-        """Of each stream, the references of the sets that have a frame of it, and these frames."""
+        """Of each stream, the references of the sets that have a frame of it, and these frames: of the first of those
+        that stand, as far as anybody has asked."""
+        self._noted = [0] * len(times)
 
     def is_over(self, end: int) -> bool:
         """Whether no frame before ``end`` is free."""
@@ -168,32 +179,46 @@ class _Table:
     def _is_between(self, reference: int, stream: int, time: int) -> bool:
         """Whether the frame is behind the same sets of its stream as the reference."""
         references, times = self._used[stream]
+        if self._noted[stream] < len(self._stood):
+            self._note(stream, references, times)
         return bisect_left(references, reference) == bisect_left(times, time)
+
+    def _note(self, stream: int, references: list[int], times: list[int]) -> None:
+        for one in self._stood[self._noted[stream] :]:
+            if stream in one.times:
+                place = bisect_left(times, one.times[stream])
+                references.insert(place, one.reference)
+                times.insert(place, one.times[stream])
+        self._noted[stream] = len(self._stood)
 
     def stand(self, sets: Iterable[_Set]) -> None:
         """Let these sets stand: their frames are free no more, and nothing crosses them."""
-        used = set()
+        used: set[tuple[int, int]] = set()
         for one in sets:
+            self._stood.append(one)
             self.sets.insert(bisect_left(self.sets, (one.reference,)), one)
-            for stream, time in one.times.items():
-                references, times = self._used[stream]
-                place = bisect_left(times, time)
-                references.insert(place, one.reference)
-                times.insert(place, time)
-                used.add((time, stream))
+            used.update(zip(one.times.values(), one.times, strict=True))
         if used:
-            self._free = [frame for frame in self._free if frame not in used]
+            self._free = [*filterfalse(used.__contains__, self._free)]
 
 
-def _queued(frames: Iterable[FrameT], after: int) -> dict[int, FrameT]:
-    return {frame.time_ns: frame for frame in frames if frame.time_ns > after}
+def _queued(frames: Sequence[FrameT], after: int) -> dict[int, FrameT]:
+    queued = dict(zip(map(_time_of, frames), frames, strict=True))
+    return queued if not frames or frames[0].time_ns > after else {t: one for t, one in queued.items() if t > after}
 
 
-def _undisputed(sets: Sequence[_Set]) -> Sequence[_Set]:
-    """Those that can stand together: each leaves out no stream that has a frame in reach which is in none of them."""
-    while True:
-        used = {(time, stream) for one in sets for stream, time in one.times.items()}
-        left = [one for one in sets if all(f[1] in one.times or f in used for f in one.near)]
+def _undisputed(sets: Sequence[_Set], streams: int) -> Sequence[_Set]:
+    """Those that can stand together: each leaves out no stream that has a frame in reach which is in none of them.
+
+    A set of all ``streams`` leaves out nobody.
+    """
+    while not all(len(one.times) == streams for one in sets):
+        used = {frame for one in sets for frame in zip(one.times.values(), one.times, strict=True)}
+        left = [
+            one for one in sets
+            if len(one.times) == streams or all(f[1] in one.times or f in used for f in one.near)
+        ]  # fmt: skip
         if len(left) == len(sets):
-            return left
+            break
         sets = left
+    return sets

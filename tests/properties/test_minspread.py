@@ -7,6 +7,7 @@ from random import Random
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from syncsvc.pairing.contest import NOTHING, best_window, windows
 from syncsvc.pairing.minspread import sets_around
 
 REFERENCE = "ref"
@@ -164,3 +165,17 @@ def test_a_long_run_of_contested_references_pairs_every_frame() -> None:
     assert len(sets) == 100
     assert all(len(one) == 3 for one in sets)
     assert {spread(one) for one in sets} == {20}
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 4)), unique=True, max_size=20),
+    st.integers(10, 30),
+    st.integers(0, 20),
+    st.integers(1, 5),
+)
+def test_the_best_set_alone_is_the_least_of_all_that_there_are(
+    frames: list[tuple[int, int]], reference: int, skew: int, fewest: int
+) -> None:
+    near = sorted(frame for frame in frames if abs(frame[0] - reference) <= skew)
+    every = windows(reference, near, skew, fewest=fewest)
+    assert best_window(reference, near, skew, fewest) == min(every, default=NOTHING)
