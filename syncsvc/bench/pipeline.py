@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from syncsvc.bench import clip
 from syncsvc.bench.bare import Decoded
@@ -25,6 +25,8 @@ PACES: Final = ("asap", "realtime")
 BARE: Final = "bare decoding"
 AIMS: Final = {"i420": 1.10, "bgr24": 1.10, "encoded": 0.10}
 """At most, with a local subscriber, times bare decoding (``bgr24``: times bare decoding and conversion)."""
+CODED_AIM_MS: Final = 0.05
+"""CPU per frame that coded pictures beside the decoded ones cost, at most."""
 _BARE_SKIP = 25
 _TOTAL = attrgetter("total_ms")
 _WARM_UP_FRAMES = 400
@@ -33,17 +35,21 @@ _WARM_UP_FRAMES = 400
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked of the service, or of bare decoding where nobody is named; payloads are ``pixels``."""
+    """What is asked of the service, or of bare decoding where nobody is named; payloads are ``pixels``.
+
+    ``coded``: the recording's own coded pictures are handed on beside them.
+    """
 
     pace: str
     pixels: str
     subscriber: str = ""
+    coded: bool = False
 
     @property
     def label(self) -> str:
         """How rows are named."""
         if self.subscriber:
-            return f"{self.pace}, {self.pixels}, {self.subscriber}"
+            return f"{self.pace}, {self.pixels}{' and coded' if self.coded else ''}, {self.subscriber}"
         return f"{self.pace}, {BARE}{' and conversion' if self.pixels == 'bgr24' else ''}"
 
     @property
@@ -62,10 +68,17 @@ class LoadCost:
 
 
 def loads() -> list[Load]:
-    """Every load of the service: all subscribers with i420, the leanest ones with the other payloads."""
+    """Every load of the service: all subscribers with i420, the leanest ones with the other payloads.
+
+    What coded pictures cost beside the decoded ones is what the captures do for them, whoever takes them.
+    """
     subscribers = {"i420": (NOBODY, *SUBSCRIBERS), "bgr24": ("local",), "jpeg": ("local",), "encoded": ("ipc", "local")}
     return [
-        Load(pace, pixels, subscriber) for pace in PACES for pixels, some in subscribers.items() for subscriber in some
+        Load(pace, pixels, subscriber, coded)
+        for pace in PACES
+        for pixels, some in subscribers.items()
+        for subscriber in some
+        for coded in ((False, True) if (pixels, subscriber) == ("i420", NOBODY) else (False,))
     ]
 
 
@@ -98,7 +111,8 @@ def _bare(path: Path, load: Load, seconds: float) -> LoadCost:
 
 
 def _service(path: Path, load: Load, seconds: float) -> LoadCost:
-    stream = {"url": f"file:{path}", "pace": load.pace, "loop": True, "pixels": load.pixels}
+    stream: dict[str, Any] = {"url": f"file:{path}", "pace": load.pace, "loop": True, "pixels": load.pixels}
+    stream |= {"coded": True} if load.coded else {}
     with serving({STREAM: stream}, load.subscriber) as served:
         usage = usage_of(served, seconds)
     return LoadCost(sum(usage.cpu_ms[part] for part in PARTS), usage.cpu_ms, usage.fps)
@@ -137,6 +151,7 @@ def report(meant: list[Load], results: Results[LoadCost], size_bytes: int) -> Be
     colder = results.ratio(Load("realtime", "i420").label, Load("asap", "i420").label, _TOTAL)
     if colder is not None:
         ratios["pacing alone: bare at 25 fps / bare at full speed"] = colder
+    ratios |= _beside(results)
     columns = ("load", "fps", "CPU ms", "daemon", "receiver", "nursery", "capture", "(subscriber)", "/ bare", "rounds")
     mbit = size_bytes * 8 / 1e6 / (clip.FRAMES / clip.FPS)
     return BenchReport(
@@ -150,3 +165,17 @@ def report(meant: list[Load], results: Results[LoadCost], size_bytes: int) -> Be
         ),
         data={"pipeline": data},
     )
+
+
+def _beside(results: Results[LoadCost]) -> dict[str, float]:
+    """What coded pictures beside the decoded ones cost: times the same without them, and in milliseconds of the aim."""
+    ratios = {}
+    for pace in PACES:
+        alone, both = Load(pace, "i420", NOBODY), Load(pace, "i420", NOBODY, coded=True)
+        ratio = results.ratio(both.label, alone.label, _TOTAL)
+        if ratio is not None:
+            pairs = zip(results.found[both.label], results.found[alone.label], strict=False)
+            more_ms = median([one.total_ms - other.total_ms for one, other in pairs])
+            ratios[f"{both.label} / {alone.label}"] = ratio
+            ratios[f"{both.label}, beside that / {CODED_AIM_MS} ms (aim: 1)"] = more_ms / CODED_AIM_MS
+    return ratios

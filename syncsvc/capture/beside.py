@@ -35,9 +35,9 @@ class CodedBeside(Decoder):
             yield item if isinstance(item, Loss) else (self._with_coded(item[0]), item[1])
 
     def _with_coded(self, unit: Unit) -> Unit:
-        if not isinstance(unit, VideoFrame) or unit.pts is None:
+        if not isinstance(unit, VideoFrame) or (pts := unit.pts) is None:
             return unit
-        coded = self._coded.pop(unit.pts, None)
+        coded = self._coded.pop(pts, None)
         return unit if coded is None else Accompanied(unit, coded)
 
     def _keep(self, pts: int, packet: Any) -> None:

@@ -12,6 +12,7 @@ import av
 from av import VideoFrame
 from av.container import InputContainer
 from av.sidedata.sidedata import SideDataContainer, Type
+from msgspec import Struct
 
 from syncsvc.capture import stamps
 from syncsvc.capture.source import Loss, Picture, Pulse
@@ -52,8 +53,7 @@ def describe(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Accompanied:
+class Accompanied(Struct, frozen=True):
     """A decoded picture, and the coded one that it was made of."""
 
     frame: VideoFrame

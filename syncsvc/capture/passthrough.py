@@ -4,7 +4,7 @@ Every codec's own rules are kept, so that any decoder takes the payloads in orde
 codes (Annex B), and each key frame with its parameter sets, whatever the container had.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from av.bitstream import BitStreamFilterContext
@@ -17,16 +17,11 @@ from syncsvc.capture.jpeg import coded, plain_jpeg
 from syncsvc.capture.source import Loss, Picture
 from syncsvc.clock import NS_PER_S
 from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, ColorRange, Layout, jpeg_header
-from syncsvc.model import Observation
 
 B_FRAMES = (
     "sends B-frames, which do not come in the order of their times: they are lost to `pixels: encoded`. Switch them "
     "off in the camera, or take other pixels"
 )
-
-
-UNSEEN = Observation(-1, 0)
-"""Of a packet whose arrival somebody else has noted."""
 
 
 class PassThrough(Demuxer):
@@ -60,59 +55,66 @@ class PassThrough(Demuxer):
         self._ticks_per_s = self.ticks_of(NS_PER_S)
 
     def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[Sighting]:
-        yield from self._pass(packet, lambda: self._see(packet, arrival_mono_ns))
-
-    def _pass(self, packet: Any, see: Callable[[], Observation]) -> Iterator[Sighting]:
         if not packet.size:
             return  # the end
-        pts, is_key = packet.pts, packet.is_keyframe
-        if packet.is_corrupt:
-            yield self._lose("decode_error")
+        if (refused := self._refused(packet)) is not None:
+            yield refused
             return
-        is_cut, self._has_begun = not (self._has_begun or is_key), True
-        if is_cut:  # the hole in the numbers says that what follows does not refer to an earlier session's frames
-            yield self._lose("no_key")
-            return
-        if self._is_out_of_order(pts):
-            self.has_b_frames = True
-            yield self._lose("b_frame", B_FRAMES)
-            return
-        seen = see()
-        if self._filter is not None:
-            try:
-                packet = next(iter(self._filter.filter(packet)), None)
-            except FFmpegError:
-                packet = None
-            if packet is None:
-                yield self._lose("decode_error")
-                return
-        head = b""
-        data: Any = packet
-        if self._is_nal and (is_key or self._reads_stamps):
-            data = bytes(packet)
-            if is_key:
-                self._learn(nal.parameter_sets(data, self._codec))
-                head = self._head
-            if self._reads_stamps:
-                seen = with_stamp(seen, stamps.first_of(nal.user_data(data, self._codec)))
-                if self._codec == "h264" and not self._numbers.follows(data, self._number_bits):
-                    yield Loss("network_loss")  # one for all that are missing here: how many is not known
-        elif self._codec == "mjpeg":
-            data = bytes(packet)
-            self._measure(data)
-        elif packet.has_sidedata("new_extradata"):
-            self._describe(bytes(packet.get_sidedata("new_extradata"))[:MAX_EXTRADATA_BYTES], None)
-        if self._layout is None:
-            yield Loss("no_parameters")
-        else:
-            yield coded(self._layout, data, head), seen
+        seen, is_key = self._see(packet, arrival_mono_ns), packet.is_keyframe  # first: the filter takes the packet away
+        data = self._converted(packet)
+        if data is not None and self._is_nal and self._reads_stamps:
+            data = bytes(data)
+            seen = with_stamp(seen, stamps.first_of(nal.user_data(data, self._codec)))
+        picture = self._picture(data, is_key)
+        if isinstance(data, bytes) and self._codec == "h264" and not self._numbers.follows(data, self._number_bits):
+            yield Loss("network_loss")  # one for all that are missing here: how many is not known
+        yield picture if isinstance(picture, Loss) else (picture, seen)
 
     def coded_of(self, packet: Any) -> Picture | None:
         """A packet's coded picture, for who does the rest itself; None where it has none."""
-        if not packet.size:
+        if not packet.size or self._refused(packet) is not None:
             return None
-        found = [item[0] for item in self._pass(packet, lambda: UNSEEN) if not isinstance(item, Loss)]
-        return found[0] if found and isinstance(found[0], Picture) else None
+        is_key = packet.is_keyframe
+        picture = self._picture(self._converted(packet), is_key)
+        return picture if isinstance(picture, Picture) else None
+
+    def _refused(self, packet: Any) -> Loss | None:
+        """Why a packet is not handed on; what follows it is told apart by the hole that it leaves."""
+        if packet.is_corrupt:
+            return self._lose("decode_error")
+        is_cut, self._has_begun = not (self._has_begun or packet.is_keyframe), True
+        if is_cut:  # the hole in the numbers says that what follows does not refer to an earlier session's frames
+            return self._lose("no_key")
+        if self._is_out_of_order(packet.pts):
+            self.has_b_frames = True
+            return self._lose("b_frame", B_FRAMES)
+        return None
+
+    def _converted(self, packet: Any) -> Any:
+        """The packet with start codes, where it had lengths; None where it cannot be read."""
+        if self._filter is None:
+            return packet
+        try:
+            return next(iter(self._filter.filter(packet)), None)
+        except FFmpegError:
+            return None
+
+    def _picture(self, data: Any, is_key: bool) -> Picture | Loss:
+        """What is handed on of a packet, or of its bytes."""
+        if data is None:
+            return self._lose("decode_error")
+        head = b""
+        if self._is_nal:  # parameters come with the key frames; to ask libav for others costs more than all the rest
+            if is_key:
+                data = bytes(data)
+                self._learn(nal.parameter_sets(data, self._codec))
+                head = self._head
+        elif self._codec == "mjpeg":
+            data = bytes(data)
+            self._measure(data)
+        elif data.has_sidedata("new_extradata"):
+            self._describe(bytes(data.get_sidedata("new_extradata"))[:MAX_EXTRADATA_BYTES], None)
+        return Loss("no_parameters") if self._layout is None else coded(self._layout, data, head)
 
     def _is_out_of_order(self, pts: int | None) -> bool:
         """Whether it is shown before one that came before it; a fall of a second or more is a new timeline."""

@@ -1,6 +1,5 @@
 """Payloads of what libav decoded: the pixels as they are wanted, or a JPEG of them."""
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -17,7 +16,8 @@ from syncsvc.pictures import to_bgr
 def picture_of(unit: Unit, spec: CaptureSpec) -> Picture:
     """What a source read, as the payload that its stream asks for."""
     if isinstance(unit, Accompanied):
-        return replace(picture_of(unit.frame, spec), coded=unit.coded)
+        picture = picture_of(unit.frame, spec)
+        return Picture(picture.layout, picture.size_bytes, picture.write, unit.coded)
     if not isinstance(unit, VideoFrame):
         return unit
     if spec.pixels == "jpeg":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from syncsvc.layout import Layout
@@ -15,8 +16,7 @@ Pulse = Callable[[Position], None]
 """Says where the loop stands, for the supervisor."""
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """A payload that waits to be put into a slot."""
 
     layout: Layout

@@ -11,6 +11,7 @@ from syncsvc.bench.handover import HandoverCost
 from syncsvc.bench.pipeline import Load, LoadCost
 from syncsvc.bench.report import BenchReport, as_object
 from syncsvc.bench.rounds import Results
+from syncsvc.bench.running_service import NOBODY
 from syncsvc.bench.transport import LoadedWay
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.errors import LinkClosed
@@ -82,6 +83,20 @@ def test_pipeline_compares_each_load_with_the_bare_process_that_does_as_much() -
     assert [row[0] for row in report.tables[0].rows] == [bare.label, ours.label]
     assert report.tables[0].rows[1][-1] == "1.100..1.200"
     assert "not measured: asap, bgr24, local: refused" in report.notes
+
+
+def test_what_coded_pictures_cost_beside_the_decoded_ones_is_told_beside_what_these_cost_alone() -> None:
+    assert {one.label for one in pipeline.loads() if one.coded} == {
+        "asap, i420 and coded, nobody",
+        "realtime, i420 and coded, nobody",
+    }
+    parts = {"daemon": 0.0, "receiver": 0.0, "nursery": 0.0, "capture clip": 4.0}
+    bare, alone, both = Load("asap", "i420"), Load("asap", "i420", NOBODY), Load("asap", "i420", NOBODY, coded=True)
+    costs = {bare: (4.0, 4.0, 4.0), alone: (5.0, 5.0, 8.0), both: (5.04, 5.06, 8.04)}
+    found = Results({one.label: [LoadCost(ms, parts, 200.0) for ms in some] for one, some in costs.items()}, {})
+    ratios = pipeline.report([alone, both], found, 5_000_000).ratios
+    assert ratios["asap, i420 and coded, nobody / asap, i420, nobody"] == pytest.approx(1.008)
+    assert ratios["asap, i420 and coded, nobody, beside that / 0.05 ms (aim: 1)"] == pytest.approx(0.8)
 
 
 def test_a_cadence_is_without_the_start() -> None:

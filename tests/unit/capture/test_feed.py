@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from syncsvc.capture.feed import MOST_COMPRESSED_BYTES, Feed
 from syncsvc.capture.ring_growth import RETRY_NS
@@ -223,7 +224,7 @@ def with_coded(rig: Rig, number: int, size_bytes: int, parameters: bytes = b"") 
     """A shot with a coded picture beside it, of another value."""
     shot = rig.shot(number)
     coded = plain(100 + number, Layout("encoded", 16, 8, codec=Codec("h264", parameters)), size_bytes)
-    return replace(shot, picture=replace(shot.picture, coded=coded))
+    return replace(shot, picture=structs.replace(shot.picture, coded=coded))
 
 
 def test_a_coded_picture_lies_behind_the_pixels_in_the_same_slot(rig: Rig) -> None:
