@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from syncsvc import FrameBatch, Subscriber
-from syncsvc.bench import clip
 from tests.e2e.harness import Service
+from tests.e2e.test_untimed_recordings import record
 
 HOUR_S = 3600
 SHARED = Path("/dev/shm")
@@ -53,8 +53,7 @@ def test_what_is_made_or_played_here_follows_a_step_of_the_hosts_clock(
 ) -> None:
     url = "synthetic:?fps=10&size=320x180"
     if kind == "file":
-        clip.make(tmp_path / "clip.mp4", 30)
-        url = "file:clip.mp4"
+        url = record(tmp_path, "a", "mp4")
     stream = {"url": url, "loop": True} if kind == "file" else {"url": url}
     with Service(tmp_path, {"a": stream}) as service, Subscriber(service.live) as batches:
         before = whole(batches)
