@@ -13,6 +13,7 @@ from syncsvc.capture.spec import FileSpec
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, Clock
 from syncsvc.config.loader import load
 from syncsvc.config.models import Config
+from syncsvc.daemon.attendance import Attendance
 from syncsvc.daemon.capture_child import SupervisedCapture
 from syncsvc.daemon.drain import DrainSteps, Step, leave_nobody
 from syncsvc.daemon.http import HttpServer
@@ -81,7 +82,7 @@ class Daemon:
         self._nursery = SupervisedNursery(self._supervisor)
         self._is_subscribed = self._has_announced = False
         self._endpoints, self._ready_ns = (self._config.publish.live, self._config.publish.control), 0
-        self._drain = DrainSteps(clock)
+        self._drain, self._attendance = DrainSteps(clock), Attendance()
         self._revisions: Revisions[ServiceStatus] = Revisions()
         self._http: HttpServer | None = None
         self._exit: int | None = None
@@ -182,8 +183,12 @@ class Daemon:
     def _start_recordings(self) -> None:
         """Once every recording is ready and the subscribers that were asked for are there: one start for all."""
         waiting = [stream for stream in self._streams.by_name.values() if stream.is_recording and stream.start is None]
+        if waiting and not self._is_subscribed:
+            report = self._receiver.report
+            self._attendance.tell_waiting(report.subscriptions if report else 0, self._config.publish.wait_for)
         if not waiting or not self._is_subscribed or not all(stream.is_ready for stream in waiting):
             return
+        self._attendance.tell_begun()
         recordings = {stream.name: stream.recorded for stream in waiting}
         groups = [group.streams for group in self._config.groups.values()]
         offsets = {
