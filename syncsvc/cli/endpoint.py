@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from syncsvc.client.live import check_endpoint
 from syncsvc.errors import UsageError
 
 DEFAULT_LIVE: Final = "tcp://127.0.0.1:5555"
@@ -22,11 +23,17 @@ def endpoints_of(said: str | None) -> Endpoints:
 
     Raises:
         ConfigError: it is a configuration, and not a valid one.
-        UsageError: it is one whose ports only the service knows.
+        UsageError: it is neither, or one whose ports only the service knows.
     """
     if said is None:
         return Endpoints(DEFAULT_LIVE)
     if "://" in said or not Path(said).exists():
+        try:
+            check_endpoint(said)
+        except UsageError as error:
+            raise (
+                error if "://" in said else UsageError(f"{error}, or a configuration: there is no such file")
+            ) from None
         return Endpoints(said)
     from syncsvc.config.loader import load
 
