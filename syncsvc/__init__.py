@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from syncsvc.errors import FrameReclaimedError as FrameReclaimedError
     from syncsvc.errors import FrameUndecodable as FrameUndecodable
     from syncsvc.errors import FrameWithoutPixels as FrameWithoutPixels
+    from syncsvc.errors import NoAnswer as NoAnswer
     from syncsvc.errors import SubscriberClosed as SubscriberClosed
     from syncsvc.errors import SubscriptionEnded as SubscriptionEnded
     from syncsvc.errors import SyncsvcError as SyncsvcError
+    from syncsvc.errors import UnknownGroup as UnknownGroup
     from syncsvc.errors import UsageError as UsageError
     from syncsvc.errors import WireError as WireError
     from syncsvc.layout import Codec as Codec
@@ -37,8 +39,8 @@ _NAMES = {
     "syncsvc.client.sequence": ("SubscriberStats",),
     "syncsvc.client.subscriber": ("AsyncSubscriber", "Subscriber"),
     "syncsvc.errors": (
-        "ConfigError", "FrameReclaimedError", "FrameUndecodable", "FrameWithoutPixels", "SubscriberClosed",
-        "SubscriptionEnded", "SyncsvcError", "UsageError", "WireError",
+        "ConfigError", "FrameReclaimedError", "FrameUndecodable", "FrameWithoutPixels", "NoAnswer", "SubscriberClosed",
+        "SubscriptionEnded", "SyncsvcError", "UnknownGroup", "UsageError", "WireError",
     ),
     "syncsvc.layout": ("Codec", "Layout"),
     "syncsvc.model": ("Counts", "Frame", "FrameBatch", "FrameSet", "Gap", "LateFrame", "Payload"),

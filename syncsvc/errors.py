@@ -3,6 +3,7 @@
 * SyncsvcError
     * ConfigError              the configuration is refused (exit code 78)
     * UsageError               the command line is wrong (exit code 2)
+        * UnknownGroup         a service has no group of that name, but others
     * SourceError              something is wrong with one source
         * SourceUnavailable    it cannot be reached, or the connection broke: worth another try
         * SourceEnded          it ended cleanly: not worth another try
@@ -23,6 +24,7 @@
     * LogError                 an observation log is none, is damaged or does not replay (exit code 78)
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -52,6 +54,14 @@ class ConfigError(SyncsvcError):
 
 class UsageError(SyncsvcError):
     """A command was called with words that it does not understand."""
+
+
+class UnknownGroup(UsageError):
+    """The service at an endpoint does not have the group that was asked for; the message says which ones it has."""
+
+    def __init__(self, endpoint: str, group: str, groups: Sequence[str]) -> None:
+        super().__init__(f"{endpoint}: there is no group {group!r}; the service has: {', '.join(groups)}")
+        self.endpoint, self.group, self.groups = endpoint, group, tuple(groups)
 
 
 class SourceError(SyncsvcError):
@@ -130,11 +140,14 @@ class BindError(SyncsvcError):
 
 
 class NoAnswer(SyncsvcError):
-    """No service answers at an endpoint; the message says what is there instead, as far as that can be seen."""
+    """No service answers at an endpoint; the message says what is there instead, as far as that can be seen.
 
-    def __init__(self, endpoint: str, problem: str) -> None:
+    ``may_come``: waiting may help, since nobody is there yet, or who is there may be a service that is busy.
+    """
+
+    def __init__(self, endpoint: str, problem: str, *, may_come: bool = True) -> None:
         super().__init__(f"{endpoint}: {problem}")
-        self.endpoint, self.problem = endpoint, problem
+        self.endpoint, self.problem, self.may_come = endpoint, problem, may_come
 
 
 class OnvifError(SyncsvcError):

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from syncsvc.cli.endpoint import endpoints_of
-from syncsvc.cli.inquiry import ask_status
+from syncsvc.client.inquiry import ask_status
 from syncsvc.errors import NoAnswer
 from syncsvc.observe.status import GroupStatus, IngestStatus, ReceiverStatus
 from syncsvc.observe.tables import Table, show

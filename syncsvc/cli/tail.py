@@ -9,10 +9,11 @@ from typing import cast
 import click
 
 from syncsvc.cli.endpoint import endpoints_of
+from syncsvc.cli.meeting import meet, telling
 from syncsvc.cli.numbers import FiniteRange
 from syncsvc.client.subscriber import Subscriber
 from syncsvc.clock import NS_PER_MS, SYSTEM_CLOCK, time_of_day
-from syncsvc.errors import SubscriptionEnded, UsageError
+from syncsvc.errors import SubscriptionEnded
 from syncsvc.model import FrameBatch, Gap, LateFrame
 from syncsvc.observe.figures import Figures
 
@@ -44,6 +45,7 @@ def tail(
     No pixel is sent for it.
 
     Without ENDPOINT it is tcp://127.0.0.1:5555.
+    Where no service is there it says so, and waits for one; where something else is, or the group is not, it ends.
     It ends after N batches, when every stream of the daemon has ended, or with Ctrl-C. Batches that never came show
     as lines of their own (with --json on stderr).
     """
@@ -51,10 +53,8 @@ def tail(
     if not as_json and sys.stdout.isatty():
         click.echo("\n".join(LEGEND))
     try:
-        with _subscriber(endpoint, group, shows_late) as batches:
-            _follow(batches, count, as_json, timeout_s)
-    except UsageError as error:
-        raise click.UsageError(str(error)) from error
+        with telling(), _subscriber(endpoint, group, shows_late) as batches:
+            _follow(batches, count, as_json, meet(batches, timeout_s), timeout_s)
     except TimeoutError as error:
         click.echo(f"syncsvc: {endpoint}: {error}", err=True)
         click.get_current_context().exit(1)
@@ -71,12 +71,20 @@ def _subscriber(endpoint: str, group: str | None, shows_late: bool) -> Subscribe
 
 
 def _follow(
-    batches: Subscriber[FrameBatch | Gap | LateFrame], count: int | None, as_json: bool, timeout_s: float | None
+    batches: Subscriber[FrameBatch | Gap | LateFrame],
+    count: int | None,
+    as_json: bool,
+    first_s: float | None,
+    timeout_s: float | None,
 ) -> None:
     """Print; ``echo`` lets each line leave at once: somebody may wait for it at the other end of a pipe."""
-    left = count
+    left, patience_s = count, first_s
     while left is None or left > 0:
-        item = batches.receive(timeout_s)
+        try:
+            item = batches.receive(patience_s)
+        except TimeoutError:
+            raise TimeoutError(f"no batch within {timeout_s} s") from None
+        patience_s = timeout_s
         if isinstance(item, Gap):
             click.echo(gap_line(item), err=as_json)
             continue

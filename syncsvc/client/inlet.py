@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from syncsvc.client.bell import Bell
+from syncsvc.errors import SubscriberClosed
+
 LOOK_MS = 50
 
 
@@ -14,7 +17,15 @@ class Inlet:
     """A way that messages take; this one leads nowhere yet: who waits is to look again soon."""
 
     def __init__(self) -> None:
-        self._waiting: set[asyncio.Event] = set()
+        self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = set()
+        self._end = Bell()
+        self.is_closed = False
+        """Whether anybody left, from whichever thread: who waits wakes up then."""
+
+    def check_open(self) -> None:
+        """Raise SubscriberClosed once somebody has left."""
+        if self.is_closed:
+            raise SubscriberClosed("this subscriber is closed")
 
     def take(self) -> Sequence[Any] | None:
         """The next message, ``[topic, header, *payloads]`` as buffers; None when none is here.
@@ -39,6 +50,7 @@ class Inlet:
     def wait(self, timeout_ms: int | None) -> None:
         """Wait until a message may be here, at most so long."""
         poller, fd = select.poll(), self.fileno()
+        poller.register(self._end.fd, select.POLLIN)
         if fd is not None:
             poller.register(fd, select.POLLIN)
         if not self.is_here():
@@ -47,34 +59,43 @@ class Inlet:
 
     async def wait_async(self, timeout_ms: int | None) -> None:
         """The same for asyncio."""
-        fd = self.fileno()
-        if fd is None:
-            await asyncio.sleep(_shorter(timeout_ms) / 1000)
-            return
         loop, woken = asyncio.get_running_loop(), asyncio.Event()
-        own_fd = os.dup(fd)  # a loop has one reader per descriptor, and other tasks may wait too
-        loop.add_reader(own_fd, woken.set)
-        self._waiting.add(woken)
+        own_fd = self.own_fileno()  # a loop has one reader per descriptor, and other tasks may wait too
+        if own_fd is None:
+            timeout_ms = _shorter(timeout_ms)
+        else:
+            loop.add_reader(own_fd, woken.set)
+        self._waiting.add((loop, woken))
         try:
-            if not self.is_here():
+            if not self.is_here() and not self.is_closed:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(woken.wait(), None if timeout_ms is None else timeout_ms / 1000)
         finally:
-            self._waiting.remove(woken)
-            loop.remove_reader(own_fd)
-            os.close(own_fd)
+            self._waiting.remove((loop, woken))
+            if own_fd is not None:
+                loop.remove_reader(own_fd)
+                os.close(own_fd)
         self.answer()
+
+    def own_fileno(self) -> int | None:
+        """``fileno`` as a descriptor of the caller's, which is the caller's to close."""
+        fd = self.fileno()
+        return None if fd is None else os.dup(fd)
 
     def subscribe(self, topic: bytes) -> None:
         """Ask for what is sent under a topic too, where it does not come anyway."""
 
     def leave(self) -> None:
         """Leave the service without a wait, since nobody has the subscriber any more; from any thread."""
+        self.is_closed = True
+        self._end.ring()
+        for loop, woken in tuple(self._waiting):
+            with suppress(RuntimeError):  # the loop is over, and nobody waits in it
+                loop.call_soon_threadsafe(woken.set)
 
     def close(self) -> None:
-        """Leave the service; what was handed out stays valid."""
-        for woken in tuple(self._waiting):
-            woken.set()
+        """Leave the service; what was handed out stays valid. From any thread: who waits hears that it is closed."""
+        self.leave()
 
 
 def _shorter(timeout_ms: int | None) -> int:

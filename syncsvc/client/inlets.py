@@ -1,6 +1,7 @@
 """Where a subscriber's messages come from: over ZeroMQ, or without a copy from a service on the same host."""
 
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -8,43 +9,54 @@ from typing import Any, Literal
 from syncsvc.client.inlet import Inlet
 from syncsvc.client.live import LiveInlet, check_endpoint
 from syncsvc.client.local import LocalInlet
+from syncsvc.client.presence import is_served
 from syncsvc.client.sequence import SubscriberStats
-from syncsvc.errors import SubscriberClosed, UsageError
+from syncsvc.errors import UsageError
 from syncsvc.transport import leasing
 
 Mode = Literal["live", "lossless", "local", "auto"]
-
-PROBE_S = 1.0
 
 
 class AutoInlet(Inlet):
     """The better of two ways, chosen when the service is met: ``local`` where it is to be had, else ``live``."""
 
     def __init__(self, endpoint: str, local: Callable[[socket.socket], LocalInlet], live: Callable[[], Inlet]) -> None:
+        super().__init__()
         self._endpoint, self._local, self._live = endpoint, local, live
         self._inlet = Inlet()
-        self._is_closed = self._was_seen = False
+        self._choosing = threading.Lock()
+        self._was_seen = False
 
     def take(self) -> Sequence[Any] | None:
         """See ``Inlet``."""
-        if self._is_closed:
-            raise SubscriberClosed("this subscriber is closed")
+        self.check_open()
         if self._inlet.fileno() is None:  # none was chosen
-            self._inlet = self._choose() or self._inlet
+            self._choose()
         try:
             return self._inlet.take()
         except UsageError:  # no memory is shared with us: the local way may hear that long after it was chosen
             self._inlet.close()
-            self._inlet = self._live()
+            self._go_by(self._live())
             return None
 
-    def _choose(self) -> Inlet | None:
+    def _choose(self) -> None:
         sock = leasing.connect(self._endpoint)
         if sock is not None:
-            return self._local(sock)
+            self._go_by(self._local(sock))
+            return
         # A service binds ``live`` a moment before it listens here, so one look at it alone does not settle it.
-        was_seen, self._was_seen = self._was_seen, _is_served(self._endpoint)
-        return self._live() if was_seen and self._was_seen else None
+        was_seen, self._was_seen = self._was_seen, is_served(self._endpoint)
+        if was_seen and self._was_seen:
+            self._go_by(self._live())
+
+    def _go_by(self, inlet: Inlet) -> None:
+        """Take this way from now on, unless somebody closed us meanwhile, who knew of the other one only."""
+        with self._choosing:
+            if not self.is_closed:
+                self._inlet = inlet
+                return
+        inlet.close()
+        self.check_open()
 
     def wait(self, timeout_ms: int | None) -> None:
         """See ``Inlet``."""
@@ -60,28 +72,14 @@ class AutoInlet(Inlet):
 
     def leave(self) -> None:
         """See ``Inlet``."""
-        self._is_closed = True
+        super().leave()
         self._inlet.leave()
 
     def close(self) -> None:
         """See ``Inlet``."""
-        self._is_closed = True
+        with self._choosing:
+            super().leave()
         self._inlet.close()
-
-
-def _is_served(endpoint: str) -> bool:
-    """Whether anything accepts connections there."""
-    try:
-        if endpoint.startswith("ipc://"):
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.settimeout(PROBE_S)
-                probe.connect(endpoint.removeprefix("ipc://"))
-        else:
-            host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
-            socket.create_connection((host.strip("[]"), int(port)), PROBE_S).close()
-    except OSError:
-        return False
-    return True
 
 
 def open_inlet(

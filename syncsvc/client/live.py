@@ -1,6 +1,8 @@
 """Batches over ZeroMQ: one SUB socket."""
 
+import os
 import re
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,6 +51,7 @@ class LiveInlet(Inlet):
             UsageError: ZeroMQ does not take the endpoint.
         """
         super().__init__()
+        self._using = threading.Lock()  # a socket is one thread's at a time, and whoever closes it may be another one
         # A context of its own: with the process-wide one, threads and descriptors would outlive ``close``.
         self._context = zmq.Context()
         try:
@@ -68,14 +71,14 @@ class LiveInlet(Inlet):
 
     def take(self) -> Sequence[Any] | None:
         """See ``Inlet``."""
-        if self._socket.closed:
-            raise SubscriberClosed("this subscriber is closed")
-        try:
-            parts = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
-        except zmq.Again:
-            return None
-        except zmq.ZMQError as error:
-            raise SubscriberClosed(f"the socket is gone: {error}") from error
+        with self._using:
+            self.check_open()
+            try:
+                parts = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return None
+            except zmq.ZMQError as error:
+                raise SubscriberClosed(f"the socket is gone: {error}") from error
         # Views keep ZeroMQ's memory alive, so that pixels are copied when they are converted, and not before.
         return [part.buffer for part in parts]
 
@@ -85,16 +88,25 @@ class LiveInlet(Inlet):
 
     def is_here(self) -> bool:
         """See ``Inlet``; true too where only ``take`` can say what is wrong."""
-        try:
-            return bool(self._socket.poll(0))
-        except zmq.ZMQError:
-            return True
+        with self._using:
+            try:
+                return bool(self._socket.poll(0))
+            except zmq.ZMQError:
+                return True
+
+    def own_fileno(self) -> int | None:
+        """See ``Inlet``."""
+        with self._using:
+            return None if self.is_closed else os.dup(self._fd)
 
     def subscribe(self, topic: bytes) -> None:
         """See ``Inlet``."""
-        self._socket.subscribe(topic)
+        with self._using:
+            self.check_open()
+            self._socket.subscribe(topic)
 
     def close(self) -> None:
         """See ``Inlet``."""
-        self._context.destroy(linger=0)
         super().close()
+        with self._using:
+            self._context.destroy(linger=0)

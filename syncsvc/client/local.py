@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from syncsvc.client.bell import Bell
 from syncsvc.client.inlet import Inlet
 from syncsvc.client.leases import HeldLeases, LeasedPayload
 from syncsvc.client.sequence import SubscriberStats
-from syncsvc.errors import LinkClosed, SubscriberClosed, TransportError, UsageError
+from syncsvc.errors import LinkClosed, TransportError, UsageError
 from syncsvc.transport import leasing
 from syncsvc.transport.leasing import Freed, FromService, FromSubscriber, Hello, LeaseSocket, Taken
 from syncsvc.wire import BATCH_PREFIX, STATUS_TOPIC
@@ -25,32 +26,6 @@ A_FEW = 8
 
 def _group_of(parts: Sequence[Any]) -> str:
     return bytes(parts[0]).removeprefix(BATCH_PREFIX).decode()
-
-
-class Bell:
-    """Wakes whoever polls on it; may be rung from anywhere, and is closed with its last holder."""
-
-    def __init__(self) -> None:
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._is_ringing = False
-
-    def ring(self) -> None:
-        """Wake the other side; once is enough until it has answered."""
-        if not self._is_ringing:
-            self._is_ringing = True
-            os.eventfd_write(self.fd, 1)
-
-    def answer(self) -> None:
-        """Note that we woke; what is rung from now on wakes us again, what was rung before is to be looked at now.
-
-        Read first: were the bell rung between the two, it would count as ringing with nothing to be heard, for ever.
-        """
-        with suppress(BlockingIOError):
-            os.eventfd_read(self.fd)
-        self._is_ringing = False
-
-    def __del__(self) -> None:
-        os.close(self.fd)
 
 
 class LocalInlet(Inlet):
@@ -69,7 +44,6 @@ class LocalInlet(Inlet):
         self._items: deque[Sequence[Any]] = deque()
         self._taken: deque[str] = deque()
         self._outbox: deque[FromSubscriber] = deque()
-        self._is_closing = False
         self.problem = ""
         """Why the service does not serve us."""
         self._thread = threading.Thread(target=self._run, name="syncsvc-local", daemon=True)
@@ -79,8 +53,7 @@ class LocalInlet(Inlet):
 
     def take(self) -> Sequence[Any] | None:
         """See ``Inlet``."""
-        if self._is_closing:
-            raise SubscriberClosed("this subscriber is closed")
+        self.check_open()
         try:
             parts = self._items.popleft()
         except IndexError:
@@ -106,9 +79,8 @@ class LocalInlet(Inlet):
 
     def leave(self) -> None:
         """Give everything back; frames that are still held get memory of their own, and stay valid."""
-        self._is_closing = True
+        super().leave()
         self._wake.ring()
-        self._news.ring()
 
     def close(self) -> None:
         """Leave, and wait until that is done."""
@@ -118,7 +90,7 @@ class LocalInlet(Inlet):
     # The inlet's own thread.
 
     def _run(self) -> None:
-        while not self._is_closing and not self.problem:
+        while not self.is_closed and not self.problem:
             sock, self._first = self._first or leasing.connect(self._endpoint), None
             if sock is None:
                 self._sleep(RETRY_MS)
@@ -155,7 +127,7 @@ class LocalInlet(Inlet):
         poller = select.poll()
         poller.register(link.fileno(), select.POLLIN)
         poller.register(self._wake.fd, select.POLLIN)
-        while not self._is_closing and not self.problem:
+        while not self.is_closed and not self.problem:
             self._answer(link, held)
             poller.poll(RETRY_MS if self._outbox else None)
             self._wake.answer()

@@ -149,6 +149,11 @@ class Inbox:
         """Whether the service has ended and everything before its end was taken."""
         return self._is_over and not self._ready
 
+    @property
+    def has_item(self) -> bool:
+        """Whether ``take`` would give something."""
+        return bool(self._ready)
+
     def feed(self, parts: Sequence[Any]) -> None:
         """Take in one message: ``[topic, header, *payloads]``, each a readable buffer. Never raises for its content."""
         topic = bytes(parts[0])

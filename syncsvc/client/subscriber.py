@@ -1,14 +1,14 @@
 """Iterate over batches with gaps made visible: ``Subscriber`` for threads, ``AsyncSubscriber`` for asyncio."""
 
 import asyncio
-import math
-import weakref
 from typing import Generic, Literal, Self, TypeVar, cast, overload
 
+from syncsvc.client.attached import Attached, Meets, MeetsAsync
 from syncsvc.client.inlets import Mode, open_inlet
+from syncsvc.client.outlook import Outlook
 from syncsvc.client.sequence import Inbox, SubscriberStats, Wanted
-from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
-from syncsvc.errors import SubscriptionEnded, UsageError
+from syncsvc.client.timeouts import Deadline
+from syncsvc.errors import SubscriberClosed, SubscriptionEnded, UsageError
 from syncsvc.model import FrameBatch, Gap, LateFrame
 
 Item = TypeVar("Item", bound=FrameBatch | Gap | LateFrame)
@@ -17,7 +17,7 @@ Gaps = Literal["count", "yield"]
 _MESSAGES_PER_POLL = 64  # a flood of garbage must not keep a caller from its timeout
 
 
-class _Subscription(Generic[Item]):
+class _Subscription(Attached, Generic[Item]):
     """What both subscribers are: one inlet, one inbox, and the rules of when to ask for what."""
 
     def __init__(
@@ -28,12 +28,8 @@ class _Subscription(Generic[Item]):
         self._inbox = Inbox(group, gaps == "yield", payload, yields_late=late)
         self._has_status = False
         beyond_local = f"payload={payload!r}" if payload != "pixels" else "late=True" if late else ""
-        self._inlet = open_inlet(endpoint, group, self._inbox.topic, mode, self._inbox.stats, beyond_local=beyond_local)
-        weakref.finalize(self, self._inlet.leave).atexit = False  # its thread would go on for ever without us
-
-    def close(self) -> None:
-        """Leave the service; payloads already handed out stay valid."""
-        self._inlet.close()
+        inlet = open_inlet(endpoint, group, self._inbox.topic, mode, self._inbox.stats, beyond_local=beyond_local)
+        super().__init__(inlet, Outlook(endpoint, None if group is None else (group,), is_local=mode == "local"))
 
     @property
     def stats(self) -> SubscriberStats:
@@ -65,11 +61,14 @@ class _Subscription(Generic[Item]):
             SubscriptionEnded: the service has ended.
             SubscriberClosed: ``close`` was called.
         """
+        self._check_owner()
         item = self._take()
         for _ in range(_MESSAGES_PER_POLL):
             if item is not None or not self._pump():
                 break
             item = self._take()
+        if item is None:
+            self._outlook.look()
         return item
 
     def _take(self) -> Item | None:
@@ -79,11 +78,12 @@ class _Subscription(Generic[Item]):
         return item
 
     def _pump(self) -> bool:
-        """Move one message from the inlet to the inbox; false when there is none."""
         parts = self._inlet.take()
         if parts is None:
             return False
         self._inbox.feed(parts)
+        if self._inbox.has_item:  # a status, or what is another group's, tells nothing of ours
+            self._outlook.hear()
         if self._inbox.has_begun and not self._has_status:
             for topic in self._inbox.topics_later:
                 self._inlet.subscribe(topic)
@@ -91,22 +91,7 @@ class _Subscription(Generic[Item]):
         return True
 
 
-class _Deadline:
-    def __init__(self, timeout_s: float | None) -> None:
-        self._timeout_s = timeout_s
-        self._start_ns = SYSTEM_CLOCK.monotonic_ns()
-
-    def left_ms(self) -> int | None:
-        """What is left, rounded up; None means for ever. Raises TimeoutError when nothing is left."""
-        if self._timeout_s is None:
-            return None
-        left_s = self._timeout_s - (SYSTEM_CLOCK.monotonic_ns() - self._start_ns) / NS_PER_S
-        if left_s <= 0:
-            raise TimeoutError(f"no batch within {self._timeout_s} s")
-        return math.ceil(left_s * 1000)
-
-
-class Subscriber(_Subscription[Item]):
+class Subscriber(_Subscription[Item], Meets):
     """Batches of one service, for one thread.
 
     ::
@@ -115,7 +100,10 @@ class Subscriber(_Subscription[Item]):
             for batch in batches: ...
 
     It connects when the service is there, reconnects by itself, and never holds the service up: what it does not take
-    in time is lost and shows as a gap. The iteration ends when all streams of the service were recordings and are over.
+    in time is lost and shows as a gap. The iteration ends when all streams of the service were recordings and are over,
+    and when another thread calls ``close``. Who waits for a service that is not there, or for a group that it does not
+    have, is told in the log within two seconds, and waits on; ``wait_ready`` raises it instead. A process that is
+    forked makes a subscriber of its own: one that it inherits raises UsageError.
 
     Args:
         endpoint: the service's ``publish.live``: ``tcp://HOST:PORT`` or ``ipc:///PATH``.
@@ -207,19 +195,22 @@ class Subscriber(_Subscription[Item]):
             SubscriptionEnded: the service has ended.
             SubscriberClosed: ``close`` was called.
         """
-        deadline = _Deadline(timeout_s)
+        deadline = Deadline(timeout_s)
         while (item := self.poll()) is None:
-            self._inlet.wait(deadline.left_ms())
+            self._inlet.wait(self._outlook.until_look_ms(deadline.left_ms()))
         return item
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Item:
+        self._begin_step()
         try:
             return self.receive()
-        except SubscriptionEnded:
-            raise StopIteration from None
+        except (SubscriptionEnded, SubscriberClosed) as error:
+            if self._is_end(error):
+                raise StopIteration from None
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -228,7 +219,7 @@ class Subscriber(_Subscription[Item]):
         self.close()
 
 
-class AsyncSubscriber(_Subscription[Item]):
+class AsyncSubscriber(_Subscription[Item], MeetsAsync):
     """The same for asyncio.
 
     ::
@@ -301,20 +292,23 @@ class AsyncSubscriber(_Subscription[Item]):
 
     async def receive(self, timeout_s: float | None = None) -> Item:
         """Wait for the next item; arguments and errors as with ``Subscriber.receive``."""
-        deadline = _Deadline(timeout_s)
+        deadline = Deadline(timeout_s)
         await asyncio.sleep(0)  # batches that are here already must not starve the loop's other tasks
         while (item := self.poll()) is None:
-            await self._inlet.wait_async(deadline.left_ms())
+            await self._inlet.wait_async(self._outlook.until_look_ms(deadline.left_ms()))
         return item
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Item:
+        self._begin_step()
         try:
             return await self.receive()
-        except SubscriptionEnded:
-            raise StopAsyncIteration from None
+        except (SubscriptionEnded, SubscriberClosed) as error:
+            if self._is_end(error):
+                raise StopAsyncIteration from None
+            raise
 
     async def __aenter__(self) -> Self:
         return self

@@ -128,6 +128,7 @@ class LocalOutlet:
         self._subscribers: list[LocalSubscriber] = []
         self._wanted: Callable[[bytes], bool] = lambda topic: False
         self._listener: socket.socket | None = None
+        self._control = ""
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         weakref.finalize(self, os.close, self._wake).atexit = False  # not with the thread: it may end while we wake it
         self._reclaimed = self._cut_off = self._missed = 0
@@ -151,8 +152,12 @@ class LocalOutlet:
 
     # From the publisher's thread; ``send`` from whoever has its turn.
 
-    def bind(self, endpoint: str) -> None:
-        """Listen for subscribers of ``live`` at this endpoint; where that cannot be, there are none, and a log line."""
+    def bind(self, endpoint: str, control: str) -> None:
+        """Listen for subscribers of ``live`` at this endpoint; where that cannot be, there are none, and a log line.
+
+        Whoever connects is told where ``control`` is.
+        """
+        self._control = control
         try:
             self._listener = leasing.listen(endpoint)
         except OSError as error:
@@ -276,7 +281,7 @@ class LocalOutlet:
             elif len(self._subscribers) >= MOST_SUBSCRIBERS:
                 self._refuse(one, f"the service has {MOST_SUBSCRIBERS} subscribers on this host already")
             else:
-                one.link.send(leasing.Welcome(self._run_id))
+                one.link.send(leasing.Welcome(self._run_id, self._control))
                 with self._changed:
                     self._subscribers.append(one)
         except LinkClosed:

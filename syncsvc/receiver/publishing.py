@@ -56,7 +56,7 @@ class Publishing:
         except BindError:
             self._context.destroy(0)
             raise
-        self.local.bind(live)
+        self.local.bind(live, control)
         return live, control
 
     def start(self) -> None:

@@ -43,9 +43,10 @@ class Freed(Struct, tag="freed", frozen=True):
 
 
 class Welcome(Struct, tag="welcome", frozen=True):
-    """The service's first word."""
+    """The service's first word; ``control`` is the endpoint, empty from a service that does not tell."""
 
     run_id: str
+    control: str = ""
 
 
 class Refused(Struct, tag="refused", frozen=True):
@@ -169,12 +170,12 @@ def listen(endpoint: str) -> socket.socket:
     return listener
 
 
-def connect(endpoint: str) -> socket.socket | None:
+def connect(endpoint: str, *, is_ours: bool = False) -> socket.socket | None:
     """A connection to the service at ``endpoint``, as a user writes that of ``live``: names of hosts are looked up.
 
-    None when no service that we trust listens on this host.
+    None when no service that we trust listens on this host: our own user's, and root's unless it ``is_ours`` alone.
     """
-    for uid in {os.geteuid(): None, 0: None}:
+    for uid in {os.geteuid(): None} if is_ours else {os.geteuid(): None, 0: None}:
         for place in _places(endpoint):
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             try:

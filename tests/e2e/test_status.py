@@ -1,21 +1,17 @@
 """``syncsvc status`` shows a running service, by whichever endpoint somebody knows, and says who is there instead."""
 
 import json
-import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import zmq
 from msgspec import structs
 
 from syncsvc.cli.service_status import parts
 from syncsvc.observe.status import IngestStatus, LocalStatus, ReceiverStatus
 from tests.e2e.harness import Service, wait_for
-from tests.e2e.httpcamera import answer, http_camera
+from tests.e2e.strangers import Stranger, another_program, nobody, silent, web_server
 
 
 def status(*words: str) -> subprocess.CompletedProcess[str]:
@@ -57,31 +53,6 @@ def test_a_question_at_control_counts_for_nobody_who_waits_for_subscribers(tmp_p
         assert service.status()["subscriptions"] == 0
 
 
-@contextmanager
-def nobody() -> Iterator[str]:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        yield f"tcp://127.0.0.1:{sock.getsockname()[1]}"  # bound, and nobody listens
-
-
-@contextmanager
-def web_server() -> Iterator[str]:
-    with http_camera({"/": lambda handler: answer(handler, "text/plain", b"hello")}) as url:
-        yield url.replace("http://", "tcp://")
-
-
-@contextmanager
-def silent() -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        yield f"tcp://127.0.0.1:{sock.getsockname()[1]}"
-
-
-@contextmanager
-def another_program() -> Iterator[str]:
-    with zmq.Context() as context, context.socket(zmq.XPUB) as sock:
-        yield f"tcp://127.0.0.1:{sock.bind_to_random_port('tcp://127.0.0.1')}"
-
-
 @pytest.mark.parametrize(
     ("who", "word"),
     [
@@ -91,8 +62,8 @@ def another_program() -> Iterator[str]:
         (another_program, "it is no syncsvc service"),
     ],
 )
-def test_who_is_there_instead_is_said_in_one_line(who: Callable[[], Iterator[str]], word: str) -> None:
-    with who() as endpoint:  # type: ignore[attr-defined]
+def test_who_is_there_instead_is_said_in_one_line(who: Stranger, word: str) -> None:
+    with who() as endpoint:
         done = status(endpoint)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert done.stderr.startswith(f"syncsvc: {endpoint}: ")

@@ -11,6 +11,7 @@ EXAMPLES = [
     errors.ConfigError("cams.yaml", "found 0, allowed: at least 1", line=7, key="groups.all.window_ms"),
     errors.ConfigError("cams.yaml", "is empty"),
     errors.UsageError("no such mode"),
+    errors.UnknownGroup("tcp://127.0.0.1:5555", "yard2", ["yard", "lobby"]),
     errors.SourceError("north", "broke"),
     errors.SourceUnavailable("north", "timed out"),
     errors.SourceEnded("bench", "ended"),
@@ -48,6 +49,7 @@ def test_an_error_crosses_a_process_boundary_with_its_attributes(error: errors.S
 def test_what_a_handler_can_act_on() -> None:
     assert issubclass(errors.SourceUnavailable, errors.SourceError)
     assert issubclass(errors.SourceEnded, errors.SourceError)
+    assert issubclass(errors.UnknownGroup, errors.UsageError)
     assert not issubclass(errors.SourceEnded, errors.SourceUnavailable)
     for kind in (errors.MemoryShortage, errors.SlotReclaimedError, errors.LinkClosed):
         assert issubclass(kind, errors.TransportError)
@@ -56,4 +58,4 @@ def test_what_a_handler_can_act_on() -> None:
 def test_a_refused_configuration_names_file_line_and_key() -> None:
     assert str(EXAMPLES[0]) == "cams.yaml:7: groups.all.window_ms: found 0, allowed: at least 1"
     assert str(EXAMPLES[1]) == "cams.yaml: is empty"
-    assert str(EXAMPLES[3]) == "source 'north': broke"
+    assert str(EXAMPLES[4]) == "source 'north': broke"

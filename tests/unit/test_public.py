@@ -14,8 +14,8 @@ NAMES = {
     "__version__",
     "AsyncSubscriber", "Subscriber", "SubscriberStats", "stack",
     "Codec", "Counts", "Frame", "FrameBatch", "FrameSet", "Gap", "LateFrame", "Layout", "Payload",
-    "ConfigError", "FrameReclaimedError", "FrameUndecodable", "FrameWithoutPixels", "SubscriberClosed",
-    "SubscriptionEnded", "SyncsvcError", "UsageError", "WireError",
+    "ConfigError", "FrameReclaimedError", "FrameUndecodable", "FrameWithoutPixels", "NoAnswer", "SubscriberClosed",
+    "SubscriptionEnded", "SyncsvcError", "UnknownGroup", "UsageError", "WireError",
 }  # fmt: skip
 INTERNAL = {"TransportError", "SlotReclaimedError", "MemoryShortage", "LinkClosed"}
 """Raised between parts of the client, and caught there."""

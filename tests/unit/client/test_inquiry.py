@@ -2,12 +2,14 @@
 
 import pytest
 
-from syncsvc.cli import inquiry
+from syncsvc.client import inquiry, outlook, presence
+from syncsvc.client.attached import READY_S
 
 
 def test_all_waits_together_end_within_two_seconds() -> None:
-    assert inquiry.PATIENCE_S + inquiry._LOOK_S <= 2.0
-    assert inquiry._CONNECT_S + 2 * inquiry._LOOK_S < 2.0
+    assert inquiry.PATIENCE_S + presence.LOOK_S <= 2.0
+    assert presence.CONNECT_S + 2 * presence.LOOK_S < 2.0
+    assert outlook.FIRST_S + outlook.PATIENCE_S < READY_S == 2.0
     assert inquiry._GUESSES_S + 1.0 < inquiry.PATIENCE_S, "`live` repeats where `control` is once a second"
 
 

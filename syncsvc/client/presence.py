@@ -1,0 +1,143 @@
+"""Who is at an endpoint, as far as a connection and its first bytes tell; no wait outlives whoever asked."""
+
+import errno
+import math
+import os
+import select
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Final
+from urllib.parse import urlsplit
+
+from syncsvc.client.bell import Bell
+from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK
+from syncsvc.errors import NoAnswer, SubscriberClosed
+
+LOOK_S: Final = 0.3
+CONNECT_S: Final = 1.0
+_GREETING: Final = b"\xff\x00\x00\x00\x00\x00\x00\x00"
+"""How a ZeroMQ peer greets; its ninth byte differs."""
+
+
+class Patience:
+    """How long somebody waits in all, and the bell that ends it before that."""
+
+    def __init__(self, patience_s: float, bell: Bell | None = None) -> None:
+        self.patience_s = patience_s
+        self._until_ns = SYSTEM_CLOCK.monotonic_ns() + round(patience_s * NS_PER_S)
+        self.bell = bell or Bell()
+
+    def left_ms(self, most_s: float = math.inf) -> int:
+        """What is left, ``most_s`` at most, rounded up; 0 when nothing is."""
+        left_ms = (self._until_ns - SYSTEM_CLOCK.monotonic_ns()) / NS_PER_MS
+        return max(0, math.ceil(min(left_ms, 1000 * most_s)))
+
+    def is_ready(self, sock: socket.socket, event: int, most_s: float) -> bool:
+        """Wait for a socket.
+
+        Raises:
+            SubscriberClosed: the bell rang.
+        """
+        poller = select.poll()
+        poller.register(sock, event)
+        poller.register(self.bell.fd, select.POLLIN)
+        ready = {fd for fd, _ in poller.poll(self.left_ms(most_s))}
+        self.check(ready)
+        return bool(ready)
+
+    def pause(self, seconds: float) -> None:
+        """Wait for nothing.
+
+        Raises:
+            SubscriberClosed: the bell rang.
+        """
+        poller = select.poll()
+        poller.register(self.bell.fd, select.POLLIN)
+        self.check({fd for fd, _ in poller.poll(self.left_ms(seconds))})
+
+    def check(self, ready: set[int]) -> None:
+        """Raise SubscriberClosed where the bell is among the descriptors that are ready."""
+        if self.bell.fd in ready:
+            raise SubscriberClosed("this subscriber is closed")
+
+
+def look(endpoint: str, patience: Patience) -> None:
+    """See who is there.
+
+    Raises:
+        NoAnswer: nobody, or somebody who does not speak ZeroMQ.
+        SubscriberClosed: the bell rang.
+    """
+    try:
+        with closing(connect(endpoint, patience)) as sock:
+            said = _first_bytes(sock, patience)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise NoAnswer(endpoint, f"no service is there ({why}); `syncsvc run CONFIG` starts one") from None
+    if said.startswith(_GREETING):
+        return
+    if said.startswith(b"HTTP/"):
+        problem = "an HTTP server is there, not a service's `live` or `control`"
+    else:
+        problem = "something is there that does not speak ZeroMQ" if said else "who is there says nothing"
+    raise NoAnswer(endpoint, problem, may_come=not said)
+
+
+def connect(endpoint: str, patience: Patience) -> socket.socket:
+    """A connection that waits for nothing.
+
+    Raises:
+        OSError: there is none.
+        SubscriberClosed: the bell rang.
+    """
+    failure = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+    for family, address in _addresses(endpoint):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            code = sock.connect_ex(address)
+            if code == errno.EINPROGRESS:
+                is_done = patience.is_ready(sock, select.POLLOUT, CONNECT_S)
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if is_done else errno.ETIMEDOUT
+        except BaseException:
+            sock.close()
+            raise
+        if not code:
+            return sock
+        sock.close()
+        failure = OSError(code, os.strerror(code))
+    raise failure
+
+
+def is_served(endpoint: str) -> bool:
+    """Whether anything accepts connections there."""
+    try:
+        connect(endpoint, Patience(CONNECT_S)).close()
+    except OSError:
+        return False
+    return True
+
+
+def _addresses(endpoint: str) -> Iterator[tuple[socket.AddressFamily, str | tuple[object, ...]]]:
+    if endpoint.startswith("ipc://"):
+        yield socket.AF_UNIX, endpoint.removeprefix("ipc://")
+        return
+    parts = urlsplit(endpoint)
+    for family, _, _, _, address in socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM):
+        yield family, address
+
+
+def _first_bytes(sock: socket.socket, patience: Patience) -> bytes:
+    """What a peer says by itself or, if that is nothing, to an HTTP request."""
+    if not patience.is_ready(sock, select.POLLIN, LOOK_S):
+        sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        if not patience.is_ready(sock, select.POLLIN, LOOK_S):
+            return b""
+    said = sock.recv(64)
+    while said and _GREETING.startswith(said) and patience.is_ready(sock, select.POLLIN, LOOK_S):
+        more = sock.recv(64)
+        if not more:
+            break
+        said += more
+    return said
