@@ -9,8 +9,10 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 STARTS_PROCESSES = ("tests/e2e/", "tests/process/")
-SHARING = tuple(f"tests/e2e/test_{name}.py" for name in ("bench", "cameras_server", "cameras_tools", "playback"))
-"""Files whose tests look at one thing that takes seconds to make: each worker that has one of them makes it."""
+SHARING = tuple(
+    f"tests/e2e/test_{name}.py" for name in ("bench", "cameras_server", "cameras_tools", "clock_step", "playback")
+)
+"""Files that one worker has: their tests look at one thing that takes seconds to make, or sweep up the same names."""
 NICE = 5
 """Of the worker in the background: who waits for a real clock goes before it."""
 
