@@ -10,11 +10,6 @@ from syncsvc.observe.events import GroupRules
 from syncsvc.observe.records import StreamSettings
 from syncsvc.wire import GroupTerms
 
-BATCHES_PER_GROUP = 2
-"""High-water mark: how far a subscriber may fall behind; each of these may be a hundred megabytes."""
-SETS_PER_GROUP = 16
-"""The same where a batch is one set: half a second at 25 frames/s, and less memory than two windows of a second."""
-
 
 class StreamPlan(StreamSettings, frozen=True, kw_only=True):
     """What the receiver must know of a stream: its settings, ``latency_ns`` None where nobody knows it."""
@@ -38,11 +33,6 @@ class GroupPlan(msgspec.Struct, frozen=True):
     entries: dict[str, int]
 
     @property
-    def backlog(self) -> int:
-        """How many batches a subscriber may fall behind."""
-        return BATCHES_PER_GROUP if self.rules.window_ns else SETS_PER_GROUP
-
-    @property
     def terms(self) -> GroupTerms:
         """What a client is told of it."""
         rules = self.rules
@@ -61,8 +51,3 @@ class ReceiverPlan(msgspec.Struct, frozen=True):
     is_patient: bool
     streams: dict[str, StreamPlan]
     groups: dict[str, GroupPlan]
-
-    @property
-    def backlog(self) -> int:
-        """How many batches a subscriber to all groups may fall behind."""
-        return sum(group.backlog for group in self.groups.values())

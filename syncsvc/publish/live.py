@@ -12,7 +12,7 @@ import zmq
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.model import LateFrame
 from syncsvc.publish.audience import Audience
-from syncsvc.publish.outlet import Prepared, Waits
+from syncsvc.publish.outlet import BacklogOf, Prepared, Waits
 from syncsvc.publish.sockets import LINGER_MS, PATIENCE_MS, bind
 from syncsvc.wire import STATUS_TOPIC
 
@@ -30,22 +30,26 @@ class LiveOutlet:
     needs_copies = is_bound = True
     socket: "zmq.Socket[bytes]"
 
-    def __init__(self, clock: Clock, on_nobody: Callable[[], None]) -> None:
-        """``on_nobody`` is called when the last subscriber has left."""
-        self._clock, self._on_nobody = clock, on_nobody
+    def __init__(self, clock: Clock, backlog_of: BacklogOf, on_nobody: Callable[[], None]) -> None:
+        """Prepare.
+
+        Args:
+            clock: for what is waited for.
+            backlog_of: how many batches of a group a subscriber may fall behind, as of the one that is sent now.
+            on_nobody: called when the last subscriber has left.
+        """
+        self._clock, self._backlog_of, self._on_nobody = clock, backlog_of, on_nobody
+        self._marks: dict[str, int] = {}
         self._hurried_until_ns = 0
         self._has_lost = False
 
-    def bind(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, backlog: int) -> str:
+    def bind(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str) -> str:
         """Bind; returns the endpoint, with the port that was taken where 0 was asked for.
-
-        ``backlog`` is how many batches a subscriber may fall behind, in all groups together: their windows close at the
-        same instant, and a socket's mark does not tell topics apart.
 
         Raises:
             BindError: the endpoint is in use, or not to be had.
         """
-        self.socket, bound = bind(context, zmq.XPUB, endpoint, send_mark=backlog, most_bytes=MAX_SUBSCRIPTION_BYTES)
+        self.socket, bound = bind(context, zmq.XPUB, endpoint, send_mark=1, most_bytes=MAX_SUBSCRIPTION_BYTES)
         self.socket.set(zmq.XPUB_VERBOSER, 1)  # every subscription is told, also a second one to the same topic
         self._audience = Audience(self.socket)
         return bound
@@ -66,9 +70,21 @@ class LiveOutlet:
 
     def send(self, prepared: Prepared, waits: Waits) -> None:
         """Send one message; a late frame in a burst of them with a moment's patience."""
+        self._allow(prepared.item.group)
         parts = [prepared.topic, prepared.header, *prepared.copies]
         if not isinstance(prepared.item, LateFrame) or waits() or not self._send_soon(parts):
             self._send(parts, waits)
+
+    def _allow(self, group: str) -> None:
+        """Let subscribers fall as far behind as the group of what is sent now needs it, beside the others.
+
+        A socket's mark does not tell topics apart, and windows of several groups close at the same instant. It counts
+        for peers that are there too (``socket_base_t::update_pipe_options``).
+        """
+        mark = self._backlog_of(group)
+        if mark != self._marks.get(group):
+            self._marks[group] = mark
+            self.socket.set(zmq.SNDHWM, sum(self._marks.values()))
 
     def _send(self, parts: Sequence[Any], waits: Waits) -> None:
         """Send one message; where subscribers are waited for, when the first part is taken or patience is over."""

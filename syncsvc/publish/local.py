@@ -21,7 +21,7 @@ from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, FrameBatch
 from syncsvc.observe.status import LocalStatus
 from syncsvc.publish.leases import GRACE_NS, GrantedLeases, lease_ns_of
-from syncsvc.publish.outlet import Prepared, Waits
+from syncsvc.publish.outlet import BacklogOf, Prepared, Waits
 from syncsvc.transport import leasing
 from syncsvc.transport.leasing import FromSubscriber, LeaseSocket
 from syncsvc.transport.payload import SlotLease
@@ -32,8 +32,6 @@ MOST_SUBSCRIBERS = 256
 WAIT_S = 0.2
 SPARED_NS = 3600 * NS_PER_S
 """How long who gives back one frame after the other may take for slots of rings that are not used any more."""
-
-BacklogOf = Callable[[str], int]
 
 log = logging.getLogger(__name__)
 

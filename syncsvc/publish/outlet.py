@@ -9,6 +9,9 @@ from syncsvc.model import Frame, FrameBatch, LateFrame
 Waits = Callable[[], bool]
 """Asked again and again while a subscriber is full: whether it is waited for, or loses what is sent."""
 
+BacklogOf = Callable[[str], int]
+"""How many batches of a group a subscriber may be behind before it loses one, as of the one that is sent now."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:

@@ -56,7 +56,7 @@ class Receiver:
         self._publishing = Publishing(
             plan, self._clock, self._utc, Control(self._hello, self._status),
             leave=lambda batch, emitted_ns, wanted: groups[batch.group].leave(batch, emitted_ns, wanted),
-            backlog_of=lambda group: groups[group].plan.backlog,
+            backlog_of=lambda group: groups[group].backlog.mark,
             on_failure=self._on_failure,
         )  # fmt: skip
         publisher = self._publishing.publisher

@@ -36,7 +36,7 @@ class Publishing:
         self._plan, self._control, pool = plan, control, BufferPool()
         self._context = zmq.Context()
         self.local = LocalOutlet(plan.run_id, clock, utc.now_utc, backlog_of, is_patient=plan.is_patient)
-        self._live = LiveOutlet(clock, pool.trim)
+        self._live = LiveOutlet(clock, backlog_of, pool.trim)
         self.publisher = Publisher(
             plan.run_id, clock, utc.now_utc, (self.local, self._live), (self._live, control),
             is_patient=plan.is_patient, leave=leave, pool=pool,
@@ -51,7 +51,7 @@ class Publishing:
             BindError: one of them is in use, or not to be had.
         """
         try:
-            live = self._live.bind(self._context, self._plan.live, self._plan.backlog)
+            live = self._live.bind(self._context, self._plan.live)
             self.publisher.control = control = self._control.bind(self._context, self._plan.control)
         except BindError:
             self._context.destroy(0)

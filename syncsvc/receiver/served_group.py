@@ -10,6 +10,7 @@ from syncsvc.lifecycle import Worker
 from syncsvc.model import Frame, FrameBatch, LateFrame
 from syncsvc.observe.events import Drop, Open, Reconfigure
 from syncsvc.plan.plans import GroupPlan
+from syncsvc.publish.backlog import Backlog
 from syncsvc.publish.headers import Headers, with_coded
 from syncsvc.publish.publisher import Publisher
 from syncsvc.receiver.account import Account
@@ -40,6 +41,7 @@ class ServedGroup:
         self._shared, self.promises = shared, Promises(is_patient=shared.is_patient)
         self._headers, self._coded_headers = Headers(shared.run_id), Headers(shared.run_id)
         self.account = Account(page, shared.clock, self.promises)
+        self.backlog = Backlog()
         self._epoch = self._next_seq = self._emitted_end_ns = 0
         self._running: tuple[Group, Worker] | None = None
 
@@ -76,6 +78,7 @@ class ServedGroup:
             self._start(epoch, ready_ns)
         elif plan != self.plan:
             self.account.follow(plan)
+            self.backlog.follow(plan.rules.max_latency_ns, plan.rules.window_ns)
             self.promises.follow(plan.name, plan.rules, self._shared.utc.now_utc())
             self.consumer.tell(Reconfigure(plan.rules))
             self.promises.adopted(self._epoch, self.consumer.seq)
@@ -87,6 +90,7 @@ class ServedGroup:
         ready_ns = now_ns if ready_ns is None else ready_ns
         number = first_window(ready_ns, emitted_end_ns, plan.rules.window_ns, now_ns)
         publisher, self._epoch = shared.publisher, epoch
+        self.backlog.follow(plan.rules.max_latency_ns, plan.rules.window_ns)
         self.promises.follow(plan.name, plan.rules, now_ns)
         self.promises.adopted(epoch, self._next_seq)
         self.promises.begin_epoch(epoch, shared.utc.jumped_ns)
@@ -124,6 +128,7 @@ class ServedGroup:
         shared = self._shared
         late_ns = self.promises.judge(batch, emitted_ns, shared.utc.jumped_ns)
         since_ns = self.account.before_send(batch)
+        self.backlog.note(batch.window_end_ns)
         if shared.log is not None:
             shared.log.sent(batch, emitted_ns, late_ns, since_ns)
         self._headers.learn(batch)

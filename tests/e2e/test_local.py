@@ -22,7 +22,6 @@ from syncsvc import AsyncSubscriber, FrameBatch, FrameReclaimedError, Gap, Subsc
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import LinkClosed, SubscriberClosed, UsageError
 from syncsvc.lifecycle import StopToken, Worker
-from syncsvc.plan.plans import SETS_PER_GROUP
 from syncsvc.publish.leases import GRACE_NS
 from syncsvc.transport import leasing
 from syncsvc.transport.leasing import RINGS_KEPT, LeaseSocket
@@ -402,7 +401,7 @@ def test_a_group_that_a_reload_brings_leaves_as_much_room_as_any(tmp_path: Path)
         complete(whole)
         service.reload(groups=first | sets)
         with Subscriber(service.live, group="sets", mode="local") as local, service.subscribe(group="sets") as clock:
-            seq, count = complete(local).seq, SETS_PER_GROUP // 2  # for less than their lease
+            seq, count = complete(local).seq, 8  # for less than their lease
             wait_for(lambda: clock.receive(30).seq >= seq + count, "sets that wait")
             assert [local.receive(30).seq - seq for _ in range(count)] == [*range(1, count + 1)]
 
