@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Generic
+from typing import Generic, Protocol
 
 from syncsvc.model import Counts, Frame, FrameBatch, FrameSet, MissingReason
 from syncsvc.observe.events import GroupRules, Open
@@ -12,8 +12,13 @@ from syncsvc.pairing.policy import PolicyT, trusted
 
 _BY_SEQ = attrgetter("seq")
 
-Reason = Callable[[str, int, bool], MissingReason | None]
-"""Why a stream counts as missing, told how far the window reaches and whether it has a frame; None: it does not."""
+
+class Reason(Protocol):
+    """Why a stream counts as missing, told how far the window reaches; None: it does not."""
+
+    def __call__(self, stream: str, until_ns: int, has_frames: bool, is_quiet: bool = False) -> MissingReason | None:
+        """``is_quiet``: its pace says that no frame of it is to come before ``until_ns``."""
+        ...
 
 
 @dataclass(slots=True)

@@ -194,14 +194,18 @@ class GroupDecider(ABC, Generic[AlignerT]):
         """Up to when there are batches at the end, whether or not there are frames."""
         return now.utc_ns if self._is_draining and not self._is_patient else 0
 
-    def _reason(self, stream: str, until_ns: int, has_frames: bool) -> MissingReason | None:
-        """Why a stream is missing in a batch that reaches until a moment; None when it is not."""
+    def _reason(self, stream: str, until_ns: int, has_frames: bool, is_quiet: bool = False) -> MissingReason | None:
+        """Why a stream is missing in a batch that reaches until a moment; None when it is not.
+
+        ``is_quiet``: its pace says that no frame is to come before then; one that is live is as good as heard.
+        """
         watermark = self._watermarks[stream]
-        if watermark.passed(until_ns) and has_frames:
+        is_heard = watermark.passed(until_ns) or (is_quiet and watermark.state is StreamState.LIVE)
+        if is_heard and has_frames:
             return None
         if watermark.state is StreamState.ENDED:
             return "ended"
-        if not watermark.passed(until_ns):
+        if not is_heard:
             return _REASONS[watermark.state]
         return "starting" if watermark.first_ns is None or watermark.first_ns >= until_ns else "stalled"
 

@@ -207,7 +207,11 @@ class SetAligner(BatchMaker[SetPolicy]):
             frames[name] = line.take(self.end_ns, chosen.get(name))
             line.forget(self.end_ns - SILENCE_NS, self.end_ns)
         self._used |= {name: frame.time_ns for name, frame in chosen.items()}
-        reasons = {name: reason(name, self.end_ns - 1, bool(some)) for name, some in frames.items()}
+        last_ns = self.end_ns - 1
+        reasons = {
+            name: reason(name, last_ns, bool(some), self._lines[name].is_quiet(last_ns))
+            for name, some in frames.items()
+        }
         self._leaving = None
         self._find_first()
         self._advance(self.end_ns)

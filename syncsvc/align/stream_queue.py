@@ -79,6 +79,10 @@ class StreamQueue:
         place = min(bisect_left(self._times, time_ns), bisect_right(self._quiet_until, time_ns + reach_ns))
         return self._times[place] if place < len(self._times) else None
 
+    def is_quiet(self, until_ns: int) -> bool:
+        """Whether, at a pace that is sure, no frame is to come before ``until_ns`` any more."""
+        return bool(self._quiet_until) and self._quiet_until[-1] > until_ns
+
     def between(self, first_ns: int, last_ns: int) -> list[Frame]:
         """The waiting frames of ``[first_ns, last_ns]``; they stay."""
         return [frame for frame in self._frames if first_ns <= frame.time_ns <= last_ns]

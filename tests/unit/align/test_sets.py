@@ -281,6 +281,23 @@ def test_the_first_batch_begins_with_the_second_of_ready_and_never_before_what_w
     assert first_window(T0, T0 + S, 0, T0 + 100 * S) == T0 + 90 * S, "not more than ten seconds are made up for"
 
 
+def test_a_slow_stream_that_was_not_waited_for_is_not_said_to_lag() -> None:
+    """Its pace tells that nothing of it is to come: with a frame in the batch it is here, else it took no picture."""
+    bench = bench_of("abc")
+    take(bench, {"a": grid(1, 25, 8000), "b": grid(3, 25, 8000), "c": grid(0, 2, 8000)})
+    known = [batch for batch in bench.batches if batch.window_start_ns > T0 + 5000 * MS]
+    assert {(bool(batch.frames["c"]), batch.missing.get("c")) for batch in known} == {(True, None), (False, "stalled")}
+    assert [batch.complete for batch in known if any(not some.missing for some in batch.sets)] == [True] * 5
+
+
+def test_a_slow_stream_that_goes_away_is_named_for_that_at_once() -> None:
+    bench = bench_of("abc")
+    take(bench, {"a": grid(1, 25, 5000), "b": grid(3, 25, 5000), "c": grid(0, 2, 5000)})
+    bench.states(ABSENT, "c")
+    take(bench, {"a": [5041], "b": [5043]})
+    assert bench.batches[-1].missing == {"c": "absent"}
+
+
 def test_pairs_leave_as_fast_beside_a_slow_stream_as_without_it() -> None:
     pairs = {"a": grid(0, 25, 8000), "b": grid(9, 25, 8000)}
     beside, apart = bench_of("abc"), bench_of("ab")
