@@ -83,9 +83,15 @@ class AutoInlet(Inlet):
 
 
 def open_inlet(
-    endpoint: str, group: str | None, topic: bytes, mode: Mode, stats: SubscriberStats, *, beyond_local: str = ""
+    endpoint: str,
+    groups: Sequence[str] | None,
+    topics: Sequence[bytes],
+    mode: Mode,
+    stats: SubscriberStats,
+    *,
+    beyond_local: str = "",
 ) -> Inlet:
-    """The way that a mode stands for; ``topic`` is what to subscribe to on ``live`` for the group, or for all (None).
+    """The way that a mode stands for; ``topics`` are what to subscribe to on ``live`` for the groups, or all (None).
 
     ``beyond_local`` is what is asked for that mode ``local`` does not have, if anything.
 
@@ -102,9 +108,9 @@ def open_inlet(
     if beyond_local:
         mode = "live"
     if mode == "live" or (mode == "auto" and not leasing.is_on_this_host(endpoint)):
-        return LiveInlet(endpoint, topic)
+        return LiveInlet(endpoint, topics)
     if mode == "auto":
-        return AutoInlet(endpoint, partial(LocalInlet, endpoint, group, stats), partial(LiveInlet, endpoint, topic))
+        return AutoInlet(endpoint, partial(LocalInlet, endpoint, groups, stats), partial(LiveInlet, endpoint, topics))
     if not leasing.is_on_this_host(endpoint):
         raise UsageError(f"endpoint {endpoint!r}: mode 'local' is for a service on this host; mode 'live' reaches it")
-    return LocalInlet(endpoint, group, stats)
+    return LocalInlet(endpoint, groups, stats)

@@ -15,7 +15,6 @@ from syncsvc.wire import BATCH_PREFIX, CODED_PREFIX, HEAD_PREFIX
 _ENDPOINT = re.compile(r"tcp://[^\s/]+:(?P<port>[0-9]{1,5})|ipc://.+")
 _OPTIONS = {
     zmq.LINGER: 0,
-    zmq.RCVHWM: 2,  # more only means older batches, and each may be a hundred megabytes
     # A host that vanishes without a word is noticed by TCP. Not by ZMTP heartbeats: while a subscriber is at its
     # high-water mark they time out, and libzmq 4.3.5 aborts the process at the next receive ("_input_stopped").
     zmq.TCP_KEEPALIVE: 1,
@@ -25,6 +24,9 @@ _OPTIONS = {
     zmq.RECONNECT_IVL: 20,  # first pause; it doubles
     zmq.RECONNECT_IVL_MAX: 1000,
 }
+_MARK = 2
+"""Per group: more only means older batches, and each may be a hundred megabytes. What leaves at once has room at the
+service."""
 _ALL_GROUPS_MARK = 16
 _HEADERS_MARK = 256
 """Of headers alone, which are some kilobytes each."""
@@ -41,11 +43,18 @@ def check_endpoint(endpoint: str) -> None:
         raise UsageError(f"endpoint {endpoint!r}: allowed are tcp://HOST:PORT and ipc:///PATH")
 
 
+def _mark(topics: Sequence[bytes]) -> int:
+    """How many messages may wait here: windows of several groups close at the same instant."""
+    if topics[0].startswith(HEAD_PREFIX):
+        return _HEADERS_MARK
+    return _ALL_GROUPS_MARK if topics[0] in (BATCH_PREFIX, CODED_PREFIX) else _MARK * len(topics)
+
+
 class LiveInlet(Inlet):
     """Messages of the service, whole, as they come."""
 
-    def __init__(self, endpoint: str, topic: bytes) -> None:
-        """Connect when the service is there, and again whenever it comes back; ``topic`` is the first subscription.
+    def __init__(self, endpoint: str, topics: Sequence[bytes]) -> None:
+        """Connect when the service is there, and again whenever it comes back; ``topics`` are subscribed to at first.
 
         Raises:
             UsageError: ZeroMQ does not take the endpoint.
@@ -58,11 +67,9 @@ class LiveInlet(Inlet):
             self._socket = self._context.socket(zmq.SUB)
             for option, value in _OPTIONS.items():
                 self._socket.setsockopt(option, value)
-            if topic.startswith(HEAD_PREFIX):
-                self._socket.setsockopt(zmq.RCVHWM, _HEADERS_MARK)
-            elif topic in (BATCH_PREFIX, CODED_PREFIX):  # every group: their windows close at the same instant
-                self._socket.setsockopt(zmq.RCVHWM, _ALL_GROUPS_MARK)
-            self._socket.setsockopt(zmq.SUBSCRIBE, topic)
+            self._socket.setsockopt(zmq.RCVHWM, _mark(topics))
+            for topic in topics:
+                self._socket.setsockopt(zmq.SUBSCRIBE, topic)
             self._socket.connect(endpoint)
             self._fd = self._socket.fileno()
         except zmq.ZMQError as error:

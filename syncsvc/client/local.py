@@ -28,18 +28,25 @@ def _group_of(parts: Sequence[Any]) -> str:
     return bytes(parts[0]).removeprefix(BATCH_PREFIX).decode()
 
 
+def _hello(groups: Sequence[str] | None) -> Hello:
+    """A service of before does not know of several, and sends all: what is too much is set aside here."""
+    if groups is None or len(groups) == 1:
+        return Hello(groups[0] if groups else None)
+    return Hello(None, list(groups))
+
+
 class LocalInlet(Inlet):
     """Messages of the service as they come on ``live``, with payloads leased instead of buffers."""
 
     def __init__(
-        self, endpoint: str, group: str | None, stats: SubscriberStats, sock: socket.socket | None = None
+        self, endpoint: str, groups: Sequence[str] | None, stats: SubscriberStats, sock: socket.socket | None = None
     ) -> None:
         """Connect when the service is there (``sock``, where somebody did already), and again whenever it comes back.
 
-        ``group`` None takes all of them; ``stats`` counts the frames that were reclaimed.
+        ``groups`` None takes all of them; ``stats`` counts the frames that were reclaimed.
         """
         super().__init__()
-        self._endpoint, self._group, self._stats, self._first = endpoint, group, stats, sock
+        self._endpoint, self._groups, self._stats, self._first = endpoint, groups, stats, sock
         self._wake, self._news = Bell(), Bell()
         self._items: deque[Sequence[Any]] = deque()
         self._taken: deque[str] = deque()
@@ -103,7 +110,7 @@ class LocalInlet(Inlet):
                     break
                 self._outbox.clear()
                 self._taken.clear()
-                self._outbox.append(Hello(self._group))
+                self._outbox.append(_hello(self._groups))
                 self._serve(link, held)
             except LinkClosed:  # what we held stays as it is: nobody writes there any more
                 link.close()

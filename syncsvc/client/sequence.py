@@ -26,6 +26,8 @@ from syncsvc.wire import (
 _GROUP = re.compile(r"[a-z0-9_-]{1,64}")
 Item = FrameBatch | Gap | LateFrame
 """What a subscriber hands out."""
+Groups = str | Sequence[str] | None
+"""Which groups somebody may ask for: one, several, or all of them."""
 Wanted = Literal["pixels", "coded"] | None
 """What frames are to have for a payload."""
 _PREFIXES: Mapping[Wanted, bytes] = {"pixels": BATCH_PREFIX, "coded": CODED_PREFIX, None: HEAD_PREFIX}
@@ -36,7 +38,7 @@ _DECODERS: Mapping[Wanted, Callable[[Sequence[Any]], FrameBatch]] = {
 
 @dataclass(slots=True)
 class SubscriberStats:
-    """What one subscriber has seen so far; the numbers only rise."""
+    """What one subscriber has seen so far; but for the two ages the numbers only rise."""
 
     received: int = 0
     """Batches handed out."""
@@ -44,6 +46,14 @@ class SubscriberStats:
     """Holes by reason: ``lost`` within an epoch, ``restarted`` from the end of one to the start of another."""
     missed: int = 0
     """Batches in those holes, as far as they can be counted: those of an epoch that is over cannot."""
+    missed_of: Counter[str] = field(default_factory=Counter)
+    """The same by group."""
+    skipped: int = 0
+    """Batches that were here, and that ``latest`` passed over for newer ones."""
+    age_ns: int = 0
+    """Of the batch handed out last: the time from its window's end until then."""
+    lag_ns: int = 0
+    """Of the same: the time since it left the service, so what it waited on its way and here."""
     epochs: int = 0
     """Epochs met, over all groups."""
     invalid: int = 0
@@ -110,32 +120,49 @@ def _windows_between(before: FrameBatch, after: FrameBatch, missing: int) -> tup
     return start_ns, end_ns - (length_ns if has_one_length else 1)
 
 
+def _names(group: Groups) -> tuple[str, ...] | None:
+    """The groups that somebody asks for, each once; None: all.
+
+    Raises:
+        UsageError: one cannot be a name, or there is none.
+    """
+    if group is None:
+        return None
+    names = (group,) if isinstance(group, str) else tuple(group)
+    if not names:
+        raise UsageError("group []: at least one name, or None for all groups")
+    for name in names:
+        if not isinstance(name, str) or not _GROUP.fullmatch(name):
+            raise UsageError(f"group {name!r}: a name matches [a-z0-9_-]{{1,64}}")
+    return tuple(dict.fromkeys(names))
+
+
 class Inbox:
     """Messages in, batches and gaps out, in order; the core that both subscribers share.
 
     Args:
-        group: the one to keep; None keeps all. ZeroMQ matches prefixes, so messages of others come in too.
+        group: the one to keep, or several; None keeps all. ZeroMQ matches prefixes, so others' messages come in too.
         yields_gaps: hand gaps out; otherwise they are only counted.
         payload: what the frames are to have: their pixels, their coded pictures, or nothing.
         yields_late: hand out late frames, each as it comes.
     """
 
     def __init__(
-        self, group: str | None, yields_gaps: bool, payload: Wanted = "pixels", *, yields_late: bool = False
+        self, group: Groups, yields_gaps: bool, payload: Wanted = "pixels", *, yields_late: bool = False
     ) -> None:
-        if group is not None and not _GROUP.fullmatch(group):
-            raise UsageError(f"group {group!r}: a name matches [a-z0-9_-]{{1,64}}")
+        self.groups = _names(group)
+        """Those to keep; None keeps all."""
         self.stats = SubscriberStats()
         self.has_begun = False
         """Whether any batch accounts for a frame, that is, whether the streams have begun."""
         if payload not in _PREFIXES:
             raise UsageError(f"payload {payload!r}: allowed are 'pixels', 'coded' and None")
         self._has_payloads, self._decode = payload is not None, _DECODERS[payload]
-        self.topic = _PREFIXES[payload] + (group or "").encode()
-        """The one subscription to make at first."""
-        self.topics_later = (STATUS_TOPIC, *((LATE_PREFIX + (group or "").encode(),) if yields_late else ()))
-        """Those to make once the service has begun: one that waits for N subscriptions must see one per subscriber."""
-        self._exact = group is not None
+        names = [name.encode() for name in self.groups or ("",)]
+        self.topics = tuple(_PREFIXES[payload] + name for name in names)
+        """The subscriptions to make at first, one per group."""
+        self.topics_later = (STATUS_TOPIC, *(LATE_PREFIX + name for name in names if yields_late))
+        """Those to make once the service has begun: one that waits for N subscriptions counts the first ones alone."""
         self._yields_gaps = yields_gaps
         self._tracker = SequenceTracker()
         self._decoders = Decoders()
@@ -143,6 +170,11 @@ class Inbox:
         self._epoch = -1
         self._is_over = False
         self._header = b""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the service has ended: nothing will come any more."""
+        return self._is_over
 
     @property
     def is_over(self) -> bool:
@@ -160,7 +192,7 @@ class Inbox:
         try:
             if topic == STATUS_TOPIC:
                 self._feed_status(parts)
-            elif self._exact and topic not in (self.topic, *self.topics_later):
+            elif self.groups is not None and topic not in (*self.topics, *self.topics_later):
                 self.stats.ignored["other_group"] += 1
             elif topic.startswith(LATE_PREFIX):
                 self._feed_late(parts)
@@ -180,6 +212,15 @@ class Inbox:
         elif isinstance(item, LateFrame):
             self.stats.late += 1
         return item
+
+    def skip(self, is_outdated: Callable[[FrameBatch], bool]) -> FrameBatch | None:
+        """Pass over all but the newest batch of each group, and let outdated ones stand back; the next one, if any."""
+        batches = [(item, header) for item, header in self._ready if isinstance(item, FrameBatch)]
+        newest = {batch.group: (batch, header) for batch, header in batches}
+        self.stats.skipped += len(batches) - len(newest)
+        kept = sorted(newest.values(), key=lambda one: is_outdated(one[0]))
+        self._ready = deque[tuple[Item, bytes]](kept)
+        return kept[0][0] if kept else None
 
     def header(self) -> dict[str, Any]:
         """The header of the batch or late frame that was taken last; empty before the first."""
@@ -217,6 +258,7 @@ class Inbox:
         if gap is not None:
             self.stats.gaps[gap.reason] += 1
             self.stats.missed += gap.batches
+            self.stats.missed_of[gap.group] += gap.batches
             if self._yields_gaps:
                 self._ready.append((gap, b""))
         self._ready.append((batch, bytes(parts[1])))

@@ -5,31 +5,32 @@ from typing import Generic, Literal, Self, TypeVar, cast, overload
 
 from syncsvc.client.attached import Attached, Meets, MeetsAsync
 from syncsvc.client.inlets import Mode, open_inlet
+from syncsvc.client.latest import MESSAGES_PER_LOOK, Latest
 from syncsvc.client.outlook import Outlook
-from syncsvc.client.sequence import Inbox, SubscriberStats, Wanted
+from syncsvc.client.recency import Recency
+from syncsvc.client.sequence import Groups, Inbox, SubscriberStats, Wanted
 from syncsvc.client.timeouts import Deadline
+from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.errors import SubscriberClosed, SubscriptionEnded, UsageError
 from syncsvc.model import FrameBatch, Gap, LateFrame
 
 Item = TypeVar("Item", bound=FrameBatch | Gap | LateFrame)
 Gaps = Literal["count", "yield"]
 
-_MESSAGES_PER_POLL = 64  # a flood of garbage must not keep a caller from its timeout
-
 
 class _Subscription(Attached, Generic[Item]):
     """What both subscribers are: one inlet, one inbox, and the rules of when to ask for what."""
 
-    def __init__(
-        self, endpoint: str, group: str | None, mode: Mode, gaps: Gaps, payload: Wanted, *, late: bool
-    ) -> None:
+    def __init__(self, endpoint: str, group: Groups, mode: Mode, gaps: Gaps, payload: Wanted, *, late: bool) -> None:
         if gaps not in ("count", "yield"):
             raise UsageError(f"gaps {gaps!r}: allowed are 'count' and 'yield'")
         self._inbox = Inbox(group, gaps == "yield", payload, yields_late=late)
         self._has_status = False
         beyond_local = f"payload={payload!r}" if payload != "pixels" else "late=True" if late else ""
-        inlet = open_inlet(endpoint, group, self._inbox.topic, mode, self._inbox.stats, beyond_local=beyond_local)
-        super().__init__(inlet, Outlook(endpoint, None if group is None else (group,), is_local=mode == "local"))
+        groups = self._inbox.groups
+        inlet = open_inlet(endpoint, groups, self._inbox.topics, mode, self.stats, beyond_local=beyond_local)
+        super().__init__(inlet, Outlook(endpoint, groups, is_local=mode == "local"))
+        self._recency = Recency()
 
     @property
     def stats(self) -> SubscriberStats:
@@ -63,7 +64,7 @@ class _Subscription(Attached, Generic[Item]):
         """
         self._check_owner()
         item = self._take()
-        for _ in range(_MESSAGES_PER_POLL):
+        for _ in range(MESSAGES_PER_LOOK):
             if item is not None or not self._pump():
                 break
             item = self._take()
@@ -75,7 +76,17 @@ class _Subscription(Attached, Generic[Item]):
         item = cast("Item | None", self._inbox.take())  # the inbox makes gaps only where Item includes them
         if item is None and self._inbox.is_over:
             raise SubscriptionEnded("the service has ended: all its streams are over")
+        if isinstance(item, FrameBatch):
+            self._recency.hand_out(item, SYSTEM_CLOCK.utc_ns(), self.stats)
         return item
+
+    def _newest(self, timeout_s: float | None) -> Latest:
+        self._check_owner()
+        return Latest(self._pump, self._inbox, self._recency, timeout_s)
+
+    def _until_next_look_ms(self, search: Latest) -> int:
+        self._outlook.look()
+        return self._outlook.until_look_ms(search.left_ms())
 
     def _pump(self) -> bool:
         parts = self._inlet.take()
@@ -107,7 +118,7 @@ class Subscriber(_Subscription[Item], Meets):
 
     Args:
         endpoint: the service's ``publish.live``: ``tcp://HOST:PORT`` or ``ipc:///PATH``.
-        group: name of the group; None takes all groups.
+        group: name of the group, or a list of names; None takes all groups.
         mode: ``live`` gets copies over ZeroMQ, from anywhere. ``local`` is for a service on this host, run by the same
             user: pixels are read where the capture wrote them, without a copy, leased. A frame is yours while you hold
             it, for up to a window and half a second after its batch came; views that you took before stay valid for
@@ -128,7 +139,7 @@ class Subscriber(_Subscription[Item], Meets):
     def __init__(
         self: "Subscriber[FrameBatch]",
         endpoint: str,
-        group: str | None = None,
+        group: Groups = None,
         mode: Mode = "live",
         gaps: Literal["count"] = "count",
         *,
@@ -140,7 +151,7 @@ class Subscriber(_Subscription[Item], Meets):
     def __init__(
         self: "Subscriber[FrameBatch | Gap]",
         endpoint: str,
-        group: str | None = None,
+        group: Groups = None,
         mode: Mode = "live",
         *,
         gaps: Literal["yield"],
@@ -152,7 +163,7 @@ class Subscriber(_Subscription[Item], Meets):
     def __init__(
         self: "Subscriber[FrameBatch | LateFrame]",
         endpoint: str,
-        group: str | None = None,
+        group: Groups = None,
         mode: Mode = "live",
         gaps: Literal["count"] = "count",
         *,
@@ -164,7 +175,7 @@ class Subscriber(_Subscription[Item], Meets):
     def __init__(
         self: "Subscriber[FrameBatch | Gap | LateFrame]",
         endpoint: str,
-        group: str | None = None,
+        group: Groups = None,
         mode: Mode = "live",
         *,
         gaps: Literal["yield"],
@@ -175,7 +186,7 @@ class Subscriber(_Subscription[Item], Meets):
     def __init__(
         self,
         endpoint: str,
-        group: str | None = None,
+        group: Groups = None,
         mode: Mode = "live",
         gaps: Gaps = "count",
         *,
@@ -199,6 +210,19 @@ class Subscriber(_Subscription[Item], Meets):
         while (item := self.poll()) is None:
             self._inlet.wait(self._outlook.until_look_ms(deadline.left_ms()))
         return item
+
+    def latest(self, timeout_s: float | None = None) -> FrameBatch:
+        """Skip to the newest batch that is here, of several groups each in turn; wait for one where none is.
+
+        What is passed over is let go, gaps and late frames too, and counted in ``stats.skipped``. A batch that has a
+        successor by now, since it waited for seconds, is none: then the next one is waited for, for a window and a
+        second at most. ``stats.lag_ns`` tells how old is what comes. After ``timeout_s`` (seconds) what is here is handed
+        out, however old; None waits until there is any. Errors are those of ``receive``.
+        """
+        search = self._newest(timeout_s)
+        while not search.is_over():
+            self._inlet.wait(self._until_next_look_ms(search))
+        return cast("FrameBatch", self._take())
 
     def __iter__(self) -> Self:
         return self
@@ -234,7 +258,7 @@ class AsyncSubscriber(_Subscription[Item], MeetsAsync):
     def __init__(
         self: "AsyncSubscriber[FrameBatch]",
         endpoint: str,
-        group: str | None = None,
+        group: Groups = None,
         mode: Mode = "live",
         gaps: Literal["count"] = "count",
         *,
@@ -246,7 +270,7 @@ class AsyncSubscriber(_Subscription[Item], MeetsAsync):
     def __init__(
         self: "AsyncSubscriber[FrameBatch | Gap]",
         endpoint: str,
-        group: str | None = None,
+        group: Groups = None,
         mode: Mode = "live",
         *,
         gaps: Literal["yield"],
@@ -258,7 +282,7 @@ class AsyncSubscriber(_Subscription[Item], MeetsAsync):
     def __init__(
         self: "AsyncSubscriber[FrameBatch | LateFrame]",
         endpoint: str,
-        group: str | None = None,
+        group: Groups = None,
         mode: Mode = "live",
         gaps: Literal["count"] = "count",
         *,
@@ -270,7 +294,7 @@ class AsyncSubscriber(_Subscription[Item], MeetsAsync):
     def __init__(
         self: "AsyncSubscriber[FrameBatch | Gap | LateFrame]",
         endpoint: str,
-        group: str | None = None,
+        group: Groups = None,
         mode: Mode = "live",
         *,
         gaps: Literal["yield"],
@@ -281,7 +305,7 @@ class AsyncSubscriber(_Subscription[Item], MeetsAsync):
     def __init__(
         self,
         endpoint: str,
-        group: str | None = None,
+        group: Groups = None,
         mode: Mode = "live",
         gaps: Gaps = "count",
         *,
@@ -297,6 +321,14 @@ class AsyncSubscriber(_Subscription[Item], MeetsAsync):
         while (item := self.poll()) is None:
             await self._inlet.wait_async(self._outlook.until_look_ms(deadline.left_ms()))
         return item
+
+    async def latest(self, timeout_s: float | None = None) -> FrameBatch:
+        """Skip to the newest batch that is here; as ``Subscriber.latest``."""
+        search = self._newest(timeout_s)
+        await asyncio.sleep(0)
+        while not search.is_over():
+            await self._inlet.wait_async(self._until_next_look_ms(search))
+        return cast("FrameBatch", self._take())
 
     def __aiter__(self) -> Self:
         return self

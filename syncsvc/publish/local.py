@@ -44,18 +44,18 @@ class LocalSubscriber:
         self.link: LeaseSocket[FromSubscriber] = LeaseSocket(sock, FromSubscriber)
         self.since_ns, self.granted = now_ns, GrantedLeases()
         self.has_asked = self.has_begun = self.is_gone = self.is_silent = False
-        self.group: str | None = None
+        self.groups: frozenset[str] | None = None
         self._untaken: Counter[str] = Counter()
         self._rings: dict[str, list[int]] = {}
 
     def wants(self, group: str) -> bool:
         """Whether it asked for the group."""
-        return self.has_asked and not self.is_gone and self.group in (None, group)
+        return self.has_asked and not self.is_gone and (self.groups is None or group in self.groups)
 
     @property
-    def topic(self) -> bytes:
+    def topics(self) -> set[bytes]:
         """What it would subscribe to on ``live``."""
-        return BATCH_PREFIX if self.group is None else batch_topic(self.group)
+        return {BATCH_PREFIX} if self.groups is None else {batch_topic(group) for group in self.groups}
 
     def has_room(self, group: str) -> bool:
         """Whether another batch of the group may be sent."""
@@ -64,8 +64,9 @@ class LocalSubscriber:
     def handle(self, message: FromSubscriber, now_ns: int) -> None:
         """Do what it says."""
         match message:
-            case leasing.Hello(group):
-                self.has_asked, self.group = True, group
+            case leasing.Hello(group, groups):
+                wanted = groups if group is None else [group]
+                self.has_asked, self.groups = True, None if wanted is None else frozenset(wanted)
             case leasing.Taken(group, count):
                 self._untaken[group] = max(0, self._untaken[group] - count)
             case leasing.Freed(leases):
@@ -327,7 +328,7 @@ class LocalOutlet:
             one.link.close()
             one.granted.close(is_silent=one.is_silent)
             self._subscribers.remove(one)
-        topics = {one.topic for one in self._subscribers if one.has_asked}
+        topics = set[bytes]().union(*(one.topics for one in self._subscribers if one.has_asked))
         self._wanted = (lambda topic: topic.startswith(BATCH_PREFIX)) if BATCH_PREFIX in topics else topics.__contains__
 
     def _close(self) -> None:

@@ -24,9 +24,10 @@ _CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
 
 
 class Hello(Struct, tag="hello", frozen=True):
-    """A subscriber says what it wants: one group, or all of them."""
+    """A subscriber says what it wants: one group, or several, or (both None) all of them."""
 
     group: str | None
+    groups: list[str] | None = None
 
 
 class Taken(Struct, tag="taken", frozen=True):

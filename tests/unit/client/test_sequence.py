@@ -123,7 +123,7 @@ def test_what_is_old_or_twice_is_dropped() -> None:
 
 def test_groups_are_followed_apart() -> None:
     inbox = Inbox(None, yields_gaps=True)
-    assert inbox.topic == b"batch/"
+    assert inbox.topics == (b"batch/",)
     assert feed(inbox, batch(1), batch(40, group="yard"), batch(2), batch(42, group="yard")) == [
         1,
         40,
@@ -135,7 +135,7 @@ def test_groups_are_followed_apart() -> None:
 
 def test_a_group_whose_name_starts_alike_is_left_out() -> None:
     inbox = Inbox("lobby", yields_gaps=True)
-    assert inbox.topic == b"batch/lobby"
+    assert inbox.topics == (b"batch/lobby",)
     assert feed(inbox, batch(1, group="lobby2"), batch(1)) == [1]
     assert inbox.stats.ignored == {"other_group": 1}
 
@@ -199,7 +199,7 @@ def test_the_service_has_begun_with_the_first_frame() -> None:
 
 def test_who_wants_no_pixels_gets_the_same_batches_and_gaps_from_their_headers() -> None:
     inbox = Inbox("lobby", yields_gaps=True, payload=None)
-    assert inbox.topic == b"head/lobby"
+    assert inbox.topics == (b"head/lobby",)
     for parts in (message_of(batch(1)), message_of(batch(2, group="lobby2")), message_of(batch(3))):
         inbox.feed(head_of(parts))
     assert seen(inbox) == [1, Gap(2, 2, "lost", "lobby", *windows(2, 2)), 3]
