@@ -79,10 +79,11 @@ class LiveOutlet:
         """Let subscribers fall as far behind as the group of what is sent now needs it, beside the others.
 
         A socket's mark does not tell topics apart, and windows of several groups close at the same instant. It counts
-        for peers that are there too (``socket_base_t::update_pipe_options``).
+        for peers that are there too (``socket_base_t::update_pipe_options``). It never falls: a peer that has taken
+        everything, and by the old mark need not say so yet, would count as full for ever.
         """
         mark = self._backlog_of(group)
-        if mark != self._marks.get(group):
+        if mark > self._marks.get(group, 0):
             self._marks[group] = mark
             self.socket.set(zmq.SNDHWM, sum(self._marks.values()))
 

@@ -165,3 +165,14 @@ def test_who_lost_a_batch_hears_the_last_word_all_the_same() -> None:
         outlet.end(last_word, lambda: True, is_over=True, linger_ms=3000)
         assert reading.join(10)
         assert (said, reading.error) == ([b"ended"], None)
+
+
+def test_terms_that_need_less_room_cut_nobody_off() -> None:
+    marks = {"lobby": 20}
+    with reading_subscriber(marks) as (outlet, subscriber):
+        for number in range(9):
+            send(outlet, number, size_bytes=1)
+        assert take(subscriber, 9) == [*range(9)], "of which the sender has not heard"
+        marks["lobby"] = 2
+        send(outlet, 9)
+        assert take(subscriber, 1) == [9]
