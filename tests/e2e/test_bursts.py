@@ -36,7 +36,7 @@ def read_for(history: Following, seconds: int) -> None:
     history.read_until(lambda batch: batch.window_end_ns >= begun_ns + seconds * NS_PER_S, 2000)
 
 
-@pytest.mark.parametrize("options", [{}, {"payload": None}, {"mode": "local"}], ids=["live", "head", "local"])
+@pytest.mark.parametrize("options", [{}, {"payload": None}], ids=["live", "head"])
 def test_windows_that_wait_for_a_pause_reach_who_keeps_up(tmp_path: Path, options: dict[str, Any]) -> None:
     groups = {"all": {"streams": list(PAUSING), "window_ms": 100, "max_latency_ms": 2800}}
     with Service(tmp_path, PAUSING, groups=groups) as service, service.follow("all", **options) as history:
