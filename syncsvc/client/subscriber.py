@@ -216,8 +216,8 @@ class Subscriber(_Subscription[Item], Meets):
 
         What is passed over is let go, gaps and late frames too, and counted in ``stats.skipped``. A batch that has a
         successor by now, since it waited for seconds, is none: then the next one is waited for, for a window and a
-        second at most. ``stats.lag_ns`` tells how old is what comes. After ``timeout_s`` (seconds) what is here is handed
-        out, however old; None waits until there is any. Errors are those of ``receive``.
+        second at most. ``stats.lag_ns`` tells how old is what comes. After ``timeout_s`` what is here is handed out,
+        however old; None waits until there is any. Errors are those of ``receive``.
         """
         search = self._newest(timeout_s)
         while not search.is_over():
