@@ -1,6 +1,5 @@
 """How threads start, end and fail."""
 
-import os
 import re
 import threading
 from pathlib import Path
@@ -105,7 +104,6 @@ def test_long_turns_are_longer_than_the_usual_ones_and_end_with_each_sleep() -> 
     token = LongTurns()
 
     def body() -> None:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # SVT-AV1 makes who encodes a real-time thread
         told.append(_slice_ns())
         token.begin()
         told.append(_slice_ns())
