@@ -127,7 +127,7 @@ class LocalOutlet:
         self._subscribers: list[LocalSubscriber] = []
         self._wanted: Callable[[bytes], bool] = lambda topic: False
         self._listener: socket.socket | None = None
-        self._control = ""
+        self._endpoint = self._problem = self._control = ""
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         weakref.finalize(self, os.close, self._wake).atexit = False  # not with the thread: it may end while we wake it
         self._reclaimed = self._cut_off = self._missed = 0
@@ -151,16 +151,33 @@ class LocalOutlet:
 
     # From the publisher's thread; ``send`` from whoever has its turn.
 
-    def bind(self, endpoint: str, control: str) -> None:
-        """Listen for subscribers of ``live`` at this endpoint; where that cannot be, there are none, and a log line.
+    def bind(self, endpoint: str) -> None:
+        """Listen for subscribers of ``live`` at this endpoint, if that can be, before that itself is bound.
 
-        Whoever connects is told where ``control`` is.
+        So whoever finds ``live`` bound, and then nobody here, knows that nobody will be.
+        """
+        try:
+            self._endpoint, self._listener = endpoint, leasing.listen(endpoint)
+        except OSError as error:
+            self._problem = str(error.strerror)
+
+    def follow(self, live: str, control: str) -> None:
+        """``live`` is bound to this endpoint; whoever connects is told where ``control`` is.
+
+        Where nobody can listen for its subscribers, there are none on this host, and a log line.
         """
         self._control = control
-        try:
-            self._listener = leasing.listen(endpoint)
-        except OSError as error:
-            log.warning("subscribers on this host must use mode 'live': %s", error.strerror)
+        if live != self._endpoint:  # a port was taken, or a name looked up, only now
+            self.close()
+            self.bind(live)
+        if self._listener is None:
+            log.warning("subscribers on this host must use mode 'live': %s", self._problem)
+
+    def close(self) -> None:
+        """Listen no longer."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
 
     def send(self, prepared: Prepared, waits: Waits) -> None:
         """Lease a batch to everybody who wants it."""
@@ -336,5 +353,4 @@ class LocalOutlet:
             for one in self._subscribers:
                 one.is_gone = True
             self._remove_gone()
-        if self._listener is not None:
-            self._listener.close()
+        self.close()

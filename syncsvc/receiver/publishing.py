@@ -50,13 +50,15 @@ class Publishing:
         Raises:
             BindError: one of them is in use, or not to be had.
         """
+        self.local.bind(self._plan.live)
         try:
             live = self._live.bind(self._context, self._plan.live)
             self.publisher.control = control = self._control.bind(self._context, self._plan.control)
         except BindError:
             self._context.destroy(0)
+            self.local.close()
             raise
-        self.local.bind(live, control)
+        self.local.follow(live, control)
         return live, control
 
     def start(self) -> None:
