@@ -6,6 +6,7 @@
         * UnknownGroup         a service has no group of that name, but others
     * SourceError              something is wrong with one source
         * SourceUnavailable    it cannot be reached, or the connection broke: worth another try
+            * AccessRefused    it refuses user or password: another try soon may lock the account
         * SourceEnded          it ended cleanly: not worth another try
     * TransportError
         * MemoryShortage       the machine lacks the memory that a ring needs
@@ -74,6 +75,10 @@ class SourceError(SyncsvcError):
 
 class SourceUnavailable(SourceError):
     """The source cannot be reached, or its connection broke: trying again may help."""
+
+
+class AccessRefused(SourceUnavailable):
+    """The source refuses user or password: trying again helps once somebody changed one of them, and may lock both."""
 
 
 class SourceEnded(SourceError):

@@ -1,5 +1,6 @@
 """Demux and decode with PyAV, for network cameras and files alike: one thread, facts taken where ``demux`` returns."""
 
+import socket
 import struct
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -50,6 +51,8 @@ def describe(error: BaseException) -> str:
     """What went wrong, in words without the URL that libav puts behind."""
     if isinstance(error, av.error.ExitError | TimeoutError):
         return "timed out"
+    if isinstance(error, socket.gaierror):
+        return "its host's name is not known: no address was found for it"
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 

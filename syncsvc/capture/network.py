@@ -1,11 +1,9 @@
 """Network cameras: RTSP with its sender reports, HTTP (MPEG-TS, MJPEG, HLS) without; every wait has a time-out.
 
-Options and traps were measured: ``probesize=32`` opens in 66 ms instead of 1.1 s and loses no key frame;
-``allowed_media_types=video`` keeps pts a pure oscillator; only an interrupt callback, which PyAV's ``timeout`` sets,
-catches a camera that keeps the session alive without video.
+Only an interrupt callback, which PyAV's ``timeout`` sets, catches a camera that keeps the session alive without video.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
 from syncsvc.capture.decode import Demuxer, OpenInput, open_container, with_side_data
@@ -14,19 +12,14 @@ from syncsvc.capture.http_get import Answer, get
 from syncsvc.capture.mjpeg import MjpegReader
 from syncsvc.capture.picture import picture_of
 from syncsvc.capture.readers import reader_of
+from syncsvc.capture.rtsp import open_rtsp
 from syncsvc.capture.source import Loss, Pulse, Shot
-from syncsvc.capture.spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S, HttpSpec, RtspSpec
+from syncsvc.capture.spec import HttpSpec, RtspSpec
 from syncsvc.clock import Clock
 from syncsvc.errors import SourceUnavailable
 from syncsvc.lifecycle import StopToken
 from syncsvc.transport.page import Position
 
-_RTSP_OPTIONS = {"allowed_media_types": "video", "probesize": "32", "analyzeduration": "0"}
-_TRANSPORT: Mapping[str, Mapping[str, str]] = {
-    "auto": {"rtsp_transport": "udp+tcp", "rtsp_flags": "prefer_tcp"},
-    "tcp": {"rtsp_transport": "tcp"},
-    "udp": {"rtsp_transport": "udp"},
-}
 _HTTP_OPTIONS = {"max_redirects": "0", "protocol_whitelist": "http,https,tcp,tls,crypto"}
 
 
@@ -37,7 +30,7 @@ class NetworkSource:
         """Connect.
 
         Raises:
-            SourceUnavailable: refused, unknown, silent for five seconds, or without video.
+            SourceUnavailable: refused, unknown, silent for the open timeout, or without video.
         """
         self._spec, self._clock, self._pulse, self._stop = spec, clock, pulse, stop
         with ExitStack() as opened:
@@ -47,7 +40,7 @@ class NetworkSource:
     def _connect(self, opened: ExitStack) -> Demuxer | MjpegReader | HlsReader:
         """What answers decides who reads it: a file, which libav must be able to search, is libav's to ask for."""
         if isinstance(self._spec, RtspSpec):
-            return self._libav({**_RTSP_OPTIONS, **_TRANSPORT[self._spec.transport]}, opened)
+            return open_rtsp(self._spec, self._clock, self._pulse, opened)
         self._pulse(Position.OPENING)
         answer = opened.enter_context(closing(get(self._spec.name, self._spec.url, self._clock)))
         if answer.headers.get_content_maintype() == "multipart":
@@ -69,10 +62,10 @@ class NetworkSource:
 
         def at(position: Position) -> None:
             if body is not None:
-                body.wait_at_most(READ_TIMEOUT_S if position is Position.DEMUX else OPEN_TIMEOUT_S)
+                body.wait_at_most(spec.read_timeout_s if position is Position.DEMUX else spec.open_timeout_s)
             self._pulse(position)
 
-        spec, timeout = self._spec, None if body else (OPEN_TIMEOUT_S, READ_TIMEOUT_S)
+        spec, timeout = self._spec, None if body else self._spec.timeouts_s
         container = opened.enter_context(open_container(spec.name, body or spec.url, options, timeout, at))
         arrived_at = body.arrived_at if body else None
         return reader_of(spec, OpenInput(spec.name, container, at, self._clock, arrived_at))
@@ -86,7 +79,7 @@ class NetworkSource:
         """Frames as they arrive, with the stamps that H.264 and H.265 carry beside the picture.
 
         Raises:
-            SourceUnavailable: the camera closed the connection, or sent no video for three seconds.
+            SourceUnavailable: the camera closed the connection, or sent no video for the read timeout.
         """
         for item in self._reader.frames():
             if isinstance(item, Loss):

@@ -7,9 +7,9 @@ import msgspec
 
 from syncsvc.clock import NS_PER_S
 
-OPEN_TIMEOUT_S = 5.0
+OPEN_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 3.0
-"""How long a network camera may keep its capture waiting; the watchdog allows for both."""
+"""How long a camera may keep its capture waiting, where nobody says otherwise; the watchdog allows for both."""
 EX_UNAVAILABLE = 75
 EX_CONFIG = 78
 """Exit codes of a capture: its source is not there (now); it is refused."""
@@ -58,6 +58,11 @@ class CaptureSpec(msgspec.Struct, frozen=True, kw_only=True):
         return str(self.__struct_config__.tag)
 
     @property
+    def timeouts_s(self) -> tuple[float, float]:
+        """How long its source may take to open, and be silent."""
+        return OPEN_TIMEOUT_S, READ_TIMEOUT_S
+
+    @property
     def is_patient(self) -> bool:
         """Whether a full ring pauses the reader instead of costing a frame."""
         return False
@@ -68,17 +73,27 @@ class CaptureSpec(msgspec.Struct, frozen=True, kw_only=True):
         return ()
 
 
-class RtspSpec(CaptureSpec, tag="rtsp", frozen=True, kw_only=True):
-    """An RTSP camera."""
+class NetworkSpec(CaptureSpec, frozen=True, kw_only=True):
+    """A camera on the network."""
 
     url: str
+    open_timeout_s: float = OPEN_TIMEOUT_S
+    read_timeout_s: float = READ_TIMEOUT_S
+
+    @property
+    def timeouts_s(self) -> tuple[float, float]:
+        """As configured."""
+        return self.open_timeout_s, self.read_timeout_s
+
+
+class RtspSpec(NetworkSpec, tag="rtsp", frozen=True, kw_only=True):
+    """An RTSP camera."""
+
     transport: Literal["auto", "tcp", "udp"] = "auto"
 
 
-class HttpSpec(CaptureSpec, tag="http", frozen=True, kw_only=True):
+class HttpSpec(NetworkSpec, tag="http", frozen=True, kw_only=True):
     """MPEG-TS, HLS or MJPEG over HTTP."""
-
-    url: str
 
 
 class FileSpec(CaptureSpec, tag="file", frozen=True, kw_only=True):

@@ -20,6 +20,8 @@ Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Side = Annotated[int, Field(ge=16, le=8192)]
 Pixels = Literal["i420", "bgr24", "gray8", "jpeg", "encoded"]
 UncodedPixels = Literal["i420", "bgr24", "gray8", "jpeg"]
+TimeoutMs = Annotated[int, Field(ge=100, le=3_600_000)]
+LEAST_READ_TIMEOUT_MS: Final = 3000
 Shift = Annotated[float, Field(ge=-86_400_000, le=86_400_000)]
 
 
@@ -100,17 +102,32 @@ class StreamKeys(Model):
             yield name, redact_url(value) if name == "url" else value
 
 
-class RtspStream(StreamKeys):
+class NetworkKeys(StreamKeys):
+    """The keys of cameras on the network."""
+
+    open_timeout_ms: TimeoutMs = 10_000
+    """How long the camera may take to let us in: battery and on-demand cameras take up to half a minute."""
+    read_timeout_ms: TimeoutMs | None = None
+    """Silence after which the camera is opened anew; null is 3000, or stall_after_ms where that is more."""
+
+    @property
+    def timeouts_s(self) -> tuple[float, float]:
+        """The two in seconds; what is null decided."""
+        read_ms = self.read_timeout_ms or max(LEAST_READ_TIMEOUT_MS, self.stall_after_ms)
+        return self.open_timeout_ms / 1000, read_ms / 1000
+
+
+class RtspStream(NetworkKeys):
     """An RTSP camera."""
 
     kind: Literal["rtsp"] = "rtsp"
     transport: Literal["auto", "tcp", "udp"] = "auto"
-    """How RTP travels: tcp (with RTSP) loses nothing, udp loses rather than waits; auto: tcp, else udp."""
+    """How RTP travels: tcp, inside RTSP, loses nothing, udp loses rather than waits; auto is tcp, then udp."""
     clock: Literal["auto", "rtcp", "model", "arrival"] = "auto"
     """The clock that stamps the frames; auto takes the best one that proves plausible, rtcp vouches for NTP."""
 
 
-class HttpStream(StreamKeys):
+class HttpStream(NetworkKeys):
     """MPEG-TS, HLS or MJPEG over HTTP."""
 
     kind: Literal["http"] = "http"

@@ -95,6 +95,12 @@ def kind_of(url: str) -> str:
     return kind
 
 
+def with_plain_scheme(url: str) -> str:
+    """The URL with its scheme in small letters, as libraries know them: people write ``RTSP://`` too."""
+    scheme = _SCHEME.match(url)
+    return url if scheme is None else scheme[1].lower() + url[scheme.end(1) :]
+
+
 def endpoint(text: str) -> tuple[str, int] | str:
     """Host and port of a ``tcp://`` endpoint on loopback, or the path of an ``ipc://`` one.
 

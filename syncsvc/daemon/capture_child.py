@@ -155,7 +155,8 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
     def complaint(self) -> str | None:
         """Its pulse has stopped."""
         position, since_ns = self.page.position
-        return verdict(position, since_ns, self.page.beat_mono_ns, self._clock.monotonic_ns())
+        now_ns = self._clock.monotonic_ns()
+        return verdict(position, since_ns, self.page.beat_mono_ns, now_ns, self.spec.timeouts_s)
 
     def ended(self, code: int) -> None:
         """The capture's process is over; where its source is refused, somebody must ask for a ``retry``."""

@@ -12,11 +12,13 @@ from syncsvc.config.models import (
     FileStream,
     GroupConfig,
     HttpStream,
+    NetworkKeys,
     RtspStream,
     Stream,
     SyntheticStream,
     V4l2Stream,
 )
+from syncsvc.config.urls import with_plain_scheme
 from syncsvc.observe.events import GroupRules
 from syncsvc.plan.plans import GroupPlan, ReceiverPlan, StreamPlan
 from syncsvc.publish.leases import held_ns_of
@@ -110,11 +112,14 @@ def capture_spec(name: str, stream: Stream, config: Config) -> AnySpec:
         common["coded"] = True
     if stream.quality is not None:
         common["quality"] = stream.quality
+    if isinstance(stream, NetworkKeys):
+        common["url"] = with_plain_scheme(stream.url)
+        common["open_timeout_s"], common["read_timeout_s"] = stream.timeouts_s
     match stream:
         case RtspStream():
-            return RtspSpec(url=stream.url, transport=stream.transport, **common)
+            return RtspSpec(transport=stream.transport, **common)
         case HttpStream():
-            return HttpSpec(url=stream.url, **common)
+            return HttpSpec(**common)
         case FileStream():
             sidecar = str(stream.timestamps) if stream.timestamps else None
             offset_ns = round(stream.offset_ms * NS_PER_MS) if "offset_ms" in stream.model_fields_set else None
