@@ -106,12 +106,18 @@ class Demuxer(ABC):
         self._previous_mono_ns: int | None = None
 
     @property
+    def declared_fps(self) -> float | None:
+        """The rate of pictures that the container or the codec declares; None where neither does.
+
+        Not libavformat's guess: most cameras write 25 frames a second as 50 fields, and it takes those for pictures.
+        """
+        rates = self.stream.average_rate, getattr(self.stream.codec_context, "framerate", None)
+        return next((float(rate) for rate in rates if rate and 0 < float(rate) <= MAX_FPS), None)
+
+    @property
     def fps(self) -> float:
         """Declared rate, or a guess on the high side."""
-        for rate in (self.stream.guessed_rate, self.stream.average_rate, self.stream.base_rate):
-            if rate and 0 < float(rate) <= MAX_FPS:
-                return float(rate)
-        return UNKNOWN_FPS
+        return self.declared_fps or UNKNOWN_FPS
 
     def frames(self) -> Iterator[Sighting]:
         """Read until the end of the input; what was seen has the pts of the stream.

@@ -38,7 +38,7 @@ class Feed:
         if isinstance(item, Loss):
             self._link.drop(self._page.take_seq(), item.cause)
             return
-        self.rings.heard(item.seen.arrival_mono_ns)
+        self.rings.heard(item.seen.pts_ns, item.seen.arrival_mono_ns)
         picture, size_bytes, coded = item.picture, item.picture.size_bytes, item.picture.coded
         if coded is not None and coded.size_bytes > MOST_COMPRESSED_BYTES:
             coded = None

@@ -156,6 +156,11 @@ class FileSource:
         return max(dense * NS_PER_S / span, reader.fps)
 
     @property
+    def declared_fps(self) -> float | None:
+        """The rate that the container or the codec declares."""
+        return self._reader.declared_fps
+
+    @property
     def size(self) -> tuple[int, int]:
         """Width and height as the container or its codec say."""
         context = self._reader.stream.codec_context

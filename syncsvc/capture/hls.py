@@ -113,9 +113,15 @@ class HlsReader:
 
     @property
     def fps(self) -> float:
-        """The first segment's declared rate."""
+        """The first segment's declared rate, or a guess."""
         assert self._loaded is not None, "the source is not open"
         return self._loaded.demuxer.fps
+
+    @property
+    def declared_fps(self) -> float | None:
+        """The first segment's declared rate."""
+        assert self._loaded is not None, "the source is not open"
+        return self._loaded.demuxer.declared_fps
 
     def open(self) -> None:
         """Fetch the first segment.

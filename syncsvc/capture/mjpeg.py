@@ -24,6 +24,7 @@ class MjpegReader:
     """The pictures of one answer; ``X-Timestamp`` of a part is its stamp."""
 
     fps = UNKNOWN_FPS
+    declared_fps = None
 
     def __init__(self, spec: CaptureSpec, answer: Answer, pulse: Pulse, clock: Clock) -> None:
         self._spec, self._answer, self._pulse, self._clock = spec, answer, pulse, clock

@@ -12,7 +12,7 @@ from syncsvc.capture.http_get import Answer, get
 from syncsvc.capture.mjpeg import MjpegReader
 from syncsvc.capture.picture import picture_of
 from syncsvc.capture.readers import reader_of
-from syncsvc.capture.rtsp import open_rtsp
+from syncsvc.capture.rtsp_camera import open_rtsp
 from syncsvc.capture.source import Loss, Pulse, Shot
 from syncsvc.capture.spec import HttpSpec, RtspSpec
 from syncsvc.clock import Clock
@@ -72,8 +72,13 @@ class NetworkSource:
 
     @property
     def fps(self) -> float:
-        """The camera's declared rate."""
+        """The camera's declared rate, or a guess."""
         return self._reader.fps
+
+    @property
+    def declared_fps(self) -> float | None:
+        """The camera's declared rate."""
+        return self._reader.declared_fps
 
     def shots(self) -> Iterator[Shot | Loss]:
         """Frames as they arrive, with the stamps that H.264 and H.265 carry beside the picture.

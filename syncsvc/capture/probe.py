@@ -77,14 +77,16 @@ def look(spec: AnySpec) -> Sight:
 
     page = StreamPage.create(spec.name)
     with closing(page), closing(open_source(spec, SYSTEM_CLOCK, lambda _: None, StopToken(), page)) as source:
-        found = f"{source.fps:.3f} frames/s declared"
+        declared = source.declared_fps
+        found = "no frame rate declared" if declared is None else f"{declared:.3f} frames/s declared"
         if isinstance(source, FileSource):
             return Sight(True, found, source.fps, *source.size)
         for shot in source.shots():
             if isinstance(shot, Shot):
                 layout = shot.picture.layout
-                return Sight(True, f"{layout.width}x{layout.height}, {found}", source.fps, layout.width, layout.height)
-        return Sight(True, found, source.fps)
+                size = layout.width, layout.height
+                return Sight(True, f"{layout.width}x{layout.height}, {found}", declared or 0.0, *size)
+        return Sight(True, found, declared or 0.0)
 
 
 def main() -> int:

@@ -14,6 +14,7 @@ import threading
 from typing import TYPE_CHECKING, cast
 
 from syncsvc.capture.feed import Feed
+from syncsvc.capture.ring_rate import RingRate
 from syncsvc.capture.source import Loss, Pulse, Source
 from syncsvc.capture.spec import EX_CONFIG, EX_UNAVAILABLE, AnySpec, FileSpec, Start, SyntheticSpec, V4l2Spec
 from syncsvc.capture.words import (
@@ -31,7 +32,15 @@ from syncsvc.capture.words import (
     Warned,
 )
 from syncsvc.clock import SYSTEM_CLOCK, Clock
-from syncsvc.errors import ConfigError, LinkClosed, MemoryShortage, SourceEnded, SourceUnavailable, TransportError
+from syncsvc.errors import (
+    AccessRefused,
+    ConfigError,
+    LinkClosed,
+    MemoryShortage,
+    SourceEnded,
+    SourceUnavailable,
+    TransportError,
+)
 from syncsvc.lifecycle import LongTurns, StopToken, die_with_parent, name_process
 from syncsvc.observe import logs
 from syncsvc.transport.channel import Channel
@@ -68,7 +77,7 @@ class CaptureProcess:
         try:
             source = open_source(self._spec, self._clock, self._pulse, self._stop, self._page)
             self._await_start(source)
-            feed.rings.fps = source.fps
+            feed.rings.rate = RingRate(source.fps, is_known=self._spec.has_known_rate)
             for shot in source.shots():
                 if self._stop.is_set:
                     break
@@ -81,7 +90,7 @@ class CaptureProcess:
             self._send(Ended())
         except SourceUnavailable as error:
             feed.end(is_over=False)
-            self._send(Unavailable(logs.redact(error.problem)))
+            self._send(Unavailable(logs.redact(error.problem), isinstance(error, AccessRefused)))
             return EX_UNAVAILABLE
         except (MemoryShortage, ConfigError, ImportError) as error:
             self._send(Misconfigured(logs.redact(str(error))))
@@ -111,7 +120,7 @@ class CaptureProcess:
     def _await_start(self, source: Source) -> None:
         """Recordings begin together: say that we are ready, and wait for the word."""
         if not isinstance(self._spec, FileSpec):
-            self._send(Opened(source.fps))
+            self._send(Opened(source.declared_fps))
             return
         recording = cast("FileSource", source)
         self._channel.send(Ready(recording.recorded))

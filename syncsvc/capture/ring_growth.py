@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 
+from syncsvc.capture.ring_rate import RingRate
 from syncsvc.capture.source import Picture
 from syncsvc.capture.spec import RingPlan
 from syncsvc.clock import NS_PER_S
@@ -73,8 +74,8 @@ class Rings:
         self._helper: threading.Thread | None = None
         self._got: Callable[[], None] | None = None
         self._untold: GrowthMessage | None = None
-        self.fps = 30.0
-        """The rate that it is made for: what the source declares, or more where it delivers more."""
+        self.rate = RingRate(30.0, is_known=True)
+        """The rate that it is made for: what the source declares, and then what it delivers."""
         self._recent: deque[int] = deque(maxlen=RATE_FRAMES)
         self._heard_ns = self._not_before_ns = 0
 
@@ -82,10 +83,12 @@ class Rings:
         """Frames will have to wait for another span. From any thread."""
         self._plan, self._is_outgrown, self._not_before_ns = plan, True, 0
 
-    def heard(self, arrival_mono_ns: int) -> None:
+    def heard(self, pts_ns: int | None, arrival_mono_ns: int) -> None:
         """A frame came."""
         self._recent.append(arrival_mono_ns)
         self._heard_ns = arrival_mono_ns
+        if self.rate.add(pts_ns, arrival_mono_ns):
+            self._is_outgrown, self._not_before_ns = True, 0
 
     def room_for(self, layout: Layout, size_bytes: int, coded: Picture | None = None) -> RingWriter:
         """The ring for a picture, with room for a coded one behind it.
@@ -102,7 +105,7 @@ class Rings:
             room = size_bytes if layout.format in RAW_FORMATS else _with_spare(size_bytes)
             room += _with_spare(coded_bytes) if coded_layout is not None else 0
             self._is_outgrown = False
-            ring = self._hand_over(*self._make_now(_Need(layout, coded_layout, room, self._plan, self.fps)))
+            ring = self._hand_over(*self._make_now(_Need(layout, coded_layout, room, self._plan, self.rate.fps)))
         elif (self._is_outgrown or self._is_spent) and self._helper is None and self._heard_ns >= self._not_before_ns:
             self._outgrow(ring, layout)
         if self._untold is not None and self._link.send(self._untold):
@@ -128,8 +131,8 @@ class Rings:
         if ring is None or len(recent) < RATE_FRAMES or recent[-1] <= recent[0]:
             return
         measured = (len(recent) - 1) * NS_PER_S / (recent[-1] - recent[0])
-        if self._plan.slots(measured) > self._plan.slots(self.fps) * 1.1 and measured < 4 * self.fps:
-            self.fps, self._is_outgrown = measured * 1.1, True
+        if self._plan.slots(measured) > self._plan.slots(self.rate.fps) * 1.1 and measured < 4 * self.rate.fps:
+            self.rate.fps, self._is_outgrown = measured * 1.1, True
             recent.clear()
 
     @contextmanager
@@ -166,7 +169,7 @@ class Rings:
     def _outgrow(self, ring: RingWriter, layout: Layout) -> None:
         """Get in a thread what frames of this layout need now; ``_take_what_was_got`` puts it to use."""
         is_spent, self._is_outgrown, self._is_spent = self._is_spent, False, False
-        need = _Need(layout, self._coded, ring.slot_bytes, self._plan, self.fps)
+        need = _Need(layout, self._coded, ring.slot_bytes, self._plan, self.rate.fps)
         can_grow = ring.slots <= need.slots <= ring.most_slots and not is_spent
         other_id = None if can_grow else next(self._ring_ids)
         arguments = ring, need, other_id, is_spent

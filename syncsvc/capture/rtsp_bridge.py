@@ -2,7 +2,7 @@
 
 libav connects to a port of ours on loopback. What the camera said already is said again; SETUP and PLAY go on to the
 camera, and its replies come back as libav understands them: with a challenge that it can answer, and never with another
-address. When the camera plays, its connection takes the place of ours in libav's descriptor (``handover``), so that
+address. When the camera plays, its connection takes the place of ours in libav's descriptor (``exchange``), so that
 nobody stands in the way of the pictures. Only what is encrypted goes through us, who have the keys, to the end.
 """
 
@@ -13,9 +13,9 @@ from contextlib import suppress
 from typing import Final, Literal
 from urllib.parse import quote
 
-from syncsvc.capture.handover import descriptor_of, hand_over
+from syncsvc.capture.exchange import descriptor_of, hand_over
 from syncsvc.capture.rtsp_call import RtspCall
-from syncsvc.capture.rtsp_messages import Message, NotRtsp, Wire
+from syncsvc.capture.rtsp_messages import NotRtsp, RtspMessage, Wire
 from syncsvc.capture.rtsp_session import RtspSession
 from syncsvc.errors import SourceUnavailable
 from syncsvc.lifecycle import StopToken, Worker
@@ -53,7 +53,7 @@ class RtspBridge:
         self.problem: SourceUnavailable | None = None
         """What went wrong on the way, in words."""
         self._libav: Wire | None = None
-        self._asked: dict[str, Message] = {}
+        self._asked: dict[str, RtspMessage] = {}
         self._worker = Worker("rtsp", self._serve).start()
 
     @property
@@ -123,9 +123,9 @@ class RtspBridge:
                 came = wire.read()
                 if came is None:
                     raise EOFError
-                if isinstance(came, Message) and wire is libav:
+                if isinstance(came, RtspMessage) and wire is libav:
                     came = self._ask(libav, came)
-                elif isinstance(came, Message) and came.status:
+                elif isinstance(came, RtspMessage) and came.status:
                     came = self._translated(came)
                 if came is not None:
                     (camera if wire is libav else libav).write(bytes(came))
@@ -137,7 +137,7 @@ class RtspBridge:
         found = select.select([wire.connection for wire in wires], [], [], self._call.patience.left_s())[0]
         return [wire for wire in wires if wire.connection in found]
 
-    def _ask(self, libav: Wire, request: Message) -> Message | None:
+    def _ask(self, libav: Wire, request: RtspMessage) -> RtspMessage | None:
         """What the camera is to be asked; where it has said that already, libav has its answer."""
         cseq, reply = request.value("CSeq"), None
         if request.method == "OPTIONS":
@@ -146,17 +146,17 @@ class RtspBridge:
             reply = self._call.description
             challenge = self._call.challenge
             if challenge is not None and not request.value("Authorization"):
-                reply = Message.reply(401, "Unauthorized", {"WWW-Authenticate": challenge.header})
+                reply = RtspMessage.reply(401, "Unauthorized", {"WWW-Authenticate": challenge.header})
         if reply is None:
             self._asked[cseq] = request
             return request
         kept = {name: reply.value(name) for name in ("Public", "Server", "WWW-Authenticate") if reply.value(name)}
         if reply is self._call.description:
             kept |= {"Content-Type": "application/sdp", "Content-Base": self._call.base}
-        libav.write(bytes(Message.reply(reply.status, "OK", {"CSeq": cseq} | kept, reply.body)))
+        libav.write(bytes(RtspMessage.reply(reply.status, "OK", {"CSeq": cseq} | kept, reply.body)))
         return None
 
-    def _translated(self, reply: Message) -> Message:
+    def _translated(self, reply: RtspMessage) -> RtspMessage:
         """The camera's reply as libav is to see it.
 
         Raises:
@@ -178,10 +178,10 @@ class RtspBridge:
             return self._with_source(reply)
         return reply
 
-    def _refused(self, request: Message, reply: Message) -> Message:
+    def _refused(self, request: RtspMessage, reply: RtspMessage) -> RtspMessage:
         is_tcp = request.method == "SETUP" and _is_tcp(request)
         if is_tcp and self._transport == "auto" and reply.status in _TCP_REFUSED:
-            return Message("RTSP/1.0 461 Unsupported Transport", (("CSeq", reply.value("CSeq")),))
+            return RtspMessage("RTSP/1.0 461 Unsupported Transport", (("CSeq", reply.value("CSeq")),))
         if reply.status == 461 and request.method == "SETUP":
             have, other = ("TCP", "udp") if is_tcp else ("UDP", "tcp")
             raise self._call.failed(
@@ -189,7 +189,7 @@ class RtspBridge:
             )
         raise self._call.refusal(reply)
 
-    def _with_source(self, reply: Message) -> Message:
+    def _with_source(self, reply: RtspMessage) -> RtspMessage:
         """Where datagrams come from and go to: the camera, not us, whom libav believes to speak with."""
         transport = reply.value("Transport")
         if "source=" in transport.lower():
@@ -202,8 +202,9 @@ class RtspBridge:
         for connection in (camera, libav.connection):
             connection.settimeout(None)  # whoever waits too long hangs up, and that ends it
         while True:
-            ready = [camera] if camera.pending() else []
-            ready = ready or select.select([camera, libav.connection], [], [], self.session.pause_s)[0]
+            ready: list[socket.socket] = [camera]
+            if not camera.pending():
+                ready = select.select([camera, libav.connection], [], [], self.session.pause_s)[0]
             if not ready:
                 self.session.say_that_we_are_here()
             for one in ready:
@@ -213,5 +214,5 @@ class RtspBridge:
                 (libav.connection if one is camera else camera).sendall(data)
 
 
-def _is_tcp(request: Message) -> bool:
+def _is_tcp(request: RtspMessage) -> bool:
     return "TCP" in request.value("Transport").upper()

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
-from syncsvc.camera_http import tls_context
 from syncsvc.capture.decode import describe
 from syncsvc.capture.rtsp_login import Challenge, best_of, challenges_in
-from syncsvc.capture.rtsp_messages import Message, NotRtsp, Wire
+from syncsvc.capture.rtsp_messages import NotRtsp, RtspMessage, Wire
 from syncsvc.capture.sdp import MAX_JPEG_SIDE, VideoDescription, video_in
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import AccessRefused, SourceUnavailable
@@ -102,8 +101,8 @@ class RtspCall:
         self.user, self.password = unquote(parts.username or ""), unquote(parts.password or "")
         self._has_user = parts.username is not None
         self.challenge: Challenge | None = None
-        self.greeting = Message.reply(200, "OK", {})
-        self.description = Message.reply(200, "OK", {})
+        self.greeting = RtspMessage.reply(200, "OK", {})
+        self.description = RtspMessage.reply(200, "OK", {})
         self.video = VideoDescription()
         self._cseq = 0
         try:
@@ -120,7 +119,7 @@ class RtspCall:
         """The error that says it, without any URL's user and password."""
         return kind(self._source_id, f"cannot be opened: {why}")
 
-    def refusal(self, reply: Message) -> SourceUnavailable:
+    def refusal(self, reply: RtspMessage) -> SourceUnavailable:
         """What a reply other than success means, in words."""
         status = reply.status
         if status == 401:
@@ -163,13 +162,13 @@ class RtspCall:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if place.scheme == "rtsps":
                 connection.settimeout(self.patience.left_s())
-                connection = tls_context().wrap_socket(connection, server_hostname=place.host)
+                connection = _tls_context().wrap_socket(connection, server_hostname=place.host)
         except BaseException:
             connection.close()
             raise
         self.wire, self._cseq = Wire(connection, self.patience.left_s), 0
 
-    def _introduce(self) -> Message:
+    def _introduce(self) -> RtspMessage:
         """Ask what it can do, which it need not say, and for its description: the reply to that."""
         greeting = self._ask("OPTIONS")
         if greeting.status == 200:
@@ -178,7 +177,7 @@ class RtspCall:
             return greeting
         return self._ask("DESCRIBE", Accept="application/sdp")
 
-    def _ask(self, method: str, **headers: str) -> Message:
+    def _ask(self, method: str, **headers: str) -> RtspMessage:
         """A request, and its reply; with user and password where they are asked for, once, and again for a new nonce.
 
         Raises:
@@ -194,21 +193,21 @@ class RtspCall:
             reply = self._exchange(method, headers)
         return reply
 
-    def _exchange(self, method: str, headers: dict[str, str]) -> Message:
+    def _exchange(self, method: str, headers: dict[str, str]) -> RtspMessage:
         url = self.place.url
         self._cseq += 1
         told = {"CSeq": str(self._cseq), "User-Agent": _AGENT, **headers}
         if self.challenge is not None:
             told["Authorization"] = self.challenge.answer(method, url, self.user, self.password)
-        self.wire.write(bytes(Message.request(method, url, told)))
+        self.wire.write(bytes(RtspMessage.request(method, url, told)))
         while True:
             came = self.wire.read()
             if came is None:
                 raise EOFError
-            if isinstance(came, Message) and came.status:
+            if isinstance(came, RtspMessage) and came.status:
                 return came
 
-    def _take(self, reply: Message) -> None:
+    def _take(self, reply: RtspMessage) -> None:
         """Keep the description, where it describes what can be read."""
         self.description, self.video = reply, video_in(reply.body.decode("utf-8", "replace"))
         if not self.video.is_there:
@@ -225,7 +224,7 @@ class RtspCall:
                 return told if "://" in told else _joined(self.place, told)
         return self.place.url
 
-    def _next_place(self, reply: Message) -> Place:
+    def _next_place(self, reply: RtspMessage) -> Place:
         """Where the camera sends us: to another path of its own, or nowhere."""
         if not 300 <= reply.status < 400:
             raise self.refusal(reply)
@@ -243,7 +242,7 @@ class RtspCall:
 
     # In words.
 
-    def _elsewhere(self, reply: Message) -> str:
+    def _elsewhere(self, reply: RtspMessage) -> str:
         try:
             where = Place.of(_joined(self.place, reply.value("Location"))).server
         except ValueError:
@@ -253,7 +252,7 @@ class RtspCall:
             "if they may, make that the `url`"
         )
 
-    def _login_words(self, reply: Message) -> str:
+    def _login_words(self, reply: RtspMessage) -> str:
         asked = challenges_in(reply.values("WWW-Authenticate"))
         if not self._has_user:
             return f"{reply.reason}: it wants a user and a password: rtsp://USER:PASSWORD@HOST"
@@ -287,6 +286,15 @@ class RtspCall:
         if isinstance(error, ssl.SSLError):
             return f"port {place.port} does not speak TLS as we do: without TLS, the scheme is rtsp"
         return describe(error)
+
+
+def _tls_context() -> ssl.SSLContext:
+    """Cameras sign their own certificates, and never learn a new TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    return context
 
 
 def too_wide(width: int, height: int) -> str:

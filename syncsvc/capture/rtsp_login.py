@@ -58,7 +58,7 @@ class Challenge:
         """The challenge as libavformat understands it."""
         if self.scheme == "basic":
             return f'Basic realm="{self.fields.get("realm", "")}"'
-        told = {name: self.fields[name] for name in ("realm", "nonce", "opaque", "stale") if name in self.fields}
+        told = {name: value for name, value in self.fields.items() if name in ("realm", "nonce", "opaque", "stale")}
         if "algorithm" in self.fields:
             told["algorithm"] = self.algorithm
         if self._qop:

@@ -24,7 +24,7 @@ class NotRtsp(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class RtspMessage:
     """A request or a reply, with its headers in their order."""
 
     first: str
@@ -90,7 +90,7 @@ class Wire:
         """Read and write with this patience: ``left_s`` says how long, and raises TimeoutError when it is over."""
         self.connection, self._left_s = connection, left_s
 
-    def read(self) -> Message | bytes | None:
+    def read(self) -> RtspMessage | bytes | None:
         """The next message, or a packet as it came, with its four bytes of head; None at the end.
 
         Raises:
@@ -114,7 +114,7 @@ class Wire:
             size += len(line)
             if size > MAX_HEAD_BYTES:
                 raise NotRtsp(lines[0].encode())
-        message = Message(lines[0], tuple(_headers(lines[1:])))
+        message = RtspMessage(lines[0], tuple(_headers(lines[1:])))
         length = message.value("Content-Length")
         if not re.fullmatch(r"\d{1,7}|", length) or int(length or 0) > MAX_BODY_BYTES:
             raise NotRtsp(f"Content-Length: {length}".encode())

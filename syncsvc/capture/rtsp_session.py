@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Final
 
 from syncsvc.capture.rtsp_call import RtspCall
-from syncsvc.capture.rtsp_messages import Message
+from syncsvc.capture.rtsp_messages import RtspMessage
 from syncsvc.lifecycle import StopToken
 
 TIMEOUT_S: Final = 60.0
@@ -33,7 +33,7 @@ class RtspSession:
         """A picture came, beside which libav speaks. From any thread."""
         self._heard = True
 
-    def learn(self, request: Message, reply: Message) -> None:
+    def learn(self, request: RtspMessage, reply: RtspMessage) -> None:
         """Take in that a request was granted."""
         name, _, options = reply.value("Session").partition(";")
         self._name = name.strip() or self._name
@@ -62,4 +62,4 @@ class RtspSession:
         if call.challenge is not None:
             told["Authorization"] = call.challenge.answer(method, self._url, call.user, call.password)
         with suppress(BlockingIOError):  # it takes nothing now: another time
-            call.wire.connection.send(bytes(Message.request(method, self._url, told)))
+            call.wire.connection.send(bytes(RtspMessage.request(method, self._url, told)))

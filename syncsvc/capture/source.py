@@ -53,6 +53,11 @@ class Source(Protocol):
         """The rate that the ring must carry: declared, or a guess on the high side."""
         ...
 
+    @property
+    def declared_fps(self) -> float | None:
+        """What the source itself says of its rate; None where it says nothing."""
+        ...
+
     def shots(self) -> Iterator[Shot | Loss]:
         """Everything from now on, in capture order.
 

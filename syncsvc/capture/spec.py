@@ -63,6 +63,11 @@ class CaptureSpec(msgspec.Struct, frozen=True, kw_only=True):
         return OPEN_TIMEOUT_S, READ_TIMEOUT_S
 
     @property
+    def has_known_rate(self) -> bool:
+        """Whether its source says how often frames come, and not only what a camera was set to."""
+        return False
+
+    @property
     def is_patient(self) -> bool:
         """Whether a full ring pauses the reader instead of costing a frame."""
         return False
@@ -106,6 +111,11 @@ class FileSpec(CaptureSpec, tag="file", frozen=True, kw_only=True):
     offset_ns: int | None = None
 
     @property
+    def has_known_rate(self) -> bool:
+        """Its index says it."""
+        return True
+
+    @property
     def is_patient(self) -> bool:
         """Recordings played ``asap`` lose nothing."""
         return self.pace == "asap"
@@ -139,6 +149,11 @@ class SyntheticSpec(CaptureSpec, tag="synthetic", frozen=True, kw_only=True):
     drop: float = 0.0
     stall: tuple[float, float] | None = None
     seed: int = 1
+
+    @property
+    def has_known_rate(self) -> bool:
+        """It is made here."""
+        return True
 
 
 AnySpec = RtspSpec | HttpSpec | FileSpec | V4l2Spec | SyntheticSpec

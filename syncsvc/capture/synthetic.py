@@ -39,6 +39,11 @@ class SyntheticSource:
         """The configured rate."""
         return self._spec.fps
 
+    @property
+    def declared_fps(self) -> float:
+        """The configured rate."""
+        return self._spec.fps
+
     def shots(self) -> Iterator[Shot | Loss]:
         """Frames for ever, each when its delivery is due."""
         spec = self._spec

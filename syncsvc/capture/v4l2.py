@@ -48,9 +48,14 @@ class V4l2Source:
 
     @property
     def fps(self) -> float:
+        """The rate that the driver set, or a guess."""
+        return self.declared_fps or 30.0
+
+    @property
+    def declared_fps(self) -> float | None:
         """The rate that the driver set."""
         fps = float(self._device.get(load_cv2().CAP_PROP_FPS))
-        return fps if 0 < fps <= 1000 else 30.0
+        return fps if 0 < fps <= 1000 else None
 
     def shots(self) -> Iterator[Shot | Loss]:
         """Frames as the driver gives them.

@@ -52,9 +52,9 @@ class Ready(Message, tag="ready", frozen=True):
 
 
 class Opened(Message, tag="opened", frozen=True):
-    """A camera sends; ``fps`` is what it declares, or a guess on the high side."""
+    """A camera sends; ``fps`` is what it declares, None where it declares nothing."""
 
-    fps: float
+    fps: float | None
 
 
 class Ended(Message, tag="ended", frozen=True):
@@ -62,9 +62,10 @@ class Ended(Message, tag="ended", frozen=True):
 
 
 class Unavailable(Message, tag="unavailable", frozen=True):
-    """The source is not there (now)."""
+    """The source is not there (now), or refuses us for user or password."""
 
     problem: str
+    is_refusal: bool = False
 
 
 class Warned(Message, tag="warned", frozen=True):

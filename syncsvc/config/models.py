@@ -3,15 +3,15 @@
 The JSON Schema, the messages and ``configs/reference.yaml`` all follow from these models; tests hold them together.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from syncsvc.config.urls import RefusedError, endpoint, host_and_port, redact_url, secrets_in
+from syncsvc.config.strictness import Model, read_by, refused
+from syncsvc.config.urls import endpoint, host_and_port, redact_url, secrets_in
 
 NAME_PATTERN: Final = "^[a-z0-9_-]{1,64}$"
 MIN_BARCODE_WIDTH: Final = 160  # five pixels for each of the barcode's 32 columns
@@ -25,44 +25,9 @@ LEAST_READ_TIMEOUT_MS: Final = 3000
 Shift = Annotated[float, Field(ge=-86_400_000, le=86_400_000)]
 
 
-def refused(found: str, allowed: str, *path: str | int) -> PydanticCustomError:
-    """A rule was broken at ``path`` below the model; the loader makes one line of it."""
-    return PydanticCustomError(
-        "refused", "found {found}; allowed: {allowed}", {"found": found, "allowed": allowed, "path": list(path)}
-    )
-
-
-def _read_by(read: Callable[[str], object]) -> AfterValidator:
-    """For a text that this reads, and that is kept as it is."""
-
-    def check(text: str) -> str:
-        try:
-            read(text)
-        except RefusedError as problem:
-            raise refused(problem.found, problem.allowed) from None
-        return text
-
-    return AfterValidator(check)
-
-
 _BIND: Final = "HOST:PORT on loopback, for example 127.0.0.1:8080 (port 0 takes a free one)"
-Endpoint = Annotated[str, _read_by(endpoint)]
-Bind = Annotated[str, _read_by(partial(host_and_port, allowed=_BIND))]
-
-
-class Model(BaseModel):
-    """Frozen, strict, closed; its errors never quote the input, which may hold a password.
-
-    The sentence under a field is its description: ``schema.py`` reads it, as pydantic would at every start.
-    """
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        hide_input_in_errors=True,
-    )
+Endpoint = Annotated[str, read_by(endpoint)]
+Bind = Annotated[str, read_by(partial(host_and_port, allowed=_BIND))]
 
 
 class StreamKeys(Model):

@@ -24,6 +24,7 @@ from syncsvc.capture.words import (
 )
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.daemon.child import Child
+from syncsvc.daemon.restart import FIRST_REFUSED_S
 from syncsvc.daemon.supervisor import Supervised, Supervisor
 from syncsvc.daemon.watchdog import verdict
 from syncsvc.errors import TransportError
@@ -33,6 +34,8 @@ from syncsvc.transport.link import open_link
 from syncsvc.transport.page import Position, StreamPage
 
 log = logging.getLogger(__name__)
+
+REFUSED = f"; tried again after {FIRST_REFUSED_S:.0f} s, then ever more seldom, so that the account is not locked"
 
 
 class SupervisedCapture(Supervised[FromCapture, ToCapture]):
@@ -54,7 +57,7 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
         self.spec, self.page, self._secrets, self._on_end = spec, page, secrets, on_end
         self.start: Start | None = None
         self.recorded = Recorded()
-        self.is_ready = self.is_ended = self._is_rewound = self._has_told = False
+        self.is_ready = self.is_ended = self._is_rewound = self._has_told = self._is_refused = False
         self.restarts = 0
         self.problem = self._warning = ""
         self._problem_seq = self._spawned_seq = 0
@@ -85,7 +88,7 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
             self._went_wrong(f"its capture cannot be started: {error}")
             self._plan_next(has_worked=False)
             return
-        self.is_ready = self._has_told = False
+        self.is_ready = self._has_told = self._is_refused = False
         self._warning = ""
         if self._is_rewound:  # another recording, or played otherwise: from its beginning, at a start of its own
             self.page.media_ns = self.page.pass_begun_ns = 0
@@ -115,8 +118,10 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
             case Ended() if not self._is_rewound:  # else what ended is no longer what is to be played
                 self.is_ended = True
                 self.want_no_other()
-            case Unavailable(problem):
-                if problem != self.problem or self._policy.failures < 2:
+            case Unavailable(problem, is_refusal):
+                self._is_refused = is_refusal
+                problem += REFUSED if is_refusal else ""
+                if problem != self.problem:
                     log.warning("stream %s: %s", self.name, problem)
                 self._went_wrong(problem)
             case Warned(problem):
@@ -174,7 +179,7 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
             self.restarts += 1
             self._say_how_it_ended(code)
         has_taken = self.page.next_seq > self._spawned_seq
-        self._plan_next(has_worked=has_taken and self._has_lived)
+        self._plan_next(has_worked=has_taken and self._has_lived, is_refused=self._is_refused)
 
     def _say_how_it_ended(self, code: int) -> None:
         if code < 0:
@@ -191,6 +196,7 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
         if is_other:
             self._is_rewound = self._is_rewound or before.playing != spec.playing
             self.is_ended, self.refusal, self._is_wanted = False, None, True
+            self._policy.was_healthy()
             self._is_excused = self.child is not None
             if self.child is not None:
                 self.send(Stop())

@@ -169,8 +169,11 @@ class Supervised(Generic[Received, Sent]):
     def _has_lived(self) -> bool:
         return self._clock.monotonic_ns() - self._spawned_ns >= self.healthy_after_ns
 
-    def _plan_next(self, *, has_worked: bool) -> None:
-        """Say when the next process starts, if one is wanted: at once where the last one was excused."""
+    def _plan_next(self, *, has_worked: bool, is_refused: bool = False) -> None:
+        """Say when the next process starts, if one is wanted: at once where the last one was excused.
+
+        ``is_refused``: somebody refused its password, and may lock it out if it comes again too soon.
+        """
         if not self._is_wanted:
             return
         self.due_ns = self._clock.monotonic_ns()
@@ -179,4 +182,5 @@ class Supervised(Generic[Received, Sent]):
             return
         if has_worked:
             self._policy.was_healthy()
-        self.due_ns += round(self._policy.pause_after_failure() * NS_PER_S)
+        pause_s = self._policy.pause_after_refusal() if is_refused else self._policy.pause_after_failure()
+        self.due_ns += round(pause_s * NS_PER_S)

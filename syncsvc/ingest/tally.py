@@ -4,7 +4,8 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 
-from syncsvc.clock import NS_PER_MS, NS_PER_S
+from syncsvc.clock import NS_PER_MS
+from syncsvc.ingest.delivered import DeliveredRate
 from syncsvc.layout import Layout
 from syncsvc.model import StreamState
 from syncsvc.observe.pace import Pace
@@ -62,22 +63,20 @@ class Tally:
         self._captured = self._skipped = 0
         self._dropped: Counter[str] = Counter()
         self._losses = Losses()
-        self._fps = 0.0
+        self._delivered = DeliveredRate()
         self._last_arrival_ns: int | None = None
         self._layout: Layout | None = None
         self._stamp: Stamp | None = None
 
     def arrived(self, arrival_ns: int, layout: Layout) -> None:
         """A frame came, at this time in UTC."""
-        if self._last_arrival_ns is not None:
-            gap_s = max(1e-6, (arrival_ns - self._last_arrival_ns) / NS_PER_S)
-            self._fps = 1 / gap_s if not self._fps else 1 / (0.95 / self._fps + 0.05 * gap_s)
         self._captured += 1
         self._last_arrival_ns, self._layout = arrival_ns, layout
 
     def stamped(self, stamp: Stamp) -> None:
         """A frame has its time."""
         self._stamp = stamp
+        self._delivered.add(stamp.time_ns, stamp.arrival_ns)
 
     def lost(self, cause: str, count: int) -> None:
         """Frames were captured and lost."""
@@ -110,7 +109,7 @@ class Tally:
             clock_problems=clock_problems,
             drift_ppm=None if drift_ppm is None else round(drift_ppm, 2),
             uncertainty_ms=stamp.uncertainty_ns / NS_PER_MS if stamp else None,
-            fps=round(self._fps, 3),
+            fps=round(self._delivered.fps(now_ns), 3) if self.state is StreamState.LIVE else 0.0,
             captured=self._captured,
             dropped=dict(self._dropped),
             skipped=self._skipped,

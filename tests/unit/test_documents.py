@@ -16,7 +16,8 @@ import pytest
 import syncsvc
 from syncsvc import cli
 from syncsvc.config.loader import loads
-from syncsvc.config.models import STREAM_MODELS, GroupConfig, Http, Model, Publish, StreamKeys
+from syncsvc.config.models import STREAM_MODELS, GroupConfig, Http, Publish, StreamKeys
+from syncsvc.config.strictness import Model
 from syncsvc.errors import SyncsvcError
 from syncsvc.observe.metrics import COUNTER, METRICS
 from tests.project import ROOT, parse, texts
@@ -147,7 +148,10 @@ SECTIONS: dict[str, tuple[type[Model], set[str]]] = {
         StreamKeys,
         {"url", "pixels", "coded", "quality", "size", "latency_ms", "stall_after_ms", "clock"},
     ),
-    "`streams`: `rtsp:`, `rtsps:`": (STREAM_MODELS["rtsp"], {"transport"}),
+    "`streams`: `rtsp:`, `rtsps:`": (
+        STREAM_MODELS["rtsp"],
+        {"transport", "open_timeout_ms", "read_timeout_ms"},
+    ),
     "`streams`: `file:`": (STREAM_MODELS["file"], {"pace", "loop", "timestamps", "offset_ms"}),
     "`groups`": (GroupConfig, set(GroupConfig.model_fields)),
     "`publish`": (Publish, set(Publish.model_fields)),

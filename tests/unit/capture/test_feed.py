@@ -370,7 +370,7 @@ def test_a_ring_does_not_grow_where_the_machine_lacks_the_memory(
     messages = rig.read()
     assert (growths(messages), rings_of(messages), drops(messages)) == ([], {1}, {"ring_full": 73})
     assert "the ring stays as it is: stream a: ring of 34 slots = ceil(30.00/s * 1.000 s) + 4" in caplog.text
-    assert rig.feed.rings.fps == 30, "no slot is free for want of memory, not because the camera is fast"
+    assert rig.feed.rings.rate.fps == 30, "no slot is free for want of memory, not because the camera is fast"
     rig.close()
 
 
@@ -454,7 +454,7 @@ def test_a_ring_grows_for_a_camera_that_is_faster_than_it_says(rig: Rig) -> None
     assert rig.slots[1] == 7
     assert rig.slots[2] == 16, "a little over 110/s, for 0.1 s, and four"
     assert len(frames(messages)) + drops(messages)["ring_full"] == 80
-    assert rig.feed.rings.fps == pytest.approx(110)
+    assert rig.feed.rings.rate.fps == pytest.approx(110)
 
 
 def test_asap_waits_for_a_slot_and_drops_nothing() -> None:

@@ -12,8 +12,9 @@ from pydantic_core import PydanticUndefined
 
 from syncsvc.cli import main
 from syncsvc.config.loader import load, loads
-from syncsvc.config.models import STREAM_MODELS, GroupConfig, Http, Model, Publish, SyntheticKeys
+from syncsvc.config.models import STREAM_MODELS, GroupConfig, Http, Publish, SyntheticKeys
 from syncsvc.config.schema import keys_of
+from syncsvc.config.strictness import Model
 from syncsvc.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[3] / "configs"

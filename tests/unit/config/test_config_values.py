@@ -55,6 +55,7 @@ def test_a_stream_has_the_defaults_of_the_contract() -> None:
     north = stream("rtsp://h/1")
     assert (north.transport, north.latency_ms, north.pixels, north.size) == ("auto", 0.0, "i420", None)
     assert (north.clock, north.stall_after_ms) == ("auto", 3000)
+    assert (north.open_timeout_ms, north.read_timeout_ms, north.timeouts_s) == (10_000, None, (10.0, 3.0))
     bench = stream("file:a.mp4")
     assert (bench.pace, bench.loop, bench.timestamps) == ("realtime", False, None)
 
