@@ -244,7 +244,6 @@ class StreamIngest:
         else:
             payload.release()
         self.tally.arrived(self._to_utc(seen.arrival_mono_ns), layout)
-        self._skip(self._grid.add(seen.seq, seen.pts_ns, None if self._is_patient else seen.arrival_mono_ns))
         self._stamping.add(seen, layout, payload, groups)
         held_since = self._stamping.clock.held_since_ns
         if held_since is not None:
@@ -258,6 +257,8 @@ class StreamIngest:
         if self._note is not None:
             self._note(StampRecord.of(frame))
         self.tally.stamped(stamp)
+        seen = stamp.observation
+        self._skip(self._grid.add(seen.seq, seen.pts_ns, None if self._is_patient else seen.arrival_mono_ns))
         if self._rest is not None:
             self._rest.heard(stamp.time_ns, stamp.arrival_ns)
         for group in groups:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from syncsvc.clock import NS_PER_S
 from syncsvc.model import ClockClass, Observation
 from syncsvc.timing.camera_rungs import MediaRung, SenderReportRung
+from syncsvc.timing.lone import LoneTimes
 from syncsvc.timing.rungs import ArrivalRung, KernelRung, ModelRung, RecordedRung, Rung
 from syncsvc.timing.utc import JUMP_NS, ToUtc
 
@@ -100,6 +101,7 @@ class StreamClock:
         self._caught: set[ClockClass] = set()
         self._session_mono_ns: int | None = None
         self._is_replaced = False
+        self._lone = LoneTimes()
 
     def tune(self, make_rungs: Callable[[], list[Rung]], hold_ns: int, edge_ns: int, source: str = "") -> None:
         """Other settings: the ladder from the next session on, the rest at once.
@@ -148,6 +150,7 @@ class StreamClock:
         stamps, before = self._settle(), self._model
         self._stand_on(self._make_rungs())
         self._current = self._edge = self._session_mono_ns = None
+        self._lone = LoneTimes()
         after = self._model
         if self._is_replaced:
             self._is_replaced, self._learnt, self._lessons, before = False, None, 0, None
@@ -164,20 +167,28 @@ class StreamClock:
         if self._session_mono_ns is None:
             self._session_mono_ns = seen.arrival_mono_ns
         has_jumped = self._notice_jump(arrival_ns - seen.arrival_mono_ns)
-        for rung in self.rungs:
-            rung.feed(seen, arrival_ns)
-            if rung.is_lying:
-                self._caught.add(rung.clock)
-            elif rung.is_open or seen.arrival_mono_ns - self._session_mono_ns > FORGIVEN_NS:
-                self._caught.discard(rung.clock)
-        self._teach(seen, arrival_ns)
+        seen, lessons, doubt_ns = self._lone.judge(seen) if self._model is not None else (seen, [seen], 0)
+        for lesson in lessons:
+            self._learn(lesson, self._session_mono_ns)
         if self._current is None:
             self._held.append(seen)
             top = next(rung for rung in self.rungs if not rung.is_lying)
             return self._settle() if top.is_settled else self.expire(arrival_ns)
         if has_jumped:
             self._current = self._best()
-        return [self._stamp(seen, arrival_ns)]
+        stamp = self._stamp(seen, arrival_ns)
+        return [replace(stamp, uncertainty_ns=stamp.uncertainty_ns + doubt_ns) if doubt_ns else stamp]
+
+    def _learn(self, seen: Observation, session_mono_ns: int) -> None:
+        """Feed every rung, whether it is in use or not."""
+        arrival_ns = self._to_utc(seen.arrival_mono_ns)
+        for rung in self.rungs:
+            rung.feed(seen, arrival_ns)
+            if rung.is_lying:
+                self._caught.add(rung.clock)
+            elif rung.is_open or seen.arrival_mono_ns - session_mono_ns > FORGIVEN_NS:
+                self._caught.discard(rung.clock)
+        self._teach(seen, arrival_ns)
 
     def expire(self, now_utc_ns: int) -> list[Stamp]:
         """Stamp what was held for as long as the latency budget allows, by the best rung there is."""
