@@ -10,8 +10,8 @@ from typing import Any
 from av.bitstream import BitStreamFilterContext
 from av.error import FFmpegError
 
-from syncsvc import decoded
-from syncsvc.capture import nal, stamps
+from syncsvc import decoded, nal
+from syncsvc.capture import stamps
 from syncsvc.capture.decode import Decoder, Demuxer, OpenInput, Sighting, with_stamp
 from syncsvc.capture.jpeg import coded, plain_jpeg
 from syncsvc.capture.source import Loss, Picture
@@ -57,10 +57,10 @@ class PassThrough(Demuxer):
     def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[Sighting]:
         if not packet.size:
             return  # the end
-        if (refused := self._refused(packet)) is not None:
+        seen, is_key = self._see(packet, arrival_mono_ns), packet.is_keyframe  # first: the filter takes the packet away
+        if (refused := self._refused(packet)) is not None:  # it came before the next one all the same
             yield refused
             return
-        seen, is_key = self._see(packet, arrival_mono_ns), packet.is_keyframe  # first: the filter takes the packet away
         data = self._converted(packet)
         if data is not None and self._is_nal and self._reads_stamps:
             data = bytes(data)

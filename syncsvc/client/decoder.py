@@ -3,6 +3,9 @@
 A coded frame refers to those before it. So each keeps the one before it alive, back to its key frame, and can be shown
 for as long as it is held, in any order; a frame is decoded once where frames are asked for in the order of ``seq``.
 What refers to a frame that was lost, or has not come yet, has no picture: it is never guessed.
+
+A stream that refreshes itself bit by bit has key frames from which a decoder may begin, and pictures some frames later.
+Until then a frame is decoded from an earlier one, where that is here, and keeps alive what it needs of that.
 """
 
 from collections import OrderedDict
@@ -14,7 +17,7 @@ import numpy as np
 from msgspec.structs import force_setattr
 from numpy.typing import NDArray
 
-from syncsvc import decoded
+from syncsvc import decoded, nal
 from syncsvc.client.copies import KeptPicture, LostPicture
 from syncsvc.errors import FrameUndecodable, SyncsvcError
 from syncsvc.layout import Layout
@@ -35,11 +38,14 @@ class CodedFrame:
     """One coded frame: what ``Frame.decoder`` is."""
 
     __slots__ = ("__weakref__", "_owner", "chain_bytes", "chain_frames", "data", "is_key", "layout", "previous",
-                 "problem", "seq")  # fmt: skip
+                 "problem", "recovers_in", "seq")  # fmt: skip
 
     def __init__(self, owner: "StreamDecoder", frame: Frame) -> None:
         self._owner, self.seq, self.is_key, self.layout = owner, frame.seq, frame.keyframe, frame.layout
         self.data = bytes(frame.pixels)  # of our own: a payload in a ring is only leased
+        codec = frame.layout.codec.name if frame.layout.codec is not None else ""
+        self.recovers_in = nal.recovery_frames(self.data, codec) if frame.keyframe else 0
+        """How many frames later pictures are whole, where decoding begins with this one."""
         self.previous: CodedFrame | None = None
         self.problem = ""
         self.chain_frames, self.chain_bytes = 1, len(self.data)
@@ -76,6 +82,23 @@ class CodedFrame:
         return KeptPicture(planes.tobytes(), layout)
 
 
+class RecoveringFrame:
+    """A coded frame that is not whole yet by its own key frame: ``Frame.decoder``, and what keeps the others alive."""
+
+    __slots__ = ("_coded", "_needed")
+
+    def __init__(self, coded: CodedFrame, needed: tuple[CodedFrame, ...]) -> None:
+        self._coded, self._needed = coded, needed
+
+    def to_bgr(self) -> NDArray[np.uint8]:
+        """See ``CodedFrame``."""
+        return self._coded.to_bgr()
+
+    def kept(self) -> KeptPicture | LostPicture:
+        """See ``CodedFrame``."""
+        return self._coded.kept()
+
+
 class StreamDecoder:
     """One stream's frames since its last key frame, and the decoder behind them; for any number of threads."""
 
@@ -85,19 +108,42 @@ class StreamDecoder:
         self._known: WeakValueDictionary[int, CodedFrame] = WeakValueDictionary()
         self._held: dict[int, CodedFrame] = {}
         self._newest = self._newest_key = -1
+        self._keys: list[CodedFrame] = []
+        """Key frames from which what comes now, or came lately, may have to be decoded."""
         self._context: Any = None
         self._layout: Layout | None = None
         self._at: CodedFrame | None = None
         self._pictures: OrderedDict[CodedFrame, Any] = OrderedDict()
 
-    def learn(self, frame: Frame) -> CodedFrame:
+    def learn(self, frame: Frame) -> CodedFrame | RecoveringFrame:
         """Take a frame in; in the order of ``seq``, or nearly."""
         with self._lock:
             coded = self._known.get(frame.seq)
             if coded is None:
                 coded = self._known[frame.seq] = CodedFrame(self, frame)
                 self._link(coded)
-            return coded
+            needed = self._needed_beyond(coded) if any(key.recovers_in for key in self._keys) else ()
+            return RecoveringFrame(coded, needed) if needed else coded
+
+    def _needed_beyond(self, coded: CodedFrame) -> tuple[CodedFrame, ...]:
+        """The last frame before each key frame that comes too late for this one."""
+        needed: list[CodedFrame] = []
+        at: CodedFrame | None = coded
+        while at is not None:
+            if at.is_key:
+                at = self._before_key(at, coded)
+                if at is not None:
+                    needed.append(at)
+            else:
+                at = at.previous
+        return tuple(needed)
+
+    def _before_key(self, key: CodedFrame, coded: CodedFrame) -> CodedFrame | None:
+        """Where decoding goes on backward from a key frame that comes too late; None where it need not, or cannot."""
+        if coded.seq - key.seq >= key.recovers_in:
+            return None
+        before = self._known.get(key.seq - 1)
+        return before if before is not None and before.layout == key.layout else None
 
     def _link(self, coded: CodedFrame) -> None:
         seq = coded.seq
@@ -110,7 +156,11 @@ class StreamDecoder:
         self._newest = max(self._newest, seq)
         if coded.is_key:
             self._newest_key = max(self._newest_key, seq)
-        floor = max(min(self._newest_key, self._newest - LATE_FRAMES), self._newest - MAX_CHAIN_FRAMES)
+            self._keys.append(coded)
+            whole = [key.seq for key in self._keys if key.seq + key.recovers_in <= self._newest_key]
+            self._keys = [key for key in self._keys if key.seq >= max(whole, default=0)]
+        oldest_key = min((key.seq for key in self._keys), default=-1)
+        floor = max(min(oldest_key, self._newest - LATE_FRAMES), self._newest - MAX_CHAIN_FRAMES)
         while self._held and (first := next(iter(self._held))) < floor:
             del self._held[first]
 
@@ -128,7 +178,7 @@ class StreamDecoder:
 
     def _decode(self, coded: CodedFrame) -> Any:
         steps = self._steps(coded)
-        if steps and steps[-1].is_key:
+        if steps[-1].is_key and (self._at is None or self._before_key(steps[-1], coded) is not self._at):
             self._begin(coded)
         for step in reversed(steps):
             try:
@@ -142,7 +192,7 @@ class StreamDecoder:
         return self._pictures[coded]
 
     def _steps(self, coded: CodedFrame) -> list[CodedFrame]:
-        """What to feed to the decoder, last first: back to where it stands, or to the key frame."""
+        """What to feed to the decoder, last first: back to where it stands, or to a key frame that is early enough."""
         steps: list[CodedFrame] = []
         at: CodedFrame = coded
         while at is not self._at or at is coded:
@@ -151,7 +201,11 @@ class StreamDecoder:
                 raise self._undecodable(coded, why)
             steps.append(at)
             if at.is_key:
-                break
+                before = self._before_key(at, coded)
+                if before is None:
+                    break
+                at = before
+                continue
             if at.previous is None:
                 raise self._undecodable(coded, f"it refers to frame {at.seq - 1}, which was lost or has not come yet")
             at = at.previous

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from syncsvc.capture import nal
+from syncsvc import nal
 from syncsvc.capture.decode import Demuxer, OpenInput
 from syncsvc.capture.passthrough import PassThrough
 from syncsvc.capture.picture import jpeg_of, picture_of, pixels_of

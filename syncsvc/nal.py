@@ -18,8 +18,9 @@ PARAMETER_SETS = {"h264": (7, 8), "hevc": (32, 33, 34)}
 """NAL unit types that a decoder must have seen before a key frame, in the order in which they refer to each other."""
 _SPS = {"h264": 7, "hevc": 33}
 _SEI = {"h264": 6, "hevc": 39}
-_USER_DATA_UNREGISTERED = 5
+_USER_DATA_UNREGISTERED, _RECOVERY_POINT = 5, 6
 _SLICE_HEAD_BYTES = 24
+_IDR = 5
 _HIGH_PROFILES = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
 
 
@@ -64,7 +65,26 @@ def user_data(data: bytes, codec: str) -> Iterator[bytes]:
     header = 1 if codec == "h264" else 2
     for kind, unit in head_units(data, codec):
         if kind == _SEI[codec]:
-            yield from _messages(_unescaped(unit[header:]))
+            yield from _messages(_unescaped(unit[header:]), _USER_DATA_UNREGISTERED)
+
+
+def recovery_frames(data: bytes, codec: str) -> int:
+    """How many frames after a key frame pictures are whole: 0 but where a stream refreshes itself bit by bit.
+
+    Such a stream may have no other key frame for hours, or ever: its recovery points say where decoding may begin, and
+    how long it takes until nothing is left of what was before. Source: ITU-T H.264, D.2.8; H.265, D.3.8.
+    """
+    if codec not in CODECS:
+        return 0
+    if codec == "h264" and _first_slice(data)[:1] and _first_slice(data)[0] & 0x1F == _IDR:
+        return 0
+    header = 1 if codec == "h264" else 2
+    for kind, unit in head_units(data, codec):
+        for message in _messages(_unescaped(unit[header:]), _RECOVERY_POINT) if kind == _SEI[codec] else ():
+            with suppress(ValueError):
+                count = _Bits(message).golomb()
+                return count if codec == "h264" else max(0, (count + 1) // 2 if count % 2 else -(count // 2))
+    return 0
 
 
 class FrameNumbers:
@@ -111,12 +131,13 @@ def _first_slice(data: bytes) -> bytes:
     return b""
 
 
-def _messages(sei: bytes) -> Iterator[bytes]:
+def _messages(sei: bytes, wanted: int) -> Iterator[bytes]:
+    """What the messages of a kind have to say."""
     at = 0
     while at + 2 < len(sei):  # the stop bit has a byte of its own
         kind, at = _number(sei, at)
         size, at = _number(sei, at)
-        if kind == _USER_DATA_UNREGISTERED:
+        if kind == wanted:
             yield sei[at : at + size]
         at += size
 

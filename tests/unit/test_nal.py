@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace
 
-from syncsvc.capture import nal, stamps
+from syncsvc import nal
+from syncsvc.capture import stamps
 from syncsvc.decoded import matrix_of, packet_of, range_of
 
 ENCODERS = {"h264": "libx264", "hevc": "libx265"}
