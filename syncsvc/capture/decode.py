@@ -82,6 +82,8 @@ class OpenInput:
     """For the arrivals."""
     arrived_at: Callable[[int], int | None] | None = None
     """When the input's byte at an offset came, where somebody knows: else it follows from the packets."""
+    inspect: Callable[[Any], None] | None = None
+    """Looks at each packet before it is read, and may refuse the source."""
 
 
 class Demuxer(ABC):
@@ -125,7 +127,7 @@ class Demuxer(ABC):
         Raises:
             SourceUnavailable: the input broke, or was silent for the read timeout.
         """
-        packets = self.container.demux(self.stream)
+        packets, has_sent = self.container.demux(self.stream), False
         while True:
             self._input.pulse(Position.DEMUX)
             try:
@@ -133,11 +135,15 @@ class Demuxer(ABC):
             except av.error.EOFError:
                 return
             except (av.error.FFmpegError, OSError) as error:
-                raise SourceUnavailable(self._input.source_id, f"stopped sending: {describe(error)}") from error
+                what = "stopped sending" if has_sent else "sent nothing"
+                raise SourceUnavailable(self._input.source_id, f"{what}: {describe(error)}") from error
             arrival_mono_ns = self._input.clock.monotonic_ns()
             if packet is None:
                 return
+            if self._input.inspect is not None:
+                self._input.inspect(packet)
             self._input.pulse(Position.DECODE)
+            has_sent = True
             yield from self._take(packet, arrival_mono_ns)
 
     @abstractmethod

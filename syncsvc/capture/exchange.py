@@ -19,10 +19,12 @@ def descriptor_of(accepted: socket.socket) -> int | None:
     for name in os.listdir("/proc/self/fd"):
         descriptor = int(name)
         with suppress(OSError):  # no socket, not connected, or closed meanwhile
-            other = socket.socket(fileno=os.dup(descriptor))
-            with other:
+            other = socket.socket(fileno=descriptor)
+            try:
                 if other.getsockname() == there and other.getpeername() == here:
                     return descriptor
+            finally:
+                other.detach()
     return None
 
 

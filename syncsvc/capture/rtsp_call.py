@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 from syncsvc.capture.decode import describe
+from syncsvc.capture.rtp_jpeg import too_big
 from syncsvc.capture.rtsp_login import Challenge, best_of, challenges_in
 from syncsvc.capture.rtsp_messages import NotRtsp, RtspMessage, Wire
 from syncsvc.capture.sdp import MAX_JPEG_SIDE, VideoDescription, video_in
@@ -173,8 +174,8 @@ class RtspCall:
         greeting = self._ask("OPTIONS")
         if greeting.status == 200:
             self.greeting = greeting
-        elif 300 <= greeting.status < 400:
-            return greeting
+        elif greeting.status == 401 or 300 <= greeting.status < 400:
+            return greeting  # another question with the same password would be another attempt to log in
         return self._ask("DESCRIBE", Accept="application/sdp")
 
     def _ask(self, method: str, **headers: str) -> RtspMessage:
@@ -214,7 +215,7 @@ class RtspCall:
             raise SourceUnavailable(self._source_id, "has no video")
         size = self.video.size
         if self.video.is_jpeg and size is not None and max(size) > MAX_JPEG_SIDE:
-            raise self.failed(too_wide(*size))
+            raise self.failed(too_big("{}x{}".format(*size)))
 
     @property
     def base(self) -> str:
@@ -295,15 +296,6 @@ def _tls_context() -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     return context
-
-
-def too_wide(width: int, height: int) -> str:
-    """Why a Motion JPEG over RTP cannot be taken."""
-    return (
-        f"it sends Motion JPEG of {width}x{height} over RTP, which has no way to say a side of more than "
-        f"{MAX_JPEG_SIDE} (RFC 2435): the picture would be scrambled. Choose a smaller one or H.264 in the camera, or "
-        "take its Motion JPEG over HTTP"
-    )
 
 
 def _joined(place: Place, location: str) -> str:
