@@ -85,7 +85,7 @@ class CodedFrame:
 class RecoveringFrame:
     """A coded frame that is not whole yet by its own key frame: ``Frame.decoder``, and what keeps the others alive."""
 
-    __slots__ = ("_coded", "_needed")
+    __slots__ = ("__weakref__", "_coded", "_needed")
 
     def __init__(self, coded: CodedFrame, needed: tuple[CodedFrame, ...]) -> None:
         self._coded, self._needed = coded, needed
@@ -183,6 +183,8 @@ class StreamDecoder:
         for step in reversed(steps):
             try:
                 self._feed(step, is_wanted=step is coded)
+            except _NoPicture:
+                raise  # it is the decoder's way, and no damage to what follows
             except FrameUndecodable as error:
                 self._at = None
                 step.problem = error.why
@@ -202,6 +204,8 @@ class StreamDecoder:
             steps.append(at)
             if at.is_key:
                 before = self._before_key(at, coded)
+                if before is None and coded.seq - at.seq < at.recovers_in:
+                    raise self._undecodable(coded, f"its stream refreshes itself, and is whole {_later(coded, at)}")
                 if before is None:
                     break
                 at = before
@@ -255,10 +259,19 @@ class StreamDecoder:
             while len(self._pictures) > KEPT_PICTURES:
                 self._pictures.popitem(last=False)
         elif is_wanted:
-            raise self._undecodable(step, "its decoder makes no picture of it")
+            raise _NoPicture(self.stream, step.seq, "its decoder makes no picture of it")
 
     def _undecodable(self, coded: CodedFrame, why: str) -> FrameUndecodable:
         return FrameUndecodable(self.stream, coded.seq, why)
+
+
+class _NoPicture(FrameUndecodable):
+    """A decoder took a frame and shows nothing for it."""
+
+
+def _later(coded: CodedFrame, key: CodedFrame) -> str:
+    left = key.seq + key.recovers_in - coded.seq
+    return f"{left} frame{'s' if left > 1 else ''} later"
 
 
 class Decoders:

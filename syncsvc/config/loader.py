@@ -1,6 +1,7 @@
 """From a YAML file to a Config, or to one line that says where the file is wrong and what would be right."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, Final, get_args
 
 from pydantic import ValidationError
 
-from syncsvc.config.models import STREAM_MODELS, Config, FileStream
+from syncsvc.config.models import NAME_PATTERN, STREAM_MODELS, Config, FileStream
 from syncsvc.config.refusals import KeyPath, config_error, did_you_mean, one_line, show
 from syncsvc.config.schema import Schema, allowed, keys_of, walk
 from syncsvc.config.streamurl import describe
@@ -200,11 +201,17 @@ def _problem(details: dict[str, Any], document: Document) -> ConfigError:
 
 def _value_problem(document: Document, path: KeyPath, schema: Schema) -> str:
     if schema.get("pattern") and "type" not in schema:  # the name of a stream or of a group
-        return f"found {show(path[-1])}; allowed: {allowed(schema)}"
+        return f"found {show(path[-1])}{_as_a_name(str(path[-1]))}; allowed: {allowed(schema)}"
     value: Any = document.value
     for part in path:
         value = value[part]
     return _refusal(document, path, show(value), _allowed_here(path, schema, value))
+
+
+def _as_a_name(text: str) -> str:
+    """A hint at the name that it may become, with a space before it; empty where it may become none."""
+    name = re.sub(r"[\s.]+", "_", text.lower())
+    return f" (write `{name}`)" if re.fullmatch(NAME_PATTERN, name) else ""
 
 
 def _allowed_here(path: KeyPath, schema: Schema, value: Any) -> str:

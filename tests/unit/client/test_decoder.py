@@ -3,6 +3,7 @@
 import gc
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from syncsvc import nal
 from syncsvc.client import decoder
 from syncsvc.client.decoder import Decoders
 from syncsvc.errors import FrameUndecodable, TransportError
@@ -333,3 +335,107 @@ def test_a_late_frame_that_makes_a_chain_too_long_ends_nothing(monkeypatch: pyte
     assert shown(some[3]) == 3
     with pytest.raises(FrameUndecodable, match="too long ago"):
         some[4].to_bgr()
+
+
+REFRESHED, COLUMNS = 60, 320
+"""A picture of twenty macroblocks across refreshes itself in as many frames."""
+
+
+@cache
+def refreshing() -> tuple[Layout, tuple[tuple[bytes, bool], ...]]:
+    """A clip whose only key picture is the first one: after that it refreshes itself, column by column."""
+    context = cast(Any, av.CodecContext.create("libx264", "w"))
+    context.width, context.height, context.pix_fmt, context.time_base = COLUMNS, HEIGHT, "yuv420p", Fraction(1, 25)
+    parameters = "intra-refresh=1:keyint=25:bframes=0:scenecut=0:repeat-headers=1:annexb=1"
+    context.options = {"preset": "ultrafast", "tune": "zerolatency", "x264-params": parameters}
+    packets: list[tuple[bytes, bool]] = []
+    for number in [*range(REFRESHED + 60), None]:
+        picture = None
+        if number is not None:
+            luma = np.full((HEIGHT * 3 // 2, COLUMNS), 128, np.uint8)
+            luma[:HEIGHT] = (np.arange(COLUMNS) + 3 * number) % 200 + 20
+            picture = av.VideoFrame.from_ndarray(luma, "yuv420p")
+            picture.pts = number
+        packets += [(bytes(packet), bool(packet.is_keyframe)) for packet in context.encode(picture)]
+    return Layout("encoded", COLUMNS, HEIGHT, codec=Codec("h264")), tuple(packets)
+
+
+def refreshed(seqs: Sequence[int]) -> list[Frame]:
+    layout, packets = refreshing()
+    marked = [
+        (data, is_key or nal.recovery_frames(data, "h264") > 0) for data, is_key in packets
+    ]  # as libavformat's parser marks them
+    return [
+        replace(frame_of("cam", seq, layout=layout, payload=memoryview(marked[seq][0])), keyframe=marked[seq][1])
+        for seq in seqs
+    ]
+
+
+def by_libav(first: int, last: int) -> dict[int, NDArray[np.uint8]]:
+    """The pictures that a decoder shows that begins there."""
+    context = cast(Any, av.CodecContext.create("h264", "r"))
+    context.thread_type, context.thread_count = "NONE", 1
+    found = {}
+    for seq, (data, _) in enumerate(refreshing()[1][:last]):
+        if seq >= first:
+            packet = av.Packet(data)
+            packet.pts = packet.dts = seq
+            with suppress(av.error.InvalidDataError):  # before there are parameter sets
+                found |= {one.pts: one.to_ndarray(format="bgr24") for one in context.decode(packet)}
+    return found | {one.pts: one.to_ndarray(format="bgr24") for one in context.decode(None)}
+
+
+def pictures_of(some: Sequence[Frame]) -> set[int]:
+    found = set()
+    for one in some:
+        with suppress(FrameUndecodable):
+            one.to_bgr()
+            found.add(one.seq)
+    return found
+
+
+def test_recovery_points_are_where_a_decoder_may_begin_and_say_how_long_it_takes() -> None:
+    found = {seq: nal.recovery_frames(data, "h264") for seq, (data, _) in enumerate(refreshing()[1])}
+    assert found[0] == 0, "it begins with a key picture"
+    assert {seq: count for seq, count in found.items() if count} == dict.fromkeys((25, 50, 75, 100), 18)
+
+
+@pytest.mark.parametrize("first", [0, 25, 30, 60])
+def test_a_stream_that_refreshes_itself_shows_every_picture_that_a_decoder_of_its_own_shows(first: int) -> None:
+    some = refreshed(range(first, REFRESHED + 60))
+    decoders = Decoders()
+    shown: set[int] = set()
+    for start in range(0, len(some), 25):
+        decoders.learn(batch_of(some[start : start + 25]))
+        shown |= pictures_of(some[start : start + 25])
+    expected = by_libav(first, REFRESHED + 60)
+    assert expected
+    assert shown == set(expected)
+    last = some[-1]
+    assert np.abs(last.to_bgr().astype(int) - expected[last.seq]).max() <= 2, "colours are rounded in another way"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pictures_of_such_a_stream_may_be_asked_for_in_any_order_as_long_as_they_are_held(seed: int) -> None:
+    some = refreshed(range(REFRESHED + 60))
+    decoders = learnt(some)
+    Random(seed).shuffle(some)
+    assert pictures_of(some) == set(range(REFRESHED + 60))
+    assert decoders is not None
+
+
+def test_of_a_stream_that_never_has_a_key_frame_only_what_is_needed_is_kept() -> None:
+    decoders, kept = Decoders(), []
+    for one in refreshed(range(REFRESHED + 60)):
+        decoders.learn(batch_of([one]))
+        kept.append(weakref.ref(cast(Any, one.decoder)))
+        del one
+    gc.collect()
+    assert len([one for one in kept if one() is not None]) <= 75
+
+
+def test_after_a_loss_such_a_stream_shows_nothing_until_it_is_whole_again() -> None:
+    some = refreshed([seq for seq in range(REFRESHED + 60) if seq != 40])
+    decoders = learnt(some)
+    assert pictures_of(some) == {*range(40), *range(68, REFRESHED + 60)}
+    assert decoders is not None

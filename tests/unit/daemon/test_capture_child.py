@@ -130,3 +130,44 @@ def test_the_end_of_a_recording_that_is_to_be_another_is_not_the_end(stream: Sup
     capture.ends(0)
     assert stream.is_due
     assert not stream.is_ended
+
+
+def test_a_camera_that_refuses_a_password_is_asked_ever_more_seldom_and_said_to_once(
+    stream: SupervisedCapture, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    pauses = []
+    for _ in range(7):
+        capture = Talker(stream)
+        capture.says(Unavailable("401 Unauthorized", is_refusal=True))
+        capture.ends(75)
+        assert stream.due_ns is not None
+        pauses.append((stream.due_ns - clock.monotonic_ns()) // S)
+        clock.advance(pauses[-1] * S)
+        assert stream.is_due
+    assert pauses == [30, 60, 120, 240, 480, 600, 600]
+    problem = stream.status(IngestStatus()).problem
+    assert problem.startswith("401 Unauthorized; tried again after 30 s")
+    assert caplog.text.count("401 Unauthorized") == 1
+
+
+def test_another_password_is_tried_at_once_and_begins_anew(stream: SupervisedCapture, clock: ManualClock) -> None:
+    for _ in range(5):
+        capture = Talker(stream)
+        capture.says(Unavailable("401 Unauthorized", is_refusal=True))
+        capture.ends(75)
+    stream.respecify(structs.replace(stream.spec, url="http://ann:other@camera/"), frozenset(), is_other=True)
+    assert stream.is_due
+    capture = Talker(stream)
+    capture.says(Unavailable("401 Unauthorized", is_refusal=True))
+    capture.ends(75)
+    assert stream.due_ns == clock.monotonic_ns() + 30 * S
+
+
+def test_a_reason_is_said_once_while_it_stays_the_same(
+    stream: SupervisedCapture, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        capture = Talker(stream)
+        capture.says(Unavailable("cannot be opened: Connection refused"))
+        capture.ends(75)
+    assert caplog.text.count("Connection refused") == 1

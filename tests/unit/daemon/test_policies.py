@@ -27,11 +27,24 @@ def test_the_first_restart_is_immediate_and_later_ones_back_off(random: Random) 
     assert policy.pause_after_failure() == 0
 
 
+def test_who_is_refused_for_a_password_waits_longer_each_time_so_that_no_account_is_locked() -> None:
+    policy = RestartPolicy(Random(1))
+    assert [policy.pause_after_refusal() for _ in range(8)] == [30, 60, 120, 240, 480, 600, 600, 600]
+    policy.was_healthy()
+    assert policy.pause_after_refusal() == 30
+
+
 def test_the_jitter_spreads_many_cameras() -> None:
     policies = [RestartPolicy(Random(seed)) for seed in range(50)]
     for _ in range(5):
         pauses = [policy.pause_after_failure() for policy in policies]
     assert max(pauses) - min(pauses) > 1
+
+
+def test_a_camera_may_take_the_time_that_it_was_given() -> None:
+    for position, until_s in ((Position.OPENING, 2 * (30 + 90)), (Position.DEMUX, 2 * 90)):
+        for since_s, is_stuck in ((until_s - 0.1, False), (until_s + 0.1, True)):
+            assert bool(verdict(position, 1000 * S - round(since_s * S), 1000 * S, 1000 * S, (30.0, 90.0))) == is_stuck
 
 
 @pytest.mark.parametrize(

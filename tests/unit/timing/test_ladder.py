@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from syncsvc.bench.simulated_cameras import MONO_NS, UTC_NS, Congestion, Sighting, SimulatedCamera, observe
+from syncsvc.bench.simulated_cameras import MONO_NS, UTC_NS, Congestion, Sighting, SimulatedCamera, Stalls, observe
 from syncsvc.model import Observation, StreamState
 from syncsvc.testing import MS, T0, GroupBench, ManualClock, S, frame, observation
 from syncsvc.timing.ladder import Stamp, StreamClock, rungs_for
@@ -421,3 +421,26 @@ def test_a_jump_makes_no_frame_of_a_recording_beside_a_camera_late(window_ms: in
     assert bench.late == []
     assert sum(len(one.sets) for one in batches) == 150
     assert {one.epoch for one in batches} == {1, 2}
+
+
+@pytest.mark.parametrize("kind", ["rtsp", "http"])
+@pytest.mark.parametrize("stalls", [None, Stalls(7, 2)], ids=["idle", "busy"])
+@pytest.mark.parametrize("off_s", [-3600, -7, 7, 3600])
+def test_single_pictures_with_another_time_are_no_steps_of_a_clock(
+    kind: str, stalls: Stalls | None, off_s: int
+) -> None:
+    clock, sightings = clock_for(kind), observe(SimulatedCamera(jitter_ms=3, stalls=stalls), 60)
+    odd = {300, 500, 700, 900, 1100}
+    shifted = [
+        replace(one, seen=replace(one.seen, pts_ns=one.seen.pts_ns + off_s * S, ntp_ns=None))
+        if number in odd and one.seen.pts_ns is not None
+        else one
+        for number, one in enumerate(sightings)
+    ]
+    told = watch(clock, shifted)
+    plain = watch(clock_for(kind), [one for number, one in enumerate(sightings) if number not in odd])
+    assert classes(told) == classes(plain)
+    assert clock.standing.lies == ()
+    others = [stamp.time_ns for number, (stamp, _) in enumerate(told) if number not in odd]
+    assert max(abs(ours - its.time_ns) for ours, (its, _) in zip(others, plain, strict=True)) < MS
+    assert all(abs(error) <= stamp.uncertainty_ns for stamp, error in told[100:])
