@@ -129,3 +129,40 @@ def test_the_numbers_of_range_and_matrix_mean_what_they_mean_to_the_decoder() ->
     (frame,) = [*context.decode(packet_of(av.Packet, data)), *context.decode(None)]
     assert (frame.color_range, frame.colorspace) == (ColorRange.JPEG, Colorspace.ITU709)
     assert (range_of(frame), matrix_of(int(frame.colorspace))) == ("full", "bt709")
+
+
+def slice_of(codec: str, count: int | None) -> bytes:
+    """A picture that is no key picture by itself, with a recovery point where there is a ``count``."""
+    if codec == "h264":
+        message = b"" if count is None else sei(b"\x06", golomb(count) + "1" + "00")
+        return message + b"\0\0\1\x41\x9a\0\0"
+    message = b"" if count is None else sei(b"\x4e\x01", golomb(2 * count - 1 if count > 0 else -2 * count) + "10")
+    return message + b"\0\0\1\x02\x01\xd0\0"
+
+
+def golomb(number: int) -> str:
+    code = f"{number + 1:b}"
+    return "0" * (len(code) - 1) + code
+
+
+def sei(header: bytes, bits: str) -> bytes:
+    bits += "1"
+    payload = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+    return b"\0\0\1" + header + bytes([6, len(payload)]) + payload + b"\x80"
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+@pytest.mark.parametrize(("count", "expected"), [(None, 0), (0, 0), (1, 1), (18, 18), (249, 249)])
+def test_a_recovery_point_says_how_many_frames_it_takes(codec: str, count: int | None, expected: int) -> None:
+    assert nal.recovery_frames(slice_of(codec, count), codec) == expected
+
+
+def test_a_key_picture_is_whole_at_once_whatever_stands_beside_it() -> None:
+    idr = coded("h264", 64, 64)
+    assert nal.recovery_frames(idr, "h264") == 0
+    assert nal.recovery_frames(sei(b"\x06", golomb(18) + "100") + idr, "h264") == 0
+    assert nal.recovery_frames(b"", "h264") == nal.recovery_frames(idr, "mjpeg") == 0
+
+
+def test_a_recovery_point_that_is_cut_off_says_nothing() -> None:
+    assert nal.recovery_frames(b"\0\0\1\x06\x06\x01\x00\x80\0\0\1\x41", "h264") == 0

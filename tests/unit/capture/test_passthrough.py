@@ -22,7 +22,7 @@ from syncsvc.decoded import packet_of
 from syncsvc.layout import Layout
 from syncsvc.model import Observation
 from syncsvc.pictures import to_bgr
-from syncsvc.testing import ManualClock, S
+from syncsvc.testing import MS, ManualClock, S
 
 FRAMES, GOP, WIDTH, HEIGHT = 20, 8, 96, 50
 SPEC = HttpSpec(name="a", url="", pixels="encoded", ring=RingPlan(S))
@@ -191,6 +191,17 @@ def test_a_new_timeline_is_no_disorder() -> None:
     line = Line(clip("mpegts"), range(FRAMES), dict.fromkeys(range(10, FRAMES), -3600 * 90000))
     found = list(reader(line).frames())
     assert not [item for item in found if isinstance(item, Loss)]
+
+
+def test_a_frame_that_is_left_out_leaves_no_trace_in_the_time_of_the_next() -> None:
+    """A frame begins to arrive when the one before has come, whether that can be shown or not."""
+    for picked, shift in ((range(5, FRAMES), {}), (range(FRAMES), {10: -1})):
+        clock, line = ManualClock(), Line(clip("mpegts"), picked, {at: by * 9000 for at, by in shift.items()})
+        opened = OpenInput("a", cast(Any, line), lambda position, clock=clock: clock.advance(20 * MS), clock)
+        found = list(PassThrough(opened).frames())
+        assert [item for item in found if isinstance(item, Loss)]
+        seen = [item[1] for item in found if not isinstance(item, Loss)]
+        assert {one.arrival_mono_ns - one.began_mono_ns for one in seen[1:]} == {40 * MS}
 
 
 def test_before_the_size_is_known_nothing_can_be_sent() -> None:
