@@ -1,8 +1,8 @@
 """A single picture with another time among its neighbours, as recorders send now and then: set aside, no step; pure.
 
 Whether a time that does not follow the last one is alone can only be seen in the next picture: so it teaches no clock
-until then, and has the time that its place gives it. Only the order of pts decides, never when packets came: a busy
-machine gets them late, and many at once.
+until then, and has the time that its place gives it. A busy machine gets packets late, and many at once; that proves
+nothing, so a time is odd where it goes back, or where its picture would have come before it was taken.
 """
 
 from collections import deque
@@ -14,8 +14,9 @@ from syncsvc.model import Observation
 
 KNOWN_STEPS, LEAST_STEPS = 16, 3
 """Steps by which the usual one is known, and below which nothing is held odd."""
+KEPT_DELAYS = 256
 EARLY_NS = 100 * NS_PER_MS
-"""Pts that advance by this more than time has passed are odd, if by more than two pictures."""
+"""A picture that comes this much sooner after its pts than any before has a pts that is odd: nothing makes it early."""
 DISORDER_NS = 200 * NS_PER_MS
 """Where pictures come out of order, they do so within that."""
 FAR_NS = NS_PER_S
@@ -34,6 +35,7 @@ class LoneTimes:
         self._last: Observation | None = None
         self._odd: Observation | None = None
         self._steps: deque[int] = deque(maxlen=KNOWN_STEPS)
+        self._delays: deque[int] = deque(maxlen=KEPT_DELAYS)
         self._is_disordered = False
 
     def judge(self, seen: Observation) -> tuple[Observation, list[Observation], int]:
@@ -51,6 +53,7 @@ class LoneTimes:
         if odd is not None and odd.pts_ns is not None and _goes_on(last.pts_ns, odd.pts_ns, pts_ns):
             self._is_disordered = self._is_disordered or 0 <= last.pts_ns - odd.pts_ns <= DISORDER_NS
             self._last = None  # from one time to the other there is no step
+            self._delays.clear()
             self._keep(odd)
             self._keep(seen)
             return seen, [odd, seen], 0
@@ -66,6 +69,7 @@ class LoneTimes:
         last = self._last
         if last is not None and last.pts_ns is not None and seen.pts_ns > last.pts_ns:
             self._steps.append(seen.pts_ns - last.pts_ns)
+        self._delays.append(seen.arrival_mono_ns - seen.pts_ns)
         self._last = seen
 
     def _is_odd(self, seen: Observation, last: Observation, pictures: int) -> bool:
@@ -74,8 +78,9 @@ class LoneTimes:
         step_ns = seen.pts_ns - last.pts_ns
         if step_ns <= 0:
             return not (self._is_disordered and step_ns > -DISORDER_NS)
-        passed_ns = max(0, seen.arrival_mono_ns - last.arrival_mono_ns)
-        return step_ns > pictures * median_low(self._steps) and step_ns > passed_ns + EARLY_NS
+        if step_ns <= pictures * median_low(self._steps):
+            return False
+        return seen.arrival_mono_ns - seen.pts_ns < min(self._delays) - EARLY_NS
 
     def _in_its_place(
         self, seen: Observation, last_ns: int, pictures: int
