@@ -79,6 +79,7 @@ class RtspBridge:
     def _serve(self, stop: StopToken) -> None:
         try:
             libav, descriptor = self._accept()
+            self._listener.close()
             self._introduce(libav)
             if isinstance(self._camera.connection, ssl.SSLSocket):
                 self._carry(libav, self._camera.connection)

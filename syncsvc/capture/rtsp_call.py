@@ -191,7 +191,12 @@ class RtspCall:
             before, self.challenge = self.challenge, self.let_in(reply.values("WWW-Authenticate"))
             if self.challenge is None or (before is not None and not self.challenge.is_stale):
                 break
-            reply = self._exchange(method, headers)
+            try:
+                reply = self._exchange(method, headers)
+            except (EOFError, ConnectionError):  # some hang up on whom they refuse, and let him in when he calls again
+                self.close()
+                self._connect()
+                reply = self._exchange(method, headers)
         return reply
 
     def _exchange(self, method: str, headers: dict[str, str]) -> RtspMessage:

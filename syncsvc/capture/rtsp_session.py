@@ -58,7 +58,7 @@ class RtspSession:
         """
         call, self._cseq = self._call, self._cseq + 1
         method = "GET_PARAMETER" if "GET_PARAMETER" in call.greeting.value("Public").upper() else "OPTIONS"
-        told = {"CSeq": str(self._cseq), "Session": self._name}
+        told = {"CSeq": str(self._cseq)} | ({"Session": self._name} if self._name else {})
         if call.challenge is not None:
             told["Authorization"] = call.challenge.answer(method, self._url, call.user, call.password)
         with suppress(BlockingIOError):  # it takes nothing now: another time

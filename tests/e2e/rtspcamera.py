@@ -54,6 +54,8 @@ class Habits:
     raw: bytes | None = None
     """Whatever anybody says, this is the answer, and the end."""
     tls: ssl.SSLContext | None = None
+    host: str = "127.0.0.1"
+    hangs_up_on_refusal: bool = False
 
 
 @cache
@@ -102,15 +104,17 @@ class RtspCamera:
 
     def __init__(self, habits: Habits) -> None:
         self.habits, self.asked = habits, list[Asked]()
-        self.server = socket.create_server(("127.0.0.1", 0))
+        self.family = socket.AF_INET6 if ":" in habits.host else socket.AF_INET
+        self.server = socket.create_server((habits.host, 0), family=self.family)
         self.port = self.server.getsockname()[1]
         self.is_over = threading.Event()
         self.threads = [threading.Thread(target=self._accept)]
         self.connections: list[socket.socket] = []
         self.threads[0].start()
 
-    def url(self, path: str = "/main?channel=1", user: str = "", host: str = "127.0.0.1") -> str:
-        scheme = "rtsps" if self.habits.tls else "rtsp"
+    def url(self, path: str = "/main?channel=1", user: str = "") -> str:
+        scheme, host = "rtsps" if self.habits.tls else "rtsp", self.habits.host
+        host = f"[{host}]" if ":" in host else host
         return f"{scheme}://{user and user + '@'}{host}:{self.port}{path}"
 
     @property
@@ -185,6 +189,8 @@ class Conversation:
         other = habits.replies.get(there) or habits.replies.get(asked.method)
         if habits.challenges and not self._is_let_in(asked):
             self._reply(asked, "401 Unauthorized", *(f"WWW-Authenticate: {one}" for one in habits.challenges))
+            if habits.hangs_up_on_refusal:
+                raise ConnectionAbortedError
         elif other:
             self._reply(asked, *other.format(port=self.camera.port).split("\r\n"))
         elif asked.method == "DESCRIBE":
@@ -213,10 +219,10 @@ class Conversation:
         if not is_tcp:
             ports = re.search(r"client_port=(\d+)-(\d+)", wanted)
             assert ports is not None
-            ours = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            ours.bind(("127.0.0.1", 0))
+            ours = socket.socket(self.camera.family, socket.SOCK_DGRAM)
+            ours.bind((self.habits.host, 0))
             self.camera.connections.append(ours)
-            self.target = ours, ("127.0.0.1", int(ports[1]))
+            self.target = ours, (self.habits.host, int(ports[1]))
             port = ours.getsockname()[1]
             transport = f"RTP/AVP;unicast;client_port={ports[1]}-{ports[2]};server_port={port}-{port + 1}"
         self._reply(asked, "200 OK", f"Session: {self.habits.session}", f"Transport: {transport}")

@@ -14,7 +14,7 @@ import pytest
 from syncsvc.capture.source import Shot
 from syncsvc.capture.spec import RtspSpec
 from syncsvc.errors import AccessRefused, SourceUnavailable
-from tests.e2e.harness import wait_for
+from tests.e2e.harness import Service, wait_for
 from tests.e2e.httpcamera import see, source_of
 from tests.e2e.rtspcamera import (
     NONCE,
@@ -55,6 +55,21 @@ def test_the_way_in_that_can_be_answered_is_taken_wherever_a_camera_names_it(cha
         assert look(camera, user=LOGIN) == ([0, 1, 2, 3, 4], "")
         refused = [one.method for one in camera.asked if "authorization" not in one.headers]
         assert set(refused) == {"OPTIONS"}, "who knows the way in goes in by it"
+
+
+def test_a_camera_that_hangs_up_on_whom_it_refuses_is_called_again() -> None:
+    with rtsp_camera(challenges=[DIGEST], hangs_up_on_refusal=True) as camera:
+        assert look(camera, user=LOGIN) == ([0, 1, 2, 3, 4], "")
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_a_camera_with_an_address_of_ipv6_is_one_like_others(transport: str) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with rtsp_camera(host="::1", challenges=[DIGEST]) as camera:
+        assert look(camera, user=LOGIN, transport=transport) == ([0, 1, 2, 3, 4], "")
 
 
 def test_a_way_in_that_nobody_here_can_go_is_said_in_words() -> None:
@@ -270,3 +285,27 @@ def test_motion_jpeg_that_rtp_cannot_tell_the_size_of_is_refused(
 def test_the_declared_rate_is_that_of_pictures_not_of_fields(lines: tuple[str, ...], declared: float) -> None:
     with rtsp_camera(sdp=description(*lines)) as camera, source_of(camera.url(), RtspSpec) as source:
         assert (source.declared_fps, source.fps) == (declared, declared)
+
+
+def test_a_wrong_password_is_tried_once_said_once_and_told_until_it_is_right(tmp_path: Path) -> None:
+    with rtsp_camera(challenges=[SHA256, DIGEST], pictures=steadily(10_000)) as camera:
+        streams = {
+            "yard": {"url": camera.url(user="ann:guessed").replace("rtsp", "RTSP"), "pixels": "gray8"},
+            "other": {"url": "synthetic:?fps=10&size=320x180", "pixels": "gray8"},
+        }
+        with Service(tmp_path, streams) as service, service.subscribe() as batches:
+            wait_for(lambda: "401" in service.status()["streams"]["yard"]["problem"], "the refusal in the status")
+            for _ in range(3):
+                assert batches.receive(60.0).frames["yard"] == []
+            told = service.status()["streams"]["yard"]
+            assert "401 Unauthorized: user or password is wrong; tried again after 30 s" in told["problem"]
+            assert (told["state"], told["fps"], told["declared_fps"]) == ("absent", 0.0, None)
+            assert service.log.count("401 Unauthorized") == 1
+            assert sum("authorization" in one.headers for one in camera.asked) == 1
+            service.reload(streams={**streams, "yard": {**streams["yard"], "url": camera.url(user=LOGIN)}})
+            wait_for(lambda: service.status()["streams"]["yard"]["state"] == "live", "the camera")
+            wait_for(lambda: service.status()["streams"]["yard"]["fps"], "its rate")
+            told = service.status()["streams"]["yard"]
+            assert (told["problem"], told["declared_fps"]) == ("", 25.0)
+            assert "ring of 50 slots = ceil(25.00/s" in service.log
+            assert PASSWORD not in service.log + str(service.status())
