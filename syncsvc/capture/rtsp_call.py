@@ -33,7 +33,7 @@ _WORDS: Final = {
 }
 
 
-class Patience:
+class OpeningTime:
     """How long a camera may take to open, all in all."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
@@ -91,7 +91,7 @@ class Place:
 class RtspCall:
     """A connection to a camera that has described its stream, and what it said."""
 
-    def __init__(self, source_id: str, url: str, patience: Patience) -> None:
+    def __init__(self, source_id: str, url: str, patience: OpeningTime) -> None:
         """Call, and ask.
 
         Raises:

@@ -12,7 +12,7 @@ from syncsvc.capture.decode import Demuxer, OpenInput, open_container
 from syncsvc.capture.readers import reader_of
 from syncsvc.capture.rtp_jpeg import SizeCheck
 from syncsvc.capture.rtsp_bridge import RtspBridge
-from syncsvc.capture.rtsp_call import Patience, RtspCall
+from syncsvc.capture.rtsp_call import OpeningTime, RtspCall
 from syncsvc.capture.source import Pulse
 from syncsvc.capture.spec import RtspSpec
 from syncsvc.clock import Clock
@@ -30,7 +30,7 @@ def open_rtsp(spec: RtspSpec, clock: Clock, pulse: Pulse, opened: ExitStack) -> 
         AccessRefused: because of user or password.
     """
     pulse(Position.OPENING)
-    call = opened.enter_context(closing(RtspCall(spec.name, spec.url, Patience(clock, spec.open_timeout_s))))
+    call = opened.enter_context(closing(RtspCall(spec.name, spec.url, OpeningTime(clock, spec.open_timeout_s))))
     bridge = opened.enter_context(closing(RtspBridge(call, spec.transport)))
 
     def at(position: Position) -> None:
