@@ -29,6 +29,11 @@ class Sight(msgspec.Struct, frozen=True):
     height: int = 0
 
 
+def patience_s(spec: AnySpec) -> float:
+    """How long a look at a stream may take: longer where its camera may."""
+    return max(PROBE_TIMEOUT_S, 2 * sum(spec.timeouts_s))
+
+
 def probe_streams(specs: Iterable[AnySpec], without: Collection[str] = ()) -> Iterator[tuple[str, Sight]]:
     """Open every stream, all at the same time; yields names and what was found, in the given order.
 
@@ -36,14 +41,14 @@ def probe_streams(specs: Iterable[AnySpec], without: Collection[str] = ()) -> It
     environment that hold passwords.
     """
     environment = {name: value for name, value in os.environ.items() if name not in without}
-    running = [(spec.name, _start(spec, environment)) for spec in specs]
-    deadline_ns = SYSTEM_CLOCK.monotonic_ns() + round(PROBE_TIMEOUT_S * NS_PER_S)
-    for name, process in running:
+    running = [(spec.name, _start(spec, environment), patience_s(spec)) for spec in specs]
+    begun_ns = SYSTEM_CLOCK.monotonic_ns()
+    for name, process, most_s in running:
         try:  # one that answered while another was waited for has ended, and counts however late it is by now
-            process.wait(max(0.0, (deadline_ns - SYSTEM_CLOCK.monotonic_ns()) / NS_PER_S))
+            process.wait(max(0.0, most_s - (SYSTEM_CLOCK.monotonic_ns() - begun_ns) / NS_PER_S))
         except subprocess.TimeoutExpired:
             end(process, 0.0)
-            yield name, Sight(False, f"no answer in {PROBE_TIMEOUT_S:.0f} s")
+            yield name, Sight(False, f"no answer in {most_s:.0f} s")
         else:
             yield name, _sight(process)
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
+from syncsvc.capture.probe import patience_s
 from syncsvc.capture.words import Capture, ToCapture
 from syncsvc.config.loader import loads
 from syncsvc.config.models import Config
@@ -91,3 +92,11 @@ def test_a_capture_is_told_what_its_kind_of_source_needs_and_hears_it_as_it_was_
     assert {name: getattr(spec, name) for name in told} == told
     order = Capture(spec, ("pass",))
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(order), type=ToCapture) == order
+
+
+def test_a_camera_that_may_take_longer_is_looked_at_for_longer() -> None:
+    text = "streams: {a: {url: 'rtsp://h/1'}, b: {url: 'rtsp://h/2', open_timeout_ms: 45000, stall_after_ms: 150000}}"
+    found = loads(text, "/x.yaml")
+    specs = [capture_spec(name, stream, found) for name, stream in found.streams.items()]
+    assert [spec.timeouts_s for spec in specs] == [(10.0, 3.0), (45.0, 150.0)]
+    assert [patience_s(spec) for spec in specs] == [26.0, 390.0]
