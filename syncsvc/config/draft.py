@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from syncsvc.config.urls import SECRET_PARAMETER, kind_of
+from syncsvc.config.urls import kind_of, with_passwords
 
 EXAMPLES: Final = (
     ("north", "synthetic:?fps=25&size=640x360"),
@@ -113,9 +113,9 @@ def _without_secrets(name: str, url: str) -> DraftedStream:
         userinfo, at, _ = authority.rpartition("@")
         user, colon, password = userinfo.partition(":")
         if at:
-            who = f"{user}:{variable('PASSWORD', password)}" if colon else variable("TOKEN", user)
+            who = f"{user}:{variable('PASSWORD', unquote(password))}" if colon else variable("TOKEN", unquote(user))
             url = f"{scheme}{between}{who}@{rest[len(userinfo) + 1 :]}"
-        url = SECRET_PARAMETER.sub(lambda found: found[1] + variable("SECRET", found[2]), url)
+        url = with_passwords(url, lambda value: variable("SECRET", value))
     return DraftedStream(name, url, values)
 
 

@@ -3,7 +3,7 @@
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import unquote
 
@@ -21,10 +21,20 @@ MAX_IPC_BYTES: Final = 107  # sockaddr_un.sun_path has 108, the last is NUL
 MASK: Final = "***"
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-SECRET_PARAMETER: Final = re.compile(
-    r"([?&;](?:[\w-]*(?:pass|pwd|secret|token|key|auth|credential|signature)[\w-]*|pw)=)([^&#\s'\"]+)", re.IGNORECASE
+_PASSWORD_NAME: Final = re.compile(
+    "pas|pwd|psw|secret|token|key|auth|cred|signature|jwt|^(?:p|pw|sig|sid|sess|session|sessionid)$", re.IGNORECASE
 )
+_USER_NAME: Final = re.compile("user|usr|login|account|^(?:u|un|uid)$", re.IGNORECASE)
+_PARAMETER: Final = re.compile(r"(?<![\w%.-])([\w%.-]+)(=|%3D)([^&;#\s'\"<>]+)", re.IGNORECASE)
+_JOINED_PARAMETER: Final = re.compile(
+    r"([A-Za-z%][\w%.-]*?)(=|%3D)([^&;#?\s'\"<>]+?)(?=_[A-Za-z]+=|[&;#?\s'\"<>]|$)", re.IGNORECASE
+)
+"""Some cameras join theirs by an underscore: ``user=admin_password=secret_channel=1``."""
+_STEP: Final = re.compile(r"/([^/?#=\s'\"<>]+)/([^/?#=\s'\"<>]+)")
+_LOGIN_STEP: Final = re.compile(r"(?<=/)(?!(?:mp4|flv|smil|mp3|aac|raw|ngrp):)[^/?#&=:\s'\"<>]*:([^/?#&=\s'\"<>]+)")
+_URL_IN_TEXT: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^/?#\s'\"<>]*)([^\s'\"<>]*)")
 _USERINFO_IN_TEXT: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"<>]*@")
+_CODED_USERINFO: Final = re.compile(r"(%3A%2F%2F)[^\s'\"<>&]*%40", re.IGNORECASE)
 _BEFORE_HOST: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/{0,2}")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 
@@ -37,8 +47,13 @@ class RefusedError(ValueError):
         self.found, self.allowed = found, allowed
 
 
+def is_password_name(name: str) -> bool:
+    """Whether what is called so is a password, a token or a key; better one too many."""
+    return _PASSWORD_NAME.search(name) is not None
+
+
 def redact_url(url: str) -> str:
-    """The URL without user, password and secret parameters.
+    """The URL without user, password and whatever else is called like them, in its path or in its query.
 
     A password may hold ``@``, ``/`` or ``:`` unescaped, so everything before the last ``@`` goes, and everything
     after ``//`` where what follows is neither a host nor a host and port. Better too much than a piece of a password.
@@ -49,32 +64,68 @@ def redact_url(url: str) -> str:
     prefix = _BEFORE_HOST.match(url)
     start = prefix[0] if prefix else ""
     if "@" in url:
-        return _hide_parameters(f"{start}{MASK}@{url.rpartition('@')[2]}")
+        return redact_text(f"{start}{MASK}@{url.rpartition('@')[2]}")
     authority = re.split("[/?#]", url[len(start) :], maxsplit=1)[0]
     _, colon, port = authority.rpartition(":")
     if start.endswith("//") and colon and not _PORT.fullmatch(port) and not authority.endswith("]"):
         return f"{start}{MASK}"
-    return _hide_parameters(url)
+    return redact_text(url)
 
 
 def redact_text(text: str) -> str:
-    """Any text with the userinfo and the secret parameters of the URLs in it masked."""
-    return _hide_parameters(_USERINFO_IN_TEXT.sub(rf"\g<1>{MASK}@", text))
+    """Any text with what is called like a user or a password masked, and in its URLs whatever may be one."""
+    text = _CODED_USERINFO.sub(rf"\g<1>{MASK}%40", _USERINFO_IN_TEXT.sub(rf"\g<1>{MASK}@", text))
+    text = _URL_IN_TEXT.sub(lambda url: url[1] + _hidden_in_path(url[2]), text)
+    return _PARAMETER.sub(_hidden_parameter, text)
 
 
-def _hide_parameters(text: str) -> str:
-    return SECRET_PARAMETER.sub(rf"\g<1>{MASK}", text)
+def _hidden_parameter(found: re.Match[str]) -> str:
+    name = unquote(found[1])
+    is_secret = is_password_name(name) or _USER_NAME.search(name)
+    return f"{found[1]}{found[2]}{MASK}" if is_secret else found[0]
+
+
+def _hidden_in_path(rest: str) -> str:
+    """``/token/abc`` and ``/user:password/`` as they may be shown, of what stands behind a URL's host."""
+
+    def hidden_step(found: re.Match[str]) -> str:
+        word = unquote(found[1])
+        is_secret = _PASSWORD_NAME.match(word) or _USER_NAME.match(word)
+        return f"/{found[1]}/{MASK}" if is_secret else found[0]
+
+    path, mark, query = re.split("([?#]|$)", rest, maxsplit=1)
+    for _ in range(2):  # steps that are words may follow each other without a gap
+        path = _STEP.sub(hidden_step, path)
+    return _LOGIN_STEP.sub(MASK, path) + mark + query
 
 
 def secrets_in(url: str) -> frozenset[str]:
     """Every password in a URL, as written and percent-decoded; a user name alone counts as one, being a token then."""
-    found = {match[2] for match in SECRET_PARAMETER.finditer(url)}
+    found = {match[3] for match in _PARAMETER.finditer(url) if is_password_name(unquote(match[1]))}
+
+    def note(value: str) -> str:
+        found.update((value, value.partition("/")[0]))
+        return value
+
+    with_passwords(url, note)
     for up_to_some_at in ("://(.*?)@", "://(.*)@"):  # a password may hold one
         if match := re.search(up_to_some_at, url, re.DOTALL):
             user, colon, password = match[1].partition(":")
             found.add(password if colon else user)
+    if where := _URL_IN_TEXT.match(url):
+        found |= {match[1] for match in _LOGIN_STEP.finditer(re.split("[?#]", where[2], maxsplit=1)[0])}
     found |= {unquote(secret) for secret in found}
     return frozenset(secret for secret in found if secret)
+
+
+def with_passwords(url: str, changed: Callable[[str], str]) -> str:
+    """The URL with the values of its parameters that are called like passwords changed."""
+
+    def change(found: re.Match[str]) -> str:
+        is_password = is_password_name(unquote(found[1]))
+        return f"{found[1]}{found[2]}{changed(found[3])}" if is_password else found[0]
+
+    return _JOINED_PARAMETER.sub(change, url)
 
 
 def kind_of(url: str) -> str:

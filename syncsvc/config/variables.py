@@ -1,13 +1,22 @@
-"""``${NAME}`` and ``${NAME:-default}``: put into scalars after parsing, so a value can never become structure."""
+"""``${NAME}`` and ``${NAME:-default}``: put into scalars after parsing, so a value can never become structure.
+
+Nor part of a URL other than the one where it stands: between ``//`` and ``@`` it is written as URLs want it, so a
+password may have any characters, and none of them moves the host.
+"""
 
 import re
 from collections.abc import Callable, Mapping
 from typing import Final
+from urllib.parse import quote
+
+from syncsvc.config.urls import is_password_name
 
 _VARIABLE: Final = re.compile(r"\$\{([^}]*)(\}?)")
+_LOGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://((?:\$\{[^}]*\}|[^/?#$]|\$(?!\{))*)@")
+_UNENCODED: Final = "!$&'()*+,;="
+"""RFC 3986, 3.2.1: what may stand in a user or a password as it is."""
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ALLOWED: Final = "${NAME} or ${NAME:-default}"
-_SECRET_NAME: Final = re.compile(r"pass|pwd|secret|token|key|auth|credential", re.IGNORECASE)
 
 
 def expander(environ: Mapping[str, str], secrets: set[str], names: set[str]) -> Callable[[str], str]:
@@ -34,8 +43,24 @@ def expander(environ: Mapping[str, str], secrets: set[str], names: set[str]) -> 
         if value is None and not has_default:
             remedy = f"set it, or give a default: ${{{name}:-default}}"
             raise ValueError(f"found variable {name}, which is not set; allowed: {remedy}")
-        if value and _SECRET_NAME.search(name):
+        if value and is_password_name(name):
             secrets.add(value)
         return value or default
 
-    return lambda text: _VARIABLE.sub(value_of, text)
+    def encoded_value_of(match: re.Match[str]) -> str:
+        return quote(value_of(match), _UNENCODED)
+
+    def expand(text: str) -> str:
+        login = _LOGIN.match(text)
+        if login is None:
+            return _VARIABLE.sub(value_of, text)
+        before, who, after = text[: login.start(1)], login[1], text[login.end(1) :]
+        whole = _VARIABLE.fullmatch(who)
+        if whole is not None:  # a variable for both: its first colon separates them
+            user, colon, password = value_of(whole).partition(":")
+            who = quote(user, _UNENCODED) + colon + quote(password, _UNENCODED)
+        else:
+            who = _VARIABLE.sub(encoded_value_of, who)
+        return before + who + _VARIABLE.sub(value_of, after)
+
+    return expand

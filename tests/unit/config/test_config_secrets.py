@@ -124,7 +124,7 @@ def test_a_valid_configuration_shows_no_password_either(tmp_path: Path) -> None:
     result = CliRunner(env={"OTHER_PW": CANARY}).invoke(main, ["check", str(file)])
     assert result.exit_code == 0
     assert "rtsp://***@10.0.0.1:554/s" in result.stdout
-    assert "user=me&pwd=***" in result.stdout
+    assert "user=***&pwd=***" in result.stdout
     assert CANARY not in result.output
     config = loads(file.read_text(), "site.yaml", "/", {"OTHER_PW": CANARY})
     assert CANARY not in f"{config!r} {config} {config.streams['a']!r} {list(config.streams.values())}"
@@ -157,7 +157,7 @@ def test_models_do_not_quote_their_input() -> None:
         ("rtsp://user:p/w@h/s", "rtsp://***@h/s"),
         ("rtsp://user:pw", "rtsp://***"),
         ("rtsp://user:pw/s", "rtsp://***"),
-        ("http://h/v?user=me&password=pw&x=1", "http://h/v?user=me&password=***&x=1"),
+        ("http://h/v?user=me&password=pw&x=1", "http://h/v?user=***&password=***&x=1"),
         ("http://h/v?auth_token=pw", "http://h/v?auth_token=***"),
         ("file:a@b.mp4", "file:a@b.mp4"),
         ("file:///a@b.mp4", "file:///a@b.mp4"),
@@ -167,6 +167,60 @@ def test_models_do_not_quote_their_input() -> None:
 )
 def test_a_url_keeps_what_is_not_secret(url: str, shown: str) -> None:
     assert redact_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rtsp://h:554/user=admin&password={}&channel=1&stream=0.sdp?",
+        "rtsp://h:554/user=admin_password={}_channel=1_stream=0.sdp?real_stream",
+        "rtsp://h/?USER=a&PWD={}&x=1",
+        "http://h/videostream.cgi?loginuse=a&loginpas={}",
+        "http://h/cgi-bin/api.cgi?cmd=Snap&user=a&password={}",
+        "http://h/img.cgi?u=a&p={}",
+        "http://h/live.m3u8?%70assword={}",
+        "http://h/live.m3u8?x=1;PassWord={}",
+        "http://h/v?access_token={}",
+        "http://h/v?streamKey={}#x",
+        "http://h/a?X-Amz-Signature={}&X-Amz-Credential={}",
+        "rtsp://h/0/admin:{}/av0",
+        "http://h/user/admin/password/{}/1",
+        "http://h/token/{}/live.m3u8",
+        "http://h/p?url=rtsp%3A%2F%2Fann%3A{}%40cam%2F1&y=2",
+        "http://h/?passwd={}/more",
+        "http://h/v?user={}",
+        "http://{}@h/",
+        "http://ann:{}@h/",
+    ],
+)
+def test_wherever_a_camera_puts_a_password_it_is_hidden(url: str) -> None:
+    whole = url.replace("{}", CANARY)
+    for shown in (redact_url(whole), redact_text(f"cannot open {whole}, says the camera"), redact_text(whole[8:])):
+        assert CANARY not in shown or ("//" not in shown and "=" not in url)
+    assert redact_url(whole).startswith(url[: url.index("//") + 2])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "syncsvc: ready live=tcp://127.0.0.1:5555 control=ipc:///run/s http=http://127.0.0.1:8080",
+        "http://h/axis-cgi/mjpg/video.cgi?resolution=640x480&fps=5&camera=1",
+        "http://h/?action=stream",
+        "rtsp://h/vod/mp4:sample.mp4",
+        "http://[fe80::1]:80/a",
+        "stream north: 1920x1080 i420, ring of 59 slots = ceil(30.00/s * 1.830 s) + 4",
+        "user or password refused; key frames come every 2 s: token",
+    ],
+)
+def test_what_is_no_password_is_shown(text: str) -> None:
+    assert redact_text(text) == text
+
+
+def test_the_passwords_of_parameters_are_known_by_value_and_names_of_users_are_not() -> None:
+    url = "rtsp://h/user=admin_password=tlJwpbo6_channel=1_stream=0.sdp?pwd=p%40ss/word&user=joe"
+    assert {"tlJwpbo6", "p@ss/word", "p%40ss/word"} <= secrets_in(url)
+    assert not {"admin", "joe", "1"} & secrets_in(url)
+    assert secrets_in("http://h/auth/north/mp4:yard/a=b") == frozenset()
 
 
 @given(

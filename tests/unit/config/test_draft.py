@@ -48,6 +48,8 @@ def test_names_are_valid_and_unique_whatever_the_urls(urls: list[str]) -> None:
         ("rtsp://token@h/north", "rtsp://${NORTH_TOKEN}@h/north", {"NORTH_TOKEN": "token"}),
         ("http://h/north?pwd=abc&x=1", "http://h/north?pwd=${NORTH_SECRET}&x=1", {"NORTH_SECRET": "abc"}),
         ("rtsp://u:a@b@h/north", "rtsp://u:${NORTH_PASSWORD}@h/north", {"NORTH_PASSWORD": "a@b"}),
+        ("rtsp://u:a%40%2Fb@h/north", "rtsp://u:${NORTH_PASSWORD}@h/north", {"NORTH_PASSWORD": "a@/b"}),
+        ("rtsp://h/a_pwd=abc_n=1/north", "rtsp://h/a_pwd=${NORTH_SECRET}_n=1/north", {"NORTH_SECRET": "abc"}),
         ("rtsp://u:${MINE}@h/north", "rtsp://u:${MINE}@h/north", {}),
         ("rtsp://h/north", "rtsp://h/north", {}),
     ],
