@@ -21,6 +21,7 @@ from syncsvc.capture import process
 from syncsvc.capture.words import Fit, Fork, Forked, ForkFailed, Preload, ToCapture, ToNursery
 from syncsvc.errors import LinkClosed
 from syncsvc.lifecycle import die_with_parent
+from syncsvc.observe import logs
 from syncsvc.transport.channel import Channel
 
 _PID_BYTES = 4
@@ -117,6 +118,7 @@ def main(arguments: list[str]) -> int:
     channel_fd, parent = int(arguments[0]), int(arguments[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the daemon's to handle
     die_with_parent(parent)
+    logs.configure_child("nursery")
     try:
         return serve(Channel.of(channel_fd, ToNursery), parent)
     except LinkClosed:

@@ -11,8 +11,10 @@ import msgspec
 
 from syncsvc.capture.spec import AnySpec
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
+from syncsvc.config.urls import secrets_in
 from syncsvc.errors import SyncsvcError
 from syncsvc.lifecycle import StopToken
+from syncsvc.observe import logs
 from syncsvc.programs import end, start_leashed
 from syncsvc.transport.page import StreamPage
 
@@ -98,8 +100,10 @@ def main() -> int:
     """Probe the stream whose specification comes on standard input."""
     if not select.select([sys.stdin], [], [], PROBE_TIMEOUT_S)[0]:
         return 1
+    spec = msgspec.json.decode(sys.stdin.readline(), type=AnySpec)
+    logs.configure_child(f"probe {spec.name}", secrets_in(getattr(spec, "url", "")))
     try:
-        sight = look(msgspec.json.decode(sys.stdin.readline(), type=AnySpec))
+        sight = look(spec)
     except SyncsvcError as error:
         sight = Sight(False, str(getattr(error, "problem", error)))
     sys.stdout.buffer.write(msgspec.json.encode(sight))

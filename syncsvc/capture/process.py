@@ -195,7 +195,7 @@ def serve(channel: Channel[ToCapture], parent: int) -> int:
         return EX_UNAVAILABLE
     die_with_parent(parent)
     spec = first.spec
-    logs.configure(f"capture {spec.name}", first.secrets)
+    logs.configure_child(f"capture {spec.name}", first.secrets)
     name_process(spec.name)
     return CaptureProcess(channel, spec, StreamPage(page_fd), LinkWriter(pipe_fd, socket.socket(fileno=lease_fd))).run()
 

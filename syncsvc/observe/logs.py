@@ -5,12 +5,17 @@ import logging
 import os
 import re
 import sys
+import threading
+import traceback
 from collections.abc import Iterable
+from types import TracebackType
 from typing import Final
 from urllib.parse import quote, quote_plus, unquote
 
 from syncsvc.clock import SYSTEM_CLOCK, utc_text
 from syncsvc.config.urls import MASK, redact_text
+
+log = logging.getLogger(__name__)
 
 _SHORTEST_SECRET: Final = 3  # masking every "a" would hide the log, not the secret
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -114,6 +119,25 @@ def configure(process: str, secrets: Iterable[str] = ()) -> None:
     level = os.environ.get(LEVEL_VARIABLE, "info")
     logging.basicConfig(level=level.upper() if level in LEVELS else "INFO", handlers=[handler], force=True)
     logging.raiseExceptions = False  # a report of a line that cannot be sent would show what is in it
+
+
+def configure_child(process: str, secrets: Iterable[str] = ()) -> None:
+    """The same for a process of our own, in which libraries may do whatever they do.
+
+    What nobody catches, in any thread and in what libraries call, is a line too: what it was and where. Its traceback
+    is shown at level debug.
+    """
+    configure(process, secrets)
+    sys.excepthook = _say_failure
+    threading.excepthook = lambda failure: _say_failure(failure.exc_type, failure.exc_value, failure.exc_traceback)
+    sys.unraisablehook = lambda failure: _say_failure(failure.exc_type, failure.exc_value, failure.exc_traceback)
+
+
+def _say_failure(kind: type[BaseException], error: BaseException | None, where: TracebackType | None) -> None:
+    steps = traceback.extract_tb(where)
+    place = f" ({os.path.basename(steps[-1].filename)}:{steps[-1].lineno})" if steps else ""
+    log.error("failed: %s: %s%s", kind.__name__, error, place)
+    log.debug("its way", exc_info=(kind, error or kind(), where))
 
 
 def said(text: str, level: str = "info") -> str:

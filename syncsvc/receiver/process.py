@@ -190,7 +190,7 @@ def main(arguments: list[str]) -> int:
     """Take over from the daemon: ``CHANNEL_FD PARENT_PID receiver``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent(int(arguments[1]))
-    logs.configure("receiver", ())
+    logs.configure_child("receiver", ())
     channel: Channel[ToReceiver] = Channel.of(int(arguments[0]), ToReceiver)
     with ExitStack() as running:
         try:

@@ -3,6 +3,8 @@
 import json
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from urllib.parse import quote
@@ -125,3 +127,21 @@ def test_no_secret_survives(secret: str, before: str, after: str) -> None:
     shown = Redactor([secret])(f"{before}{secret}{after}")
     if secret not in f"{before}***{after}" and "*" not in secret:
         assert secret not in shown
+
+
+def test_what_nobody_catches_in_a_process_of_ours_is_a_line_without_secrets() -> None:
+    program = """
+import threading
+from syncsvc.observe import logs
+logs.configure_child("capture north", ["hunter2"])
+def fail(): raise ValueError("bad\\nhunter2 at rtsp://u:pw@h/1")
+thread = threading.Thread(target=fail); thread.start(); thread.join()
+class Odd:
+    def __del__(self): fail()
+Odd()
+fail()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    line = rf"{UTC} error capture north: failed: ValueError: bad\\n\*\*\* at rtsp://\*\*\*@h/1 \(<string>:5\)\n"
+    assert re.fullmatch(f"({line}){{3}}", done.stderr), done.stderr
