@@ -98,7 +98,9 @@ class RtspSpec(NetworkSpec, tag="rtsp", frozen=True, kw_only=True):
 
 
 class HttpSpec(NetworkSpec, tag="http", frozen=True, kw_only=True):
-    """MPEG-TS, HLS or MJPEG over HTTP."""
+    """A camera that speaks HTTP; one that answers with a single picture is asked every so often."""
+
+    every_s: float = 1.0
 
 
 class FileSpec(CaptureSpec, tag="file", frozen=True, kw_only=True):

@@ -184,7 +184,12 @@ def _problem(details: dict[str, Any], document: Document) -> ConfigError:
     path = tuple(key for key, _ in steps if key is not None)
     schema = steps[-1][1] if steps else {}
     known = tuple(steps[-2][1].get("properties", ()) if len(steps) > 1 else Config.model_fields)
-    if path[:1] == ("streams",) and path[2:3] in (("spec",), ("fps",), ("device_size",)):  # parameters of the URL
+    if path[:1] == ("streams",) and path[2:3] in (
+        ("spec",),
+        ("fps",),
+        ("device_size",),
+        ("every_s",),
+    ):  # parameters of the URL
         return _parameter(document, path, schema, details)
     if details["type"] == "refused":
         problem = _refusal(document, path, context["found"], context["allowed"])
@@ -228,7 +233,7 @@ def _parameter(document: Document, path: KeyPath, schema: Schema, details: dict[
     url_path = (*path[:2], "url")
     context = details.get("ctx", {})
     field = str(path[3] if path[2] == "spec" and len(path) > 3 else path[2])
-    name = "size" if field in ("width", "height", "device_size") else field
+    name = {"width": "size", "height": "size", "device_size": "size", "every_s": "every"}.get(field, field)
     found = context.get("found", f"{name} {show(details['input'])}")
     remedy = context.get("allowed", f"{name}: {allowed(schema)}")
     return document.error(url_path, _refusal(document, url_path, found, remedy))

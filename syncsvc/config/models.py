@@ -93,11 +93,21 @@ class RtspStream(NetworkKeys):
 
 
 class HttpStream(NetworkKeys):
-    """MPEG-TS, HLS or MJPEG over HTTP."""
+    """A camera that speaks HTTP: JPEGs, HLS, MPEG-TS, FLV."""
+
+    from_url: ClassVar[frozenset[str]] = frozenset({"kind", "every_s"})
 
     kind: Literal["http"] = "http"
+    every_s: Annotated[float, Field(ge=0.01, le=3600)] = 1.0
+    """How often a camera is asked that answers with a single picture: ``?every=1s``, which is ours, in the URL."""
     clock: Literal["auto", "model", "arrival"] = "auto"
     """The clock that stamps the frames; auto takes the best one that proves plausible."""
+
+    @model_validator(mode="after")
+    def _stall_outlasts_a_turn(self) -> "HttpStream":
+        if "every_s" in self.model_fields_set and self.stall_after_ms <= self.every_s * 1000:
+            raise refused(f"{self.stall_after_ms}", f"more than the {self.every_s:g} s of `every`", "stall_after_ms")
+        return self
 
 
 class FileStream(StreamKeys):

@@ -4,11 +4,16 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from syncsvc.config.refusals import did_you_mean
 from syncsvc.config.urls import MASK, RefusedError, kind_of
 from syncsvc.config.yamltext import resolve_scalar
+
+_HOST: Final = re.compile(r"[\w.-]+|[0-9A-Fa-f:.]+(%[\w.-]+)?")
+_EVERY: Final = re.compile(r"[?&]every=([^&#]*)(&|(?=#)|$)")
+_PERIOD: Final = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?|\.[0-9]{1,6})(ms|s|min)?")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "min": 60.0}
 
 
 def describe(url: str, base_dir: Path) -> dict[str, Any]:
@@ -23,10 +28,24 @@ def describe(url: str, base_dir: Path) -> dict[str, Any]:
     rest = url.partition(":")[2]
     if kind in ("rtsp", "http"):
         _check_network_url(url)
-        return {"kind": kind}
+        every = _EVERY.search(url) if kind == "http" else None
+        return {"kind": kind, **({"every_s": _period(every[1])} if every else {})}
     if kind == "file":
         return {"kind": kind, "path": _file_path(rest, base_dir)}
     return {"kind": kind, **(_synthetic(rest) if kind == "synthetic" else _v4l2(rest))}
+
+
+def without_ours(url: str) -> str:
+    """What a camera is asked for: the URL without the parameter that is for us, ``every``."""
+    return _EVERY.sub(lambda found: "?" if found[0][0] == "?" and found[0][-1] == "&" else found[2], url)
+
+
+def _period(text: str) -> float:
+    """Seconds of ``1s``, ``500ms``, ``2min`` or ``0.5``."""
+    match = _PERIOD.fullmatch(unquote(text))
+    if match is None:
+        raise RefusedError(f"every={text}", "a number with ms, s or min behind it, for example every=1s")
+    return float(match[1]) * _SECONDS[match[2] or "s"]
 
 
 def _check_network_url(url: str) -> None:
@@ -43,6 +62,8 @@ def _check_network_url(url: str) -> None:
         raise RefusedError(f"'{scheme}://{MASK}' with a second @ behind a slash, as of a password", allowed)
     if " " in url:
         raise RefusedError(f"'{scheme}://{MASK}' with white space", allowed)
+    if not _HOST.fullmatch(host):  # others read another host out of it than we do
+        raise RefusedError(f"'{scheme}://{MASK}' with a host that is none", allowed)
 
 
 def _file_path(rest: str, base_dir: Path) -> Path:

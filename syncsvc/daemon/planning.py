@@ -18,6 +18,7 @@ from syncsvc.config.models import (
     SyntheticStream,
     V4l2Stream,
 )
+from syncsvc.config.streamurl import without_ours
 from syncsvc.config.urls import with_plain_scheme
 from syncsvc.observe.events import GroupRules
 from syncsvc.plan.plans import GroupPlan, ReceiverPlan, StreamPlan
@@ -113,13 +114,13 @@ def capture_spec(name: str, stream: Stream, config: Config) -> AnySpec:
     if stream.quality is not None:
         common["quality"] = stream.quality
     if isinstance(stream, NetworkKeys):
-        common["url"] = with_plain_scheme(stream.url)
+        common["url"] = without_ours(with_plain_scheme(stream.url))
         common["open_timeout_s"], common["read_timeout_s"] = stream.timeouts_s
     match stream:
         case RtspStream():
             return RtspSpec(transport=stream.transport, **common)
         case HttpStream():
-            return HttpSpec(**common)
+            return HttpSpec(every_s=stream.every_s, **common)
         case FileStream():
             sidecar = str(stream.timestamps) if stream.timestamps else None
             offset_ns = round(stream.offset_ms * NS_PER_MS) if "offset_ms" in stream.model_fields_set else None

@@ -7,6 +7,7 @@ import pytest
 from msgspec import structs
 
 from syncsvc.capture.probe import patience_s
+from syncsvc.capture.spec import HttpSpec
 from syncsvc.capture.words import Capture, ToCapture
 from syncsvc.config.loader import loads
 from syncsvc.config.models import Config
@@ -100,3 +101,20 @@ def test_a_camera_that_may_take_longer_is_looked_at_for_longer() -> None:
     specs = [capture_spec(name, stream, found) for name, stream in found.streams.items()]
     assert [spec.timeouts_s for spec in specs] == [(10.0, 3.0), (45.0, 150.0)]
     assert [patience_s(spec) for spec in specs] == [26.0, 390.0]
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("http://h/a.jpg?every=2s", "http://h/a.jpg"),
+        ("http://h/a?every=2s&x=1", "http://h/a?x=1"),
+        ("http://h/a?x=1&every=2s", "http://h/a?x=1"),
+        ("http://h/a?x=1&every=2s&y=2#z", "http://h/a?x=1&y=2#z"),
+        ("http://h/a?x=1", "http://h/a?x=1"),
+    ],
+)
+def test_a_camera_is_not_asked_for_a_parameter_of_ours(url: str, asked: str) -> None:
+    config = loads(f"streams: {{a: {{url: '{url}'}}}}", "site.yaml")
+    spec = capture_spec("a", config.streams["a"], config)
+    assert isinstance(spec, HttpSpec)
+    assert (spec.url, spec.every_s) == (asked, 2.0 if "every" in url else 1.0)
