@@ -53,7 +53,7 @@ def describe(error: BaseException) -> str:
         return "timed out"
     if isinstance(error, socket.gaierror):
         return "its host's name is not known: no address was found for it"
-    return str(getattr(error, "strerror", None) or type(error).__name__)
+    return str(getattr(error, "strerror", None) or "it is not what it says it is")
 
 
 class Accompanied(Struct, frozen=True):

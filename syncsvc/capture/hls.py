@@ -10,9 +10,9 @@ from functools import partial
 from io import BytesIO
 from typing import NamedTuple
 
-from syncsvc.capture.decode import Demuxer, OpenInput, Sighting, open_container
-from syncsvc.capture.http_get import Answer, get
-from syncsvc.capture.playlist import MediaSegment, Playlist, PlaylistError, Resource, parse
+from syncsvc.capture.decode import UNKNOWN_FPS, Demuxer, OpenInput, Sighting, open_container
+from syncsvc.capture.http_get import Answer, Client
+from syncsvc.capture.playlist import HEADER, MediaSegment, Playlist, PlaylistError, Resource, parse
 from syncsvc.capture.readers import reader_of
 from syncsvc.capture.source import Loss, Pulse
 from syncsvc.capture.spec import READ_TIMEOUT_S, CaptureSpec
@@ -36,9 +36,9 @@ _WRAP_NS = (1 << 33) * NS_PER_S // 90_000
 """MPEG-TS counts 33 bits of 90 kHz: its pts begin anew after 26.5 hours."""
 
 
-def is_playlist(answer: Answer) -> bool:
-    """Whether the body is an HLS playlist, by its type or its name."""
-    return "mpegurl" in answer.headers.get_content_type() or answer.url.partition("?")[0].endswith((".m3u8", ".m3u"))
+def is_playlist(first: bytes) -> bool:
+    """Whether a body that begins so is an HLS playlist, whatever it is called."""
+    return first.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(HEADER.encode())
 
 
 class Timeline:
@@ -85,22 +85,27 @@ class _Loaded(NamedTuple):
 class HlsReader:
     """The frames of a playlist's segments, one after the other."""
 
-    def __init__(self, spec: CaptureSpec, answer: Answer, pulse: Pulse, clock: Clock, stop: StopToken) -> None:
-        """Read the playlist that ``answer`` has, or the first variant that it names.
+    def __init__(
+        self, spec: CaptureSpec, client: Client, answer: Answer, pulse: Pulse, clock: Clock, stop: StopToken
+    ) -> None:
+        """Read the playlist that ``answer`` has, or the best variant that it names.
 
         Raises:
             SourceUnavailable: it is none, or is not there.
         """
-        self._spec, self._source_id = spec, spec.name
+        self._spec, self._source_id, self._client = spec, spec.name, client
         self._pulse, self._clock, self._stop = pulse, clock, stop
         self._tick = partial(pulse, Position.DEMUX)
         self._timeline = Timeline()
         self._loaded: _Loaded | None = None
+        self.fps = UNKNOWN_FPS
+        self.declared_fps: float | None = None
+        """The first segment's declared rate, once it is open."""
         self._url = answer.url
         self._playlist = self._take(answer)
-        if self._playlist.variants:
-            self._url = self._playlist.variants[0]
-            self._playlist = self._take(get(spec.name, self._url, clock))
+        if variants := self._playlist.best_first(spec.size):
+            self._url = variants[0].url
+            self._playlist = self._take(client.get(self._url))
         segments = self._playlist.segments
         first = 0 if self._playlist.is_ended else max(0, len(segments) - FROM_END)
         self._next = segments[first].number if segments else 0
@@ -110,18 +115,6 @@ class HlsReader:
     def is_encrypted(self) -> bool:
         """Whether segments come with a key: those are libavformat's to play, without stamps."""
         return self._playlist.is_encrypted
-
-    @property
-    def fps(self) -> float:
-        """The first segment's declared rate, or a guess."""
-        assert self._loaded is not None, "the source is not open"
-        return self._loaded.demuxer.fps
-
-    @property
-    def declared_fps(self) -> float | None:
-        """The first segment's declared rate."""
-        assert self._loaded is not None, "the source is not open"
-        return self._loaded.demuxer.declared_fps
 
     def open(self) -> None:
         """Fetch the first segment.
@@ -134,6 +127,7 @@ class HlsReader:
             raise SourceUnavailable(self._source_id, "has no segment yet")
         self._next = segment.number
         self._loaded = self._load(segment)
+        self.fps, self.declared_fps = self._loaded.demuxer.fps, self._loaded.demuxer.declared_fps
 
     def frames(self) -> Iterator[Sighting]:
         """Segments as they appear, until the playlist says that it ended.
@@ -195,7 +189,7 @@ class HlsReader:
         self._stop.sleep(turn_s if self._has_changed else turn_s / 2)
         if self._stop.is_set:
             return
-        self._playlist = self._take(get(self._source_id, self._url, self._clock))
+        self._playlist = self._take(self._client.get(self._url))
         self._has_changed = self._playlist.segments != before.segments
 
     def _take(self, answer: Answer) -> Playlist:
@@ -214,7 +208,7 @@ class HlsReader:
 
     def _fetch(self, resource: Resource) -> bytes:
         self._tick()
-        answer = get(self._source_id, resource.url, self._clock, resource.range_bytes)
+        answer = self._client.get(resource.url, resource.range_bytes)
         limit_s = max(READ_TIMEOUT_S, 2 * self._playlist.turn_ns / NS_PER_S)
         return answer.read_all(MAX_SEGMENT_BYTES, limit_s, self._tick)
 

@@ -1,110 +1,115 @@
-"""One GET, for cameras that speak HTTP: no redirects, every wait bounded, and we see when which byte came.
+"""GETs of one camera: every wait bounded, redirects on its own host alone, and we see when which byte came."""
 
-Certificates are not checked: cameras sign their own. User and password of the URL answer Basic and Digest.
-"""
-
-import base64
-import http.client
-import io
-import socket
+import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from typing import Any
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from http.client import responses
+from urllib.parse import urljoin
 
-from syncsvc.camera_http import digest_answer, tls_context
-from syncsvc.capture.decode import describe
+import pycurl
+
+from syncsvc.camera_http import Address, HttpTrouble, address_of, log_in, new_handle, words_of
 from syncsvc.capture.spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S
-from syncsvc.clock import NS_PER_S, Clock
+from syncsvc.clock import NS_PER_S, Clock, sleep_s
 from syncsvc.errors import SourceUnavailable
 
 _CHUNK_BYTES = 1 << 16
 _KEPT_ARRIVALS = 8192
-_FAULTS = (OSError, http.client.HTTPException, ValueError)
-
-
-class _MovableDeadline:
-    """When the other side's patience with us, or ours with it, ends; may be moved."""
-
-    def __init__(self, clock: Clock, seconds: float) -> None:
-        self._clock = clock
-        self.move(seconds)
-
-    def move(self, seconds: float) -> None:
-        """To so many seconds from now."""
-        self._end_ns = self._clock.monotonic_ns() + round(seconds * NS_PER_S)
-
-    def left_s(self) -> float:
-        """Until then.
-
-        Raises:
-            TimeoutError: it is over.
-        """
-        left_ns = self._end_ns - self._clock.monotonic_ns()
-        if left_ns <= 0:
-            raise TimeoutError
-        return left_ns / NS_PER_S
-
-
-class _BoundedSocket(io.RawIOBase):
-    """What http.client reads of a socket, until the deadline, however it drips; a time-out would be for each drop."""
-
-    def __init__(self, connection: socket.socket, deadline: _MovableDeadline) -> None:
-        self._connection, self._deadline = connection, deadline
-
-    def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self._connection.settimeout(self._deadline.left_s())
-        return self._connection.recv_into(buffer)
-
-    def close(self) -> None:
-        self._connection.close()
-        super().close()
+_LOOK_S, _NO_SOCKET_S = 0.1, 0.005
+_MOST_REDIRECTS = 10
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_UNAUTHORIZED = 401
+NOT_MODIFIED = 304
+_LOGINS = pycurl.HTTPAUTH_DIGEST | pycurl.HTTPAUTH_BASIC
 
 
 class Answer:
-    """The answer to a GET: its headers, and its body as it comes.
+    """The answer to a GET: its headers by lower-case name, and its body as it comes.
 
     It reads like a file for libav. Every read ends at the deadline that ``wait_at_most`` sets.
     """
 
-    def __init__(
-        self, source_id: str, url: str, clock: Clock, response: http.client.HTTPResponse, deadline: _MovableDeadline
-    ) -> None:
-        self._source_id, self.url, self._clock = source_id, url, clock
-        self._response, self.headers, self._deadline = response, response.headers, deadline
-        self._offset = 0
+    def __init__(self, source_id: str, url: str, clock: Clock, curl: pycurl.Curl) -> None:
+        self._source_id, self.url, self._clock, self._curl = source_id, url, clock, curl
+        self.status = 0
+        self.headers: Mapping[str, str] = {}
+        self._lines: list[bytes] = []
+        self._is_headed = self._is_over = False
+        self._waiting: deque[bytes] = deque()
+        self._come = 0
         self._arrivals: deque[tuple[int, int]] = deque(maxlen=_KEPT_ARRIVALS)
+        curl.setopt(pycurl.HEADERFUNCTION, self._take_line)
+        curl.setopt(pycurl.WRITEFUNCTION, self._take_data)
+        self._multi: pycurl.CurlMulti | None = None
+
+    def begin(self, multi: pycurl.CurlMulti, seconds: float) -> None:
+        """Ask, and wait for the last header.
+
+        Raises:
+            HttpTrouble: there is no answer in time.
+        """
+        self._multi = multi
+        multi.add_handle(self._curl)
+        self.wait_at_most(seconds)
+        while not self._is_headed:
+            self._advance()
+        self.wait_at_most(READ_TIMEOUT_S)
+
+    @property
+    def kind(self) -> str:
+        """The type of the body, without parameters, in small letters; empty where none is said."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def is_searchable(self) -> bool:
+        """Whether it is a file of which pieces can be asked for."""
+        said = self.headers.get("accept-ranges", "").lower() == "bytes"
+        return said and self.headers.get("content-length", "").isdecimal()
+
+    @property
+    def redirect(self) -> str | None:
+        """Where it sends us, if it does."""
+        return self.headers.get("location") if self.status in _REDIRECTS else None
 
     def wait_at_most(self, seconds: float) -> None:
         """From now on, reads that end later fail."""
-        self._deadline.move(seconds)
+        self._deadline_ns = self._clock.monotonic_ns() + round(seconds * NS_PER_S)
 
     def read(self, size: int = _CHUNK_BYTES) -> bytes:
         """What is there, at most ``size`` bytes, waiting for the first of them; empty at the end of the body.
 
         Raises:
-            SourceUnavailable: nothing came in time, or the connection broke.
+            SourceUnavailable: nothing came in time, or the connection broke; afterwards it is at its end.
         """
-        if self._response.isclosed():
+        if self._multi is None:
             return b""
         try:
-            self._deadline.left_s()  # what was read ahead comes without a wait
-            data = self._response.read1(size)
-        except _FAULTS as error:
-            raise SourceUnavailable(self._source_id, f"stopped sending: {describe(error)}") from error
-        self._offset += len(data)
-        self._arrivals.append((self._offset, self._clock.monotonic_ns()))
+            self._left_s()  # what was read ahead comes without a wait
+            while not self._waiting and not self._is_over:
+                self._advance()
+        except HttpTrouble as trouble:
+            self.close()  # libav asks again, and PyAV would write the second failure to stderr
+            raise SourceUnavailable(self._source_id, f"stopped sending: {trouble}") from None
+        if not self._waiting:
+            return b""
+        data = self._waiting.popleft()
+        if len(data) > size:
+            self._waiting.appendleft(data[size:])
+            data = data[:size]
         return data
 
+    def begins_with(self, size: int) -> bytes:
+        """The first bytes of the body, at most ``size``, without taking them; raises as ``read`` does."""
+        first = b""
+        while len(first) < size and (data := self.read(size - len(first))):
+            first += data
+        if first:
+            self._waiting.appendleft(first)
+        return first
+
     def read_all(self, limit_bytes: int, limit_s: float, tick: Callable[[], None]) -> bytes:
-        """The whole body, and disconnect; calls ``tick`` as it comes.
+        """The whole body, and no more of it; calls ``tick`` as it comes.
 
         Raises:
             SourceUnavailable: it is bigger, or did not come in time.
@@ -129,97 +134,175 @@ class Answer:
         return self._arrivals[0][1] if self._arrivals and self._arrivals[0][0] > offset else None
 
     def close(self) -> None:
-        """Disconnect."""
-        self._response.close()
+        """Ask for no more of it; a connection that is not at the body's end is closed."""
+        self._is_over = True
+        self._waiting.clear()
+        if self._multi is not None:
+            self._multi.remove_handle(self._curl)
+            self._multi = None
+
+    def _left_s(self) -> float:
+        left_ns = self._deadline_ns - self._clock.monotonic_ns()
+        if left_ns <= 0:
+            raise HttpTrouble("timed out")
+        return left_ns / NS_PER_S
+
+    def _advance(self) -> None:
+        """Let curl work on what is there, waiting for it where nothing is."""
+        assert self._multi is not None, "what is over needs no work"
+        if self._multi.select(min(self._left_s(), _LOOK_S)) < 0:
+            sleep_s(_NO_SOCKET_S)  # no socket yet: a name is being looked up
+        self._multi.perform()
+        if self.headers and not self._is_headed:
+            self.status = self._curl.getinfo(pycurl.RESPONSE_CODE)
+            self._is_headed = self.status >= 200 and self.status != _UNAUTHORIZED  # which curl may answer by itself
+        _, done, failed = self._multi.info_read()
+        if failed:
+            raise HttpTrouble(words_of(failed[0][1], self._curl))
+        if done:
+            self._is_headed = self._is_over = True
+
+    def _take_line(self, line: bytes) -> None:
+        """A line of the head; heads of answers that are not the last are followed by another."""
+        if self._come:
+            return  # a trailer
+        if not line.strip():
+            pairs = (text.decode(errors="replace").partition(":") for text in reversed(self._lines))
+            self.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+            self._lines.clear()
+            return
+        self._lines.append(line)
+
+    def _take_data(self, data: bytes) -> None:
+        self._waiting.append(data)
+        self._come += len(data)
+        self._arrivals.append((self._come, self._clock.monotonic_ns()))
 
 
-def get(source_id: str, url: str, clock: Clock, range_bytes: tuple[int, int] | None = None) -> Answer:
-    """Ask for ``url``, or for ``(offset, length)`` of it; a user and a password in it answer a challenge.
+class Client:
+    """Asks one camera, one question at a time; connection, cookies and log-in last from one to the next."""
 
-    Raises:
-        SourceUnavailable: no answer in five seconds, from the look for the host to the last header, or one other than
-            success; the message has no URL.
-    """
-    headers = {"User-Agent": "syncsvc", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
-    if range_bytes is not None:
-        headers["Range"] = f"bytes={range_bytes[0]}-{range_bytes[0] + range_bytes[1] - 1}"
-    deadline = _MovableDeadline(clock, OPEN_TIMEOUT_S)
-    try:
-        parts = urlsplit(url)
-        response = _ask(parts, headers, deadline)
-        if response.status == 401 and parts.username is not None:
-            authorization = _authorization(parts, response.headers.get_all("WWW-Authenticate", []))
-            if authorization is not None:
-                response.close()
-                response = _ask(parts, headers | {"Authorization": authorization}, deadline)
-    except _FAULTS as error:
-        raise SourceUnavailable(source_id, f"cannot be opened: {describe(error)}") from error
-    if response.status == (200 if range_bytes is None else 206):
-        deadline.move(READ_TIMEOUT_S)
-        return Answer(source_id, url, clock, response, deadline)
-    response.close()
-    why = f"HTTP {response.status} {http.client.responses.get(response.status, '')}".rstrip()
-    if 300 <= response.status < 400:
-        why += ", and redirects are not followed"
-    raise SourceUnavailable(source_id, f"cannot be opened: {why}")
+    def __init__(self, source_id: str, url: str, clock: Clock) -> None:
+        """At the server that ``url`` names, the user and the password in it answer every challenge.
 
-
-def _ask(parts: SplitResult, headers: dict[str, str], deadline: _MovableDeadline) -> http.client.HTTPResponse:
-    is_tls = parts.scheme == "https"
-    port = parts.port or (http.client.HTTPS_PORT if is_tls else http.client.HTTP_PORT)
-    connection = _connect(parts.hostname or "", port, deadline)
-    try:
-        if is_tls:
-            context = tls_context()
-            connection.settimeout(deadline.left_s())
-            connection = context.wrap_socket(connection, server_hostname=parts.hostname)
-        lines = [f"GET {_target(parts)} HTTP/1.1", f"Host: {_host(parts)}", *map(": ".join, headers.items())]
-        if any("\r" in line or "\n" in line for line in lines):
-            raise ValueError("a user's name must not add lines of its own")  # a playlist may name any
-        connection.settimeout(deadline.left_s())
-        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-        answer: Any = _BoundedSocket(connection, deadline)
-        response = http.client.HTTPResponse(answer, method="GET")
-        response.begin()
-        return response
-    except BaseException:
-        connection.close()
-        raise
-
-
-def _connect(host: str, port: int, deadline: _MovableDeadline) -> socket.socket:
-    problem = OSError("has no address")
-    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        connection = socket.socket(family, kind, protocol)
+        Raises:
+            SourceUnavailable: it is no URL.
+        """
+        self._source_id, self._clock = source_id, clock
+        self._curl, self._multi = new_handle(), pycurl.CurlMulti()
+        self._answer: Answer | None = None
         try:
-            connection.settimeout(deadline.left_s())
-            connection.connect(address)
-            return connection
-        except OSError as error:
-            connection.close()
-            problem = error
-    raise problem
+            self._home = address_of(url)
+        except HttpTrouble as trouble:
+            raise SourceUnavailable(source_id, f"cannot be opened: {trouble}") from None
+
+    def get(self, url: str, range_bytes: tuple[int, int | None] | None = None, lines: Iterable[str] = ()) -> Answer:
+        """Ask for ``url``, or for ``(offset, length)`` of it, with more header lines; lets go of the answer before.
+
+        Redirects are followed as long as they stay at the same scheme, host and port.
+
+        Raises:
+            SourceUnavailable: no answer in five seconds, from the look for the host to the last header, or one other
+                than success; the message has no URL.
+        """
+        end_ns = self._clock.monotonic_ns() + round(OPEN_TIMEOUT_S * NS_PER_S)
+        self._curl.setopt(pycurl.HTTPHEADER, ["Accept: */*", *lines])
+        if range_bytes is None:
+            self._curl.unsetopt(pycurl.RANGE)
+        else:
+            first, length = range_bytes
+            self._curl.setopt(pycurl.RANGE, f"{first}-{'' if length is None else first + length - 1}")
+        try:
+            address = address_of(url)
+            for _ in range(_MOST_REDIRECTS + 1):
+                answer = self._ask(address, (end_ns - self._clock.monotonic_ns()) / NS_PER_S)
+                if (place := answer.redirect) is None:
+                    return _wanted(answer, 200 if range_bytes is None else 206)
+                address = _followed(answer, place, address)
+            raise HttpTrouble(f"sends us on more than {_MOST_REDIRECTS} times")
+        except HttpTrouble as trouble:
+            raise SourceUnavailable(self._source_id, f"cannot be opened: {trouble}") from None
+
+    def _ask(self, address: Address, seconds: float) -> Answer:
+        self._let_go()
+        self._curl.setopt(pycurl.URL, address.url)
+        who = self._home if address.user is None and address.origin == self._home.origin else address
+        log_in(self._curl, who.user, who.password, _LOGINS)
+        self._answer = Answer(self._source_id, address.url, self._clock, self._curl)
+        self._answer.begin(self._multi, seconds)
+        return self._answer
+
+    def _let_go(self) -> None:
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._let_go()
+        self._multi.close()
+        self._curl.close()
 
 
-def _host(parts: SplitResult) -> str:
-    """Host and port, as they go into the Host line."""
-    name = parts.hostname or ""
-    name = f"[{name}]" if ":" in name else name.encode("idna").decode()
-    return name if parts.port is None else f"{name}:{parts.port}"
+def _wanted(answer: Answer, status: int) -> Answer:
+    if answer.status in (status, NOT_MODIFIED):
+        return answer
+    if answer.status == 200:
+        raise HttpTrouble("gives no piece of a file, only all of it")
+    raise HttpTrouble(f"HTTP {answer.status} {responses.get(answer.status, '')}".rstrip())
 
 
-def _target(parts: SplitResult) -> str:
-    """Path and query, as they go into the request line."""
-    return quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe="%/?:@!$&'()*+,;=~[]")
+def _followed(answer: Answer, place: str, before: Address) -> Address:
+    try:
+        url = urljoin(answer.url, place)
+    except ValueError:
+        raise HttpTrouble("sends us on to no address") from None
+    address = address_of(url)
+    if address.origin != before.origin:
+        status = f"HTTP {answer.status} {responses[answer.status]}"
+        scheme, host, port = address.origin
+        raise HttpTrouble(f"{status}, and redirects to another server are not followed ({scheme}://{host}:{port})")
+    return address._replace(user=before.user, password=before.password)
 
 
-def _authorization(parts: SplitResult, challenges: list[str]) -> str | None:
-    """The answer to the server's challenge, Digest before Basic; None where it asks for something else."""
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    schemes = {scheme.lower(): rest for scheme, _, rest in (text.strip().partition(" ") for text in challenges)}
-    if "digest" in schemes:
-        url = f"{parts.scheme}://{parts.hostname}{_target(parts)}"
-        return digest_answer(schemes["digest"], "GET", url, user, password)
-    if "basic" in schemes:
-        return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-    return None
+class Searchable:
+    """A file that a camera has, for libav to search in: from where it was last told to read, it is asked for the rest.
+
+    Args:
+        client: asks.
+        answer: the whole file, of a length that is told, by a server that says that it gives pieces.
+    """
+
+    def __init__(self, client: Client, answer: Answer) -> None:
+        self._client, self._url, self._size_bytes = client, answer.url, int(answer.headers["content-length"])
+        self._answer: Answer | None = answer
+        self._at = 0
+        self._seconds = READ_TIMEOUT_S
+
+    def wait_at_most(self, seconds: float) -> None:
+        """From now on, reads that end later fail."""
+        self._seconds = seconds
+        if self._answer is not None:
+            self._answer.wait_at_most(seconds)
+
+    def read(self, size: int) -> bytes:
+        """What is there, at most ``size`` bytes; raises as the answer's does."""
+        if self._answer is None:
+            if self._at >= self._size_bytes:
+                return b""
+            self._answer = self._client.get(self._url, (self._at, None))
+            self._answer.wait_at_most(self._seconds)
+        data = self._answer.read(size)
+        self._at += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Read from there on."""
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size_bytes}[whence]
+        if start + offset != self._at:
+            self._answer, self._at = None, start + offset
+        return self._at
+
+    def tell(self) -> int:
+        """Where it reads next."""
+        return self._at

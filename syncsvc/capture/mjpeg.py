@@ -1,4 +1,4 @@
-"""MJPEG over HTTP, read here rather than by libavformat, which drops the parts' headers and makes up 25 frames/s."""
+"""JPEGs over HTTP, read here rather than by libavformat, which drops the parts' headers and makes up 25 frames/s."""
 
 from collections.abc import Iterator
 
@@ -28,7 +28,6 @@ class MjpegReader:
 
     def __init__(self, spec: CaptureSpec, answer: Answer, pulse: Pulse, clock: Clock) -> None:
         self._spec, self._answer, self._pulse, self._clock = spec, answer, pulse, clock
-        self._parts = PartReader(answer.headers.get_boundary() or "")
         self._codec = CodecContext.create("mjpeg", "r")
         self._codec.thread_type, self._codec.thread_count = "NONE", 1
         self._codec.options = {"max_pixels": str(MAX_PIXELS)}
@@ -39,19 +38,24 @@ class MjpegReader:
         Raises:
             SourceUnavailable: no picture for three seconds, or the connection broke.
         """
-        self._await()
-        while data := self._answer.read():
-            for part in self._parts.feed(data, self._clock.monotonic_ns()):
-                if part.headers.get("content-type", "image/").lower().startswith(("image/", "application/octet")):
+        yield from self.pictures_of(self._answer)
+
+    def pictures_of(self, answer: Answer) -> Iterator[Sighting]:
+        """The same of another answer."""
+        parts = PartReader()
+        self._await(answer)
+        while data := answer.read():
+            for part in parts.feed(data, self._clock.monotonic_ns()):
+                if part.is_picture:
                     self._pulse(Position.DECODE)
                     yield self._take(part)
-                    self._await()
-            if self._parts.is_over:
-                return
+                    self._await(answer)
+        if (cut := parts.rest(self._clock.monotonic_ns())) is not None:
+            yield self._take(cut)
 
-    def _await(self) -> None:
+    def _await(self, answer: Answer) -> None:
         self._pulse(Position.DEMUX)
-        self._answer.wait_at_most(READ_TIMEOUT_S)
+        answer.wait_at_most(READ_TIMEOUT_S)
 
     def _take(self, part: Part) -> Sighting:
         unit: Unit | None = self._coded(part.body) or self._decode(part.body)

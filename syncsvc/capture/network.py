@@ -1,4 +1,4 @@
-"""Network cameras: RTSP with its sender reports, HTTP (MPEG-TS, MJPEG, HLS) without; every wait has a time-out.
+"""Network cameras: RTSP with its sender reports, HTTP (JPEGs, HLS, MPEG-TS, FLV) without; every wait has a time-out.
 
 Only an interrupt callback, which PyAV's ``timeout`` sets, catches a camera that keeps the session alive without video.
 """
@@ -8,19 +8,24 @@ from contextlib import ExitStack, closing
 
 from syncsvc.capture.decode import Demuxer, OpenInput, open_container, with_side_data
 from syncsvc.capture.hls import HlsReader, is_playlist
-from syncsvc.capture.http_get import Answer, get
+from syncsvc.capture.http_get import Answer, Client, Searchable
 from syncsvc.capture.mjpeg import MjpegReader
+from syncsvc.capture.multipart import SOI
 from syncsvc.capture.picture import picture_of
 from syncsvc.capture.readers import reader_of
 from syncsvc.capture.rtsp_camera import open_rtsp
 from syncsvc.capture.source import Loss, Pulse, Shot
 from syncsvc.capture.spec import HttpSpec, RtspSpec
+from syncsvc.capture.stills import StillsReader
 from syncsvc.clock import Clock
 from syncsvc.errors import SourceUnavailable
 from syncsvc.lifecycle import StopToken
 from syncsvc.transport.page import Position
 
-_HTTP_OPTIONS = {"max_redirects": "0", "protocol_whitelist": "http,https,tcp,tls,crypto"}
+_FLV_OPTIONS = {"analyzeduration": "1"}
+"""Streams of FLV may begin at any time, so libav looks for more of them, for five seconds, unless it is told not to."""
+_CIPHERED_OPTIONS = {"max_redirects": "0", "protocol_whitelist": "http,https,tcp,tls,crypto"}
+_SNIFFED_BYTES = 64
 
 
 class NetworkSource:
@@ -37,27 +42,38 @@ class NetworkSource:
             self._reader = self._connect(opened)
             self._opened = opened.pop_all()
 
-    def _connect(self, opened: ExitStack) -> Demuxer | MjpegReader | HlsReader:
-        """What answers decides who reads it: a file, which libav must be able to search, is libav's to ask for."""
-        if isinstance(self._spec, RtspSpec):
-            return open_rtsp(self._spec, self._clock, self._pulse, opened)
+    def _connect(self, opened: ExitStack) -> Demuxer | MjpegReader | StillsReader | HlsReader:
+        """What answers decides who reads it, by what it sends more than by what it calls that."""
+        spec = self._spec
+        if isinstance(spec, RtspSpec):
+            return open_rtsp(spec, self._clock, self._pulse, opened)
         self._pulse(Position.OPENING)
-        answer = opened.enter_context(closing(get(self._spec.name, self._spec.url, self._clock)))
-        if answer.headers.get_content_maintype() == "multipart":
-            return MjpegReader(self._spec, answer, self._pulse, self._clock)
-        if is_playlist(answer):
-            reader = HlsReader(self._spec, answer, self._pulse, self._clock, self._stop)
+        client = opened.enter_context(closing(Client(spec.name, spec.url, self._clock)))
+        answer = client.get(spec.url)
+        if answer.kind.startswith("multipart/"):
+            return MjpegReader(spec, answer, self._pulse, self._clock)
+        first = answer.begins_with(_SNIFFED_BYTES)
+        if is_playlist(first):
+            reader = HlsReader(spec, client, answer, self._pulse, self._clock, self._stop)
             if reader.is_encrypted:
-                return self._libav(_HTTP_OPTIONS, opened)
+                return self._libav(_CIPHERED_OPTIONS, opened)
             opened.callback(reader.close)
             reader.open()
             return reader
-        if answer.headers["Content-Length"] is None:
-            return self._libav(_HTTP_OPTIONS, opened, answer)
-        answer.close()
-        return self._libav(_HTTP_OPTIONS, opened)
+        if first.startswith(SOI):
+            return StillsReader(spec, client, answer, self._pulse, self._clock, self._stop)
+        if answer.kind == "text/html":
+            raise SourceUnavailable(spec.name, "answers with a page for people (text/html), and no video")
+        if first.lstrip(b"\r\n").startswith(b"--"):
+            return MjpegReader(spec, answer, self._pulse, self._clock)
+        if first.startswith(b"FLV"):
+            try:
+                return self._libav(_FLV_OPTIONS, opened, answer)
+            except SourceUnavailable:  # sound may come first, for long
+                return self._libav({}, opened, client.get(spec.url))
+        return self._libav({}, opened, Searchable(client, answer) if answer.is_searchable else answer)
 
-    def _libav(self, options: dict[str, str], opened: ExitStack, body: Answer | None = None) -> Demuxer:
+    def _libav(self, options: dict[str, str], opened: ExitStack, body: Answer | Searchable | None = None) -> Demuxer:
         """What libavformat reads: from the URL by itself, or from the body of an answer."""
 
         def at(position: Position) -> None:
@@ -67,7 +83,7 @@ class NetworkSource:
 
         spec, timeout = self._spec, None if body else self._spec.timeouts_s
         container = opened.enter_context(open_container(spec.name, body or spec.url, options, timeout, at))
-        arrived_at = body.arrived_at if body else None
+        arrived_at = body.arrived_at if isinstance(body, Answer) else None
         return reader_of(spec, OpenInput(spec.name, container, at, self._clock, arrived_at))
 
     @property
@@ -92,7 +108,8 @@ class NetworkSource:
                 continue
             unit, seen = item
             yield Shot(picture_of(unit, self._spec), with_side_data(unit, seen))
-        raise SourceUnavailable(self._spec.name, "closed the connection")
+        if not self._stop.is_set:
+            raise SourceUnavailable(self._spec.name, "closed the connection")
 
     def close(self) -> None:
         """Disconnect; only ever from the thread that reads (libav crashes otherwise)."""

@@ -1,5 +1,6 @@
 """HLS playlists as values: libavformat reads them too, but keeps ``EXT-X-PROGRAM-DATE-TIME`` to itself; pure.
 
+As players do, it skips what it cannot read: one odd line ends no stream.
 Source: RFC 8216, HTTP Live Streaming, sections 4.3 and 6.3.
 """
 
@@ -13,11 +14,15 @@ from syncsvc.capture.stamps import MediaStamp, fraction_of_second, of_date
 from syncsvc.clock import NS_PER_S
 
 _ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^,]*)')
-_DURATION = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,18}))?")
+_DURATION = re.compile(r"([0-9]{0,6})(?:\.([0-9]{0,18}))?(?![0-9])")
 _NUMBER = re.compile("[0-9]{1,18}")
 _RANGE = re.compile("([0-9]{1,12})(?:@([0-9]{1,15}))?")
+_VIDEO = re.compile("avc|hvc|hev|dvh|mp4v|vp0?[89]|av01", re.IGNORECASE)
+_SOUND = re.compile("mp4a|a[ce]-?[34]|ec-3|opus|flac|vorbis|mp3|dts|stpp|wvtt", re.IGNORECASE)
+_SIZE = re.compile("([0-9]{1,5})[xX]([0-9]{1,5})")
 _SHORTEST_TARGET_NS = NS_PER_S // 10
 _LONGEST_UNPROVEN_NS = 10 * NS_PER_S
+HEADER = "#EXTM3U"
 KEPT_SEGMENTS = 1000
 """Of a live playlist's end, which alone is played: reading a day of them again every two seconds takes half a core."""
 MOST_SEGMENTS = 50_000
@@ -55,6 +60,24 @@ class MediaSegment:
 
 
 @dataclass(frozen=True, slots=True)
+class Variant:
+    """One of the playlists that a master playlist names, and what it says of it; 0 is nothing."""
+
+    url: str
+    bandwidth: int = 0
+    size: tuple[int, int] = (0, 0)
+    codecs: str = ""
+
+    @property
+    def rank(self) -> int:
+        """2 where it has video, 1 where nobody says so, 0 where it has but sound or text."""
+        codecs = [codec.strip() for codec in self.codecs.split(",") if codec.strip()]
+        if any(map(_VIDEO.match, codecs)) or self.size[0]:
+            return 2
+        return 0 if codecs and all(map(_SOUND.match, codecs)) else 1
+
+
+@dataclass(frozen=True, slots=True)
 class Playlist:
     """A media playlist, or a master playlist: that has ``variants`` and no segments."""
 
@@ -62,7 +85,18 @@ class Playlist:
     target_ns: int = NS_PER_S
     is_ended: bool = False
     is_encrypted: bool = False
-    variants: tuple[str, ...] = ()
+    variants: tuple[Variant, ...] = ()
+
+    def best_first(self, wanted: tuple[int, int] | None) -> list[Variant]:
+        """The variants, those with video first: the smallest that is as big as ``wanted``, else the most bandwidth."""
+
+        def order(variant: Variant) -> tuple[int, int, int, int]:
+            pixels, is_enough = variant.size[0] * variant.size[1], False
+            if wanted is not None and pixels:
+                is_enough = variant.size[0] >= wanted[0] and variant.size[1] >= wanted[1]
+            return -variant.rank, not is_enough, pixels if is_enough else -pixels * bool(wanted), -variant.bandwidth
+
+        return sorted(self.variants, key=order)
 
     @property
     def turn_ns(self) -> int:
@@ -75,23 +109,23 @@ def parse(text: str, url: str) -> Playlist:
     """Read a playlist that came from ``url``.
 
     Raises:
-        PlaylistError: it is none, or names something that is not on the network.
+        PlaylistError: it is none, or names nothing but what is not on the network.
     """
-    lines = [line.strip() for line in text.removeprefix("\ufeff").splitlines()]
-    if not lines or lines[0] != "#EXTM3U":
+    lines = [line for line in map(str.strip, text.removeprefix("\ufeff").splitlines()) if line]
+    if not lines or not lines[0].startswith(HEADER):
         raise PlaylistError("is no playlist")
     reader = _PlaylistReader(url, _segments_before_the_last(lines))
     for line in lines[1:]:
         if line.startswith("#EXT"):
             reader.tag(*line.partition(":")[::2])
-        elif line and not line.startswith("#"):
+        elif not line.startswith("#"):
             reader.uri(line)
     return reader.result()
 
 
 def _segments_before_the_last(lines: list[str]) -> int:
     """How many segments of a live playlist are over: of the oldest ones, a day's worth may be listed."""
-    count = sum(1 for line in lines if line and not line.startswith("#"))
+    count = sum(1 for line in lines if not line.startswith("#"))
     if not any(line.startswith(("#EXT-X-ENDLIST", "#EXT-X-BYTERANGE", "#EXT-X-STREAM-INF")) for line in lines):
         return max(0, count - KEPT_SEGMENTS)
     if count > MOST_SEGMENTS:
@@ -109,11 +143,13 @@ class _PlaylistReader:
         self._url, self._passed_over = url, passed_over
         self._said: dict[str, Any] = {}
         self._segments: list[MediaSegment] = []
-        self._variants: list[str] = []
+        self._variants: list[Variant] = []
+        self._has_stranger = False
         self._number = 0
         self._head: Resource | None = None
+        self._is_headless = False
         self._range: tuple[int | None, int] | None = None
-        self._is_variant = False
+        self._variant: Variant | None = None
         self._dated: str | None = None
         self._since: list[str] = []
         self._begin_segment()
@@ -128,7 +164,7 @@ class _PlaylistReader:
             case "#EXTINF":
                 self._duration = value.partition(",")[0]
             case "#EXT-X-PROGRAM-DATE-TIME":
-                self._date = value
+                self._date = value.strip()
             case "#EXT-X-BYTERANGE":
                 self._range = _range(value)
             case "#EXT-X-DISCONTINUITY":
@@ -136,28 +172,32 @@ class _PlaylistReader:
             case "#EXT-X-GAP":
                 self._is_gap = True
             case "#EXT-X-STREAM-INF":
-                self._is_variant = True
-            case "#EXT-X-TARGETDURATION":
-                self._said["target_ns"] = max(_SHORTEST_TARGET_NS, _duration(value)[0])
+                self._variant = _variant(_attributes(value))
+            case "#EXT-X-TARGETDURATION" if target_ns := _duration(value)[0]:
+                self._said["target_ns"] = max(_SHORTEST_TARGET_NS, target_ns)
             case "#EXT-X-ENDLIST":
                 self._said["is_ended"] = True
-            case "#EXT-X-KEY" if _attributes(value).get("METHOD") != "NONE":
+            case "#EXT-X-KEY" if _attributes(value).get("METHOD", "NONE") != "NONE":
                 self._said["is_encrypted"] = True
-            case "#EXT-X-MEDIA-SEQUENCE" if _NUMBER.fullmatch(value):
+            case "#EXT-X-MEDIA-SEQUENCE" if _NUMBER.fullmatch(value.strip()):
                 self._number = int(value)
             case "#EXT-X-MAP":
                 self._head = self._resource(_attributes(value))
+                self._is_headless = self._head is None
 
     def uri(self, text: str) -> None:
-        if self._is_variant:
-            self._variants.append(self._absolute(text))
-            self._is_variant = False
+        url = None if self._is_headless else self._absolute(text)
+        self._has_stranger = self._has_stranger or url is None
+        if self._variant is not None:
+            if url is not None:
+                self._variants.append(replace(self._variant, url=url))
+            self._variant = None
             return
         if self._passed_over:
             self._passed_over -= 1
             self._pass_over()
         else:
-            self._segments.append(self._segment(self._absolute(text)))
+            self._segments.append(self._segment(url or ""))
         self._number, self._range = self._number + 1, None
         self._begin_segment()
 
@@ -165,7 +205,7 @@ class _PlaylistReader:
         duration_ns, doubt_ns = _duration(self._duration)
         return MediaSegment(
             self._number, Resource(url, self._place(url)), duration_ns, doubt_ns, of_date(self._date or ""),
-            self._head, self._is_discontinuous, self._is_gap,
+            self._head, self._is_discontinuous, self._is_gap or not url,
         )  # fmt: skip
 
     def _pass_over(self) -> None:
@@ -176,9 +216,12 @@ class _PlaylistReader:
 
     def result(self) -> Playlist:
         """The playlist, every segment with its date."""
+        if self._has_stranger and not self._variants and not any(one.media.url for one in self._segments):
+            raise PlaylistError("names something that is not on the network")
         durations = [_duration(text) for text in self._since]
         span_ns, doubt_ns = (sum(some) for some in zip((0, 0), *durations, strict=True))
-        before = MediaSegment(-1, Resource(""), span_ns, doubt_ns, of_date(self._dated or ""))
+        is_known = all(length_ns for length_ns, _ in durations)
+        before = MediaSegment(-1, Resource(""), span_ns, doubt_ns, of_date(self._dated or "") if is_known else None)
         segments = tuple(_stamped([before, *self._segments]))[1:]
         return Playlist(segments, variants=tuple(self._variants), **self._said)
 
@@ -192,21 +235,19 @@ class _PlaylistReader:
             offset = sum(before.range_bytes or ()) if before.url == url else 0
         return offset, length
 
-    def _resource(self, attributes: dict[str, str]) -> Resource:
-        span = _range(attributes.get("BYTERANGE", ""))
-        return Resource(self._absolute(attributes.get("URI", "")), (span[0] or 0, span[1]) if span else None)
+    def _resource(self, attributes: dict[str, str]) -> Resource | None:
+        span, url = _range(attributes.get("BYTERANGE", "")), self._absolute(attributes.get("URI", ""))
+        return Resource(url, (span[0] or 0, span[1]) if span else None) if url else None
 
-    def _absolute(self, text: str) -> str:
+    def _absolute(self, text: str) -> str | None:
+        """The whole URL of what is named so; None where that is not on the network."""
         try:
             url = urljoin(self._url, text)
-            ours, theirs = urlsplit(self._url), urlsplit(url)
-            if theirs.scheme in ("http", "https") and theirs.hostname:
-                if (theirs.scheme, theirs.netloc) != (ours.scheme, ours.netloc.rpartition("@")[2]):
-                    return url
-                return theirs._replace(netloc=ours.netloc).geturl()  # the same server wants the same password
+            if (parts := urlsplit(url)).scheme in ("http", "https") and parts.hostname:
+                return url
         except ValueError:
             pass  # half an address, or a port that is none
-        raise PlaylistError("names something that is not on the network")
+        return None
 
 
 def _stamped(segments: list[MediaSegment]) -> Iterable[MediaSegment]:
@@ -219,20 +260,28 @@ def _stamped(segments: list[MediaSegment]) -> Iterable[MediaSegment]:
             stamp = MediaStamp(segment.stamp.utc_ns, finest_ns)
         yield replace(segment, stamp=stamp)
         doubt_ns = segment.duration_doubt_ns
-        expected = stamp and MediaStamp(stamp.utc_ns + segment.duration_ns, stamp.doubt_ns + doubt_ns)
+        expected = None
+        if stamp is not None and segment.duration_ns:
+            expected = MediaStamp(stamp.utc_ns + segment.duration_ns, stamp.doubt_ns + doubt_ns)
 
 
 def _attributes(text: str) -> dict[str, str]:
-    return {name: value.strip('"') for name, value in _ATTRIBUTE.findall(text)}
+    return {name: value.strip().strip('"') for name, value in _ATTRIBUTE.findall(text)}
+
+
+def _variant(attributes: dict[str, str]) -> Variant:
+    """What is said of a variant, before its URL comes."""
+    bandwidth, size = attributes.get("BANDWIDTH", ""), _SIZE.fullmatch(attributes.get("RESOLUTION", ""))
+    sides = (int(size[1]), int(size[2])) if size else (0, 0)
+    return Variant("", int(bandwidth) if _NUMBER.fullmatch(bandwidth) else 0, sides, attributes.get("CODECS", ""))
 
 
 def _duration(text: str) -> tuple[int, int]:
-    """Nanoseconds, and one of the last digit."""
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        raise PlaylistError("has a duration that is no number")
-    fraction_ns, doubt_ns = fraction_of_second(match[2])
-    return int(match[1]) * NS_PER_S + fraction_ns, doubt_ns
+    """Nanoseconds, and one of the last digit; 0 is none, or none that can be read."""
+    match = _DURATION.match(text.strip())
+    whole, part = match.groups() if match else ("", None)
+    fraction_ns, doubt_ns = fraction_of_second(part or None)
+    return int(whole or 0) * NS_PER_S + fraction_ns, doubt_ns
 
 
 def _range(text: str) -> tuple[int | None, int] | None:

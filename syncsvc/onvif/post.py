@@ -3,19 +3,18 @@
 Certificates are not checked: cameras sign their own. Redirects are not followed, and a password never travels in clear.
 """
 
-import http.client
-import socket
-import threading
-from contextlib import suppress
+from http.client import responses
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
 
-from syncsvc.camera_http import digest_answer, tls_context
+import pycurl
+
+from syncsvc.camera_http import HttpTrouble, address_of, log_in, new_handle, words_of
 from syncsvc.errors import LoginRefused, OnvifError
 from syncsvc.onvif.elements import MAX_BYTES
 from syncsvc.onvif.soap import Login
 
 _KIND: Final = "application/soap+xml; charset=utf-8"
+_UNAUTHORIZED: Final = 401
 
 
 class Device:
@@ -27,7 +26,9 @@ class Device:
     """
 
     def __init__(self, login: Login | None, timeout_s: float) -> None:
-        self._login, self._timeout_s = login, timeout_s
+        self._login, self._curl = login, new_handle()
+        self._curl.setopt(pycurl.TIMEOUT_MS, round(timeout_s * 1000))
+        self._curl.setopt(pycurl.HTTPHEADER, [f"Content-Type: {_KIND}", "Expect:"])
         self.has_challenged = False
         """Whether the device asks for HTTP Digest; then it needs no log-in inside the envelope."""
 
@@ -38,72 +39,34 @@ class Device:
             LoginRefused: the device refuses this user, or nobody, in HTTP.
             OnvifError: no answer in time, one that is too long, or none that is one.
         """
-        parts = urlsplit(url)
-        status, headers, body = self._ask(parts, question, {})
-        if status == http.client.UNAUTHORIZED and self._login is not None:
-            authorization = _digest(parts, self._login, headers.get_all("WWW-Authenticate", []))
-            if authorization is not None:
-                self.has_challenged = True
-                status, headers, body = self._ask(parts, question, {"Authorization": authorization})
-        if status == http.client.UNAUTHORIZED:
+        status, body = self._ask(url, question)
+        if status == _UNAUTHORIZED and self._login is not None and not self.has_challenged:
+            self.has_challenged = bool(self._curl.getinfo(pycurl.HTTPAUTH_AVAIL) & pycurl.HTTPAUTH_DIGEST)
+            if self.has_challenged:  # not before: curl asks with an empty envelope where it expects a challenge
+                log_in(self._curl, self._login.user, self._login.password, pycurl.HTTPAUTH_DIGEST)
+                status, body = self._ask(url, question)
+        if status == _UNAUTHORIZED:
             raise LoginRefused("wants a user and a password" if self._login is None else "refuses user or password")
-        if status != http.client.OK and b"Envelope" not in body:
-            raise OnvifError(f"answers HTTP {status} {http.client.responses.get(status, '')}".rstrip())
+        if status != 200 and b"Envelope" not in body:
+            raise OnvifError(f"answers HTTP {status} {responses.get(status, '')}".rstrip())
         return body
 
-    def _ask(
-        self, parts: SplitResult, question: bytes, more: dict[str, str]
-    ) -> tuple[int, http.client.HTTPMessage, bytes]:
-        connection = _connection(parts, self._timeout_s)
-        # A time-out of a socket is for each drop of a dripping answer; this one is for all of them.
-        bell = threading.Timer(self._timeout_s, _hang_up, (connection,))
-        bell.daemon = True
-        bell.start()
+    def _ask(self, url: str, question: bytes) -> tuple[int, bytes]:
+        body = bytearray()
+
+        def take(data: bytes) -> int:
+            body.extend(data[: MAX_BYTES + 1 - len(body)])
+            return len(data) if len(body) <= MAX_BYTES else 0
+
+        curl = self._curl
+        curl.setopt(pycurl.WRITEFUNCTION, take)
+        curl.setopt(pycurl.POSTFIELDS, question)
         try:
-            headers = {"Content-Type": _KIND, "User-Agent": "syncsvc", "Connection": "close", **more}
-            connection.request("POST", parts.path or "/", question, headers)
-            response = connection.getresponse()
-            body = response.read(MAX_BYTES + 1)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise OnvifError(f"cannot be asked: {_describe(error)}") from error
-        finally:
-            bell.cancel()
-            bell.join()
-            connection.close()
-        return response.status, response.headers, body
-
-
-def _connection(parts: SplitResult, timeout_s: float) -> http.client.HTTPConnection:
-    try:
-        host, port = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise OnvifError("has an address that is none") from error
-    if parts.scheme != "https":
-        return http.client.HTTPConnection(host, port, timeout=timeout_s)
-    return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=tls_context())
-
-
-def _hang_up(connection: http.client.HTTPConnection) -> None:
-    sock = connection.sock
-    if sock is not None:
-        with suppress(OSError):  # it went by itself
-            sock.shutdown(socket.SHUT_RDWR)
-
-
-def _digest(parts: SplitResult, login: Login, challenges: list[str]) -> str | None:
-    """The answer to a Digest challenge; None where there is none that we know."""
-    for text in challenges:
-        scheme, _, rest = text.strip().partition(" ")
-        if scheme.lower() != "digest":
-            continue
-        url = f"{parts.scheme}://{parts.netloc}{parts.path or '/'}"
-        with suppress(ValueError):  # an algorithm that urllib does not have; the next challenge may have another
-            if answer := digest_answer(rest, "POST", url, login.user, login.password):
-                return answer
-    return None
-
-
-def _describe(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return "timed out"
-    return str(getattr(error, "strerror", None) or type(error).__name__)
+            curl.setopt(pycurl.URL, address_of(url).url)
+            curl.perform()
+        except HttpTrouble as trouble:
+            raise OnvifError(str(trouble)) from None
+        except pycurl.error as error:
+            if error.args[0] != pycurl.E_WRITE_ERROR:  # that is ours: enough was read to see that it is too long
+                raise OnvifError(f"cannot be asked: {words_of(int(error.args[0]), curl)}") from error
+        return curl.getinfo(pycurl.RESPONSE_CODE), bytes(body)

@@ -100,7 +100,7 @@ def video(
 
 
 @contextmanager
-def source_of(url: str, kind: type[HttpSpec | RtspSpec] = HttpSpec, **options: str) -> Iterator[NetworkSource]:
+def source_of(url: str, kind: type[HttpSpec | RtspSpec] = HttpSpec, **options: Any) -> Iterator[NetworkSource]:
     """The production source, as a capture has it, from entering the block to its end."""
     spec = kind(name="a", url=url, pixels="gray8", ring=RingPlan(1_000_000_000), **options)
     with closing(NetworkSource(spec, SYSTEM_CLOCK, lambda position: None, StopToken())) as source:

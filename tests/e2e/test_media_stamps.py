@@ -163,9 +163,11 @@ def test_dates_are_carried_on_and_end_with_a_discontinuity() -> None:
     assert all(abs(error) < 0.02 for error in errors_ms(seen)), "a tick of 90 kHz"
 
 
-def test_a_master_playlist_leads_to_its_first_variant() -> None:
+def test_a_master_playlist_leads_to_its_best_variant_with_video() -> None:
+    sound = '#EXT-X-STREAM-INF:BANDWIDTH=999,CODECS="mp4a.40.2"\nsound\n'
+    video = '#EXT-X-STREAM-INF:BANDWIDTH=9,CODECS="avc1.42c01e"\nlive\n'
     routes: Mapping[str, Respond] = {
-        "/master.m3u8": Playlist("#EXT-X-STREAM-INF:BANDWIDTH=1\nlive\n#EXT-X-STREAM-INF:BANDWIDTH=9\nnone\n"),
+        "/master.m3u8": Playlist(sound + "#EXT-X-STREAM-INF:BANDWIDTH=1\nsmall\n" + video),
         "/live": Playlist("#EXTINF:1.0,\n0\n#EXT-X-ENDLIST\n"),
         **segments(1),
     }

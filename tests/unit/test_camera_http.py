@@ -1,32 +1,58 @@
-"""What cameras ask of who logs in over HTTP."""
-
-import ssl
+"""Which host a camera's URL means, and what is sent to it."""
 
 import pytest
 
-from syncsvc.camera_http import digest_answer, tls_context
+from syncsvc.camera_http import HttpTrouble, address_of
 
-CHALLENGE = (
-    'realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", opaque="5ccc069c403ebaf9f0171e9517f40e41"'
+
+@pytest.mark.parametrize(
+    ("url", "asked", "origin"),
+    [
+        ("http://cam", "http://cam/", ("http", "cam", 80)),
+        ("HTTP://CAM:80/A?b=c#d", "http://cam:80/A?b=c", ("http", "cam", 80)),
+        ("https://ann:pw@cam/a b", "https://cam/a%20b", ("https", "cam", 443)),
+        ("http://[::1]:8080/", "http://[::1]:8080/", ("http", "::1", 8080)),
+        ("http://камера.рф/ö", "http://xn--80aaoslz.xn--p1ai/%C3%B6", ("http", "xn--80aaoslz.xn--p1ai", 80)),
+        (f"http://{63 * 'a'}:8080/", f"http://{63 * 'a'}:8080/", ("http", 63 * "a", 8080)),
+        ("http://cam/a/../b?x=%2F", "http://cam/a/../b?x=%2F", ("http", "cam", 80)),
+        ("http://ann:p@w@cam/", "http://cam/", ("http", "cam", 80)),
+        ("http://cam\\@other/", "http://other/", ("http", "other", 80)),
+    ],
 )
-URL = "http://www.nowhere.org/dir/index.html"
+def test_what_is_asked_for_names_the_host_that_was_checked_and_nobody(
+    url: str, asked: str, origin: tuple[str, str, int]
+) -> None:
+    assert address_of(url)[:2] == (asked, origin)
 
 
-def test_a_digest_is_that_of_the_standards_example() -> None:
-    answer = digest_answer(CHALLENGE, "GET", URL, "Mufasa", "Circle Of Life")
-    assert answer is not None
-    assert answer.startswith("Digest ")
-    assert 'response="670fd8c2df070c60b045671b8b24ff02"' in answer, "of RFC 2617, 3.5, without qop"
-    assert "Circle" not in answer
+@pytest.mark.parametrize(
+    ("url", "user", "password"),
+    [
+        ("http://cam/", None, ""),
+        ("http://ann@cam/", "ann", ""),
+        ("http://ann:p%C3%A4%2F%40%3Aw@cam/", "ann", "pä/@:w"),
+        ("http://a%3Ab:%25@cam/", "a:b", "%"),
+    ],
+)
+def test_user_and_password_are_what_they_were_before_they_were_encoded(
+    url: str, user: str | None, password: str
+) -> None:
+    assert address_of(url)[2:] == (user, password)
 
 
-def test_another_method_has_another_digest_and_an_unknown_algorithm_is_refused() -> None:
-    posted = digest_answer(CHALLENGE, "POST", URL, "Mufasa", "Circle Of Life")
-    assert posted is not None
-    assert "670fd8c2df070c60b045671b8b24ff02" not in posted
-    with pytest.raises(ValueError, match="SHA-512"):
-        digest_answer(f"{CHALLENGE}, algorithm=SHA-512-256", "GET", URL, "Mufasa", "Circle Of Life")
-
-
-def test_cameras_sign_their_own_certificates() -> None:
-    assert (tls_context().verify_mode, tls_context().check_hostname) == (ssl.CERT_NONE, False)
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://ann%0d%0aX-Added:%201:secret@cam/", "control characters"),
+        ("http://ann:secret%00@cam/", "control characters"),
+        ("http://cam:secret/", "an address that is none"),
+        ("http://[::1/secret", "an address that is none"),
+        ("http:///secret", "no address of HTTP"),
+        ("ftp://cam/secret", "no address of HTTP"),
+        (f"http://{64 * 'a'}/secret", "an address that is none"),
+    ],
+)
+def test_what_is_no_address_is_refused_in_words_that_show_nothing_of_it(url: str, problem: str) -> None:
+    with pytest.raises(HttpTrouble, match=problem) as caught:
+        address_of(url)
+    assert "secret" not in str(caught.value)

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from syncsvc.capture.hls import HlsReader, Timeline
-from syncsvc.capture.http_get import Answer
+from syncsvc.capture.http_get import Answer, Client
 from syncsvc.capture.playlist import MediaSegment, Resource
 from syncsvc.capture.spec import HttpSpec, RingPlan
 from syncsvc.capture.stamps import MediaStamp
@@ -61,7 +61,7 @@ def test_no_playlist_makes_its_reader_sleep_for_hours(target_s: int, duration_s:
     stop = Sleeper()
     answer = cast(Answer, Listed(target_s, duration_s))
     spec = HttpSpec(name="a", url="", pixels="i420", ring=RingPlan(S))
-    reader = HlsReader(spec, answer, lambda position: None, ManualClock(), stop)
+    reader = HlsReader(spec, cast(Client, None), answer, lambda position: None, ManualClock(), stop)
     assert list(reader.frames()) == []
     assert stop.seconds == pause_s
 

@@ -1,0 +1,331 @@
+"""HTTP cameras against real servers: redirects, cookies and passwords, single pictures, FLV, files, and failures."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler
+from itertools import chain, islice, repeat
+from pathlib import Path
+
+import pytest
+
+from syncsvc.capture import http_get, stills
+from syncsvc.capture.source import Loss
+from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
+from tests.e2e.httpcamera import FPS, PERIOD_US, Respond, answer, http_camera, see, source_of, video
+from tests.e2e.test_mjpeg import CHALLENGES, PASSWORD, USER, jpegs, part, sends, wants
+
+LOGIN = "ann:p%C3%A4%40ss%20w%2Fo%22rd%3A@"
+assert (USER, PASSWORD) == ("ann", 'pä@ss w/o"rd:'), "the same as in LOGIN"
+CLIP = video({number: number * PERIOD_US for number in range(FPS)})
+LISTED = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"
+
+
+def moves_to(place: str, status: int = 302, **headers: str) -> Respond:
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        handler.send_header("Location", place)
+        for name, value in headers.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+
+    return respond
+
+
+def lists(place: str) -> Respond:
+    return lambda handler: answer(handler, "application/vnd.apple.mpegurl", LISTED.format(place).encode())
+
+
+def clip(handler: BaseHTTPRequestHandler) -> None:
+    answer(handler, "video/mp2t", CLIP)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("place", ["/stream?a=1", "stream?a=1", "{url}/stream?a=1"])
+def test_a_redirect_on_the_same_server_is_followed_with_the_log_in(status: int, place: str) -> None:
+    asked: list[str] = []
+
+    def stream(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        sends(part(jpegs(1)[0][0]))(handler)
+
+    with ExitStack() as running:
+        routes: dict[str, Respond] = {"/stream": wants(CHALLENGES["md5"], stream)}
+        url = running.enter_context(http_camera(routes))
+        routes["/"] = wants(CHALLENGES["md5"], moves_to(place.format(url=url), status))
+        seen, _ = see(source_of(url.replace("//", f"//{LOGIN}") + "/"))
+    assert len(seen) == 1
+    assert asked == ["/stream?a=1"]
+
+
+@pytest.mark.parametrize("place", ["http://{other}/stream", "//{other}/stream", "https://{url}/stream"])
+def test_a_redirect_to_another_server_is_refused_and_that_one_learns_nothing(place: str) -> None:
+    asked: list[str] = []
+    with http_camera({"/stream": lambda handler: asked.append(handler.path)}) as other, ExitStack() as running:
+        routes: dict[str, Respond] = {}
+        url = running.enter_context(http_camera(routes))
+        routes["/"] = moves_to(place.format(other=other.removeprefix("http://"), url=url.removeprefix("http://")))
+        _, problem = see(source_of(url.replace("//", f"//{LOGIN}") + "/"))
+    assert problem.startswith(
+        "cannot be opened: HTTP 302 Found, and redirects to another server are not followed (http"
+    )
+    assert asked == []
+
+
+def test_a_redirect_to_itself_ends() -> None:
+    with http_camera({"/": moves_to("/?again")}) as url:
+        assert see(source_of(f"{url}/"))[1] == "cannot be opened: sends us on more than 10 times"
+
+
+def test_playlists_and_segments_may_redirect_and_set_cookies() -> None:
+    """As MediaMTX does it: a cookie is tried first, and whoever keeps none goes on with a parameter."""
+
+    def index(handler: BaseHTTPRequestHandler) -> None:
+        if "cookieCheck=1" not in handler.path:
+            moves_to("/cam/index.m3u8?cookieCheck=1", Set_Cookie="cookieCheck=1; HttpOnly")(handler)
+        else:
+            text = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nmain.m3u8?session=11\n"
+            answer(handler, "application/vnd.apple.mpegurl", text.encode())
+
+    def main(handler: BaseHTTPRequestHandler) -> None:
+        is_known = "session=11" in handler.path and "cookieCheck=1" in (handler.headers["Cookie"] or "")
+        lists("seg?session=11")(handler) if is_known else handler.send_error(401)
+
+    routes: dict[str, Respond] = {
+        "/cam/index.m3u8": index, "/cam/main.m3u8": main, "/cam/seg": moves_to("/real/seg"), "/real/seg": clip,
+    }  # fmt: skip
+    with http_camera(routes) as url:
+        seen, _ = see(source_of(f"{url}/cam/index.m3u8"))
+    assert len(seen) == FPS
+
+
+def test_segments_are_asked_for_beside_where_their_playlist_was_found() -> None:
+    with http_camera({"/a": moves_to("/deep/list"), "/deep/list": lists("seg"), "/deep/seg": clip}) as url:
+        assert len(see(source_of(f"{url}/a"))[0]) == FPS
+
+
+def test_a_password_goes_to_its_own_server_and_to_no_other() -> None:
+    told: list[str | None] = []
+
+    def segment(handler: BaseHTTPRequestHandler) -> None:
+        told.append(handler.headers["Authorization"])
+        clip(handler)
+
+    with ExitStack() as running:
+        other = running.enter_context(http_camera({"/seg": segment}))
+        routes: dict[str, Respond] = {"/seg": wants(CHALLENGES["basic"], clip)}
+        url = running.enter_context(http_camera(routes))
+        for place in (f"{other}/seg", f"{url}/seg"):
+            routes["/"] = wants(CHALLENGES["basic"], lists(place))
+            assert len(see(source_of(url.replace("//", f"//{LOGIN}") + "/"))[0]) == FPS
+    assert told == [None]
+
+
+def test_a_challenge_is_answered_once_for_a_whole_playlist() -> None:
+    asked: list[bool] = []
+
+    def counted(then: Respond) -> Respond:
+        def respond(handler: BaseHTTPRequestHandler) -> None:
+            asked.append(handler.headers["Authorization"] is not None)
+            wants(CHALLENGES["sha-256"], then)(handler)
+
+        return respond
+
+    with http_camera({"/": counted(lists("seg")), "/seg": counted(clip)}) as url:
+        assert len(see(source_of(url.replace("//", f"//{LOGIN}") + "/"))[0]) == FPS
+    assert asked == [False, True, True]
+
+
+class Snapshots:
+    """A camera that answers with one picture, always the next."""
+
+    def __init__(self, *, count: int = 50, length: bool = True) -> None:
+        self._made, self._has_length = [jpeg for jpeg, _ in jpegs(count)], length
+        self.asked_ns: list[int] = []
+        self.lines: list[str | None] = []
+
+    def __call__(self, handler: BaseHTTPRequestHandler) -> None:
+        self.lines.append(handler.headers["If-None-Match"] or handler.headers["If-Modified-Since"])
+        self.asked_ns.append(SYSTEM_CLOCK.monotonic_ns())
+        body = self._made[len(self.asked_ns) - 1]
+        answer(handler, "image/jpeg", body if self._has_length else None)
+        if not self._has_length:
+            handler.wfile.write(body)
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_a_url_with_one_picture_is_a_camera_that_is_asked_at_a_pace(length: bool) -> None:
+    camera = Snapshots(length=length)
+    with http_camera({"/snap.jpg": camera}) as url:
+        seen, problem = see(source_of(f"{url}/snap.jpg", every_s=0.2), 4)
+    assert [code.counter for _, code in seen] == [0, 1, 2, 3]
+    assert problem == ""
+    gaps_ns = [later - earlier for earlier, later in zip(camera.asked_ns[1:], camera.asked_ns[2:], strict=False)]
+    assert min(gaps_ns) > 0.1 * NS_PER_S
+    assert [(one.pts_ns, one.stamp_ns, one.is_key) for one, _ in seen] == [(None, None, True)] * 4
+
+
+def test_its_rate_is_the_pace() -> None:
+    with http_camera({"/": Snapshots()}) as url, source_of(url, every_s=0.5) as source:
+        assert source.fps == 2
+
+
+def test_pictures_in_one_answer_are_read_to_its_end() -> None:
+    def pushes(handler: BaseHTTPRequestHandler) -> None:
+        answer(handler, "image/jpeg")
+        for jpeg, _ in jpegs(5):
+            handler.wfile.write(jpeg)
+
+    with http_camera({"/": pushes}) as url:
+        seen, problem = see(source_of(url))
+    assert [code.counter for _, code in seen] == list(range(5))
+    assert problem == "closed the connection"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "every_s", "is_asked"),
+    [("ETag", '"v1"', 0.05, True), ("Last-Modified", "Sat, 21 Nov 2026 13:00:00 GMT", 1.0, True),
+     ("Last-Modified", "Sat, 21 Nov 2026 13:00:00 GMT", 0.05, False)],
+)  # fmt: skip
+def test_what_has_not_changed_is_no_new_picture(name: str, value: str, every_s: float, is_asked: bool) -> None:
+    conditions: list[str | None] = []
+    (first, _), (second, _) = jpegs(2)
+
+    def camera(handler: BaseHTTPRequestHandler) -> None:
+        condition = handler.headers["If-None-Match"] or handler.headers["If-Modified-Since"]
+        conditions.append(condition)
+        if condition == value and len(conditions) == 2:
+            handler.send_response(304)
+            handler.end_headers()
+            return
+        answer(handler, "image/jpeg", first if len(conditions) == 1 else second, **{name: value})
+
+    with http_camera({"/": camera}) as url:
+        seen, _ = see(source_of(url, every_s=every_s), 2)
+    assert [code.counter for _, code in seen] == [0, 1]
+    assert conditions == ([None, value, value] if is_asked else [None, None])
+
+
+def test_a_camera_that_fails_now_and_then_is_asked_again_and_one_that_always_does_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stills, "READ_TIMEOUT_S", 0.5)
+    camera, asked = Snapshots(), list[int]()
+
+    def fails(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(1)
+        if len(asked) == 2 or len(asked) > 4:
+            handler.send_error(503)
+        else:
+            camera(handler)
+
+    with http_camera({"/": fails}) as url:
+        seen, problem = see(source_of(url, every_s=0.05))
+    assert [code.counter for _, code in seen] == [0, 1, 2]
+    assert problem == "cannot be opened: HTTP 503 Service Unavailable"
+
+
+def test_an_answer_without_a_picture_is_no_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stills, "READ_TIMEOUT_S", 0.0)
+    bodies = chain([jpegs(1)[0][0]], repeat(b""))
+    with http_camera({"/": lambda handler: answer(handler, "image/jpeg", next(bodies))}) as url:
+        assert see(source_of(url, every_s=0.01))[1] == "answers without a picture"
+
+
+def test_a_picture_without_an_end_is_shown_or_counted() -> None:
+    def camera(handler: BaseHTTPRequestHandler) -> None:
+        answer(handler, "image/jpeg", jpegs(1)[0][0][:-2])
+
+    with http_camera({"/": camera}) as url, source_of(url, every_s=0.01) as source:
+        assert len(list(islice(source.shots(), 2))) == 2
+
+
+@contextmanager
+def flv_camera(change: Callable[[list[bytes]], list[bytes]]) -> Iterator[str]:
+    """A camera that sends FLV and then nothing more, without closing; ``change`` makes its tags others."""
+    whole = video({number: number * PERIOD_US for number in range(10)}, "flv")
+    tags, at, over = [], 13, threading.Event()
+    while at < len(whole):
+        end = at + 15 + int.from_bytes(whole[at + 1 : at + 4], "big")
+        tags.append(whole[at:end])
+        at = end
+
+    def serve(handler: BaseHTTPRequestHandler) -> None:
+        answer(handler, "video/x-flv")
+        handler.wfile.write(b"FLV\1\5" + whole[5:13] + b"".join(change(tags)))
+        over.wait()
+
+    with http_camera({"/live.flv": serve}) as url:
+        try:
+            yield f"{url}/live.flv"
+        finally:
+            over.set()
+
+
+def test_flv_is_open_once_its_first_picture_is_there_whatever_it_promises() -> None:
+    """It promises sound too, which never comes: libavformat waited five seconds for it, then for the next packet."""
+    with flv_camera(lambda tags: tags) as url, source_of(url) as source:
+        shot = next(source.shots())
+        assert not isinstance(shot, Loss)
+        assert shot.seen.pts_ns == 0
+
+
+def test_a_file_on_a_server_is_searched_in_with_the_log_in() -> None:
+    whole = video({number: number * PERIOD_US for number in range(FPS)}, "mp4")
+    assert whole.index(b"moov") > whole.index(b"mdat"), "what describes it is at its end"
+    ranges: list[str | None] = []
+
+    def serve(handler: BaseHTTPRequestHandler) -> None:
+        said = handler.headers["Range"]
+        ranges.append(said)
+        first = int(said.removeprefix("bytes=").partition("-")[0]) if said else 0
+        handler.send_response(206 if said else 200)
+        handler.send_header("Accept-Ranges", "bytes")
+        handler.send_header("Content-Length", str(len(whole) - first))
+        handler.end_headers()
+        handler.wfile.write(whole[first:])
+
+    with http_camera({"/a.mp4": wants(CHALLENGES["sha-256"], serve)}) as url:
+        seen, problem = see(source_of(url.replace("//", f"//{LOGIN}") + "/a.mp4"))
+    assert [code.counter for _, code in seen] == list(range(FPS))
+    assert problem == "closed the connection"
+    assert any(ranges)
+
+
+def test_no_traceback_of_a_library_is_written_when_a_body_breaks_off(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyAV wrote one where a read failed twice before it had told of the first."""
+    monkeypatch.setattr(http_get, "READ_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("syncsvc.capture.network.READ_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("syncsvc.capture.network.OPEN_TIMEOUT_S", 0.3)
+    over = threading.Event()
+
+    def serve(handler: BaseHTTPRequestHandler) -> None:
+        answer(handler, "video/mp2t")
+        handler.wfile.write(CLIP[: len(CLIP) // 2])
+        over.wait()
+
+    with http_camera({"/": serve}) as url:
+        problem = see(source_of(url))[1]
+        over.set()
+    assert problem == "stopped sending: timed out"
+    assert capfd.readouterr().err == ""
+
+
+def test_passwords_of_variables_log_in_whatever_is_in_them_and_show_nowhere(tmp_path: Path) -> None:
+    camera = wants(CHALLENGES["md5"], sends(*(part(jpeg) for jpeg, _ in jpegs(3))))
+    with http_camera({"/user=joe/key=abc123": camera}) as url:
+        file = tmp_path / "site.yaml"
+        place = url.replace("//", "//ann:${CAM_PASSWORD}@") + "/user=joe/key=abc123?Token=xyz987"
+        file.write_text(f"streams: {{a: {{url: '{place}'}}}}\n")
+        done = subprocess.run(
+            [sys.executable, "-m", "syncsvc", "check", "--probe", str(file)],
+            capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "CAM_PASSWORD": PASSWORD},
+        )  # fmt: skip
+    assert "probe  a: ok" in done.stdout, done.stdout + done.stderr
+    for secret in (PASSWORD, LOGIN.partition(":")[2], "abc123", "xyz987", "joe"):
+        assert secret not in done.stdout + done.stderr
