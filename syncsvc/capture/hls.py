@@ -4,6 +4,7 @@ libavformat plays HLS too, but tells neither dates nor which segment a packet is
 look like a camera that died.
 """
 
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 from syncsvc.capture.decode import UNKNOWN_FPS, Demuxer, OpenInput, Sighting, open_container
 from syncsvc.capture.http_get import Answer, Client
-from syncsvc.capture.playlist import HEADER, MediaSegment, Playlist, PlaylistError, Resource, parse
+from syncsvc.capture.playlist import HEADER, Cipher, MediaSegment, Playlist, PlaylistError, Resource, parse
 from syncsvc.capture.readers import reader_of
 from syncsvc.capture.source import Loss, Pulse
 from syncsvc.capture.spec import READ_TIMEOUT_S, CaptureSpec
@@ -32,6 +33,7 @@ FROM_END = 3
 """A live playlist is entered this many segments before its end (RFC 8216, 6.3.3)."""
 
 _OPTIONS = {"protocol_whitelist": "data", "format_whitelist": "mpegts,mov,mp4"}
+_KEY_BYTES = 16
 _WRAP_NS = (1 << 33) * NS_PER_S // 90_000
 """MPEG-TS counts 33 bits of 90 kHz: its pts begin anew after 26.5 hours."""
 
@@ -102,6 +104,7 @@ class HlsReader:
         self.declared_fps: float | None = None
         """The first segment's declared rate, once it is open."""
         self._url = answer.url
+        self._key_url, self._key = "", b""
         self._playlist = self._take(answer)
         if variants := self._playlist.best_first(spec.size):
             self._url = variants[0].url
@@ -113,7 +116,7 @@ class HlsReader:
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether segments come with a key: those are libavformat's to play, without stamps."""
+        """Whether segments are encrypted in a way that is libavformat's to play, without stamps."""
         return self._playlist.is_encrypted
 
     def open(self) -> None:
@@ -202,9 +205,23 @@ class HlsReader:
     def _load(self, segment: MediaSegment) -> _Loaded:
         data = b"".join(self._fetch(resource) for resource in (segment.head, segment.media) if resource)
         arrival_ns = self._clock.monotonic_ns()
-        container = open_container(self._source_id, BytesIO(data), _OPTIONS, None, self._pulse)
+        source: BytesIO | str = BytesIO(data)
+        options = _OPTIONS
+        if segment.cipher is not None:
+            source, options = self._deciphered(data, segment.cipher)
+        container = open_container(self._source_id, source, options, None, self._pulse)
         opened = OpenInput(self._source_id, container, self._pulse, self._clock)
         return _Loaded(reader_of(self._spec, opened), arrival_ns)
+
+    def _deciphered(self, data: bytes, cipher: Cipher) -> tuple[str, dict[str, str]]:
+        """The segment as a URL that libav deciphers, and the options for that: it is the only cipher that we have."""
+        if cipher.key_url != self._key_url:
+            self._key_url, self._key = cipher.key_url, self._fetch(Resource(cipher.key_url))
+        if len(self._key) != _KEY_BYTES:
+            raise SourceUnavailable(self._source_id, f"has a key of {len(self._key)} bytes, and not {_KEY_BYTES}")
+        url = f"crypto+data:application/octet-stream;base64,{b64encode(data).decode()}"
+        secrets = {"decryption_key": self._key.hex(), "decryption_iv": cipher.iv.hex()}
+        return url, {**_OPTIONS, **secrets, "protocol_whitelist": "crypto,data"}
 
     def _fetch(self, resource: Resource) -> bytes:
         self._tick()

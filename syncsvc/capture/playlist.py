@@ -19,6 +19,7 @@ _NUMBER = re.compile("[0-9]{1,18}")
 _RANGE = re.compile("([0-9]{1,12})(?:@([0-9]{1,15}))?")
 _VIDEO = re.compile("avc|hvc|hev|dvh|mp4v|vp0?[89]|av01", re.IGNORECASE)
 _SOUND = re.compile("mp4a|a[ce]-?[34]|ec-3|opus|flac|vorbis|mp3|dts|stpp|wvtt", re.IGNORECASE)
+_IV = re.compile("0[xX]([0-9A-Fa-f]{1,32})")
 _SIZE = re.compile("([0-9]{1,5})[xX]([0-9]{1,5})")
 _SHORTEST_TARGET_NS = NS_PER_S // 10
 _LONGEST_UNPROVEN_NS = 10 * NS_PER_S
@@ -42,6 +43,14 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
+class Cipher:
+    """How a segment is encrypted: by AES-128 with the 16 bytes at ``key_url``; ``iv`` has as many."""
+
+    key_url: str
+    iv: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class MediaSegment:
     """One media segment.
 
@@ -57,6 +66,7 @@ class MediaSegment:
     head: Resource | None = None
     is_discontinuous: bool = False
     is_gap: bool = False
+    cipher: Cipher | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,7 @@ class Playlist:
     target_ns: int = NS_PER_S
     is_ended: bool = False
     is_encrypted: bool = False
+    """Otherwise than segments say it themselves."""
     variants: tuple[Variant, ...] = ()
 
     def best_first(self, wanted: tuple[int, int] | None) -> list[Variant]:
@@ -148,6 +159,7 @@ class _PlaylistReader:
         self._number = 0
         self._head: Resource | None = None
         self._is_headless = False
+        self._key: tuple[str, bytes | None] | None = None
         self._range: tuple[int | None, int] | None = None
         self._variant: Variant | None = None
         self._dated: str | None = None
@@ -177,13 +189,24 @@ class _PlaylistReader:
                 self._said["target_ns"] = max(_SHORTEST_TARGET_NS, target_ns)
             case "#EXT-X-ENDLIST":
                 self._said["is_ended"] = True
-            case "#EXT-X-KEY" if _attributes(value).get("METHOD", "NONE") != "NONE":
-                self._said["is_encrypted"] = True
+            case "#EXT-X-KEY":
+                self._encrypt(_attributes(value))
             case "#EXT-X-MEDIA-SEQUENCE" if _NUMBER.fullmatch(value.strip()):
                 self._number = int(value)
             case "#EXT-X-MAP":
                 self._head = self._resource(_attributes(value))
                 self._is_headless = self._head is None
+
+    def _encrypt(self, attributes: dict[str, str]) -> None:
+        """What follows is encrypted so, or not at all."""
+        key_url, iv = self._absolute(attributes.get("URI", "")), _IV.fullmatch(attributes.get("IV", ""))
+        method = attributes.get("METHOD", "NONE")
+        if method == "AES-128" and key_url and attributes.get("KEYFORMAT", "identity") == "identity":
+            self._key = key_url, bytes.fromhex(iv[1].zfill(32)) if iv else None
+        elif method == "NONE":
+            self._key = None
+        else:
+            self._said["is_encrypted"] = True
 
     def uri(self, text: str) -> None:
         url = None if self._is_headless else self._absolute(text)
@@ -203,9 +226,12 @@ class _PlaylistReader:
 
     def _segment(self, url: str) -> MediaSegment:
         duration_ns, doubt_ns = _duration(self._duration)
+        cipher = Cipher(self._key[0], self._key[1] or self._number.to_bytes(16, "big")) if self._key else None
+        if cipher is not None and self._head is not None:
+            self._said["is_encrypted"] = True
         return MediaSegment(
             self._number, Resource(url, self._place(url)), duration_ns, doubt_ns, of_date(self._date or ""),
-            self._head, self._is_discontinuous, self._is_gap or not url,
+            self._head, self._is_discontinuous, self._is_gap or not url, cipher,
         )  # fmt: skip
 
     def _pass_over(self) -> None:

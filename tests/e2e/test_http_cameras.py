@@ -15,6 +15,7 @@ import pytest
 from syncsvc.capture import http_get, stills
 from syncsvc.capture.source import Loss
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
+from tests.aes import encrypted
 from tests.e2e.httpcamera import FPS, PERIOD_US, Respond, answer, http_camera, see, source_of, video
 from tests.e2e.test_mjpeg import CHALLENGES, PASSWORD, USER, jpegs, part, sends, wants
 
@@ -137,6 +138,34 @@ def test_a_challenge_is_answered_once_for_a_whole_playlist() -> None:
     with http_camera({"/": counted(lists("seg")), "/seg": counted(clip)}) as url:
         assert len(see(source_of(url.replace("//", f"//{LOGIN}") + "/"))[0]) == FPS
     assert asked == [False, True, True]
+
+
+@pytest.mark.parametrize("key", [bytes(range(16)), b"too short"])
+def test_an_encrypted_playlist_keeps_its_dates_and_asks_for_its_key_once_as_whoever_logs_in(key: bytes) -> None:
+    small, asked = video({number: number * PERIOD_US for number in range(3)}), list[str]()
+
+    def gives_key(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        answer(handler, "application/octet-stream", key)
+
+    def playlist(handler: BaseHTTPRequestHandler) -> None:
+        entries = "#EXT-X-PROGRAM-DATE-TIME:2026-11-21T13:00:00.000Z\n#EXTINF:1,\n1\n#EXTINF:1,\n2\n#EXT-X-ENDLIST\n"
+        head = '#EXTM3U\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-KEY:METHOD=AES-128,URI="key"\n'
+        answer(handler, "application/vnd.apple.mpegurl", (head + entries).encode())
+
+    def segment(handler: BaseHTTPRequestHandler) -> None:
+        iv = int(handler.path[1:]).to_bytes(16, "big")
+        answer(handler, "video/mp2t", encrypted(small, bytes(range(16)), iv))
+
+    routes = {"/": playlist, "/1": segment, "/2": segment, "/key": wants(CHALLENGES["md5"], gives_key)}
+    with http_camera(routes) as url:
+        seen, problem = see(source_of(url.replace("//", f"//{LOGIN}") + "/"))
+    assert asked == ["/key"]
+    if len(key) == 16:
+        assert [code.counter for _, code in seen] == [0, 1, 2, 0, 1, 2]
+        assert {one.stamp_kind for one, _ in seen} == {"playlist"}
+    else:
+        assert problem == "has a key of 9 bytes, and not 16"
 
 
 class Snapshots:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncsvc.capture.playlist import KEPT_SEGMENTS, MOST_SEGMENTS, PlaylistError, Resource, Variant, parse
+from syncsvc.capture.playlist import KEPT_SEGMENTS, MOST_SEGMENTS, Cipher, PlaylistError, Resource, Variant, parse
 from syncsvc.capture.stamps import MediaStamp
 from syncsvc.testing import MS, S
 
@@ -201,9 +201,30 @@ def test_a_segment_that_is_not_on_the_network_is_a_gap_among_others() -> None:
     assert [one.url for one in variants] == ["http://camera/live/b"]
 
 
-@pytest.mark.parametrize(("method", "expected"), [("NONE", False), ('AES-128,URI="k"', True), ("SAMPLE-AES", True)])
-def test_keys_are_noticed(method: str, expected: bool) -> None:
-    assert parse(listed(f"#EXT-X-KEY:METHOD={method}", "#EXTINF:1,", "a"), URL).is_encrypted is expected
+IV = bytes(range(16))
+
+
+@pytest.mark.parametrize(
+    ("said", "cipher", "is_encrypted"),
+    [
+        ("METHOD=NONE", None, False),
+        ('METHOD=AES-128,URI="k"', Cipher("http://camera/live/k", (7).to_bytes(16, "big")), False),
+        (f'METHOD=AES-128,URI="http://keys/k?a",IV=0x{IV.hex()}', Cipher("http://keys/k?a", IV), False),
+        ('METHOD=AES-128,URI="k",IV=0X1F', Cipher("http://camera/live/k", (31).to_bytes(16, "big")), False),
+        ('METHOD=AES-128,URI="file:///k"', None, True),
+        ('METHOD=AES-128,URI="k",KEYFORMAT="com.apple"', None, True),
+        ('METHOD=SAMPLE-AES,URI="k"', None, True),
+    ],
+)
+def test_keys_are_noticed(said: str, cipher: Cipher | None, is_encrypted: bool) -> None:
+    text = listed("#EXT-X-MEDIA-SEQUENCE:7", f"#EXT-X-KEY:{said}", "#EXTINF:1,", "a", "#EXT-X-KEY:METHOD=NONE", "b")
+    playlist = parse(text, URL)
+    assert [one.cipher for one in playlist.segments] == [cipher, None]
+    assert playlist.is_encrypted is is_encrypted
+
+
+def test_what_stands_before_encrypted_media_is_not_ours_to_decipher() -> None:
+    assert parse(listed('#EXT-X-KEY:METHOD=AES-128,URI="k"', '#EXT-X-MAP:URI="m"', "#EXTINF:1,", "a"), URL).is_encrypted
 
 
 @pytest.mark.parametrize(
