@@ -16,7 +16,7 @@ from syncsvc.capture.http_get import Answer, Client
 from syncsvc.capture.playlist import HEADER, Cipher, MediaSegment, Playlist, PlaylistError, Resource, parse
 from syncsvc.capture.readers import reader_of
 from syncsvc.capture.source import Loss, Pulse
-from syncsvc.capture.spec import READ_TIMEOUT_S, CaptureSpec
+from syncsvc.capture.spec import CaptureSpec
 from syncsvc.capture.stamps import MediaStamp
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import SourceUnavailable
@@ -26,7 +26,6 @@ from syncsvc.transport.page import Position
 
 MAX_PLAYLIST_BYTES = 8 << 20
 """A day of two-second segments that is listed from its start takes five, with long names and dates."""
-PLAYLIST_TIMEOUT_S = 2 * READ_TIMEOUT_S
 LONGEST_PAUSE_S = 60.0
 MAX_SEGMENT_BYTES = 64 << 20
 FROM_END = 3
@@ -97,6 +96,7 @@ class HlsReader:
         """
         self._spec, self._source_id, self._client = spec, spec.name, client
         self._pulse, self._clock, self._stop = pulse, clock, stop
+        _, self._read_timeout_s = spec.timeouts_s
         self._tick = partial(pulse, Position.DEMUX)
         self._timeline = Timeline()
         self._loaded: _Loaded | None = None
@@ -146,7 +146,7 @@ class HlsReader:
             if self._playlist.is_ended:
                 return
             silent_ns = self._clock.monotonic_ns() - last_new_ns
-            if silent_ns > max(READ_TIMEOUT_S * NS_PER_S, 3 * self._playlist.turn_ns):
+            if silent_ns > max(self._read_timeout_s * NS_PER_S, 3 * self._playlist.turn_ns):
                 raise SourceUnavailable(self._source_id, f"has no new segment for {silent_ns / NS_PER_S:.1f} s")
             self._reload()
 
@@ -196,7 +196,7 @@ class HlsReader:
         self._has_changed = self._playlist.segments != before.segments
 
     def _take(self, answer: Answer) -> Playlist:
-        text = answer.read_all(MAX_PLAYLIST_BYTES, PLAYLIST_TIMEOUT_S, self._tick)
+        text = answer.read_all(MAX_PLAYLIST_BYTES, 2 * self._read_timeout_s, self._tick)
         try:
             return parse(text.decode(errors="replace"), answer.url)
         except PlaylistError as error:
@@ -226,7 +226,7 @@ class HlsReader:
     def _fetch(self, resource: Resource) -> bytes:
         self._tick()
         answer = self._client.get(resource.url, resource.range_bytes)
-        limit_s = max(READ_TIMEOUT_S, 2 * self._playlist.turn_ns / NS_PER_S)
+        limit_s = max(self._read_timeout_s, 2 * self._playlist.turn_ns / NS_PER_S)
         return answer.read_all(MAX_SEGMENT_BYTES, limit_s, self._tick)
 
     def close(self) -> None:

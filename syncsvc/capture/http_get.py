@@ -10,16 +10,15 @@ from urllib.parse import urljoin
 import pycurl
 
 from syncsvc.camera_http import Address, HttpTrouble, address_of, log_in, new_handle, words_of
-from syncsvc.capture.spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S
 from syncsvc.clock import NS_PER_S, Clock, sleep_s
-from syncsvc.errors import SourceUnavailable
+from syncsvc.errors import AccessRefused, SourceUnavailable
 
 _CHUNK_BYTES = 1 << 16
 _KEPT_ARRIVALS = 8192
 _LOOK_S, _NO_SOCKET_S = 0.1, 0.005
 _MOST_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_UNAUTHORIZED = 401
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
 NOT_MODIFIED = 304
 _LOGINS = pycurl.HTTPAUTH_DIGEST | pycurl.HTTPAUTH_BASIC
 
@@ -30,8 +29,9 @@ class Answer:
     It reads like a file for libav. Every read ends at the deadline that ``wait_at_most`` sets.
     """
 
-    def __init__(self, source_id: str, url: str, clock: Clock, curl: pycurl.Curl) -> None:
+    def __init__(self, source_id: str, url: str, clock: Clock, curl: pycurl.Curl, read_timeout_s: float) -> None:
         self._source_id, self.url, self._clock, self._curl = source_id, url, clock, curl
+        self._read_timeout_s = read_timeout_s
         self.status = 0
         self.headers: Mapping[str, str] = {}
         self._lines: list[bytes] = []
@@ -54,7 +54,7 @@ class Answer:
         self.wait_at_most(seconds)
         while not self._is_headed:
             self._advance()
-        self.wait_at_most(READ_TIMEOUT_S)
+        self.wait_at_most(self._read_timeout_s)
 
     @property
     def kind(self) -> str:
@@ -119,7 +119,7 @@ class Answer:
         with closing(self):
             while True:
                 tick()
-                self.wait_at_most(min(READ_TIMEOUT_S, (end_ns - self._clock.monotonic_ns()) / NS_PER_S))
+                self.wait_at_most(min(self._read_timeout_s, (end_ns - self._clock.monotonic_ns()) / NS_PER_S))
                 data = self.read()
                 if not data:
                     return bytes(body)
@@ -182,13 +182,20 @@ class Answer:
 class Client:
     """Asks one camera, one question at a time; connection, cookies and log-in last from one to the next."""
 
-    def __init__(self, source_id: str, url: str, clock: Clock) -> None:
+    def __init__(self, source_id: str, url: str, clock: Clock, timeouts_s: tuple[float, float]) -> None:
         """At the server that ``url`` names, the user and the password in it answer every challenge.
+
+        Args:
+            source_id: for messages.
+            url: the camera's.
+            clock: for deadlines, and for when what came.
+            timeouts_s: how long an answer's head may take, and how long its body may be silent.
 
         Raises:
             SourceUnavailable: it is no URL.
         """
         self._source_id, self._clock = source_id, clock
+        self._open_timeout_s, self._read_timeout_s = timeouts_s
         self._curl, self._multi = new_handle(), pycurl.CurlMulti()
         self._answer: Answer | None = None
         try:
@@ -202,10 +209,11 @@ class Client:
         Redirects are followed as long as they stay at the same scheme, host and port.
 
         Raises:
-            SourceUnavailable: no answer in five seconds, from the look for the host to the last header, or one other
-                than success; the message has no URL.
+            AccessRefused: user or password are refused.
+            SourceUnavailable: no answer in time, from the look for the host to the last header, or one other than
+                success; the message has no URL.
         """
-        end_ns = self._clock.monotonic_ns() + round(OPEN_TIMEOUT_S * NS_PER_S)
+        end_ns = self._clock.monotonic_ns() + round(self._open_timeout_s * NS_PER_S)
         self._curl.setopt(pycurl.HTTPHEADER, ["Accept: */*", *lines])
         if range_bytes is None:
             self._curl.unsetopt(pycurl.RANGE)
@@ -221,14 +229,16 @@ class Client:
                 address = _followed(answer, place, address)
             raise HttpTrouble(f"sends us on more than {_MOST_REDIRECTS} times")
         except HttpTrouble as trouble:
-            raise SourceUnavailable(self._source_id, f"cannot be opened: {trouble}") from None
+            is_refused = self._answer is not None and self._answer.status in (_UNAUTHORIZED, _FORBIDDEN)
+            kind = AccessRefused if is_refused else SourceUnavailable
+            raise kind(self._source_id, f"cannot be opened: {trouble}") from None
 
     def _ask(self, address: Address, seconds: float) -> Answer:
         self._let_go()
         self._curl.setopt(pycurl.URL, address.url)
         who = self._home if address.user is None and address.origin == self._home.origin else address
         log_in(self._curl, who.user, who.password, _LOGINS)
-        self._answer = Answer(self._source_id, address.url, self._clock, self._curl)
+        self._answer = Answer(self._source_id, address.url, self._clock, self._curl, self._read_timeout_s)
         self._answer.begin(self._multi, seconds)
         return self._answer
 
@@ -276,8 +286,7 @@ class Searchable:
     def __init__(self, client: Client, answer: Answer) -> None:
         self._client, self._url, self._size_bytes = client, answer.url, int(answer.headers["content-length"])
         self._answer: Answer | None = answer
-        self._at = 0
-        self._seconds = READ_TIMEOUT_S
+        self._at, self._seconds = 0, 0.0
 
     def wait_at_most(self, seconds: float) -> None:
         """From now on, reads that end later fail."""

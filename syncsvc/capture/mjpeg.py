@@ -12,7 +12,7 @@ from syncsvc.capture.http_get import Answer
 from syncsvc.capture.jpeg import coded, plain_jpeg
 from syncsvc.capture.multipart import Part, PartReader
 from syncsvc.capture.source import Loss, Picture, Pulse
-from syncsvc.capture.spec import READ_TIMEOUT_S, CaptureSpec
+from syncsvc.capture.spec import CaptureSpec
 from syncsvc.clock import Clock
 from syncsvc.decoded import MAX_PIXELS, packet_of
 from syncsvc.layout import Codec, Layout, jpeg_header
@@ -55,7 +55,7 @@ class MjpegReader:
 
     def _await(self, answer: Answer) -> None:
         self._pulse(Position.DEMUX)
-        answer.wait_at_most(READ_TIMEOUT_S)
+        answer.wait_at_most(self._spec.timeouts_s[1])
 
     def _take(self, part: Part) -> Sighting:
         unit: Unit | None = self._coded(part.body) or self._decode(part.body)

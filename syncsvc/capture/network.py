@@ -48,7 +48,7 @@ class NetworkSource:
         if isinstance(spec, RtspSpec):
             return open_rtsp(spec, self._clock, self._pulse, opened)
         self._pulse(Position.OPENING)
-        client = opened.enter_context(closing(Client(spec.name, spec.url, self._clock)))
+        client = opened.enter_context(closing(Client(spec.name, spec.url, self._clock, spec.timeouts_s)))
         answer = client.get(spec.url)
         if answer.kind.startswith("multipart/"):
             return MjpegReader(spec, answer, self._pulse, self._clock)
@@ -78,7 +78,7 @@ class NetworkSource:
 
         def at(position: Position) -> None:
             if body is not None:
-                body.wait_at_most(spec.read_timeout_s if position is Position.DEMUX else spec.open_timeout_s)
+                body.wait_at_most(spec.timeouts_s[position is Position.DEMUX])
             self._pulse(position)
 
         spec, timeout = self._spec, None if body else self._spec.timeouts_s

@@ -6,9 +6,9 @@ from syncsvc.capture.decode import UNKNOWN_FPS, Sighting
 from syncsvc.capture.http_get import NOT_MODIFIED, Answer, Client
 from syncsvc.capture.mjpeg import MjpegReader
 from syncsvc.capture.source import Pulse
-from syncsvc.capture.spec import READ_TIMEOUT_S, HttpSpec
+from syncsvc.capture.spec import HttpSpec
 from syncsvc.clock import NS_PER_S, Clock
-from syncsvc.errors import SourceUnavailable
+from syncsvc.errors import AccessRefused, SourceUnavailable
 from syncsvc.lifecycle import StopToken
 from syncsvc.transport.page import Position
 
@@ -38,9 +38,10 @@ class StillsReader:
         """A picture of each answer, or all that one pushes.
 
         Raises:
-            SourceUnavailable: no answer with a picture for three seconds, or two turns, whichever is longer.
+            SourceUnavailable: no answer with a picture for the read timeout, or two turns, whichever is longer.
         """
         answer: Answer | None = self._answer
+        patience_ns = round(self._spec.timeouts_s[1] * NS_PER_S)
         due_ns = good_ns = self._clock.monotonic_ns()
         while not self._stop.is_set:
             try:
@@ -56,8 +57,10 @@ class StillsReader:
                     raise SourceUnavailable(self._spec.name, "answers without a picture")
                 self._said = answer.headers if count else self._said
                 good_ns = self._clock.monotonic_ns()
+            except AccessRefused:
+                raise
             except SourceUnavailable:
-                if self._clock.monotonic_ns() - good_ns >= max(READ_TIMEOUT_S * NS_PER_S, 2 * self._every_ns):
+                if self._clock.monotonic_ns() - good_ns >= max(patience_ns, 2 * self._every_ns):
                     raise
             answer, due_ns = None, self._await_turn(due_ns)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from syncsvc.capture import http_get, stills
 from syncsvc.capture.source import Loss
+from syncsvc.capture.spec import HttpSpec
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from tests.aes import encrypted
 from tests.e2e.httpcamera import FPS, PERIOD_US, Respond, answer, http_camera, see, source_of, video
@@ -241,7 +241,7 @@ def test_what_has_not_changed_is_no_new_picture(name: str, value: str, every_s: 
 def test_a_camera_that_fails_now_and_then_is_asked_again_and_one_that_always_does_is_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stills, "READ_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(HttpSpec, "timeouts_s", (5.0, 0.5))
     camera, asked = Snapshots(), list[int]()
 
     def fails(handler: BaseHTTPRequestHandler) -> None:
@@ -258,7 +258,7 @@ def test_a_camera_that_fails_now_and_then_is_asked_again_and_one_that_always_doe
 
 
 def test_an_answer_without_a_picture_is_no_camera(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stills, "READ_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(HttpSpec, "timeouts_s", (5.0, 0.3))
     bodies = chain([jpegs(1)[0][0]], repeat(b""))
     with http_camera({"/": lambda handler: answer(handler, "image/jpeg", next(bodies))}) as url:
         assert see(source_of(url, every_s=0.01))[1] == "answers without a picture"
@@ -328,9 +328,7 @@ def test_no_traceback_of_a_library_is_written_when_a_body_breaks_off(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PyAV wrote one where a read failed twice before it had told of the first."""
-    monkeypatch.setattr(http_get, "READ_TIMEOUT_S", 0.3)
-    monkeypatch.setattr("syncsvc.capture.network.READ_TIMEOUT_S", 0.3)
-    monkeypatch.setattr("syncsvc.capture.network.OPEN_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(HttpSpec, "timeouts_s", (0.3, 0.3))
     over = threading.Event()
 
     def serve(handler: BaseHTTPRequestHandler) -> None:

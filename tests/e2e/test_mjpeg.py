@@ -13,10 +13,10 @@ from urllib.request import parse_http_list, parse_keqv_list
 import av
 import pytest
 
-from syncsvc.capture import http_get as http
-from syncsvc.capture import mjpeg
 from syncsvc.capture.source import Loss
+from syncsvc.capture.spec import HttpSpec
 from syncsvc.clock import SYSTEM_CLOCK, sleep_s
+from syncsvc.errors import AccessRefused
 from tests.e2e.httpcamera import HEIGHT, PERIOD_US, WIDTH, Respond, answer, http_camera, picture, see, source_of
 
 MULTIPART = "multipart/x-mixed-replace; boundary=frame"
@@ -176,6 +176,15 @@ def test_without_the_right_password_nothing_is_shown(challenges: list[str], who:
         assert see(source_of(url.replace("//", f"//{who}"))) == ([], "cannot be opened: HTTP 401 Unauthorized")
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_log_in_that_is_refused_is_told_apart_from_a_camera_that_is_not_there(status: int) -> None:
+    def refuses(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_error(status)
+
+    with http_camera({"/": refuses}) as url, pytest.raises(AccessRefused, match=f"HTTP {status} "):
+        source_of(url).__enter__()
+
+
 def test_a_users_name_adds_no_line_to_a_request() -> None:
     asked: list[str] = []
     with http_camera({"/": lambda handler: asked.append(handler.path)}) as url:
@@ -234,13 +243,13 @@ TYPED = b"Content-Type: multipart/x-mixed-replace; boundary=frame"
     ids=["headers", "continue"],
 )
 def test_an_answer_that_drips_has_one_deadline(data: bytes, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "OPEN_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(HttpSpec, "timeouts_s", (1.0, 3.0))
     with http_camera({"/": drips(data)}) as url:
         assert see(source_of(url), most=1) == ([], problem)
 
 
 def test_a_body_whose_chunks_drip_has_one_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mjpeg, "READ_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(HttpSpec, "timeouts_s", (5.0, 1.0))
 
     def respond(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n" + TYPED + b"\r\n\r\n")

@@ -14,6 +14,7 @@ EXAMPLES = [
     errors.UnknownGroup("tcp://127.0.0.1:5555", "yard2", ["yard", "lobby"]),
     errors.SourceError("north", "broke"),
     errors.SourceUnavailable("north", "timed out"),
+    errors.AccessRefused("north", "cannot be opened: HTTP 401 Unauthorized"),
     errors.SourceEnded("bench", "ended"),
     errors.TransportError("a frame could not be moved"),
     errors.MemoryShortage("9 MiB wanted"),
