@@ -10,6 +10,7 @@
         * SourceEnded          it ended cleanly: not worth another try
     * TransportError
         * MemoryShortage       the machine lacks the memory that a ring needs
+        * DescriptorsLost      a message came without its descriptors: no more can be open here
         * SlotReclaimedError   a frame was overwritten before it was read
         * LinkClosed           the other end of a pipe is gone
     * WireError                a message is not what the protocol says
@@ -91,6 +92,15 @@ class TransportError(SyncsvcError):
 
 class MemoryShortage(TransportError):
     """The machine lacks the memory that a ring needs; the message has the arithmetic."""
+
+
+class DescriptorsLost(TransportError):
+    """A message came without its descriptors, since the process that it came to can open no more of them."""
+
+    def __init__(self, message: Any) -> None:
+        name = type(message).__name__
+        super().__init__(f"{name} came without its descriptors: no more can be open here (RLIMIT_NOFILE)")
+        self.message = message
 
 
 class SlotReclaimedError(TransportError):

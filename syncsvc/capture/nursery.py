@@ -19,7 +19,7 @@ from importlib import import_module
 
 from syncsvc.capture import process
 from syncsvc.capture.words import Fit, Fork, Forked, ForkFailed, Preload, ToCapture, ToNursery
-from syncsvc.errors import LinkClosed
+from syncsvc.errors import DescriptorsLost, LinkClosed
 from syncsvc.lifecycle import die_with_parent
 from syncsvc.observe import logs
 from syncsvc.transport.channel import Channel
@@ -104,7 +104,11 @@ def serve(channel: Channel[ToNursery], parent: int) -> int:
     threads = os.listdir("/proc/self/task")  # those that Python does not know of included
     channel.send(Fit(is_fit=len(threads) == 1))
     while True:
-        _, [channel_fd] = channel.wait_for(Fork)
+        try:
+            _, [channel_fd] = channel.wait_for(Fork)
+        except DescriptorsLost as lost:
+            channel.send(ForkFailed(str(lost)))
+            continue
         try:
             channel.send(Forked(fork_capture(channel_fd, parent, channel)))
         except OSError as error:

@@ -35,6 +35,7 @@ from syncsvc.clock import SYSTEM_CLOCK, Clock
 from syncsvc.errors import (
     AccessRefused,
     ConfigError,
+    DescriptorsLost,
     LinkClosed,
     MemoryShortage,
     SourceEnded,
@@ -192,6 +193,9 @@ def serve(channel: Channel[ToCapture], parent: int) -> int:
     try:
         first, (page_fd, pipe_fd, lease_fd) = channel.wait_for(Capture)
     except LinkClosed:
+        return EX_UNAVAILABLE
+    except DescriptorsLost as lost:
+        channel.send(Unavailable(str(lost)))
         return EX_UNAVAILABLE
     die_with_parent(parent)
     spec = first.spec

@@ -1,8 +1,8 @@
 """One stream's capture, supervised: killed when its pulse stops, told what it is to capture and when to begin."""
 
 import logging
-import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import ClassVar
 
 from msgspec import structs
@@ -30,7 +30,7 @@ from syncsvc.daemon.watchdog import verdict
 from syncsvc.errors import TransportError
 from syncsvc.observe.status import IngestStatus, StreamStatus
 from syncsvc.plan.to_receiver import Attach
-from syncsvc.transport.link import open_link
+from syncsvc.transport.link import passing_link
 from syncsvc.transport.page import Position, StreamPage
 
 log = logging.getLogger(__name__)
@@ -82,12 +82,27 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
             start: starts a process that does nothing before its first word.
             attach: tells the receiver, and hands it its ends of the pipe and of the lease socket.
         """
-        try:
-            child = start(self.name)
-        except TransportError as error:
-            self._went_wrong(f"its capture cannot be started: {error}")
-            self._plan_next(has_worked=False)
-            return
+        with ExitStack() as ours:
+            try:
+                reader, writer, leases, theirs = ours.enter_context(passing_link())
+                child = start(self.name)
+            except (OSError, TransportError) as error:
+                self._cannot_start(str(error))
+                return
+            self._begin(child)
+            spec = structs.replace(self.spec, ring=self._ring_plan)
+            self.send(Capture(spec, tuple(sorted(self._secrets))), self.page.fd, writer, theirs.fileno())
+            attach(Attach(self.name, self._spawned_seq), reader, leases.fileno())
+
+    def _cannot_start(self, why: str) -> None:
+        why = f"its capture cannot be started: {why}"
+        if why != self.problem:
+            log.error("stream %s: %s", self.name, why)
+        self._went_wrong(why)
+        self._plan_next(has_worked=False)
+
+    def _begin(self, child: Child[FromCapture]) -> None:
+        """This process captures from now on."""
         self.is_ready = self._has_told = self._is_refused = False
         self._warning = ""
         if self._is_rewound:  # another recording, or played otherwise: from its beginning, at a start of its own
@@ -97,16 +112,6 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
         self._spawned_seq = self.page.next_seq
         self.page.at(Position.STARTING, self._spawned_ns)
         self.page.beat_mono_ns = self._spawned_ns
-        reader, writer, ours, theirs = open_link()
-        try:
-            spec = structs.replace(self.spec, ring=self._ring_plan)
-            self.send(Capture(spec, tuple(sorted(self._secrets))), self.page.fd, writer, theirs.fileno())
-            attach(Attach(self.name, self._spawned_seq), reader, ours.fileno())
-        finally:
-            for end in (ours, theirs):
-                end.close()
-            for fd in (reader, writer):
-                os.close(fd)
 
     def handle(self, message: FromCapture) -> None:
         """Take in what the capture says."""
@@ -223,11 +228,10 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
         """What is known of the stream: by the receiver, and by the daemon."""
         child, (position, since_ns) = self.child, self.page.position
         return StreamStatus(
-            **structs.asdict(told),
+            **{**structs.asdict(told), "problem": self.problem or told.problem or self._warning},
             kind=self.spec.kind,
             pid=child.pid if child else None,
             restarts=self.restarts,
-            problem=self.problem or self._warning,
             declared_fps=self.declared_fps,
             position=position.name.lower() if child else None,
             position_age_ms=(self._clock.monotonic_ns() - since_ns) // NS_PER_MS if child else None,

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Collection
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Generic
 
@@ -75,6 +76,9 @@ class SpawnedChild(Child[Received]):
             received: the union of what it may send.
             without: variables of our environment that it does not inherit, since they may hold passwords; those that
                 an interpreter needs to start are passed on nevertheless.
+
+        Raises:
+            OSError: the machine has no room for another process, or no more descriptors can be open.
         """
         ours: Channel[Received]
         ours, theirs = Channel.pair(received)
@@ -84,15 +88,19 @@ class SpawnedChild(Child[Received]):
         environment[_NO_THREADS] = "1"
         if "site-packages" not in root:  # run from a source tree: the child must find it as we did
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH"))))
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", module, str(theirs.fileno()), str(os.getpid()), name],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=sys.stderr.fileno(),
-            env=environment,
-        )
-        theirs.close()
-        super().__init__(name, self._process.pid, ours)
+        with theirs, ExitStack() as failing:
+            failing.callback(ours.close)
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", module, str(theirs.fileno()), str(os.getpid()), name],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr.fileno(),
+                env=environment,
+            )
+            failing.callback(self._process.wait)
+            failing.callback(self._process.kill)
+            super().__init__(name, self._process.pid, ours)
+            failing.pop_all()
 
     def poll(self) -> int | None:
         """The exit code, negative for a signal; None while it runs."""

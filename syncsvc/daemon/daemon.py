@@ -15,6 +15,7 @@ from syncsvc.config.loader import load
 from syncsvc.config.models import Config
 from syncsvc.daemon.attendance import Attendance
 from syncsvc.daemon.capture_child import SupervisedCapture
+from syncsvc.daemon.descriptors import guests, raise_limit, refuse_too_many
 from syncsvc.daemon.drain import DrainSteps, Step, leave_nobody
 from syncsvc.daemon.http import HttpServer
 from syncsvc.daemon.nursery_child import SupervisedNursery
@@ -27,7 +28,7 @@ from syncsvc.daemon.starts import UNSAID_NS, begun_together, decide_starts
 from syncsvc.daemon.streams import Streams
 from syncsvc.daemon.supervisor import Supervised, Supervisor
 from syncsvc.daemon.systemd import notify
-from syncsvc.errors import BindError, ConfigError, SyncsvcError
+from syncsvc.errors import BindError, ConfigError, MemoryShortage, SyncsvcError
 from syncsvc.observe import logs
 from syncsvc.observe.journal import open_journal
 from syncsvc.observe.status import LocalStatus, ReceiverProcess, Revisions, ServiceStatus
@@ -67,11 +68,12 @@ class Daemon:
             read: makes a configuration of the file.
 
         Raises:
-            ConfigError: the configuration is refused.
+            ConfigError: the configuration is refused, or has more streams than a process may open files for.
             UsageError: that file cannot be written.
         """
         self._path, self._clock, self._announce = path, clock, announce
-        self._read, self._config = read, read(path)
+        self._read, self._most_files = read, raise_limit()
+        self._config = self._read_config()
         self._journal = open_journal(log_observations) if log_observations else None
         self._run_id = secrets.token_hex(16)
         self._supervisor = Supervisor(clock, Random())
@@ -90,17 +92,23 @@ class Daemon:
         self._signals = SignalPipe((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         self._supervisor.listen(self._signals, self._signalled)
 
+    def _read_config(self) -> Config:
+        config = self._read(self._path)
+        refuse_too_many(self._path, config, self._most_files)
+        return config
+
     def run(self) -> int:
         """Serve until stopped, or until every recording ended; the return value is the exit code.
 
         Raises:
-            ConfigError, BindError: something is refused at the start.
+            ConfigError, BindError, MemoryShortage: something is refused at the start.
         """
         logs.configure("daemon", self._config.secrets)
         try:
             if self._config.http is not None:
                 self._http = HttpServer(self._config.http.bind, self.status)
                 self._http.start()
+            self._pages.make(self._config.streams, self._config.groups)
             self._streams.configure(self._config)
             while self._exit is None:
                 self._turn()
@@ -220,6 +228,7 @@ class Daemon:
             run_id=self._run_id,
             min_epoch=self._receiver.min_epoch,
             endpoints=self._endpoints,
+            guests=guests(config, self._most_files),
         )
 
     def _handle(self, message: FromReceiver) -> None:
@@ -306,10 +315,11 @@ class Daemon:
         """Read the configuration again; streams and groups that did not change go on untouched."""
         notify(f"RELOADING=1\nMONOTONIC_USEC={self._clock.monotonic_ns() // 1000}")
         try:
-            config = self._read(self._path)
+            config = self._read_config()
             refuse_unreloadable(self._path, self._config, config)
             plan = self._plan(config)
-        except ConfigError as error:
+            self._pages.make(config.streams, config.groups)
+        except (ConfigError, MemoryShortage) as error:
             log.error("the configuration is kept as it was: %s", error)
             notify("READY=1")
             return

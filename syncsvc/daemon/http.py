@@ -26,6 +26,8 @@ from syncsvc.observe.status import ServiceStatus
 REQUEST_TIMEOUT_S = 2.0
 MAX_CONNECTIONS = 32
 SLACK_MS = 2000
+BREATHER_S = 0.2
+"""Until somebody is let in again where no more descriptors can be open: who waits at the door stays readable."""
 SILENCE_MS = 1000
 """Without windows, a group emits after this time of silence too."""
 
@@ -87,7 +89,18 @@ class _Server(ThreadingHTTPServer):
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.request_timeout_s = request_timeout_s
         self.connections = _Connections()
+        self.is_short = False
+        """No descriptor was to be had for the last one who came."""
         super().__init__(address, _Handler)
+
+    def get_request(self) -> Any:
+        """Take one in."""
+        self.is_short = False
+        try:
+            return super().get_request()
+        except OSError as error:
+            self.is_short = not isinstance(error, BlockingIOError)  # else it went again
+            raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if self.connections.admit(request):
@@ -213,11 +226,14 @@ class HttpServer:
 
     def _serve(self) -> None:
         """Sleep until somebody comes or it is over; ``serve_forever`` would look several times a second."""
-        poller = select.poll()
-        for source in (self._server, self._over):
-            poller.register(source, select.POLLIN)
+        poller, end = select.poll(), select.poll()
+        poller.register(self._server, select.POLLIN)
+        for one in (poller, end):
+            one.register(self._over, select.POLLIN)
         while not any(fd == self._over for fd, _ in poller.poll()):
             self._server.handle_request()
+            if self._server.is_short and end.poll(BREATHER_S * 1000):
+                return
 
 
 def _is_loopback_name(host: str) -> bool:

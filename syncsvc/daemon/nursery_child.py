@@ -38,8 +38,8 @@ class SupervisedNursery(Supervised[FromNursery, ToNursery]):
     def spawn(self, kinds: Collection[str], without: frozenset[str]) -> None:
         """Start a process that imports what sources of these kinds need, without these variables."""
         self._without = without
-        self._adopt(SpawnedChild("syncsvc.capture.nursery", "nursery", FromNursery, without=without))
-        self.send(Preload(tuple(sorted(kinds))))
+        if self._start(lambda: SpawnedChild("syncsvc.capture.nursery", "nursery", FromNursery, without=without)):
+            self.send(Preload(tuple(sorted(kinds))))
 
     def handle(self, message: FromNursery) -> None:
         """Whether it can fork; one that cannot is not needed, and none after it could."""
@@ -55,6 +55,7 @@ class SupervisedNursery(Supervised[FromNursery, ToNursery]):
 
         Raises:
             TransportError: the nursery is gone, or cannot.
+            OSError: no process can be started, or no more descriptors can be open.
         """
         if self._is_unfit:
             return SpawnedChild("syncsvc.capture.process", name, FromCapture, without=self._without)
@@ -71,10 +72,10 @@ class SupervisedNursery(Supervised[FromNursery, ToNursery]):
                 raise LinkClosed("the nursery does not answer")
             if not isinstance(answer[0], Forked):
                 raise LinkClosed(f"the nursery cannot fork: {answer[0]}")
-            return Child(name, answer[0].pid, ours)
-        except TransportError as error:
+            return _adopted(name, answer[0].pid, ours)
+        except (OSError, TransportError) as error:
             ours.close()
-            if not isinstance(error, LinkClosed):
+            if not isinstance(error, LinkClosed | OSError):
                 self.kill(str(error))
             raise
         finally:
@@ -102,6 +103,16 @@ class SupervisedNursery(Supervised[FromNursery, ToNursery]):
         if self._is_wanted and not self._is_excused:
             log.error("the nursery ended: captures that run go on, the next ones wait for another")
         super().ended(code)
+
+
+def _adopted(name: str, pid: int, channel: Channel[FromCapture]) -> Child[FromCapture]:
+    """The capture that the nursery left to us; where it cannot be watched, it is none."""
+    try:
+        return Child(name, pid, channel)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
 
 
 def _children() -> list[int]:

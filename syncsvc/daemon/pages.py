@@ -14,6 +14,17 @@ class KeptPages:
         self._pages: dict[str, GroupPage] = {}
         self._entries: dict[str, dict[str, int]] = {}
 
+    def make(self, streams: Iterable[str], groups: Iterable[str]) -> None:
+        """Make those that are not there yet.
+
+        Raises:
+            MemoryShortage: the machine lacks the memory, or this process can open no more descriptors.
+        """
+        for name in streams:
+            self.of_stream(name)
+        for name in groups:
+            self.fd(name)
+
     def of_stream(self, name: str) -> StreamPage:
         """The stream's page, made on first use."""
         if name not in self._streams:

@@ -71,10 +71,12 @@ def receiver_plan(
     run_id: str,
     min_epoch: int,
     endpoints: tuple[str, str],
+    guests: int,
 ) -> ReceiverPlan:
     """Plan of the receiver; ``entries`` gives the entries of a group's streams in its page.
 
-    ``endpoints`` are ``live`` and ``control``, after the first start with the ports that were taken.
+    ``endpoints`` are ``live`` and ``control``, after the first start with the ports that were taken; ``guests`` may be
+    connected to each.
     """
     return ReceiverPlan(
         run_id,
@@ -84,6 +86,7 @@ def receiver_plan(
         is_patient(config),
         {name: stream_plan(name, stream, config) for name, stream in config.streams.items()},
         {name: group_plan(name, group, entries(name, group.streams)) for name, group in config.groups.items()},
+        guests,
     )
 
 

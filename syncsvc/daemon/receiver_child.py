@@ -32,8 +32,8 @@ class SupervisedReceiver(Supervised[FromReceiver, ToReceiver]):
     def spawn(self, plan: ReceiverPlan, without: frozenset[str], *log: int) -> None:
         """Start a process, without these variables in its environment; tell it the plan, and hand over the log."""
         self.is_ready, self._heard_ns = False, self._clock.monotonic_ns()
-        self._adopt(SpawnedChild("syncsvc.receiver.process", "receiver", FromReceiver, without=without))
-        self.send(Serve(plan, is_logged=bool(log)), *log)
+        if self._start(lambda: SpawnedChild("syncsvc.receiver.process", "receiver", FromReceiver, without=without)):
+            self.send(Serve(plan, is_logged=bool(log)), *log)
 
     def finish(self, how: Literal["ended", "draining"]) -> None:
         """Let it emit what is open, and end."""

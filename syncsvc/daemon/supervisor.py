@@ -56,8 +56,9 @@ class Supervisor:
 class Supervised(Generic[Received, Sent]):
     """One thing that the daemon keeps alive, across all processes that serve as it.
 
-    A kind of it starts processes and gives them to ``_adopt``, takes what they say (``handle``), complains of one that
-    does not work, and learns of its end (``ended``). Whatever it is, it is started anew by one policy.
+    A kind of it starts processes (``_start``, or ``_adopt`` for one that runs), takes what they say (``handle``),
+    complains of one that does not work, and learns of its end (``ended``). Whatever it is, it is started anew by one
+    policy.
     """
 
     healthy_after_ns: ClassVar[int] = 10 * NS_PER_S
@@ -132,6 +133,17 @@ class Supervised(Generic[Received, Sent]):
             self.kill(why)
 
     # How it lives.
+
+    def _start(self, make: Callable[[], Child[Received]]) -> bool:
+        """Make a process serve, if there can be one: else another try is made in time."""
+        try:
+            child = make()
+        except OSError as error:
+            log.error("%s cannot be started: %s", self._label, error.strerror or error)
+            self._plan_next(has_worked=False)
+            return False
+        self._adopt(child)
+        return True
 
     def _adopt(self, child: Child[Received]) -> None:
         """This process serves from now on."""

@@ -23,6 +23,7 @@ class CaptureRings:
 
         Raises:
             TransportError: its descriptor did not come, or is that of no ring.
+            MemoryShortage: this process has no room for it.
         """
         fd, layout, coded = self._link.take_ring(message.ring_id)
         self._layouts[message.ring_id] = layout, coded

@@ -64,6 +64,8 @@ class Tally:
         self._dropped: Counter[str] = Counter()
         self._losses = Losses()
         self._delivered = DeliveredRate()
+        self.problem = ""
+        """Why its frames could not be taken from its capture; until one could."""
         self._last_arrival_ns: int | None = None
         self._layout: Layout | None = None
         self._stamp: Stamp | None = None
@@ -71,6 +73,7 @@ class Tally:
     def arrived(self, arrival_ns: int, layout: Layout) -> None:
         """A frame came, at this time in UTC."""
         self._captured += 1
+        self.problem = ""
         self._last_arrival_ns, self._layout = arrival_ns, layout
 
     def stamped(self, stamp: Stamp) -> None:
@@ -118,4 +121,5 @@ class Tally:
             width=layout.width if layout else None,
             height=layout.height if layout else None,
             ring_slots=self.ring_slots,
+            problem=self.problem,
         )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
-from syncsvc.errors import LinkClosed, TransportError
+from syncsvc.errors import LinkClosed, MemoryShortage, TransportError
 from syncsvc.ingest.rest import Rest
 from syncsvc.ingest.rings import CaptureRings
 from syncsvc.ingest.stamping import Groups, Stamping
@@ -206,7 +206,11 @@ class StreamIngest:
                     return
         except TransportError as error:
             if not isinstance(error, LinkClosed):  # its capture finds the link closed, ends, and is started again
-                log.error("stream %s: its capture sent nonsense: %s", self.name, str(error))
+                what = (
+                    "its frames cannot be taken" if isinstance(error, MemoryShortage) else "its capture sent nonsense"
+                )
+                self.tally.problem = f"{what}: {error}"
+                log.error("stream %s: %s", self.name, self.tally.problem)
             link.close()
             self._link = self._rings = None
             self._end_session()

@@ -68,6 +68,7 @@ class IngestStatus(Struct, frozen=True):
     width: int | None = None
     height: int | None = None
     ring_slots: int | None = None
+    problem: str = ""
 
 
 class StreamStatus(IngestStatus, frozen=True, kw_only=True):
@@ -76,7 +77,6 @@ class StreamStatus(IngestStatus, frozen=True, kw_only=True):
     kind: str
     pid: int | None
     restarts: int
-    problem: str
     declared_fps: float | None
     position: str | None
     position_age_ms: int | None

@@ -51,3 +51,5 @@ class ReceiverPlan(msgspec.Struct, frozen=True):
     is_patient: bool
     streams: dict[str, StreamPlan]
     groups: dict[str, GroupPlan]
+    guests: int = 1024
+    """How many may be connected to each of its sockets."""

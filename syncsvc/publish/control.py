@@ -6,8 +6,10 @@ import zmq
 from msgspec import Struct, structs
 
 from syncsvc import wire
+from syncsvc.clock import Clock
 from syncsvc.errors import WireError
 from syncsvc.observe.status import ReceiverStatus
+from syncsvc.publish.guests import Guests
 from syncsvc.publish.sockets import bind
 
 MAX_REQUESTS_PER_TURN = 64
@@ -19,11 +21,16 @@ class Control:
 
     socket: "zmq.Socket[bytes]"
 
-    def __init__(self, hello: Callable[[], wire.HelloReply], status: Callable[[], ReceiverStatus]) -> None:
+    def __init__(
+        self, hello: Callable[[], wire.HelloReply], status: Callable[[], ReceiverStatus], clock: Clock
+    ) -> None:
         self._answers: dict[str, Callable[[], Struct]] = {"hello": hello, "status": status}
+        self._clock = clock
 
-    def bind(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str) -> str:
+    def bind(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, most_guests: int) -> str:
         """Bind; returns the endpoint, with the port that was taken where 0 was asked for.
+
+        ``most_guests`` may be connected.
 
         Raises:
             BindError: the endpoint is in use, or not to be had.
@@ -31,6 +38,7 @@ class Control:
         self.socket, bound = bind(
             context, zmq.ROUTER, endpoint, send_mark=MAX_ANSWERS, most_bytes=wire.MAX_CONTROL_BYTES
         )
+        self._guests = Guests(self.socket, "control", most_guests, self._clock)
         return bound
 
     def answer(self, request: bytes) -> bytes:
@@ -47,6 +55,7 @@ class Control:
 
     def serve(self) -> None:
         """Answer what waits; a peer that does not read its answers loses them."""
+        self._guests.look()
         for _ in range(MAX_REQUESTS_PER_TURN):
             try:
                 parts = self.socket.recv_multipart(zmq.DONTWAIT)
@@ -59,3 +68,8 @@ class Control:
                 self.socket.send_multipart([*parts[:-1], self.answer(parts[-1])], zmq.DONTWAIT)
             except zmq.ZMQError:
                 continue
+
+    def close(self) -> None:
+        """Answer nobody any more."""
+        self._guests.close()
+        self.socket.close(0)

@@ -128,6 +128,7 @@ class LocalOutlet:
         self._wanted: Callable[[bytes], bool] = lambda topic: False
         self._listener: socket.socket | None = None
         self._endpoint = self._problem = self._control = ""
+        self._most = MOST_SUBSCRIBERS
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         weakref.finalize(self, os.close, self._wake).atexit = False  # not with the thread: it may end while we wake it
         self._reclaimed = self._cut_off = self._missed = 0
@@ -161,12 +162,12 @@ class LocalOutlet:
         except OSError as error:
             self._problem = str(error.strerror)
 
-    def follow(self, live: str, control: str) -> None:
+    def follow(self, live: str, control: str, most_guests: int = MOST_SUBSCRIBERS) -> None:
         """``live`` is bound to this endpoint; whoever connects is told where ``control`` is.
 
-        Where nobody can listen for its subscribers, there are none on this host, and a log line.
+        So many may be connected, and ``MOST_SUBSCRIBERS``. Where nobody can listen for its subscribers, there are none on this host, and a log line.
         """
-        self._control = control
+        self._control, self._most = control, min(MOST_SUBSCRIBERS, most_guests)
         if live != self._endpoint:  # a port was taken, or a name looked up, only now
             self.close()
             self.bind(live)
@@ -294,8 +295,8 @@ class LocalOutlet:
         try:
             if not leasing.is_trusted(one.link.peer_uid):
                 self._refuse(one, "mode 'local' shares memory with processes of the service's own user only")
-            elif len(self._subscribers) >= MOST_SUBSCRIBERS:
-                self._refuse(one, f"the service has {MOST_SUBSCRIBERS} subscribers on this host already")
+            elif len(self._subscribers) >= self._most:
+                self._refuse(one, f"the service has {self._most} subscribers on this host already")
             else:
                 one.link.send(leasing.Welcome(self._run_id, self._control))
                 with self._changed:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from syncsvc import wire
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
-from syncsvc.errors import BindError, LinkClosed, TransportError
+from syncsvc.errors import BindError, DescriptorsLost, LinkClosed, TransportError
 from syncsvc.lifecycle import Standstill, die_with_parent
 from syncsvc.observe import logs
 from syncsvc.observe.events import Draining
@@ -54,7 +54,7 @@ class Receiver:
         self._epoch = max(plan.min_epoch, self._clock.utc_ns() // 1_000_000)
         groups: dict[str, ServedGroup] = {}
         self._publishing = Publishing(
-            plan, self._clock, self._utc, Control(self._hello, self._status),
+            plan, self._clock, self._utc, Control(self._hello, self._status, self._clock),
             leave=lambda batch, emitted_ns, wanted: groups[batch.group].leave(batch, emitted_ns, wanted),
             backlog_of=lambda group: groups[group].backlog.mark,
             on_failure=self._on_failure,
@@ -77,7 +77,11 @@ class Receiver:
         self._channel.send(Bound(self._live, control))
         self._publishing.start()
         while self._failure is None:
-            word = self._channel.receive(TICK_S)
+            try:
+                word = self._channel.receive(TICK_S)
+            except DescriptorsLost as lost:
+                self._do_without(lost)
+                word = None
             if word is not None and self._handle(*word):
                 return 0
             self._look_around()
@@ -141,6 +145,21 @@ class Receiver:
             case Serve():
                 raise TransportError("a receiver is told twice to serve")
         return False
+
+    def _do_without(self, lost: DescriptorsLost) -> None:
+        """A message came without its descriptors: that costs the stream, whose capture finds nobody and tries again.
+
+        Raises:
+            DescriptorsLost: it was of a group that we have no page of.
+        """
+        match lost.message:
+            case Attach(stream):
+                log.error("stream %s: its capture cannot be heard: %s", stream, lost)
+                self._served.streams[stream].suffer(str(lost))
+            case KeepPage(name) if name in self._served.groups:
+                log.debug("the page of group %s is here", name)
+            case _:
+                raise lost
 
     def _begin(self, ready_ns: int) -> None:
         if self._log is not None:

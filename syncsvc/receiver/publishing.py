@@ -52,13 +52,14 @@ class Publishing:
         """
         self.local.bind(self._plan.live)
         try:
-            live = self._live.bind(self._context, self._plan.live)
-            self.publisher.control = control = self._control.bind(self._context, self._plan.control)
+            live = self._live.bind(self._context, self._plan.live, self._plan.guests)
+            control = self._control.bind(self._context, self._plan.control, self._plan.guests)
         except BindError:
             self._context.destroy(0)
             self.local.close()
             raise
-        self.local.follow(live, control)
+        self.publisher.control = control
+        self.local.follow(live, control, self._plan.guests)
         return live, control
 
     def start(self) -> None:
@@ -69,7 +70,7 @@ class Publishing:
     def _send(self, stop: StopToken) -> None:
         """Send what there is, to the end; what the sockets still hold then has their linger to leave."""
         self.publisher.run(stop)
-        self._control.socket.close(0)
+        self._control.close()
         self._context.term()
 
     def end(self, state: wire.State, deadline_s: float) -> None:

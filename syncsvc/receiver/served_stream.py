@@ -71,6 +71,10 @@ class ServedStream:
             log.warning("stream %s: %s", self._name, losses_line({"receiver_died": lost}))
         self._ingest.attach(link, next_seq)
 
+    def suffer(self, problem: str) -> None:
+        """A capture of it cannot be heard, and why."""
+        self._ingest.tally.problem = problem
+
     def detach(self, next_seq: int) -> None:
         """Its capture is gone, having taken the frames before ``next_seq``."""
         self._ingest.detach(next_seq)

@@ -65,6 +65,7 @@ class Channel(Packets[Received]):
 
         Raises:
             LinkClosed: the other end is gone.
+            DescriptorsLost: the message has come, and its descriptors have not.
             TransportError: it sent something that is no message of its.
         """
         try:

@@ -14,6 +14,7 @@ import struct
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -51,10 +52,36 @@ _decoder = msgspec.msgpack.Decoder(_HandOver)
 
 
 def open_link() -> tuple[int, int, socket.socket, socket.socket]:
-    """Descriptors of a pipe (reader, writer) and a pair of lease sockets (receiver's, capture's)."""
-    reader, writer = os.pipe2(os.O_CLOEXEC)
+    """Descriptors of a pipe (reader, writer) and a pair of lease sockets (receiver's, capture's).
+
+    Raises:
+        OSError: no more descriptors can be open; none of these is.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+    except OSError:
+        ours.close()
+        theirs.close()
+        raise
     return reader, writer, ours, theirs
+
+
+@contextmanager
+def passing_link() -> Iterator[tuple[int, int, socket.socket, socket.socket]]:
+    """The same for who only hands the ends on: what they were sent to has its own, and these are closed at the end.
+
+    Raises:
+        OSError: no more descriptors can be open.
+    """
+    reader, writer, ours, theirs = open_link()
+    try:
+        yield reader, writer, ours, theirs
+    finally:
+        ours.close()
+        theirs.close()
+        os.close(reader)
+        os.close(writer)
 
 
 class _PipeEnd:

@@ -59,9 +59,12 @@ def create(name: str, size_bytes: int, room_bytes: int = 0) -> int:
         room_bytes: the size of the file, where it is more: the rest is there after ``allocate``.
 
     Raises:
-        MemoryShortage: the machine lacks the memory; nothing was left behind.
+        MemoryShortage: the machine lacks the memory, or no more can be open; nothing was left behind.
     """
-    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    except OSError as error:
+        raise MemoryShortage(f"{size_bytes / 2**20:.0f} MiB wanted: {error.strerror}") from error
     try:
         allocate(fd, 0, size_bytes)
         if room_bytes > size_bytes:
@@ -159,8 +162,21 @@ class Pages:
 def _map(size_bytes: int, protection: int, kind: int, fd: int, offset: int) -> int:
     place: int = _libc.mmap(None, size_bytes, protection, kind, fd, offset)
     if place == _FAILED:
-        raise MemoryShortage(f"{size_bytes} bytes cannot be mapped: {os.strerror(ctypes.get_errno())}")
+        raise MemoryShortage(f"{size_bytes / 2**20:.0f} MiB cannot be mapped: {os.strerror(ctypes.get_errno())}")
     return place
+
+
+def map_whole(fd: int) -> mmap.mmap:
+    """Map a file for writing, as a whole.
+
+    Raises:
+        MemoryShortage: the process has no room for it, or no more can be open.
+    """
+    try:
+        return mmap.mmap(fd, 0)
+    except OSError as error:
+        size_bytes = os.fstat(fd).st_size
+        raise MemoryShortage(f"{size_bytes / 2**20:.0f} MiB cannot be mapped: {error.strerror}") from error
 
 
 def populate(mapping: mmap.mmap, offset: int, size_bytes: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
-from syncsvc.errors import LinkClosed, TransportError
+from syncsvc.errors import DescriptorsLost, LinkClosed, TransportError
 from syncsvc.transport import memfd
 
 MAX_MESSAGE_BYTES = 64 * 2**20
@@ -73,15 +73,19 @@ class Packets(Generic[Received]):
         Raises:
             OSError: none is here (BlockingIOError), or the other end is gone.
             LinkClosed: the other end is gone.
+            DescriptorsLost: the message has come, and its descriptors have not: no more can be open here.
             TransportError: it sent something that is no message of its, or more descriptors.
         """
         data, fds, flags = receive_packet(self._socket, _MAX_PACKET_BYTES, _MAX_FDS)
         try:
             if not data:
                 raise LinkClosed("the other end is gone")
-            if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            is_short = flags & socket.MSG_CTRUNC and len(fds) < _MAX_FDS
+            if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) and not is_short:
                 raise TransportError("a message is longer than a packet, or brings more descriptors than any")
-            message = self._unpack(data, fds)
+            message = self._unpack(data, [] if is_short else fds)
+            if is_short:
+                raise DescriptorsLost(message)
             if len(fds) > most_fds:
                 raise TransportError(f"{type(message).__name__} brings more descriptors than {most_fds}")
             for fd in fds:

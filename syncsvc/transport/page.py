@@ -6,7 +6,6 @@ capture's pulse (where its loop stands, and since when). Each word has one write
 """
 
 import ctypes
-import mmap
 import os
 from enum import IntEnum
 from typing import Self
@@ -33,11 +32,15 @@ class SharedWords:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.words = (ctypes.c_int64 * _WORDS).from_buffer(mmap.mmap(fd, 0))
+        self.words = (ctypes.c_int64 * _WORDS).from_buffer(memory.map_whole(fd))
 
     @classmethod
     def create(cls, name: str) -> Self:
-        """Make a new page, all zero."""
+        """Make a new page, all zero.
+
+        Raises:
+            MemoryShortage: there is no memory for it, or no more can be open.
+        """
         return cls(memory.create(f"syncsvc-page-{name}", 8 * _WORDS))
 
     def close(self) -> None:

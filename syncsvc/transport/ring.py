@@ -12,14 +12,13 @@ Layout: ``magic u64, slots u64, slot_bytes u64, data_offset u64, generation u64 
 
 import ctypes
 import itertools
-import mmap
 import os
 import weakref
 
 import numpy as np
 from numpy.typing import NDArray
 
-from syncsvc.errors import SlotReclaimedError, TransportError
+from syncsvc.errors import MemoryShortage, SlotReclaimedError, TransportError
 from syncsvc.transport import memfd as memory
 from syncsvc.transport.ring_size import HEADER_WORDS, data_offset, ring_bytes, round_up
 
@@ -49,7 +48,7 @@ class RingWriter:
         self.fd = memory.create(f"syncsvc-ring-{ring_id}", size_bytes, ring_bytes(most, slot_bytes))
         self._closing = weakref.finalize(self, os.close, self.fd)
         self._closing.atexit = False
-        self._map = mmap.mmap(self.fd, 0)
+        self._map = memory.map_whole(self.fd)
         memory.seal(self.fd)
         words = (ctypes.c_uint64 * (HEADER_WORDS + most)).from_buffer(self._map)
         words[0], words[1], words[2], words[3] = _MAGIC, most, slot_bytes, self._offset
@@ -149,16 +148,20 @@ class RingReader:
 
         Raises:
             TransportError: it is no ring of ours, or its numbers contradict its size.
+            MemoryShortage: this process has no room for it, or can open no more descriptors.
         """
         header = self._header = _Header(fd)
         self.span_ns, self.number, self.is_in_use = span_ns, next(self._numbers), True
-        self.fd = os.dup(fd)
-        """To hand on to readers on this host; ours, and closed with us."""
+        pages = memory.Pages(fd, 0, ring_bytes(header.slots, header.slot_bytes)).buffer
+        try:
+            self.fd = os.dup(fd)
+            """To hand on to readers on this host; ours, and closed with us."""
+        except OSError as error:
+            raise MemoryShortage(f"a ring cannot be kept: {error.strerror}") from error
         weakref.finalize(self, os.close, self.fd).atexit = False
-        self._map = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
         self.slots, self.slot_bytes = header.slots, header.slot_bytes
-        self._generations = np.frombuffer(self._map, np.uint64, header.slots, 8 * HEADER_WORDS)
-        self._pixels = np.frombuffer(self._map, np.uint8)
+        self._generations = np.frombuffer(pages, np.uint64, header.slots, 8 * HEADER_WORDS)
+        self._pixels = np.frombuffer(pages, np.uint8)
 
     def pixels(self, slot: int, size_bytes: int) -> NDArray[np.uint8]:
         """The first ``size_bytes`` of a slot, ``(size_bytes,)`` uint8, read-only, no copy."""

@@ -10,7 +10,7 @@ import sys
 import threading
 import urllib.request
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -33,8 +33,11 @@ T = TypeVar("T")
 class Service:
     """A daemon of our own, in a process group of its own."""
 
-    def __init__(self, folder: Path, streams: Mapping[str, Any], *options: str, **more: Any) -> None:
-        self.options = options
+    def __init__(
+        self, folder: Path, streams: Mapping[str, Any], *options: str, under: Sequence[str] = (), **more: Any
+    ) -> None:
+        """Write its configuration; ``under`` is a command that runs ours, ``more`` other keys of the configuration."""
+        self.options, self._under = options, under
         config = {
             "streams": dict(streams),
             "publish": {"live": "tcp://127.0.0.1:0", "control": "tcp://127.0.0.1:0"} | more.pop("publish", {}),
@@ -51,7 +54,7 @@ class Service:
 
     def __enter__(self) -> Self:
         with self.log_path.open("wb") as log:
-            command = [sys.executable, "-m", "syncsvc", "run", str(self.path), *self.options]
+            command = [*self._under, sys.executable, "-m", "syncsvc", "run", str(self.path), *self.options]
             self.process = subprocess.Popen(command, stderr=log, stdout=log, start_new_session=True)
         line = wait_for(self._ready_line, "the ready line")
         words = dict(word.split("=", 1) for word in line.split() if "=" in word)
@@ -122,6 +125,14 @@ class Service:
         self.process.send_signal(signal.SIGHUP)
         wait_for(lambda: self.log.count("reloaded:") > told, "the reload")
         return SYSTEM_CLOCK.utc_ns()
+
+    def reload_in_vain(self, problem: str, **changes: Any) -> None:
+        """The same for a configuration that is refused with these words; the old one is written again."""
+        before, told = self.config, self.log.count(problem)
+        self.write(before | changes)
+        self.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: self.log.count(problem) > told, f"the refusal: {problem}")
+        self.write(before)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal, wait for the end; the exit code."""

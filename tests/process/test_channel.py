@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from syncsvc.errors import LinkClosed, TransportError
+from syncsvc.errors import DescriptorsLost, LinkClosed, TransportError
 from syncsvc.model import Counts
 from syncsvc.observe.events import GroupRules
 from syncsvc.observe.status import IngestStatus, LocalStatus, ReceiverStatus
@@ -182,3 +182,19 @@ def test_a_channel_whose_other_end_closes_meanwhile_ends_the_wait(pair: Pair) ->
     daemon.close()
     assert ended.wait(10)
     thread.join()
+
+
+def test_a_message_whose_descriptors_find_no_room_is_told_of_and_the_next_one_comes(pair: Pair) -> None:
+    receiver, daemon = pair
+    daemon.send(KeepPage("lobby"), 0)
+    daemon.send(Drain())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    os.close(lowest := os.dup(0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        with pytest.raises(DescriptorsLost) as lost:
+            receiver.receive(0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert lost.value.message == KeepPage("lobby")
+    assert receiver.receive(0) == (Drain(), [])

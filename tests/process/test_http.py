@@ -1,12 +1,15 @@
 """The HTTP server against real connections: those that ask, and those that only keep it waiting."""
 
+import errno
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 from msgspec import structs
 
+from syncsvc.daemon import http
 from syncsvc.daemon.http import MAX_CONNECTIONS, HttpServer
 from syncsvc.observe.status import ServiceStatus
 from tests.statuses import SERVICE
@@ -123,3 +126,22 @@ def test_a_request_in_two_pieces_is_answered(patient: tuple[str, int]) -> None:
 def test_a_foreign_name_and_another_method_are_refused(patient: tuple[str, int]) -> None:
     assert ask(patient, b"GET /healthz HTTP/1.1\r\nHost: rebound.example\r\n\r\n").startswith(b"HTTP/1.0 421")
     assert ask(patient, b"DELETE /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").startswith(b"HTTP/1.0 501")
+
+
+def test_without_a_descriptor_for_who_waits_it_takes_a_breath_and_still_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries, has_tried = list[int](), threading.Event()
+
+    def accept(_: socket.socket) -> None:
+        tries.append(1)
+        has_tried.set()
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(http, "BREATHER_S", 3600)
+    server = HttpServer("127.0.0.1:0", status)
+    monkeypatch.setattr(socket.socket, "accept", accept)
+    server.start()
+    host, port = server.address.split(":")
+    with socket.create_connection((host, int(port)), 20):
+        assert has_tried.wait(20)
+        server.stop()
+    assert len(tries) == 1

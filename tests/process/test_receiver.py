@@ -1,5 +1,7 @@
 """A receiver of a thousand streams, as the daemon sees it: what it is told and what it reports fits its channel."""
 
+import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -14,8 +16,10 @@ from syncsvc.observe.events import GroupRules
 from syncsvc.observe.records import ReloadRecord, RunRecord, decode
 from syncsvc.plan.from_receiver import Bound, Done, FromReceiver, Report
 from syncsvc.plan.plans import GroupPlan, ReceiverPlan, StreamPlan
-from syncsvc.plan.to_receiver import Begin, Finish, KeepPage, Reload, Serve
+from syncsvc.plan.to_receiver import Attach, Begin, Finish, KeepPage, Reload, Serve
 from syncsvc.testing import MS, S
+from syncsvc.transport.link import LinkWriter, open_link
+from syncsvc.transport.messages import EndMessage
 from syncsvc.transport.page import GroupPage
 
 PATIENCE_S = 120.0
@@ -88,3 +92,46 @@ def test_a_configuration_that_is_read_again_before_the_beginning_is_what_begins(
     assert receiver.reap(PATIENCE_S) == 0
     said = [decode(line) for line in (tmp_path / "log").read_bytes().splitlines()]
     assert [type(one) for one in said if isinstance(one, RunRecord | ReloadRecord)] == [RunRecord]
+
+
+def test_a_capture_whose_descriptors_find_no_room_costs_its_stream_and_not_the_receiver(
+    receiver: Child[FromReceiver],
+) -> None:
+    rules = GroupRules(("a", "b"), S, 40 * MS, 500 * MS)
+    streams = {name: plan().streams[NAMES[0]] for name in rules.streams}
+    few = structs.replace(
+        plan(),
+        streams={name: structs.replace(one, name=name) for name, one in streams.items()},
+        groups={"all": GroupPlan("all", rules, False, {"a": 0, "b": 1})},
+    )
+    receiver.channel.send(Serve(few))
+    await_message(receiver, Bound)
+    page = GroupPage.create("all")
+    receiver.channel.send(KeepPage("all"), page.fd)
+    page.close()
+    receiver.channel.send(Begin(SYSTEM_CLOCK.utc_ns()))
+    await_message(receiver, Report)
+    limits = resource.prlimit(receiver.pid, resource.RLIMIT_NOFILE)
+    open_ones = {int(fd) for fd in os.listdir(f"/proc/{receiver.pid}/fd")}
+    lowest_free = min(set(range(len(open_ones) + 1)) - open_ones)
+    resource.prlimit(receiver.pid, resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+    attach(receiver, "a").close()
+    while not await_message(receiver, Report).report.streams["a"].problem:
+        pass
+    resource.prlimit(receiver.pid, resource.RLIMIT_NOFILE, limits)
+    capture = attach(receiver, "b")
+    capture.send(EndMessage())
+    while (report := await_message(receiver, Report).report).streams["b"].state is not StreamState.ENDED:
+        pass
+    assert "RLIMIT_NOFILE" in report.streams["a"].problem
+    assert report.streams["b"].problem == ""
+    capture.close()
+
+
+def attach(receiver: Child[FromReceiver], stream: str) -> LinkWriter:
+    """Tell it of a capture; the capture's end."""
+    reader, writer, ours, theirs = open_link()
+    receiver.channel.send(Attach(stream, 0), reader, ours.fileno())
+    os.close(reader)
+    ours.close()
+    return LinkWriter(writer, theirs)

@@ -1,5 +1,7 @@
 """What is said of a stream that does not come: its last reason, until frames come."""
 
+import errno
+import os
 from collections.abc import Iterator
 from random import Random
 from typing import cast
@@ -171,3 +173,22 @@ def test_a_reason_is_said_once_while_it_stays_the_same(
         capture.says(Unavailable("cannot be opened: Connection refused"))
         capture.ends(75)
     assert caplog.text.count("Connection refused") == 1
+
+
+def test_a_capture_that_cannot_be_started_is_tried_again_and_says_why(
+    stream: SupervisedCapture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: str) -> Child[FromCapture]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    stream.spawn(start, lambda *_: None)
+    assert stream.is_due
+    assert "Too many open files" in stream.status(IngestStatus()).problem
+    monkeypatch.setattr("syncsvc.daemon.capture_child.passing_link", lambda: start(""))
+    stream.spawn(start, lambda *_: None)
+    assert stream.due_ns is not None
+    assert not stream.is_due
+
+
+def test_what_the_receiver_has_against_its_frames_is_said_of_a_stream(stream: SupervisedCapture) -> None:
+    assert stream.status(IngestStatus(problem="its ring cannot be mapped")).problem == "its ring cannot be mapped"
