@@ -23,7 +23,10 @@ class Feed:
 
     def __init__(self, spec: CaptureSpec, link: LinkWriter, page: StreamPage, clock: Clock, stop: StopToken) -> None:
         self._spec, self._link, self._page, self._clock, self._stop = spec, link, page, clock, stop
-        self.rings = Rings(spec.name, spec.ring, link, stop)
+        self.rings = Rings(spec.name, spec.ring, link, stop, self._pulse)
+
+    def _pulse(self) -> None:
+        self._page.at(Position.HANDOVER, self._clock.monotonic_ns())
 
     def take(self, item: Shot | Loss) -> None:
         """Hand one shot over, or count a loss.
@@ -32,7 +35,7 @@ class Feed:
             LinkClosed: the receiver is gone.
             MemoryShortage: the machine lacks the memory for the ring.
         """
-        self._page.at(Position.HANDOVER, self._clock.monotonic_ns())
+        self._pulse()
         self.rings.reclaim()
         self._link.flush()
         if isinstance(item, Loss):

@@ -29,6 +29,7 @@ from syncsvc.capture.words import (
     Stop,
     ToCapture,
     Unavailable,
+    Unhoused,
     Warned,
 )
 from syncsvc.clock import SYSTEM_CLOCK, Clock
@@ -93,7 +94,11 @@ class CaptureProcess:
             feed.end(is_over=False)
             self._send(Unavailable(logs.redact(error.problem), isinstance(error, AccessRefused)))
             return EX_UNAVAILABLE
-        except (MemoryShortage, ConfigError, ImportError) as error:
+        except (MemoryShortage, MemoryError) as error:
+            feed.end(is_over=False)
+            self._send(Unhoused(logs.redact(str(error) or "there is no memory for its pictures")))
+            return EX_UNAVAILABLE
+        except (ConfigError, ImportError) as error:
             self._send(Misconfigured(logs.redact(str(error))))
             return EX_CONFIG
         except LinkClosed:

@@ -64,8 +64,11 @@ class _Need:
 class Rings:
     """One capture's rings, one after the other; ``current`` is the one that is written."""
 
-    def __init__(self, stream: str, plan: RingPlan, link: LinkWriter, stop: StopToken) -> None:
-        self._stream, self._plan, self._link, self._stop = stream, plan, link, stop
+    def __init__(
+        self, stream: str, plan: RingPlan, link: LinkWriter, stop: StopToken, pulse: Callable[[], None]
+    ) -> None:
+        """Have none yet; ``pulse`` is called again and again while the loop waits for one."""
+        self._stream, self._plan, self._link, self._stop, self._pulse = stream, plan, link, stop, pulse
         self._is_outgrown = self._is_spent = False
         self.current: RingWriter | None = None
         self._layout: Layout | None = None
@@ -145,21 +148,21 @@ class Rings:
         beside = f" and {_describe(need.coded)}" if need.coded is not None else ""
         log.info("stream %s: %s%s, %s", self._stream, _describe(need.layout), beside, need)
 
-    def _make(self, ring_id: int, need: _Need) -> RingWriter:
+    def _make(self, ring_id: int, need: _Need, on_step: Callable[[], None] = lambda: None) -> RingWriter:
         with self._accounting(need):
-            return RingWriter(ring_id, need.slots, need.slot_bytes, need.plan.most_slots(need.fps))
+            return RingWriter(ring_id, need.slots, need.slot_bytes, need.plan.most_slots(need.fps), on_step)
 
     def _make_now(self, need: _Need) -> tuple[_Need, RingWriter]:
         """Make a ring without which no frame can be taken: where the machine lacks the memory, a smaller one serves."""
         least = replace(need, plan=need.plan.least)
         try:
-            return need, self._make(next(self._ring_ids), need)
+            return need, self._make(next(self._ring_ids), need, self._pulse)
         except MemoryShortage as error:
             if least.slots == need.slots:
                 raise
             log.warning("the ring has no room for subscribers on this host: %s", str(error))
         self._put_off(is_spent=False)
-        return least, self._make(next(self._ring_ids), least)
+        return least, self._make(next(self._ring_ids), least, self._pulse)
 
     def _put_off(self, *, is_spent: bool) -> None:
         """The machine lacked the memory: ask again later."""
@@ -214,6 +217,7 @@ class Rings:
         while not self._link.hand_over(ring, need.layout, need.plan.span_ns, need.coded):
             if self._stop.is_set:
                 break
+            self._pulse()
             self._link.wait_for_room(WAIT_S)
         self.current, self._layout, self._coded = ring, need.layout, need.coded
         self._untold, self._is_spent = None, False

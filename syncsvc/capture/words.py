@@ -74,6 +74,12 @@ class Warned(Message, tag="warned", frozen=True):
     problem: str
 
 
+class Unhoused(Message, tag="unhoused", frozen=True):
+    """The machine lacks the memory for its pictures (now)."""
+
+    problem: str
+
+
 class Misconfigured(Message, tag="misconfigured", frozen=True):
     """The source cannot be captured as it is configured: trying again would not help."""
 
@@ -99,6 +105,6 @@ class ForkFailed(Message, tag="fork_failed", frozen=True):
 
 
 ToCapture = Capture | Play | PlanRing | Stop
-FromCapture = Ready | Opened | Ended | Unavailable | Warned | Misconfigured
+FromCapture = Ready | Opened | Ended | Unavailable | Warned | Unhoused | Misconfigured
 ToNursery = Preload | Fork
 FromNursery = Fit | Forked | ForkFailed

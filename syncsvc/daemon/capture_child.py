@@ -20,6 +20,7 @@ from syncsvc.capture.words import (
     Stop,
     ToCapture,
     Unavailable,
+    Unhoused,
     Warned,
 )
 from syncsvc.clock import NS_PER_MS, NS_PER_S
@@ -63,6 +64,8 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
         self._problem_seq = self._spawned_seq = 0
         self.declared_fps: float | None = None
         self.refusal: str | None = None
+        self.is_unhoused = False
+        """The machine lacked the memory for its pictures; until frames come."""
         self._leased_ns = 0
 
     @property
@@ -132,6 +135,11 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
             case Warned(problem):
                 self._warning = problem
                 log.warning("stream %s: %s", self.name, problem)
+            case Unhoused(problem):
+                if not self.is_unhoused:
+                    log.error("stream %s is left out for now: %s", self.name, problem)
+                self._went_wrong(problem)
+                self.is_unhoused = True
             case Misconfigured(problem):
                 self.refusal = problem
             case Opened(fps):
@@ -159,7 +167,7 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
     def watch(self) -> None:
         """Kill the capture when its pulse has stopped; forget what was wrong once frames come."""
         if self.page.next_seq > self._problem_seq:
-            self.problem = ""
+            self.problem, self.is_unhoused = "", False
         super().watch()
 
     def complaint(self) -> str | None:

@@ -175,10 +175,18 @@ class Daemon:
             self._streams.leaving.remove(stream)
             return
         self._receiver.send(Detach(stream.name, stream.page.next_seq))
-        if stream.refusal is None:
+        if stream.is_unhoused:
+            self._leave_out(stream)
+        elif stream.refusal is None:
             self._untried.discard(stream.name)
         elif not self._drain.has_begun:
             self._refused(stream, stream.refusal)
+
+    def _leave_out(self, stream: SupervisedCapture) -> None:
+        """The machine lacks its memory: the others go on, it is tried again. Where none fits at the start: the end."""
+        streams = self._streams.by_name
+        if self._untried == set(streams) and all(one.is_unhoused and not one.page.next_seq for one in streams.values()):
+            self._refusal, self._exit = MemoryShortage(f"no stream has room: {stream.problem}"), 78
 
     def _refused(self, stream: SupervisedCapture, problem: str) -> None:
         """A stream that never ran is a mistake in the configuration; one that did may be served again later."""

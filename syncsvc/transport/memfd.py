@@ -5,7 +5,7 @@ import fcntl
 import mmap
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,8 @@ _F_SEAL_FUTURE_WRITE = 0x0010
 _MREMAP_MAYMOVE, _MREMAP_FIXED = 1, 2
 _MADV_POPULATE_WRITE = 23
 _FAILED = ctypes.c_void_p(-1).value
+
+OnStep = Callable[[], None]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = _libc.mremap.restype = ctypes.c_void_p
@@ -30,7 +32,9 @@ RESERVE_BYTES = 128 * 2**20
 """Left to the rest of the machine when a ring is sized: libav, the receiver and the kernel live there too."""
 UNCHECKED_BYTES = RESERVE_BYTES // 8
 """What is so small is taken from the reserve, without a look or a wait."""
-MOST_TRIES, TRY_S = 100, 0.01
+STEP_BYTES = 64 * 2**20
+"""What is got at once: some tens of milliseconds for the kernel, which fills it with zeros."""
+MOST_TRIES, TRY_S = 1000, 0.01
 _MEMINFO = Path("/proc/meminfo")
 
 
@@ -50,13 +54,14 @@ def available_bytes() -> int:
     return available
 
 
-def create(name: str, size_bytes: int, room_bytes: int = 0) -> int:
+def create(name: str, size_bytes: int, room_bytes: int = 0, on_step: OnStep = lambda: None) -> int:
     """Make an anonymous file whose pages are all there, so that no later write can raise SIGBUS.
 
     Args:
         name: for whoever looks at the process.
         size_bytes: how many bytes are there.
         room_bytes: the size of the file, where it is more: the rest is there after ``allocate``.
+        on_step: called again and again meanwhile: much memory takes seconds.
 
     Raises:
         MemoryShortage: the machine lacks the memory, or no more can be open; nothing was left behind.
@@ -66,7 +71,7 @@ def create(name: str, size_bytes: int, room_bytes: int = 0) -> int:
     except OSError as error:
         raise MemoryShortage(f"{size_bytes / 2**20:.0f} MiB wanted: {error.strerror}") from error
     try:
-        allocate(fd, 0, size_bytes)
+        allocate(fd, 0, size_bytes, on_step)
         if room_bytes > size_bytes:
             os.ftruncate(fd, room_bytes)
     except MemoryShortage:
@@ -75,23 +80,27 @@ def create(name: str, size_bytes: int, room_bytes: int = 0) -> int:
     return fd
 
 
-def allocate(fd: int, offset: int, size_bytes: int) -> None:
-    """Get the pages of a part of a file. Who wants much waits for its turn, so that no two count on the same memory.
+def allocate(fd: int, offset: int, size_bytes: int, on_step: OnStep = lambda: None) -> None:
+    """Get the pages of a part of a file, in steps. Who wants much waits for its turn, so that no two count on the same.
 
     Raises:
-        MemoryShortage: the machine lacks the memory; the file is as it was.
+        MemoryShortage: the machine lacks the memory. What was got before that is found out stays for the next try:
+            nothing of it where the lack was there from the beginning.
     """
     if size_bytes <= UNCHECKED_BYTES:
         _allocate(fd, offset, size_bytes)
         return
-    with _turn():
-        available = available_bytes()
-        if size_bytes > available - RESERVE_BYTES:
-            raise MemoryShortage(
-                f"{size_bytes / 2**20:.0f} MiB wanted, {available / 2**20:.0f} MiB available of which "
-                f"{RESERVE_BYTES / 2**20:.0f} MiB stay free"
-            )
-        _allocate(fd, offset, size_bytes)
+    with _turn(on_step):
+        for done in range(0, size_bytes, STEP_BYTES):
+            on_step()
+            left, available = size_bytes - done, available_bytes()
+            if left > available - RESERVE_BYTES:
+                raise MemoryShortage(
+                    f"{left / 2**20:.0f} MiB wanted, {available / 2**20:.0f} MiB available of which "
+                    f"{RESERVE_BYTES / 2**20:.0f} MiB stay free"
+                )
+            _allocate(fd, offset + done, min(STEP_BYTES, left))
+        on_step()
 
 
 def _allocate(fd: int, offset: int, size_bytes: int) -> None:
@@ -102,14 +111,15 @@ def _allocate(fd: int, offset: int, size_bytes: int) -> None:
 
 
 @contextmanager
-def _turn() -> Iterator[None]:
+def _turn(on_step: OnStep) -> Iterator[None]:
     """Keep other processes and threads of ours from taking memory; the kernel ends it with the process.
 
     The lock is on a file that every process can open and none can remove. Anybody may hold it, so the wait for it ends
-    before a watchdog would end us: then the figures may be out of date, as they would be without it.
+    some time: then the figures may be out of date, as they would be without it.
     """
     with _MEMINFO.open("rb") as figures:
         for _ in range(MOST_TRIES):
+            on_step()
             try:
                 fcntl.flock(figures, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

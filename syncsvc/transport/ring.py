@@ -28,7 +28,14 @@ _MAGIC = 0x53594E4352494E47  # "SYNCRING"
 class RingWriter:
     """The capture's end: takes free slots, fills them, gets them back."""
 
-    def __init__(self, ring_id: int, slots: int, slot_bytes: int, most_slots: int = 0) -> None:
+    def __init__(
+        self,
+        ring_id: int,
+        slots: int,
+        slot_bytes: int,
+        most_slots: int = 0,
+        on_step: memory.OnStep = lambda: None,
+    ) -> None:
         """Make a ring.
 
         Args:
@@ -36,6 +43,7 @@ class RingWriter:
             slots: how many it begins with.
             slot_bytes: room in each.
             most_slots: how many it may grow to; those behind ``slots`` take no memory until then.
+            on_step: called again and again while memory is got, which may take seconds.
 
         Raises:
             MemoryShortage: the machine lacks the memory.
@@ -45,7 +53,7 @@ class RingWriter:
         self._stride = round_up(slot_bytes)
         self._offset = data_offset(most)
         size_bytes = self._offset + slots * self._stride
-        self.fd = memory.create(f"syncsvc-ring-{ring_id}", size_bytes, ring_bytes(most, slot_bytes))
+        self.fd = memory.create(f"syncsvc-ring-{ring_id}", size_bytes, ring_bytes(most, slot_bytes), on_step)
         self._closing = weakref.finalize(self, os.close, self.fd)
         self._closing.atexit = False
         self._map = memory.map_whole(self.fd)
@@ -60,7 +68,7 @@ class RingWriter:
         """Get the memory for so many slots, ``most_slots`` at most; from any thread, since it may take a while.
 
         Raises:
-            MemoryShortage: the machine lacks it; the ring is as it was.
+            MemoryShortage: the machine lacks it; the ring has the slots that it had.
         """
         if slots > self.slots:
             begin = self._offset + self.slots * self._stride

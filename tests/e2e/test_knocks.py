@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.harness import Service, patient
+from tests.e2e.harness import LIMIT_S, Service, patient, wait_for
 
 FEW = 150
 """Open files: what a service of a few streams needs."""
@@ -43,3 +43,37 @@ def test_a_limit_made_for_shells_is_raised_and_more_streams_than_the_host_allows
         while not next(batches).sets:
             pass
         assert service.stop() == 0
+
+
+HUGE = {"url": "synthetic:?fps=200&size=8192x8192"}
+MINUTE = {"window_ms": 60_000}
+"""Together a ring of a terabyte."""
+
+
+def test_a_camera_whose_ring_is_bigger_than_memory_costs_its_stream_alone(tmp_path: Path) -> None:
+    with (
+        Service(
+            tmp_path,
+            streams(2) | {"huge": HUGE},
+            groups=patient("c1", "c2") | {"vast": {"streams": ["huge"], **MINUTE}},
+        ) as service,
+        service.subscribe(group="all") as batches,
+    ):
+        wait_for(lambda: "MiB wanted" in service.status()["streams"]["huge"]["problem"], "the refusal in the status")
+        assert "stream huge is left out for now: " in service.log
+        while not next(batches).sets:
+            pass
+        service.reload(streams=streams(2) | {"huge": {"url": "synthetic:?fps=10&size=160x120"}})
+        wait_for(lambda: service.status()["streams"]["huge"]["captured"], "its frames")
+        wait_for(lambda: not service.status()["streams"]["huge"]["problem"], "the end of the problem")
+        assert service.stop() == 0
+
+
+def test_a_service_none_of_whose_rings_fits_is_refused(tmp_path: Path) -> None:
+    with Service(
+        tmp_path, {"one": HUGE, "other": HUGE}, groups={"all": {"streams": ["one", "other"], **MINUTE}}
+    ) as service:
+        assert service.process.wait(LIMIT_S) == 78
+        assert "syncsvc: no stream has room: " in service.log
+        assert "MiB wanted" in service.log.splitlines()[-1]
+        assert "Traceback" not in service.log

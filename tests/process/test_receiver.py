@@ -11,6 +11,8 @@ from msgspec import structs
 
 from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.daemon.child import Child, SpawnedChild
+from syncsvc.errors import LinkClosed
+from syncsvc.layout import Layout
 from syncsvc.model import StreamState
 from syncsvc.observe.events import GroupRules
 from syncsvc.observe.records import ReloadRecord, RunRecord, decode
@@ -21,6 +23,7 @@ from syncsvc.testing import MS, S
 from syncsvc.transport.link import LinkWriter, open_link
 from syncsvc.transport.messages import EndMessage
 from syncsvc.transport.page import GroupPage
+from syncsvc.transport.ring import RingWriter
 
 PATIENCE_S = 120.0
 """A thousand threads beside other programs take their time."""
@@ -94,37 +97,69 @@ def test_a_configuration_that_is_read_again_before_the_beginning_is_what_begins(
     assert [type(one) for one in said if isinstance(one, RunRecord | ReloadRecord)] == [RunRecord]
 
 
-def test_a_capture_whose_descriptors_find_no_room_costs_its_stream_and_not_the_receiver(
-    receiver: Child[FromReceiver],
-) -> None:
+def two_streams() -> ReceiverPlan:
     rules = GroupRules(("a", "b"), S, 40 * MS, 500 * MS)
-    streams = {name: plan().streams[NAMES[0]] for name in rules.streams}
-    few = structs.replace(
-        plan(),
-        streams={name: structs.replace(one, name=name) for name, one in streams.items()},
-        groups={"all": GroupPlan("all", rules, False, {"a": 0, "b": 1})},
-    )
-    receiver.channel.send(Serve(few))
+    streams = {name: structs.replace(plan().streams[NAMES[0]], name=name) for name in rules.streams}
+    return structs.replace(plan(), streams=streams, groups={"all": GroupPlan("all", rules, False, {"a": 0, "b": 1})})
+
+
+@pytest.fixture
+def serving(receiver: Child[FromReceiver]) -> Child[FromReceiver]:
+    """A receiver of the streams a and b."""
+    receiver.channel.send(Serve(two_streams()))
     await_message(receiver, Bound)
     page = GroupPage.create("all")
     receiver.channel.send(KeepPage("all"), page.fd)
     page.close()
     receiver.channel.send(Begin(SYSTEM_CLOCK.utc_ns()))
     await_message(receiver, Report)
-    limits = resource.prlimit(receiver.pid, resource.RLIMIT_NOFILE)
-    open_ones = {int(fd) for fd in os.listdir(f"/proc/{receiver.pid}/fd")}
+    return receiver
+
+
+def test_a_capture_whose_descriptors_find_no_room_costs_its_stream_and_not_the_receiver(
+    serving: Child[FromReceiver],
+) -> None:
+    limits = resource.prlimit(serving.pid, resource.RLIMIT_NOFILE)
+    open_ones = {int(fd) for fd in os.listdir(f"/proc/{serving.pid}/fd")}
     lowest_free = min(set(range(len(open_ones) + 1)) - open_ones)
-    resource.prlimit(receiver.pid, resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
-    attach(receiver, "a").close()
-    while not await_message(receiver, Report).report.streams["a"].problem:
+    resource.prlimit(serving.pid, resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+    attach(serving, "a").close()
+    assert "RLIMIT_NOFILE" in await_problem(serving, "a")
+    resource.prlimit(serving.pid, resource.RLIMIT_NOFILE, limits)
+    assert_that_b_is_heard(serving)
+
+
+def test_a_ring_that_the_receiver_cannot_map_costs_its_stream_and_not_the_receiver(
+    serving: Child[FromReceiver],
+) -> None:
+    status = Path(f"/proc/{serving.pid}/status").read_text()
+    size_bytes = 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmSize:")))
+    limits = resource.prlimit(serving.pid, resource.RLIMIT_AS)
+    resource.prlimit(serving.pid, resource.RLIMIT_AS, (size_bytes + (1 << 30), limits[1]))
+    capture, layout = attach(serving, "a"), Layout("gray8", 1024, 1024)
+    ring = RingWriter(1, 1, layout.size_bytes, most_slots=4096)  # room of 4 GiB, memory of one slot
+    assert capture.hand_over(ring, layout)
+    assert "4096 MiB cannot be mapped" in await_problem(serving, "a")
+    with pytest.raises(LinkClosed):
+        capture.send(EndMessage())
+    capture.close()
+    ring.close()
+    assert_that_b_is_heard(serving)
+
+
+def await_problem(receiver: Child[FromReceiver], stream: str) -> str:
+    """What the receiver has against a stream's capture, once it has something."""
+    while not (problem := await_message(receiver, Report).report.streams[stream].problem):
         pass
-    resource.prlimit(receiver.pid, resource.RLIMIT_NOFILE, limits)
+    return problem
+
+
+def assert_that_b_is_heard(receiver: Child[FromReceiver]) -> None:
     capture = attach(receiver, "b")
     capture.send(EndMessage())
-    while (report := await_message(receiver, Report).report).streams["b"].state is not StreamState.ENDED:
+    while (seen := await_message(receiver, Report).report.streams["b"]).state is not StreamState.ENDED:
         pass
-    assert "RLIMIT_NOFILE" in report.streams["a"].problem
-    assert report.streams["b"].problem == ""
+    assert seen.problem == ""
     capture.close()
 
 

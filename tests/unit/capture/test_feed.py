@@ -14,6 +14,7 @@ from syncsvc.capture.feed import MOST_COMPRESSED_BYTES, Feed
 from syncsvc.capture.ring_growth import RETRY_NS
 from syncsvc.capture.source import Loss, Picture, Shot
 from syncsvc.capture.spec import FileSpec, RingPlan
+from syncsvc.daemon.watchdog import verdict
 from syncsvc.errors import LinkClosed, MemoryShortage
 from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, Layout
 from syncsvc.model import Observation
@@ -503,3 +504,21 @@ def test_without_a_receiver_it_ends(rig: Rig) -> None:
     rig.reader.close()
     with pytest.raises(LinkClosed):
         rig.take(1)
+
+
+def test_a_ring_that_takes_seconds_to_make_is_no_hung_capture(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    complaints = []
+
+    def get_slowly(fd: int, offset: int, size_bytes: int) -> None:
+        assert size_bytes <= memory.STEP_BYTES
+        os.ftruncate(fd, offset + size_bytes)  # no memory is taken, only time
+        rig.clock.advance(S)
+        now_ns = rig.clock.monotonic_ns()
+        complaints.append(verdict(*rig.page.position, now_ns, now_ns))
+
+    monkeypatch.setattr(memory.os, "posix_fallocate", get_slowly)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1 << 40)
+    monkeypatch.setattr(memory, "UNCHECKED_BYTES", 0)
+    rig.take(0, layout=Layout("gray8", 8192, 8192))
+    assert len(complaints) > 5
+    assert set(complaints) == {None}

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from syncsvc.capture.spec import FileSpec, HttpSpec, RingPlan
-from syncsvc.capture.words import Ended, FromCapture, Misconfigured, Opened, PlanRing, ToCapture, Unavailable
+from syncsvc.capture.words import Ended, FromCapture, Misconfigured, Opened, PlanRing, ToCapture, Unavailable, Unhoused
 from syncsvc.daemon.capture_child import SupervisedCapture
 from syncsvc.daemon.child import Child
 from syncsvc.daemon.supervisor import Supervisor
@@ -192,3 +192,24 @@ def test_a_capture_that_cannot_be_started_is_tried_again_and_says_why(
 
 def test_what_the_receiver_has_against_its_frames_is_said_of_a_stream(stream: SupervisedCapture) -> None:
     assert stream.status(IngestStatus(problem="its ring cannot be mapped")).problem == "its ring cannot be mapped"
+
+
+def test_a_stream_that_the_machine_has_no_memory_for_says_so_once_and_is_tried_again(
+    stream: SupervisedCapture, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for available in (12, 13):
+        capture = Talker(stream)
+        capture.says(Unhoused(f"30 MiB wanted, {available} MiB available"))
+        capture.ends(75)
+        assert stream.is_unhoused
+        assert stream.status(IngestStatus()).problem == f"30 MiB wanted, {available} MiB available"
+        assert stream.due_ns is not None
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == [
+        "stream a is left out for now: 30 MiB wanted, 12 MiB available"
+    ]
+    stream.page.take_seq()
+    Talker(stream)
+    stream.page.beat_mono_ns = clock.monotonic_ns()
+    stream.page.at(Position.DEMUX, clock.monotonic_ns())
+    stream.watch()
+    assert not stream.is_unhoused
