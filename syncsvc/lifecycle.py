@@ -10,8 +10,8 @@ import signal
 import struct
 import sys
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Self
 
 _PR_SET_PDEATHSIG = 1
@@ -21,6 +21,7 @@ _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}.get(os.uname().machine)
 """Number of the system call, which the C library has no name for."""
 _SCHED_ATTR = struct.Struct("=IIQiIQQQ")
 """``struct sched_attr``: size, policy, flags, nice, priority, runtime, deadline, period."""
+_OF_THE_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LONG_TURN_NS = 10_000_000
 """Of the processor: about what decoding a picture takes."""
 
@@ -40,6 +41,26 @@ def die_with_parent(parent_pid: int) -> None:
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent ends, for good; whoever asks for it waits for them."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+@contextmanager
+def holding_signals() -> Iterator[None]:
+    """Hold back what a terminal or a service manager sends to a whole group: who is started meanwhile begins so.
+
+    Its imports may take seconds, in which it would die of what is the parent's to handle; ours come when it is over.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_THE_GROUP)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def leave_signals_to_parent() -> None:
+    """Ignore what a terminal or a service manager sends to a whole group: the parent says what is to be done."""
+    for number in _OF_THE_GROUP:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_THE_GROUP)
 
 
 def name_process(name: str) -> None:

@@ -12,7 +12,6 @@ Started as ``python -m syncsvc.capture.nursery CHANNEL_FD PARENT_PID NAME``.
 import gc
 import logging
 import os
-import signal
 import sys
 from collections.abc import Iterable
 from importlib import import_module
@@ -20,10 +19,11 @@ from importlib import import_module
 from syncsvc.capture import process
 from syncsvc.capture.words import Fit, Fork, Forked, ForkFailed, Preload, ToCapture, ToNursery
 from syncsvc.errors import DescriptorsLost, LinkClosed
-from syncsvc.lifecycle import die_with_parent
+from syncsvc.lifecycle import die_with_parent, leave_signals_to_parent
 from syncsvc.observe import logs
 from syncsvc.transport.channel import Channel
 
+EX_SOFTWARE = 70
 _PID_BYTES = 4
 _MODULES = {
     "file": "syncsvc.capture.file",
@@ -120,13 +120,17 @@ def serve(channel: Channel[ToNursery], parent: int) -> int:
 def main(arguments: list[str]) -> int:
     """Take over from the daemon: ``CHANNEL_FD PARENT_PID NAME``."""
     channel_fd, parent = int(arguments[0]), int(arguments[1])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the daemon's to handle
+    leave_signals_to_parent()
     die_with_parent(parent)
     logs.configure_child("nursery")
     try:
         return serve(Channel.of(channel_fd, ToNursery), parent)
     except LinkClosed:
         return 0
+    except TransportError as error:
+        logs.configure("nursery")
+        log.error("gives up: %s", error)
+        return EX_SOFTWARE
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ source is not there (now), 78 refused.
 
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
@@ -43,7 +42,7 @@ from syncsvc.errors import (
     SourceUnavailable,
     TransportError,
 )
-from syncsvc.lifecycle import LongTurns, StopToken, die_with_parent, name_process
+from syncsvc.lifecycle import LongTurns, StopToken, die_with_parent, leave_signals_to_parent, name_process
 from syncsvc.observe import logs
 from syncsvc.transport.channel import Channel
 from syncsvc.transport.link import LinkWriter
@@ -114,8 +113,8 @@ class CaptureProcess:
     def _send(self, message: FromCapture) -> None:
         try:
             self._channel.send(message)
-        except LinkClosed:
-            log.debug("nobody listens")
+        except TransportError as error:
+            log.debug("nobody listens: %s", error)
 
     def _warn(self, problem: str) -> None:
         """Tell of what goes wrong while frames come; once."""
@@ -129,7 +128,7 @@ class CaptureProcess:
             self._send(Opened(source.declared_fps))
             return
         recording = cast("FileSource", source)
-        self._channel.send(Ready(recording.recorded))
+        self._send(Ready(recording.recorded))
         self._pulse(Position.WAITING)
         self._started.wait()
         if self._start is not None:
@@ -211,7 +210,7 @@ def serve(channel: Channel[ToCapture], parent: int) -> int:
 
 def main(arguments: list[str]) -> int:
     """Take over from the daemon: ``CHANNEL_FD PARENT_PID NAME``."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is the daemon's to handle
+    leave_signals_to_parent()
     return serve(Channel.of(int(arguments[0]), ToCapture), int(arguments[1]))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Generic
 
 import syncsvc
+from syncsvc.lifecycle import holding_signals
 from syncsvc.transport.channel import Channel, Received
 
 _STREAM_BIG_COPIES = "glibc.cpu.x86_non_temporal_threshold=0x40000"
@@ -88,7 +89,7 @@ class SpawnedChild(Child[Received]):
         environment[_NO_THREADS] = "1"
         if "site-packages" not in root:  # run from a source tree: the child must find it as we did
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, (root, environment.get("PYTHONPATH"))))
-        with theirs, ExitStack() as failing:
+        with theirs, ExitStack() as failing, holding_signals():
             failing.callback(ours.close)
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", module, str(theirs.fileno()), str(os.getpid()), name],

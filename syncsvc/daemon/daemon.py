@@ -3,18 +3,19 @@
 import logging
 import os
 import secrets
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from syncsvc.capture.spec import FileSpec
+from syncsvc.capture.words import FromCapture
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, Clock
 from syncsvc.config.loader import load
 from syncsvc.config.models import Config
 from syncsvc.daemon.attendance import Attendance
 from syncsvc.daemon.capture_child import SupervisedCapture
+from syncsvc.daemon.child import Child
 from syncsvc.daemon.descriptors import guests, raise_limit, refuse_too_many
 from syncsvc.daemon.drain import DrainSteps, Step, leave_nobody
 from syncsvc.daemon.http import HttpServer
@@ -23,7 +24,7 @@ from syncsvc.daemon.pages import KeptPages
 from syncsvc.daemon.planning import is_patient, receiver_plan, window_lcm_ns
 from syncsvc.daemon.receiver_child import SupervisedReceiver
 from syncsvc.daemon.reload import refuse_unreloadable
-from syncsvc.daemon.signals import SignalPipe
+from syncsvc.daemon.signals import Wishes
 from syncsvc.daemon.starts import UNSAID_NS, begun_together, decide_starts
 from syncsvc.daemon.streams import Streams
 from syncsvc.daemon.supervisor import Supervised, Supervisor
@@ -89,8 +90,8 @@ class Daemon:
         self._http: HttpServer | None = None
         self._exit: int | None = None
         self._refusal: SyncsvcError | None = None
-        self._signals = SignalPipe((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
-        self._supervisor.listen(self._signals, self._signalled)
+        self._wishes = Wishes(clock)
+        self._supervisor.listen(self._wishes, self._wishes.hear)
 
     def _read_config(self) -> Config:
         config = self._read(self._path)
@@ -115,7 +116,7 @@ class Daemon:
         finally:
             leave_nobody(self._supervisor.children, self._receiver.child, is_clean=self._exit == 0)
             self._supervisor.close()
-            self._signals.close()
+            self._wishes.close()
             if self._http is not None:
                 self._http.stop()
             if self._journal is not None:
@@ -147,6 +148,10 @@ class Daemon:
 
     def _turn(self) -> None:
         self._supervisor.turn(TICK_S if self._is_busy else IDLE_TICK_S)
+        if self._wishes.take_stop():
+            self._stop()
+        if self._wishes.take_reload() and not self._drain.has_begun:
+            self._reload()
         if self._receiver.is_due:
             journal = (self._journal.fd,) if self._journal else ()
             self._receiver.spawn(self._plan(self._config), self._config.variables, *journal)
@@ -154,7 +159,9 @@ class Daemon:
             self._nursery.spawn({stream.spec.kind for stream in self._streams.everyone}, self._config.variables)
         if self._receiver.is_ready and self._nursery.is_ready and not self._drain.has_begun:
             for stream in self._streams.due:
-                stream.spawn(self._nursery.start_capture, self._receiver.send)
+                stream.spawn(self._start_capture, self._receiver.send)
+                if self._wishes.is_somebody_there:
+                    return  # one that does not start may take seconds, and somebody wants us
             self._start_recordings()
         for one in self._everybody:
             one.watch()
@@ -168,7 +175,11 @@ class Daemon:
 
     @property
     def _is_busy(self) -> bool:
-        return self._drain.has_begun or any(one.due_ns is not None for one in self._everybody)
+        is_waiting = self._drain.has_begun or self._wishes.is_waiting
+        return is_waiting or any(one.due_ns is not None for one in self._everybody)
+
+    def _start_capture(self, name: str) -> Child[FromCapture]:
+        return self._nursery.start_capture(name, self._wishes)
 
     def _capture_ended(self, stream: SupervisedCapture) -> None:
         if stream in self._streams.leaving:
@@ -310,14 +321,7 @@ class Daemon:
         for stream in self._streams.everyone:
             stream.stop()
 
-    # Signals and reload.
-
-    def _signalled(self) -> None:
-        for number in self._signals.read():
-            if number == signal.SIGHUP:
-                self._reload()
-            elif number in (signal.SIGTERM, signal.SIGINT):
-                self._stop()
+    # Reload.
 
     def _reload(self) -> None:
         """Read the configuration again; streams and groups that did not change go on untouched."""

@@ -2,9 +2,11 @@
 
 import logging
 import os
+import select
 import signal
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from syncsvc.capture.words import Fit, Fork, Forked, FromCapture, FromNursery, Preload, ToNursery
 from syncsvc.clock import NS_PER_S
@@ -14,9 +16,15 @@ from syncsvc.errors import LinkClosed, TransportError
 from syncsvc.lifecycle import adopt_orphans
 from syncsvc.transport.channel import Channel
 
+if TYPE_CHECKING:
+    from _typeshed import FileDescriptorLike
+
 IMPORT_NS = 30 * NS_PER_S
 """On a machine that starts everything at once."""
-FORK_S = 2.0
+FORK_S = 5.0
+"""For two forks of a process that may have been swapped out."""
+UNDISTURBED_S = 0.4
+"""So long it is waited for whoever wants something meanwhile: they are to be heard within a second."""
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +58,11 @@ class SupervisedNursery(Supervised[FromNursery, ToNursery]):
                 self.want_no_other()
                 self.child.kill()
 
-    def start_capture(self, name: str) -> Child[FromCapture]:
-        """Start a capture; it does nothing before its first word.
+    def start_capture(self, name: str, urgent: "FileDescriptorLike") -> Child[FromCapture]:
+        """Start a capture; it does nothing before its first word. Nobody waits for it once ``urgent`` is readable.
 
         Raises:
-            TransportError: the nursery is gone, or cannot.
+            TransportError: the nursery is gone, or cannot, or there is something more urgent.
             OSError: no process can be started, or no more descriptors can be open.
         """
         if self._is_unfit:
@@ -65,7 +73,7 @@ class SupervisedNursery(Supervised[FromNursery, ToNursery]):
         ours, theirs = Channel.pair(FromCapture)
         try:
             self.child.channel.send(Fork(), theirs.fileno())
-            answer = self.child.channel.receive(FORK_S)
+            answer = self.child.channel.receive(0) if self._answers(self.child.channel, urgent) else None
             if answer is None:
                 self._can_fork = False
                 self.kill("it does not answer")
@@ -80,6 +88,16 @@ class SupervisedNursery(Supervised[FromNursery, ToNursery]):
             raise
         finally:
             theirs.close()
+
+    @staticmethod
+    def _answers(channel: Channel[FromNursery], urgent: "FileDescriptorLike") -> bool:
+        """Wait for it; false when nothing came in time or, after a while, where something is more urgent."""
+        poller = select.poll()
+        poller.register(channel, select.POLLIN)
+        if not poller.poll(UNDISTURBED_S * 1000):
+            poller.register(urgent, select.POLLIN)
+            return channel.fileno() in [fd for fd, _ in poller.poll(FORK_S * 1000)]
+        return True
 
     def hide(self, without: frozenset[str]) -> None:
         """These variables may hold passwords now: a process that has others of them is replaced."""

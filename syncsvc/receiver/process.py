@@ -5,7 +5,6 @@ Started as ``python -m syncsvc.receiver.process CHANNEL_FD PARENT_PID receiver``
 
 import logging
 import os
-import signal
 import socket
 import sys
 from contextlib import ExitStack
@@ -14,7 +13,7 @@ from typing import Literal
 from syncsvc import wire
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import BindError, DescriptorsLost, LinkClosed, TransportError
-from syncsvc.lifecycle import Standstill, die_with_parent
+from syncsvc.lifecycle import Standstill, die_with_parent, leave_signals_to_parent
 from syncsvc.observe import logs
 from syncsvc.observe.events import Draining
 from syncsvc.observe.journal import Journal
@@ -207,7 +206,7 @@ class Receiver:
 
 def main(arguments: list[str]) -> int:
     """Take over from the daemon: ``CHANNEL_FD PARENT_PID receiver``."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    leave_signals_to_parent()
     die_with_parent(int(arguments[1]))
     logs.configure_child("receiver", ())
     channel: Channel[ToReceiver] = Channel.of(int(arguments[0]), ToReceiver)

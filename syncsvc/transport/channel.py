@@ -10,6 +10,8 @@ import msgspec
 from syncsvc.errors import LinkClosed, TransportError
 from syncsvc.transport.packets import Packets
 
+PATIENCE_S = 0.4
+"""Who has not read for so long, with a megabyte before it, is not waited for: the daemon is to hear signals."""
 _MAX_DESCRIPTORS = 4
 
 
@@ -45,17 +47,17 @@ class Channel(Packets[Received]):
         """The end that was inherited as ``fd``, and receives these messages."""
         return cls(socket.socket(fileno=fd), received)
 
-    def send(self, message: Message, *fds: int, timeout_s: float | None = 2.0) -> None:
+    def send(self, message: Message, *fds: int, timeout_s: float | None = PATIENCE_S) -> None:
         """Send a message, and copies of descriptors with it.
 
         Raises:
-            LinkClosed: the other end is gone, or did not read for ``timeout_s``.
+            LinkClosed: the other end is gone.
             MemoryShortage: there is no memory for a message that is too long for a packet.
-            TransportError: it is longer than any message may be.
+            TransportError: the other end did not read for ``timeout_s``, or it is longer than any message may be.
         """
         try:
             if not self._wait(select.POLLOUT, timeout_s):
-                raise LinkClosed("the other end of a channel does not read")
+                raise TransportError("it does not read what it is told")
             self._put(message, fds)
         except (OSError, ValueError) as error:  # ValueError: closed by us meanwhile
             raise LinkClosed(f"the other end of a channel is gone: {error}") from error

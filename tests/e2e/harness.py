@@ -38,6 +38,8 @@ class Service:
     ) -> None:
         """Write its configuration; ``under`` is a command that runs ours, ``more`` other keys of the configuration."""
         self.options, self._under = options, under
+        self.started_with: dict[str, Any] = {}
+        """Options of ``subprocess.Popen``."""
         config = {
             "streams": dict(streams),
             "publish": {"live": "tcp://127.0.0.1:0", "control": "tcp://127.0.0.1:0"} | more.pop("publish", {}),
@@ -55,7 +57,8 @@ class Service:
     def __enter__(self) -> Self:
         with self.log_path.open("wb") as log:
             command = [*self._under, sys.executable, "-m", "syncsvc", "run", str(self.path), *self.options]
-            self.process = subprocess.Popen(command, stderr=log, stdout=log, start_new_session=True)
+            options: dict[str, Any] = {"stderr": log, "stdout": log, "start_new_session": True} | self.started_with
+            self.process = subprocess.Popen(command, **options)
         line = wait_for(self._ready_line, "the ready line")
         words = dict(word.split("=", 1) for word in line.split() if "=" in word)
         self.live, self.control, self.http = words["live"], words["control"], words.get("http", "")

@@ -1,10 +1,17 @@
 """Hard knocks from the machine: too few descriptors, too little memory, slow starts, many signals."""
 
+import fcntl
+import os
+import signal
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from syncsvc.clock import SYSTEM_CLOCK
 from tests.e2e.harness import LIMIT_S, Service, patient, wait_for
 
 FEW = 150
@@ -77,3 +84,59 @@ def test_a_service_none_of_whose_rings_fits_is_refused(tmp_path: Path) -> None:
         assert "syncsvc: no stream has room: " in service.log
         assert "MiB wanted" in service.log.splitlines()[-1]
         assert "Traceback" not in service.log
+
+
+def ready(folder: Path) -> Service:
+    return Service(folder, streams(2), groups=patient("c1", "c2"))
+
+
+def test_a_signal_to_the_whole_group_is_the_daemons_alone(tmp_path: Path) -> None:
+    with ready(tmp_path) as service, service.follow() as history:
+        history.read_until()
+        pids = [service.status()["receiver"]["pid"], service.capture_pid("c1"), service.capture_pid("c2")]
+        reloads = service.log.count("reloaded:")
+        os.killpg(service.process.pid, signal.SIGHUP)
+        wait_for(lambda: service.log.count("reloaded:") > reloads, "the reload")
+        history.read_until(since_ns=SYSTEM_CLOCK.utc_ns())
+        assert [service.status()["receiver"]["pid"], service.capture_pid("c1"), service.capture_pid("c2")] == pids
+        os.killpg(service.process.pid, signal.SIGTERM)
+        os.killpg(service.process.pid, signal.SIGTERM)
+        history.read_until(lambda batch: set(batch.missing.values()) == {"draining"})
+        assert service.process.wait(LIMIT_S) == 0
+    history.check()
+    assert not history.dropped("c1")
+    assert "restarts" not in service.log
+
+
+def test_hundreds_of_signals_are_one_reload_and_the_wish_to_stop_is_heard_among_them(tmp_path: Path) -> None:
+    with ready(tmp_path) as service:
+        service.process.send_signal(signal.SIGSTOP)
+        for number in (*[signal.SIGHUP] * 400, signal.SIGCONT):
+            service.process.send_signal(number)
+        wait_for(lambda: "reloaded:" in service.log, "the reload")
+        for number in [*[signal.SIGHUP] * 200, signal.SIGTERM, *[signal.SIGHUP] * 200]:
+            service.process.send_signal(number)
+        assert service.process.wait(LIMIT_S) == 0
+        assert service.log.count("reloaded:") == 1
+
+
+def take_terminal() -> None:
+    """Be the leader of a session with the terminal that is our standard input."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
+@pytest.mark.parametrize("under", [[], ["nohup"]], ids=["is the end", "is none under nohup"])
+def test_a_terminal_that_hangs_up(tmp_path: Path, under: list[str]) -> None:
+    service = Service(tmp_path, streams(2), groups=patient("c1", "c2"), under=under)
+    ours, theirs = os.openpty()
+    service.started_with = {"stdin": theirs, "preexec_fn": take_terminal}
+    with service, service.subscribe(group="all") as batches:
+        os.close(theirs)
+        next(batches)
+        os.close(ours)
+        if under:
+            wait_for(lambda: "reloaded:" in service.log, "the reload")
+            next(batches)
+            service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(LIMIT_S) == 0
+        assert "draining" in service.log

@@ -20,6 +20,8 @@ from syncsvc.transport.page import StreamPage
 
 supervisor = Supervisor(SYSTEM_CLOCK, Random(1))
 nursery = SupervisedNursery(supervisor)
+NOTHING = os.eventfd(0)
+"""That is more urgent."""
 captures: dict[str, Child[FromCapture]] = {}
 
 
@@ -47,7 +49,7 @@ def start(name: str) -> str:
 def obey(word: str, name: str) -> object:
     match word:
         case "bear":
-            captures[name] = nursery.start_capture(name)
+            captures[name] = nursery.start_capture(name, NOTHING)
             supervisor.children.append(captures[name])
             return captures[name].pid
         case "start":

@@ -69,3 +69,13 @@ def test_a_child_dies_with_its_parent() -> None:
     poller.register(pidfd)
     assert poller.poll(10_000), "it outlived its parent"
     os.close(pidfd)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_to_the_whole_group_does_not_hurt_a_child_that_still_imports(number: int) -> None:
+    child = SpawnedChild[Said]("tests.process.echo_child", "echo", Said)
+    os.kill(child.pid, number)
+    child.channel.send(Say("hello"))
+    assert child.channel.receive(20) is not None
+    child.kill()
+    assert child.reap(20) == -signal.SIGKILL
