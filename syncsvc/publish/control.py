@@ -41,6 +41,10 @@ class Control:
         self._guests = Guests(self.socket, "control", most_guests, self._clock)
         return bound
 
+    def follow(self, most_guests: int) -> None:
+        """So many may be connected from now on; from any thread."""
+        self._guests.most = most_guests
+
     def answer(self, request: bytes) -> bytes:
         """The reply to one request, whatever its bytes are."""
         try:

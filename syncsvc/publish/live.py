@@ -56,8 +56,13 @@ class LiveOutlet:
         """
         self.socket, bound = bind(context, zmq.XPUB, endpoint, send_mark=1, most_bytes=MAX_SUBSCRIPTION_BYTES)
         self.socket.set(zmq.XPUB_VERBOSER, 1)  # every subscription is told, also a second one to the same topic
-        self._audience = Audience(self.socket, Guests(self.socket, "live", most_guests, self._clock))
+        self._guests = Guests(self.socket, "live", most_guests, self._clock)
+        self._audience = Audience(self.socket, self._guests)
         return bound
+
+    def follow(self, most_guests: int) -> None:
+        """So many may be connected from now on; from any thread."""
+        self._guests.most = most_guests
 
     @property
     def subscriptions(self) -> int:

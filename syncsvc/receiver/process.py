@@ -127,6 +127,7 @@ class Receiver:
                 self._begin(ready_ns)
             case Reload(plan):
                 self._plan = plan
+                self._publishing.follow(plan)
                 if self._has_begun:
                     self._reload(plan)
             case Attach(stream, next_seq):

@@ -62,6 +62,11 @@ class Publishing:
         self.local.follow(live, control, self._plan.guests)
         return live, control
 
+    def follow(self, plan: ReceiverPlan) -> None:
+        """The configuration was read again."""
+        self._live.follow(plan.guests)
+        self._control.follow(plan.guests)
+
     def start(self) -> None:
         """Serve."""
         self._sending.start()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -120,3 +121,16 @@ def test_what_cannot_change_and_what_is_bad_leaves_the_service_running(tmp_path:
         history.read_until(is_any, since_ns=SYSTEM_CLOCK.utc_ns())
         assert service.stop() == 0
     assert history.holes("a") == 0
+
+
+def test_a_fast_subscriber_to_all_groups_loses_nothing_when_groups_are_added(tmp_path: Path) -> None:
+    few, many = {"g0": {"streams": ["a"]}}, {f"g{number}": {"streams": ["a"]} for number in range(12)}
+    with Service(tmp_path, {"a": synthetic(5, 1)}, groups=few) as service, service.subscribe() as batches:
+        next(batches)
+        reloaded = service.reload(groups=many)
+        seen = Counter[str]()
+        while len(seen) < len(many) or min(seen.values()) < 4:
+            batch = next(batches)
+            seen[batch.group] += batch.window_start_ns > reloaded
+        assert batches.stats.missed == 0
+        assert service.stop() == 0
