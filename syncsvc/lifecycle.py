@@ -22,6 +22,8 @@ _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}.get(os.uname().machine)
 _SCHED_ATTR = struct.Struct("=IIQiIQQQ")
 """``struct sched_attr``: size, policy, flags, nice, priority, runtime, deadline, period."""
 _OF_THE_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+START_NS = 120 * 10**9
+"""In which a process of ours is to have imported what it needs, on a machine that starts everything at once."""
 LONG_TURN_NS = 10_000_000
 """Of the processor: about what decoding a picture takes."""
 

@@ -18,7 +18,7 @@ from importlib import import_module
 
 from syncsvc.capture import process
 from syncsvc.capture.words import Fit, Fork, Forked, ForkFailed, Preload, ToCapture, ToNursery
-from syncsvc.errors import DescriptorsLost, LinkClosed
+from syncsvc.errors import DescriptorsLost, LinkClosed, TransportError
 from syncsvc.lifecycle import die_with_parent, leave_signals_to_parent
 from syncsvc.observe import logs
 from syncsvc.transport.channel import Channel

@@ -9,18 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syncsvc.capture.words import Fit, Fork, Forked, FromCapture, FromNursery, Preload, ToNursery
-from syncsvc.clock import NS_PER_S
 from syncsvc.daemon.child import Child, SpawnedChild
 from syncsvc.daemon.supervisor import Supervised, Supervisor
 from syncsvc.errors import LinkClosed, TransportError
-from syncsvc.lifecycle import adopt_orphans
+from syncsvc.lifecycle import START_NS, adopt_orphans
 from syncsvc.transport.channel import Channel
 
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
 
-IMPORT_NS = 30 * NS_PER_S
-"""On a machine that starts everything at once."""
 FORK_S = 5.0
 """For two forks of a process that may have been swapped out."""
 UNDISTURBED_S = 0.4
@@ -108,7 +105,7 @@ class SupervisedNursery(Supervised[FromNursery, ToNursery]):
 
     def complaint(self) -> str | None:
         """Imports that do not end."""
-        is_late = not self.is_ready and self._clock.monotonic_ns() > self._spawned_ns + IMPORT_NS
+        is_late = not self.is_ready and self._clock.monotonic_ns() > self._spawned_ns + START_NS
         return "it was not ready in time" if is_late else None
 
     def ended(self, code: int) -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 from syncsvc.clock import NS_PER_S
 from syncsvc.daemon.child import SpawnedChild
 from syncsvc.daemon.supervisor import Supervised, Supervisor
+from syncsvc.lifecycle import START_NS
 from syncsvc.observe.status import ReceiverStatus
 from syncsvc.plan.from_receiver import FromReceiver, Report
 from syncsvc.plan.plans import ReceiverPlan
@@ -24,6 +25,7 @@ class SupervisedReceiver(Supervised[FromReceiver, ToReceiver]):
         super().__init__("the receiver", supervisor)
         self._on_message, self._on_end = on_message, on_end
         self._heard_ns = 0
+        self._has_spoken = False
         self.is_ready = self.is_finishing = False
         self.min_epoch = 0
         self.report: ReceiverStatus | None = None
@@ -31,7 +33,7 @@ class SupervisedReceiver(Supervised[FromReceiver, ToReceiver]):
 
     def spawn(self, plan: ReceiverPlan, without: frozenset[str], *log: int) -> None:
         """Start a process, without these variables in its environment; tell it the plan, and hand over the log."""
-        self.is_ready, self._heard_ns = False, self._clock.monotonic_ns()
+        self.is_ready = self._has_spoken = False
         if self._start(lambda: SpawnedChild("syncsvc.receiver.process", "receiver", FromReceiver, without=without)):
             self.send(Serve(plan, is_logged=bool(log)), *log)
 
@@ -42,7 +44,7 @@ class SupervisedReceiver(Supervised[FromReceiver, ToReceiver]):
 
     def handle(self, message: FromReceiver) -> None:
         """Keep reports, and pass on what else it says."""
-        self._heard_ns = self._clock.monotonic_ns()
+        self._heard_ns, self._has_spoken = self._clock.monotonic_ns(), True
         if isinstance(message, Report):
             self.report = message.report
             self.min_epoch = max(self.min_epoch, message.report.epoch + 1)
@@ -50,7 +52,10 @@ class SupervisedReceiver(Supervised[FromReceiver, ToReceiver]):
             self._on_message(message)
 
     def complaint(self) -> str | None:
-        """Its silence."""
+        """Its silence, which counts from its first word: until then it may import."""
+        if not self._has_spoken:
+            is_late = self._clock.monotonic_ns() > self._spawned_ns + START_NS
+            return "it was not ready in time" if is_late else None
         silent_s = (self._clock.monotonic_ns() - self._heard_ns) / NS_PER_S
         return None if self.is_finishing or silent_s <= SILENCE_S else f"no word for {silent_s:.1f} s"
 

@@ -2,11 +2,11 @@
 
 from syncsvc.capture.spec import OPEN_TIMEOUT_S, READ_TIMEOUT_S
 from syncsvc.clock import NS_PER_S
+from syncsvc.lifecycle import START_NS
 from syncsvc.transport.page import Position
 
 NO_BEAT_S = 3.0
-STARTING_S = 30.0
-"""Imports on a machine that starts everything at once."""
+STARTING_S = START_NS / NS_PER_S
 STUCK_S = 2.0
 
 
