@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 import zmq
 
 from syncsvc import wire
+from syncsvc.client.addresses import is_ipv6
 from syncsvc.client.live import check_endpoint
 from syncsvc.client.presence import Patience, look
 from syncsvc.errors import LinkClosed, NoAnswer, TransportError, WireError
@@ -23,7 +24,7 @@ PATIENCE_S: Final = 1.7
 MAX_ANSWER_BYTES: Final = 1 << 24
 _GUESSES_S: Final = 0.4
 _WELCOME_S: Final = 0.3
-_LOCAL_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0", "*")
+_LOCAL_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::]", "*")
 
 _Read = Callable[[list[bytes]], dict[str, Any] | None]
 
@@ -111,6 +112,7 @@ class _Inquiry:
         found = self._wait(readers, _GUESSES_S if subscribes else PATIENCE_S)
         if found is None and subscribes:
             listener = self._socket(zmq.SUB)
+            listener.set(zmq.IPV6, int(is_ipv6(self._endpoint)))
             listener.subscribe(wire.STATUS_TOPIC)
             listener.connect(self._endpoint)
             readers[listener] = _told_by_live
@@ -134,7 +136,7 @@ class _Inquiry:
     def _asker(self, endpoint: str, what: str) -> "zmq.Socket[bytes]":
         asker = self._socket(zmq.DEALER)
         asker.set(zmq.MAXMSGSIZE, MAX_ANSWER_BYTES)
-        asker.set(zmq.IPV6, int("[" in endpoint))
+        asker.set(zmq.IPV6, int(is_ipv6(endpoint)))
         asker.connect(endpoint)
         asker.send(wire.encode_control({"type": what}))
         return asker

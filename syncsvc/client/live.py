@@ -8,6 +8,7 @@ from typing import Any
 
 import zmq
 
+from syncsvc.client.addresses import is_ipv6
 from syncsvc.client.inlet import Inlet
 from syncsvc.errors import SubscriberClosed, UsageError
 from syncsvc.wire import BATCH_PREFIX, CODED_PREFIX, HEAD_PREFIX
@@ -67,6 +68,7 @@ class LiveInlet(Inlet):
             self._socket = self._context.socket(zmq.SUB)
             for option, value in _OPTIONS.items():
                 self._socket.setsockopt(option, value)
+            self._socket.setsockopt(zmq.IPV6, int(is_ipv6(endpoint)))
             self._socket.setsockopt(zmq.RCVHWM, _mark(topics))
             for topic in topics:
                 self._socket.setsockopt(zmq.SUBSCRIBE, topic)

@@ -45,7 +45,7 @@ def bind(
     ):
         sock.set(option, value)
     try:
-        sock.bind(endpoint.replace(":0", ":*") if endpoint.endswith(":0") else endpoint)
+        sock.bind(f"{endpoint.removesuffix('0')}*" if endpoint.endswith(":0") else endpoint)
         if path is not None:
             path.chmod(0o600)
     except (zmq.ZMQError, OSError) as error:
