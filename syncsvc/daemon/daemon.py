@@ -36,6 +36,7 @@ from syncsvc.observe.status import LocalStatus, ReceiverProcess, Revisions, Serv
 from syncsvc.plan.from_receiver import BindRefused, Bound, Done, FromReceiver, LeaseRoom, Subscribed
 from syncsvc.plan.plans import ReceiverPlan
 from syncsvc.plan.to_receiver import Begin, Detach, Drain, KeepPage, Reload
+from syncsvc.transport.socket_files import SocketFile
 
 TICK_S, IDLE_TICK_S = 0.1, 0.5  # between two looks at the clock: while something is to be started or ended, and else
 
@@ -85,6 +86,7 @@ class Daemon:
         self._nursery = SupervisedNursery(self._supervisor)
         self._is_subscribed = self._has_announced = False
         self._endpoints, self._ready_ns = (self._config.publish.live, self._config.publish.control), 0
+        self._socket_files: list[SocketFile] = []
         self._drain, self._attendance = DrainSteps(clock), Attendance()
         self._revisions: Revisions[ServiceStatus] = Revisions()
         self._http: HttpServer | None = None
@@ -115,6 +117,8 @@ class Daemon:
                 self._turn()
         finally:
             leave_nobody(self._supervisor.children, self._receiver.child, is_clean=self._exit == 0)
+            for file in self._socket_files:
+                file.remove()
             self._supervisor.close()
             self._wishes.close()
             if self._http is not None:
@@ -269,6 +273,7 @@ class Daemon:
 
     def _receiver_bound(self, live: str, control: str) -> None:
         self._endpoints = (live, control)
+        self._socket_files = [file for file in map(SocketFile.of, self._endpoints) if file is not None]
         for name in self._config.groups:
             self._receiver.send(KeepPage(name), self._pages.fd(name))
         self._ready_ns = self._clock.utc_ns()

@@ -1,11 +1,13 @@
 """Bound sockets with every limit set: high-water marks, time-outs, sizes, and no endpoint taken from another."""
 
+import os
 import socket
 from pathlib import Path
 
 import zmq
 
 from syncsvc.errors import BindError
+from syncsvc.transport.socket_files import path_of
 
 LINGER_MS = 3000
 PATIENCE_MS = 200
@@ -24,7 +26,7 @@ def bind(
     Raises:
         BindError: the endpoint is in use, or not to be had.
     """
-    path = Path(endpoint.removeprefix("ipc://")) if endpoint.startswith("ipc://") else None
+    path = path_of(endpoint)
     if path is not None and _is_served(path):
         raise BindError(endpoint, "is already in use")  # libzmq would take the path over without a word
     sock: zmq.Socket[bytes] = context.socket(kind)
@@ -44,14 +46,16 @@ def bind(
         (zmq.SNDTIMEO, PATIENCE_MS),
     ):
         sock.set(option, value)
+    mask = os.umask(0o177) if path is not None else None  # 0600 from the beginning: nobody else comes in
     try:
         sock.bind(f"{endpoint.removesuffix('0')}*" if endpoint.endswith(":0") else endpoint)
-        if path is not None:
-            path.chmod(0o600)
     except (zmq.ZMQError, OSError) as error:
         sock.close(0)
         what = "is already in use" if getattr(error, "errno", 0) == zmq.EADDRINUSE else str(error)
         raise BindError(endpoint, what) from error
+    finally:
+        if mask is not None:
+            os.umask(mask)
     return sock, sock.get_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
 

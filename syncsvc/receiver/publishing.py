@@ -1,12 +1,12 @@
 """The publisher as the receiver runs it: with its outlets, their sockets, and the threads that serve them."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import zmq
 
 from syncsvc import wire
 from syncsvc.clock import Clock
-from syncsvc.errors import BindError
 from syncsvc.lifecycle import StopToken, Worker
 from syncsvc.plan.plans import ReceiverPlan
 from syncsvc.publish.control import Control
@@ -15,6 +15,7 @@ from syncsvc.publish.local import LocalOutlet
 from syncsvc.publish.publisher import Leave, Publisher
 from syncsvc.timing.utc import UtcMapper
 from syncsvc.transport.payload import BufferPool
+from syncsvc.transport.socket_files import SocketFile
 
 HANG_UP_S = 4.0
 
@@ -51,13 +52,14 @@ class Publishing:
             BindError: one of them is in use, or not to be had.
         """
         self.local.bind(self._plan.live)
-        try:
+        with ExitStack() as failing:
+            failing.callback(self.local.close)
+            failing.callback(self._context.destroy, 0)
             live = self._live.bind(self._context, self._plan.live, self._plan.guests)
+            if (file := SocketFile.of(live)) is not None:
+                failing.callback(file.remove)
             control = self._control.bind(self._context, self._plan.control, self._plan.guests)
-        except BindError:
-            self._context.destroy(0)
-            self.local.close()
-            raise
+            failing.pop_all()
         self.publisher.control = control
         self.local.follow(live, control, self._plan.guests)
         return live, control

@@ -4,6 +4,7 @@ import json
 import socket
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,9 +57,11 @@ def test_a_name_of_both_families_is_the_one_that_answers(monkeypatch: pytest.Mon
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
             (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", port, 0, 0)),
         ]
-        monkeypatch.setattr(
-            socket, "getaddrinfo", lambda host, *_, **__: [one for one in both if host in (one[4][0], "both")]
-        )
+
+        def look_up(host: str, *_: Any, **__: Any) -> list[Any]:
+            return [one for one in both if host in (one[4][0], "both")]
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
         assert is_ipv6(f"tcp://both:{port}")
         assert is_ipv6(f"tcp://[::1]:{port}")
         assert not is_ipv6(f"tcp://127.0.0.1:{port}")

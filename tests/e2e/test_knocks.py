@@ -3,6 +3,7 @@
 import fcntl
 import os
 import signal
+import stat
 import subprocess
 import sys
 import termios
@@ -140,3 +141,38 @@ def test_a_terminal_that_hangs_up(tmp_path: Path, under: list[str]) -> None:
             service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(LIMIT_S) == 0
         assert "draining" in service.log
+
+
+def test_sockets_on_the_disk_go_with_a_clean_end_and_are_taken_over_from_a_dead_owner(tmp_path: Path) -> None:
+    folder = tmp_path / "sockets"
+    folder.mkdir()
+    publish = {"live": f"ipc://{folder}/live", "control": f"ipc://{folder}/control"}
+
+    def service() -> Service:
+        return Service(tmp_path, streams(2), groups=patient("c1", "c2"), publish=publish)
+
+    with service() as killed:
+        assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+        os.killpg(killed.process.pid, signal.SIGKILL)
+    assert len(list(folder.iterdir())) == 2
+    with service() as successor, successor.subscribe(group="all") as batches:
+        while not next(batches).sets:
+            pass
+        successor.kill_receiver()
+        while not next(batches).sets:
+            pass
+        assert successor.stop() == 0
+    assert not list(folder.iterdir())
+
+
+def test_a_service_that_cannot_bind_leaves_no_socket_on_the_disk_and_takes_nobody_elses(tmp_path: Path) -> None:
+    folder = tmp_path / "sockets"
+    folder.mkdir()
+    (folder / "control").write_text("mine")
+    publish = {"live": f"ipc://{folder}/live", "control": f"ipc://{folder}/control"}
+    service = Service(tmp_path, streams(2), publish=publish)
+    done = subprocess.run([sys.executable, "-m", "syncsvc", "run", str(service.path)], capture_output=True, check=False)
+    assert done.returncode == 78
+    assert b"control: is already in use" in done.stderr
+    assert [path.name for path in folder.iterdir()] == ["control"]
+    assert (folder / "control").read_text() == "mine"
