@@ -90,6 +90,7 @@ def _capture(channel_fd: int, parent: int) -> None:
     except BaseException:  # the process ends here: what Python would have printed is said here
         sys.excepthook(*sys.exc_info())
     finally:
+        logging.shutdown()  # what the log has yet to tell
         sys.stderr.flush()
         os._exit(code)
 

@@ -14,6 +14,7 @@ from urllib.parse import quote, quote_plus, unquote
 
 from syncsvc.clock import SYSTEM_CLOCK, utc_text
 from syncsvc.config.urls import MASK, redact_text
+from syncsvc.observe.log_limit import LimitedHandler
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def configure(process: str, secrets: Iterable[str] = ()) -> None:
 
     A line of text is ``2026-01-31T12:00:00.123Z level process: message``, one of JSON an object with ``time``,
     ``level``, ``process`` and ``message``. May be called again, on a reload for example: handlers are replaced, known
-    secrets are kept.
+    secrets are kept. Of one source no more than ``MOST_LINES`` are written in a second, and the number of the others.
 
     Args:
         process: what the lines call this process.
@@ -114,7 +115,7 @@ def configure(process: str, secrets: Iterable[str] = ()) -> None:
     """
     global _redactor
     _redactor = _redactor.also(secrets)
-    handler = logging.StreamHandler(sys.stderr)
+    handler = LimitedHandler(sys.stderr)
     handler.setFormatter(_Formatter(process))
     level = os.environ.get(LEVEL_VARIABLE, "info")
     logging.basicConfig(level=level.upper() if level in LEVELS else "INFO", handlers=[handler], force=True)

@@ -30,6 +30,9 @@ from syncsvc.wire import BATCH_PREFIX, batch_topic
 HELLO_NS = 2 * NS_PER_S
 MOST_SUBSCRIBERS = 256
 WAIT_S = 0.2
+NUISANCE_NS = 10 * NS_PER_MS
+"""Until the next one is let in, where the last one was refused or left before it was sent anything: who does that again
+and again is to cost no processor. Others wait behind it for so long each."""
 SPARED_NS = 3600 * NS_PER_S
 """How long who gives back one frame after the other may take for slots of rings that are not used any more."""
 
@@ -131,7 +134,7 @@ class LocalOutlet:
         self._most = MOST_SUBSCRIBERS
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         weakref.finalize(self, os.close, self._wake).atexit = False  # not with the thread: it may end while we wake it
-        self._reclaimed = self._cut_off = self._missed = 0
+        self._reclaimed = self._cut_off = self._missed = self._closed_until_ns = 0
 
     # From any thread.
 
@@ -249,7 +252,7 @@ class LocalOutlet:
         while not stop.is_set:
             poller = select.poll()
             sources: dict[int, LocalSubscriber | None] = {self._wake: None}
-            if self._listener is not None:
+            if self._listener is not None and self._clock.monotonic_ns() >= self._closed_until_ns:
                 sources[self._listener.fileno()] = None
             sources |= {one.link.fileno(): one for one in self._subscribers}
             for fd in sources:
@@ -265,8 +268,8 @@ class LocalOutlet:
                 self._revoke_overdue()
                 self._remove_gone()
                 self._changed.notify_all()
-            if self._listener is not None and self._listener.fileno() in ready and not self._accept(self._listener):
-                stop.sleep(WAIT_S)  # no descriptor is left: others may have gone by then
+            if self._listener is not None and self._listener.fileno() in ready:
+                self._accept(self._listener)
         self._close()
 
     def wake_up(self) -> None:
@@ -277,20 +280,23 @@ class LocalOutlet:
         with self._changed:
             dues = [due for one in self._subscribers if (due := one.granted.next_ns) is not None]
             dues += [one.since_ns + HELLO_NS for one in self._subscribers if not one.has_asked]
-        left_ms = [(due - self._clock.monotonic_ns()) / NS_PER_MS for due in dues]
+        if (now_ns := self._clock.monotonic_ns()) < self._closed_until_ns:
+            dues.append(self._closed_until_ns)
+        left_ms = [(due - now_ns) / NS_PER_MS for due in dues]
         if self._is_patient:  # what is over stays over until it comes home, however long that takes
             left_ms = [left for left in left_ms if left > 0]
         return max(1.0, min([1000 * WAIT_S, *left_ms]))
 
-    def _accept(self, listener: socket.socket) -> bool:
-        """Take a subscriber in, or refuse it; false when it could not even be heard."""
+    def _accept(self, listener: socket.socket) -> None:
+        """Take a subscriber in, or refuse it."""
         try:
             sock = listener.accept()[0]
         except BlockingIOError:  # it went again
-            return True
-        except OSError as error:
+            return
+        except OSError as error:  # no descriptor is left: others may have gone a little later
             log.warning("a subscriber on this host cannot be heard: %s", error.strerror)
-            return False
+            self._close_door(round(WAIT_S * NS_PER_S))
+            return
         one = LocalSubscriber(sock, self._clock.monotonic_ns(), self._backlog_of)
         try:
             if not leasing.is_trusted(one.link.peer_uid):
@@ -303,10 +309,14 @@ class LocalOutlet:
                     self._subscribers.append(one)
         except LinkClosed:
             one.link.close()
-        return True
+            self._close_door(NUISANCE_NS)
+
+    def _close_door(self, for_ns: int) -> None:
+        self._closed_until_ns = self._clock.monotonic_ns() + for_ns
 
     def _refuse(self, one: LocalSubscriber, problem: str) -> None:
         log.warning("a subscriber on this host was refused: %s", problem)
+        self._close_door(NUISANCE_NS)
         one.link.send(leasing.Refused(problem))
         one.link.close()
 
@@ -346,6 +356,8 @@ class LocalOutlet:
             one.link.close()
             one.granted.close(is_silent=one.is_silent)
             self._subscribers.remove(one)
+            if not one.has_begun:
+                self._close_door(NUISANCE_NS)
         topics = set[bytes]().union(*(one.topics for one in self._subscribers if one.has_asked))
         self._wanted = (lambda topic: topic.startswith(BATCH_PREFIX)) if BATCH_PREFIX in topics else topics.__contains__
 

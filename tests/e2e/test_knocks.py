@@ -2,17 +2,21 @@
 
 import fcntl
 import os
+import re
 import signal
 import stat
 import subprocess
 import sys
 import termios
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from syncsvc.clock import SYSTEM_CLOCK
+from syncsvc.lifecycle import StopToken, Worker
+from syncsvc.transport import leasing
 from tests.e2e.harness import LIMIT_S, Service, patient, wait_for
 
 FEW = 150
@@ -176,3 +180,22 @@ def test_a_service_that_cannot_bind_leaves_no_socket_on_the_disk_and_takes_nobod
     assert b"control: is already in use" in done.stderr
     assert [path.name for path in folder.iterdir()] == ["control"]
     assert (folder / "control").read_text() == "mine"
+
+
+def test_a_stranger_at_the_local_socket_is_counted_and_keeps_nobody_out(tmp_path: Path) -> None:
+    stop, told = StopToken(), re.compile(r"warning receiver: ([\d,]+) more lines in a second, .* sent nonsense")
+
+    def pester(_: StopToken) -> None:
+        while not stop.is_set:
+            with suppress(OSError), leasing.connect(service.live) as stranger:
+                stranger.send(b"\xc1")
+                stranger.recv(100)
+
+    with ready(tmp_path) as service:
+        with Worker("stranger", pester):
+            wait_for(lambda: told.search(service.log), "the number of lines")
+            with service.subscribe(group="all", mode="local") as batches:
+                while not next(batches).sets:
+                    pass
+            stop.set()
+        assert service.stop() == 0
