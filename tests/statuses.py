@@ -1,9 +1,9 @@
 """A service as it tells of itself, with something of everything."""
 
 from syncsvc.model import Counts, StreamState
+from syncsvc.observe.histogram import Histogram
 from syncsvc.observe.status import (
     GroupStatus,
-    Histogram,
     LocalStatus,
     PromisesStatus,
     ReceiverProcess,
@@ -48,6 +48,9 @@ GROUP = GroupStatus(
     spread_max_ms=8.0,
     counts={"a": Counts(captured=10, delivered=7, late=2, dropped={"ring_full": 1})},
     promises=PromisesStatus(1, 1593.0, 0, Histogram({"0.0": 2, "+Inf": 3}, 1.593)),
+    spread_sum_ms=35.0,
+    latency_s=Histogram({"0.005": 1, "+Inf": 3}, 0.02),
+    offsets_ms={"a": -12.0},
 )
 SERVICE = ServiceStatus(
     run_id="r",

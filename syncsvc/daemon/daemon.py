@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from syncsvc import __version__
 from syncsvc.capture.spec import FileSpec
 from syncsvc.capture.words import FromCapture
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, Clock
@@ -21,7 +22,7 @@ from syncsvc.daemon.drain import DrainSteps, Step, leave_nobody
 from syncsvc.daemon.http import HttpServer
 from syncsvc.daemon.nursery_child import SupervisedNursery
 from syncsvc.daemon.pages import KeptPages
-from syncsvc.daemon.planning import is_patient, receiver_plan, window_lcm_ns
+from syncsvc.daemon.planning import group_statuses, is_patient, receiver_plan, window_lcm_ns
 from syncsvc.daemon.receiver_child import SupervisedReceiver
 from syncsvc.daemon.reload import refuse_unreloadable
 from syncsvc.daemon.signals import Wishes
@@ -144,7 +145,9 @@ class Daemon:
                 local=report.local if report else LocalStatus(),
                 receiver=ReceiverProcess(receiver.pid if receiver else None),
                 streams=self._streams.status(report.streams if report else {}),
-                groups=report.groups if report else {},
+                groups=group_statuses(self._config, report.groups if report else {}),
+                version=__version__,
+                nursery=self._nursery.child.pid if self._nursery.child else None,
             )
         )
 

@@ -21,6 +21,7 @@ from syncsvc.config.models import (
 from syncsvc.config.streamurl import without_ours
 from syncsvc.config.urls import with_plain_scheme
 from syncsvc.observe.events import GroupRules
+from syncsvc.observe.status import GroupStatus
 from syncsvc.plan.plans import GroupPlan, ReceiverPlan, StreamPlan
 from syncsvc.publish.leases import held_ns_of
 
@@ -35,9 +36,8 @@ def is_patient(config: Config) -> bool:
     return any(stream.kind == "file" and stream.pace == "asap" for stream in config.streams.values())
 
 
-def group_plan(name: str, group: GroupConfig, entries: Mapping[str, int]) -> GroupPlan:
-    """Plan of one group."""
-    rules = GroupRules(
+def _rules(group: GroupConfig) -> GroupRules:
+    return GroupRules(
         tuple(group.streams),
         group.window_ms * NS_PER_MS if group.window_ms is not None else None,
         round(group.max_skew_ms * NS_PER_MS),
@@ -45,7 +45,16 @@ def group_plan(name: str, group: GroupConfig, entries: Mapping[str, int]) -> Gro
         group.reference,
         group.min_streams,
     )
-    return GroupPlan(name, rules, group.late == "topic", dict(entries))
+
+
+def group_plan(name: str, group: GroupConfig, entries: Mapping[str, int]) -> GroupPlan:
+    """Plan of one group."""
+    return GroupPlan(name, _rules(group), group.late == "topic", dict(entries))
+
+
+def group_statuses(config: Config, told: Mapping[str, GroupStatus]) -> dict[str, GroupStatus]:
+    """What is known of each group of the configuration, with what the receiver told."""
+    return {name: told.get(name) or GroupStatus.unheard(_rules(group)) for name, group in config.groups.items()}
 
 
 def stream_plan(name: str, stream: Stream, config: Config) -> StreamPlan:

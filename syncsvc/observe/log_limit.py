@@ -13,7 +13,7 @@ _OF_SOMEBODY = ("stream %s", "group %s", "%s ", "%s:")
 """How templates begin whose first argument says whom they are about; there are as many as the configuration names."""
 
 
-class Source(NamedTuple):
+class Speaker(NamedTuple):
     """Who speaks: a line of our code, about a stream, a group or nobody in particular."""
 
     logger: str
@@ -44,11 +44,11 @@ class LogLimit:
     """
 
     def __init__(self) -> None:
-        self._seconds: dict[Source, _Second] = {}
+        self._seconds: dict[Speaker, _Second] = {}
 
     def admits(self, record: logging.LogRecord, now_ns: int) -> bool:
         """Whether a record may be written now (monotonic); else it is counted. Ask for what is ``due`` before."""
-        source = Source.of(record)
+        source = Speaker.of(record)
         second = self._seconds.get(source)
         if second is None or now_ns >= second.since_ns + NS_PER_S:
             second = self._seconds[source] = _Second(now_ns)

@@ -5,11 +5,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from syncsvc.observe.status import Histogram, ServiceStatus
+from syncsvc.observe.histogram import Histogram
+from syncsvc.observe.status import Quantiles, ServiceStatus
 
 GAUGE: Final = "gauge"
 COUNTER: Final = "counter"
 HISTOGRAM: Final = "histogram"
+SUMMARY: Final = "summary"
+Sample = float | Histogram | Quantiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +20,8 @@ class Declared:
     """One metric, and one row of the table in ``docs/operations.md``."""
 
     name: str
-    kind: Literal["gauge", "counter", "histogram"]
-    """A counter is exposed with ``_total`` behind its name, a histogram as Prometheus has them."""
+    kind: Literal["gauge", "counter", "histogram", "summary"]
+    """A counter is exposed with ``_total`` behind its name, the last two as Prometheus has them."""
     path: str
     """Where its samples stand in a ``ServiceStatus``; a part in braces is each key of a map, and a label's name."""
     help: str
@@ -28,14 +31,14 @@ class Declared:
         """Names of its labels."""
         return re.findall(r"{(\w+)}", self.path)
 
-    def samples(self, status: ServiceStatus) -> Iterator[tuple[list[str], float | Histogram]]:
+    def samples(self, status: ServiceStatus) -> Iterator[tuple[list[str], Sample]]:
         """Its samples, as of this status: the labels' values, and what is known."""
         for labels, value in _samples(status, self.path.split(".")):
             if value is not None:
-                yield labels, value if isinstance(value, Histogram) else float(value)
+                yield labels, value if isinstance(value, Histogram | Quantiles) else float(value)
 
 
-def _samples(told: Any, path: Sequence[str]) -> Iterator[tuple[list[str], float | Histogram | None]]:
+def _samples(told: Any, path: Sequence[str]) -> Iterator[tuple[list[str], Sample | None]]:
     if not path:
         yield [], told
     elif not path[0].startswith("{"):
@@ -47,6 +50,11 @@ def _samples(told: Any, path: Sequence[str]) -> Iterator[tuple[list[str], float 
 
 
 METRICS = (
+    Declared("syncsvc_build_info", GAUGE, "build.{version}.{python}", "1; our version, and Python's"),
+    Declared("syncsvc_process_cpu_seconds", COUNTER, "usage.{process}.cpu_s",
+             "user and system time of `daemon`, `receiver`, `nursery` and each `capture STREAM`"),
+    Declared("syncsvc_process_resident_memory_bytes", GAUGE, "usage.{process}.resident_bytes",
+             "memory of the same; that of rings is counted in each process that has them"),
     Declared("syncsvc_ready", GAUGE, "is_ready", "1 when every socket is bound"),
     Declared("syncsvc_subscriptions", GAUGE, "subscriptions",
              "subscriptions on `live`, and subscribers in mode `local`"),
@@ -76,13 +84,17 @@ METRICS = (
     Declared("syncsvc_wide_sets", COUNTER, "groups.{group}.promises.wide_sets",
              "sets that were wider than `max_skew_ms`: always 0, or the service is at fault"),
     Declared("syncsvc_sets", COUNTER, "groups.{group}.sets", "sets emitted"),
-    Declared("syncsvc_set_spread_seconds", GAUGE, "groups.{group}.spread_s.{quantile}",
-             "spread of recent sets: 0.5 is the median, 1 the widest"),
+    Declared("syncsvc_set_spread_seconds", SUMMARY, "groups.{group}.spread_s",
+             "spread of sets; quantiles of recent ones: 0.5 is the median, 1 the widest"),
+    Declared("syncsvc_stream_offset_seconds", GAUGE, "groups.{group}.offsets_s.{stream}",
+             "how much later than the middle of its sets its frames were taken, on average of recent ones"),
+    Declared("syncsvc_batch_latency_seconds", HISTOGRAM, "groups.{group}.latency_s",
+             "how long after its window's end a batch left; nothing of recordings played `asap`"),
     Declared("syncsvc_frames_captured", COUNTER, "groups.{group}.counts.{stream}.captured", "frames captured"),
     Declared("syncsvc_frames_delivered", COUNTER, "groups.{group}.counts.{stream}.delivered", "frames in batches"),
     Declared("syncsvc_frames_late", COUNTER, "groups.{group}.counts.{stream}.late",
              "frames that came after their window"),
-    Declared("syncsvc_frames_dropped", COUNTER, "groups.{group}.counts.{stream}.dropped.{cause}", "frames lost"),
+    Declared("syncsvc_frames_dropped", COUNTER, "groups.{group}.drops.{stream}.{cause}", "frames lost"),
     Declared("syncsvc_frames_skipped", COUNTER, "groups.{group}.counts.{stream}.skipped",
              "frames that never reached us, by the grid of their pts; not among those captured"),
 )  # fmt: skip

@@ -1,19 +1,31 @@
 """What the service tells of itself: one set of values for the API, metrics, ``control`` and the doctor."""
 
+import platform
 import threading
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct, field, structs
 
+from syncsvc.clock import NS_PER_MS
 from syncsvc.model import Counts, StreamState
+from syncsvc.observe.events import GroupRules
+from syncsvc.observe.histogram import LATENCY_S, LATENESS_S, Buckets, Histogram
+from syncsvc.observe.usage import ProcessUsage, usage_of
+
+DROP_CAUSES: Final = (
+    "ring_full", "pipe_full", "decode_error", "b_frame", "network_loss", "no_key", "no_parameters", "too_big",
+    "no_timestamp", "capture_died", "receiver_died",
+)  # fmt: skip
+"""Why a frame that was captured may be lost; docs/operations.md says what to do."""
 
 
-class Histogram(Struct, frozen=True):
-    """How many of all were at most so much, by that bound; and the sum of all, in the same unit."""
+class Quantiles(Struct, frozen=True):
+    """Quantiles of the recent ones, and of all their number and sum."""
 
-    buckets: dict[str, int] = field(default_factory=dict)
-    sum: float = 0.0
+    quantiles: dict[str, float]
+    count: int
+    sum: float
 
 
 class PromisesStatus(Struct, frozen=True):
@@ -27,7 +39,11 @@ class PromisesStatus(Struct, frozen=True):
 
 
 class GroupStatus(Struct, frozen=True):
-    """A group, since its receiver began; spreads are those of recent sets."""
+    """A group, since its receiver began; spreads and offsets are those of recent sets.
+
+    ``latency_s`` is how long after its window's end a batch left, ``offsets_ms`` how much later than the middle of its
+    sets a stream's frames were, on average.
+    """
 
     streams: tuple[str, ...]
     batches: int
@@ -43,11 +59,36 @@ class GroupStatus(Struct, frozen=True):
     spread_max_ms: float | None
     counts: dict[str, Counts]
     promises: PromisesStatus = PromisesStatus()
+    spread_sum_ms: float = 0.0
+    latency_s: Histogram = Histogram()
+    offsets_ms: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def unheard(cls, rules: GroupRules) -> "GroupStatus":
+        """Of a group that has emitted nothing yet."""
+        return cls(
+            rules.streams, 0, 0, 0, 0, 0, None, rules.window_ns / NS_PER_MS if rules.window_ns else None,
+            rules.max_skew_ns / NS_PER_MS, rules.max_latency_ns / NS_PER_MS, None, None,
+            {name: Counts() for name in rules.streams}, PromisesStatus(lateness_s=Buckets(LATENESS_S).histogram),
+            latency_s=Buckets(LATENCY_S).histogram,
+        )  # fmt: skip
 
     @property
-    def spread_s(self) -> dict[str, float | None]:
+    def spread_s(self) -> "Quantiles":
         """The spreads by their quantile, in seconds."""
-        return {"0.5": _seconds(self.spread_p50_ms), "1": _seconds(self.spread_max_ms)}
+        quantiles = {"0.5": _seconds(self.spread_p50_ms), "1": _seconds(self.spread_max_ms)}
+        known = {quantile: value for quantile, value in quantiles.items() if value is not None}
+        return Quantiles(known, self.sets, self.spread_sum_ms / 1000)
+
+    @property
+    def offsets_s(self) -> dict[str, float]:
+        """The offsets in seconds."""
+        return {name: offset_ms / 1000 for name, offset_ms in self.offsets_ms.items()}
+
+    @property
+    def drops(self) -> dict[str, dict[str, int]]:
+        """Lost frames by stream and cause, whatever could have cost some among them."""
+        return {name: dict.fromkeys(DROP_CAUSES, 0) | dict(counts.dropped) for name, counts in self.counts.items()}
 
 
 class IngestStatus(Struct, frozen=True):
@@ -137,6 +178,21 @@ class ServiceStatus(Struct, frozen=True):
     streams: dict[str, StreamStatus]
     groups: dict[str, GroupStatus]
     revision: int = 0
+    version: str = ""
+    """Ours."""
+    nursery: int | None = None
+    """The process that captures are forked from."""
+
+    @property
+    def usage(self) -> dict[str, ProcessUsage]:
+        """What its processes take now, read when asked for: no part of what is told on ``control`` or as JSON."""
+        captures = {f"capture {name}": stream.pid for name, stream in self.streams.items()}
+        return usage_of({"daemon": self.pid, "receiver": self.receiver.pid, "nursery": self.nursery, **captures})
+
+    @property
+    def build(self) -> dict[str, dict[str, int]]:
+        """What runs: our version and Python's."""
+        return {self.version: {platform.python_version(): 1}}
 
 
 Status = TypeVar("Status", ReceiverStatus, ServiceStatus)

@@ -20,6 +20,7 @@ from syncsvc.errors import LinkClosed, TransportError
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, FrameBatch
 from syncsvc.observe.status import LocalStatus
+from syncsvc.publish.door import Door
 from syncsvc.publish.leases import GRACE_NS, GrantedLeases, lease_ns_of
 from syncsvc.publish.outlet import BacklogOf, Prepared, Waits
 from syncsvc.transport import leasing
@@ -30,9 +31,6 @@ from syncsvc.wire import BATCH_PREFIX, batch_topic
 HELLO_NS = 2 * NS_PER_S
 MOST_SUBSCRIBERS = 256
 WAIT_S = 0.2
-NUISANCE_NS = 10 * NS_PER_MS
-"""Until the next one is let in, where the last one was refused or left before it was sent anything: who does that again
-and again is to cost no processor. Others wait behind it for so long each."""
 SPARED_NS = 3600 * NS_PER_S
 """How long who gives back one frame after the other may take for slots of rings that are not used any more."""
 
@@ -129,12 +127,12 @@ class LocalOutlet:
         self._changed = threading.Condition()
         self._subscribers: list[LocalSubscriber] = []
         self._wanted: Callable[[bytes], bool] = lambda topic: False
-        self._listener: socket.socket | None = None
+        self._door: Door | None = None
         self._endpoint = self._problem = self._control = ""
         self._most = MOST_SUBSCRIBERS
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         weakref.finalize(self, os.close, self._wake).atexit = False  # not with the thread: it may end while we wake it
-        self._reclaimed = self._cut_off = self._missed = self._closed_until_ns = 0
+        self._reclaimed = self._cut_off = self._missed = 0
 
     # From any thread.
 
@@ -161,27 +159,28 @@ class LocalOutlet:
         So whoever finds ``live`` bound, and then nobody here, knows that nobody will be.
         """
         try:
-            self._endpoint, self._listener = endpoint, leasing.listen(endpoint)
+            self._endpoint, self._door = endpoint, Door(leasing.listen(endpoint), self._clock)
         except OSError as error:
             self._problem = str(error.strerror)
 
     def follow(self, live: str, control: str, most_guests: int = MOST_SUBSCRIBERS) -> None:
         """``live`` is bound to this endpoint; whoever connects is told where ``control`` is.
 
-        So many may be connected, and ``MOST_SUBSCRIBERS``. Where nobody can listen for its subscribers, there are none on this host, and a log line.
+        So many may be connected, and ``MOST_SUBSCRIBERS``. Where nobody can listen for its subscribers, there are none
+        on this host, and a log line.
         """
         self._control, self._most = control, min(MOST_SUBSCRIBERS, most_guests)
         if live != self._endpoint:  # a port was taken, or a name looked up, only now
             self.close()
             self.bind(live)
-        if self._listener is None:
+        if self._door is None:
             log.warning("subscribers on this host must use mode 'live': %s", self._problem)
 
     def close(self) -> None:
         """Listen no longer."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        if self._door is not None:
+            self._door.close()
+            self._door = None
 
     def send(self, prepared: Prepared, waits: Waits) -> None:
         """Lease a batch to everybody who wants it."""
@@ -252,8 +251,8 @@ class LocalOutlet:
         while not stop.is_set:
             poller = select.poll()
             sources: dict[int, LocalSubscriber | None] = {self._wake: None}
-            if self._listener is not None and self._clock.monotonic_ns() >= self._closed_until_ns:
-                sources[self._listener.fileno()] = None
+            if self._door is not None and self._door.opens_ns is None:
+                sources[self._door.fileno()] = None
             sources |= {one.link.fileno(): one for one in self._subscribers}
             for fd in sources:
                 poller.register(fd, select.POLLIN)
@@ -268,8 +267,8 @@ class LocalOutlet:
                 self._revoke_overdue()
                 self._remove_gone()
                 self._changed.notify_all()
-            if self._listener is not None and self._listener.fileno() in ready:
-                self._accept(self._listener)
+            if self._door is not None and self._door.fileno() in ready:
+                self._let_in(self._door)
         self._close()
 
     def wake_up(self) -> None:
@@ -280,43 +279,36 @@ class LocalOutlet:
         with self._changed:
             dues = [due for one in self._subscribers if (due := one.granted.next_ns) is not None]
             dues += [one.since_ns + HELLO_NS for one in self._subscribers if not one.has_asked]
-        if (now_ns := self._clock.monotonic_ns()) < self._closed_until_ns:
-            dues.append(self._closed_until_ns)
-        left_ms = [(due - now_ns) / NS_PER_MS for due in dues]
+        if self._door is not None and self._door.opens_ns is not None:
+            dues.append(self._door.opens_ns)
+        left_ms = [(due - self._clock.monotonic_ns()) / NS_PER_MS for due in dues]
         if self._is_patient:  # what is over stays over until it comes home, however long that takes
             left_ms = [left for left in left_ms if left > 0]
         return max(1.0, min([1000 * WAIT_S, *left_ms]))
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _let_in(self, door: Door) -> None:
         """Take a subscriber in, or refuse it."""
-        try:
-            sock = listener.accept()[0]
-        except BlockingIOError:  # it went again
-            return
-        except OSError as error:  # no descriptor is left: others may have gone a little later
-            log.warning("a subscriber on this host cannot be heard: %s", error.strerror)
-            self._close_door(round(WAIT_S * NS_PER_S))
+        sock = door.accept()
+        if sock is None:
             return
         one = LocalSubscriber(sock, self._clock.monotonic_ns(), self._backlog_of)
         try:
             if not leasing.is_trusted(one.link.peer_uid):
-                self._refuse(one, "mode 'local' shares memory with processes of the service's own user only")
+                self._refuse(one, door, "mode 'local' shares memory with processes of the service's own user only")
             elif len(self._subscribers) >= self._most:
-                self._refuse(one, f"the service has {self._most} subscribers on this host already")
+                self._refuse(one, door, f"the service has {self._most} subscribers on this host already")
             else:
                 one.link.send(leasing.Welcome(self._run_id, self._control))
                 with self._changed:
                     self._subscribers.append(one)
         except LinkClosed:
             one.link.close()
-            self._close_door(NUISANCE_NS)
+            door.was_for_nothing()
 
-    def _close_door(self, for_ns: int) -> None:
-        self._closed_until_ns = self._clock.monotonic_ns() + for_ns
-
-    def _refuse(self, one: LocalSubscriber, problem: str) -> None:
+    @staticmethod
+    def _refuse(one: LocalSubscriber, door: Door, problem: str) -> None:
         log.warning("a subscriber on this host was refused: %s", problem)
-        self._close_door(NUISANCE_NS)
+        door.was_for_nothing()
         one.link.send(leasing.Refused(problem))
         one.link.close()
 
@@ -356,8 +348,8 @@ class LocalOutlet:
             one.link.close()
             one.granted.close(is_silent=one.is_silent)
             self._subscribers.remove(one)
-            if not one.has_begun:
-                self._close_door(NUISANCE_NS)
+            if not one.has_begun and self._door is not None:
+                self._door.was_for_nothing()
         topics = set[bytes]().union(*(one.topics for one in self._subscribers if one.has_asked))
         self._wanted = (lambda topic: topic.startswith(BATCH_PREFIX)) if BATCH_PREFIX in topics else topics.__contains__
 

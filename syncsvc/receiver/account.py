@@ -3,13 +3,16 @@
 import threading
 from collections import deque
 
-from syncsvc.clock import NS_PER_MS, Clock
-from syncsvc.model import Counts, FrameBatch
+from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
+from syncsvc.model import Counts, FrameBatch, FrameSet
 from syncsvc.observe.figures import Figures
+from syncsvc.observe.histogram import LATENCY_S, Buckets
 from syncsvc.observe.status import GroupStatus
 from syncsvc.plan.plans import GroupPlan
 from syncsvc.receiver.promises import Promises
 from syncsvc.transport.page import GroupPage
+
+RECENT_SETS = 512
 
 
 class Account:
@@ -22,7 +25,10 @@ class Account:
         self._expected: set[str] = set()
         self._batches = self._complete = self._sets = self._full_sets = 0
         self._last_end_ns = self._last_mono_ns = self._epoch = 0
-        self._spreads_ns: deque[int] = deque(maxlen=512)
+        self._spreads_ns: deque[int] = deque(maxlen=RECENT_SETS)
+        self._spread_sum_ns = 0
+        self._latency_s = Buckets(LATENCY_S)
+        self._offsets_ns: dict[str, deque[float]] = {}
         self._counts: dict[str, Counts] = {}
 
     plan: GroupPlan
@@ -30,15 +36,22 @@ class Account:
     def begin(self, plan: GroupPlan, *, with_receiver: bool) -> None:
         """The group begins; an earlier receiver can have served it only where it begins together with ours."""
         with self._lock:
-            self.plan, self._attached = plan, set()
+            self._keep(plan)
+            self._attached = set()
             self._expected = set(plan.rules.streams) if with_receiver else set()
 
     def follow(self, plan: GroupPlan) -> None:
         """The group changes; streams that left it begin anew if they return."""
         with self._lock:
-            self.plan = plan
+            self._keep(plan)
             self._attached &= set(plan.rules.streams)
             self._expected &= set(plan.rules.streams)
+
+    def _keep(self, plan: GroupPlan) -> None:
+        """Tell of the streams of this plan and of no others."""
+        self.plan = plan
+        self._counts = {name: self._counts.get(name, Counts()) for name in plan.rules.streams}
+        self._offsets_ns = {name: self._offsets_ns.get(name, deque(maxlen=RECENT_SETS)) for name in plan.rules.streams}
 
     def lost_with_receiver(self, stream: str, next_seq: int) -> int:
         """Frames that an earlier receiver took down with it; counted once, when the stream is first attached."""
@@ -58,8 +71,8 @@ class Account:
                 self._attached.add(stream)
                 self.page.account(self.plan.entries[stream], next_seq)
 
-    def before_send(self, batch: FrameBatch) -> int | None:
-        """Note a batch just before it leaves, so that no window is ever emitted twice.
+    def before_send(self, batch: FrameBatch, latency_ns: int | None) -> int | None:
+        """Note a batch just before it leaves, so long after its window's end, so that no window is ever emitted twice.
 
         Returns:
             Of the first one of an epoch, where the last window that left before it ended, if any did.
@@ -77,10 +90,23 @@ class Account:
             self._sets += len(batch.sets)
             self._full_sets += sum(not some.missing for some in batch.sets)
             self._last_end_ns, self._last_mono_ns = batch.window_end_ns, self._clock.monotonic_ns()
-            self._spreads_ns.extend(some.spread_ns for some in batch.sets)
+            if latency_ns is not None:
+                self._latency_s.add(latency_ns / NS_PER_S)
+            for some in batch.sets:
+                self._note_set(some)
             for name, counts in batch.counts.items():
-                self._counts[name] = self._counts.get(name, Counts()) + counts
+                if name in self._counts:
+                    self._counts[name] += counts
         return since_ns or None
+
+    def _note_set(self, some: FrameSet) -> None:
+        self._spreads_ns.append(some.spread_ns)
+        self._spread_sum_ns += some.spread_ns
+        first_ns = min(frame.time_ns for frame in some.frames.values())
+        middle_ns = sum(frame.time_ns - first_ns for frame in some.frames.values()) / len(some.frames)
+        for name, frame in some.frames.items():
+            if name in self._offsets_ns:
+                self._offsets_ns[name].append(frame.time_ns - first_ns - middle_ns)
 
     @property
     def status(self) -> GroupStatus:
@@ -103,4 +129,7 @@ class Account:
                 spread_max_ms=spreads.max / NS_PER_MS if spreads.count else None,
                 counts=dict(self._counts),
                 promises=self._promises.status,
+                spread_sum_ms=self._spread_sum_ns / NS_PER_MS,
+                latency_s=self._latency_s.histogram,
+                offsets_ms={name: sum(some) / len(some) / NS_PER_MS for name, some in self._offsets_ns.items() if some},
             )

@@ -3,21 +3,19 @@
 import logging
 import threading
 from collections.abc import Sequence
-from itertools import accumulate
 
 from syncsvc.align.deadline import deadline_of
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.model import FrameBatch
 from syncsvc.observe.events import GroupRules
+from syncsvc.observe.histogram import LATENESS_S, Buckets
 from syncsvc.observe.pace import Pace
-from syncsvc.observe.status import Histogram, PromisesStatus
+from syncsvc.observe.status import PromisesStatus
 
 log = logging.getLogger(__name__)
 
 UNNOTICED_NS = 20 * NS_PER_MS
 """Who waits for a deadline wakes up after it, and sends after that: less than so much is not told of as a breach."""
-BOUNDS_S = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-"""Upper bounds of the histogram; what is in the first was in time."""
 
 
 class Promises:
@@ -35,8 +33,8 @@ class Promises:
         self._pace = Pace()
         self._untold_late: list[int] = []
         self._untold_wide: list[int] = []
-        self._late_batches = self._wide_sets = self._late_max_ns = self._late_sum_ns = 0
-        self._buckets = [0] * (len(BOUNDS_S) + 1)
+        self._late_batches = self._wide_sets = self._late_max_ns = 0
+        self._lateness_s = Buckets(LATENESS_S)
 
     def follow(self, group: str, rules: GroupRules, now_ns: int) -> None:
         """The group promises this, now in UTC; what it has begun until then may still leave by what it promised."""
@@ -81,8 +79,7 @@ class Promises:
         return late_ns
 
     def _count_late(self, late_ns: int) -> None:
-        self._buckets[sum(late_ns > bound_s * NS_PER_S for bound_s in BOUNDS_S)] += 1
-        self._late_sum_ns += late_ns
+        self._lateness_s.add(late_ns / NS_PER_S)
         self._late_max_ns = max(self._late_max_ns, late_ns)
         if late_ns > UNNOTICED_NS:
             self._late_batches += 1
@@ -106,9 +103,8 @@ class Promises:
     def status(self) -> PromisesStatus:
         """What the service tells of it."""
         with self._lock:
-            buckets = dict(zip([*map(str, BOUNDS_S), "+Inf"], accumulate(self._buckets), strict=True))
-            lateness = Histogram(buckets, self._late_sum_ns / NS_PER_S)
-            return PromisesStatus(self._late_batches, self._late_max_ns / NS_PER_MS, self._wide_sets, lateness)
+            late_max_ms, lateness = self._late_max_ns / NS_PER_MS, self._lateness_s.histogram
+            return PromisesStatus(self._late_batches, late_max_ms, self._wide_sets, lateness)
 
 
 def _number(of: Sequence[int], one: str, more: str) -> str:

@@ -127,7 +127,7 @@ class ServedGroup:
         """A batch leaves now: note it; its header under each topic that somebody wants."""
         shared = self._shared
         late_ns = self.promises.judge(batch, emitted_ns, shared.utc.jumped_ns)
-        since_ns = self.account.before_send(batch)
+        since_ns = self.account.before_send(batch, None if shared.is_patient else emitted_ns - batch.window_end_ns)
         self.backlog.note(batch.window_end_ns)
         if shared.log is not None:
             shared.log.sent(batch, emitted_ns, late_ns, since_ns)
