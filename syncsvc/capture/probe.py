@@ -4,16 +4,17 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 
 import msgspec
 
+from syncsvc.capture.nursery import preload
 from syncsvc.capture.spec import AnySpec
-from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
+from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK
 from syncsvc.config.urls import secrets_in
 from syncsvc.errors import SyncsvcError
-from syncsvc.lifecycle import StopToken
+from syncsvc.lifecycle import START_NS, StopToken
 from syncsvc.observe import logs
 from syncsvc.programs import end, start_leashed
 from syncsvc.transport.page import StreamPage
@@ -36,32 +37,71 @@ def patience_s(spec: AnySpec) -> float:
     return max(PROBE_TIMEOUT_S, 2 * sum(spec.timeouts_s))
 
 
+class _Asked:
+    """One stream that is being probed."""
+
+    def __init__(self, spec: AnySpec, environment: dict[str, str]) -> None:
+        self.name, self.process, self._patience_s = spec.name, _start(spec, environment), patience_s(spec)
+        assert self.process.stdout is not None
+        self.fd = self.process.stdout.fileno()
+        self.until_ns = SYSTEM_CLOCK.monotonic_ns() + START_NS
+        self._said = b""
+        self.sight: Sight | None = None
+
+    def hear(self) -> None:
+        """Take in what can be read: its time begins with its first word, its end is the end."""
+        said = os.read(self.fd, 1 << 16)
+        if not self._said:
+            self.until_ns = SYSTEM_CLOCK.monotonic_ns() + round(self._patience_s * NS_PER_S)
+        self._said += said
+        if not said:
+            end(self.process, PROBE_TIMEOUT_S)
+            self.sight = _sight(self._said, self.process.returncode)
+
+    def give_up(self) -> None:
+        """Its time is over."""
+        end(self.process, 0.0)
+        self.sight = Sight(False, f"no answer in {self._patience_s:.0f} s" if self._said else "did not start")
+
+
 def probe_streams(specs: Iterable[AnySpec], without: Collection[str] = ()) -> Iterator[tuple[str, Sight]]:
     """Open every stream, all at the same time; yields names and what was found, in the given order.
 
     A process each, because an input that hangs inside libav can only be killed; without the variables of the
-    environment that hold passwords.
+    environment that hold passwords. Each has its own time, which begins when its process is ready to look.
     """
     environment = {name: value for name, value in os.environ.items() if name not in without}
-    running = [(spec.name, _start(spec, environment), patience_s(spec)) for spec in specs]
-    begun_ns = SYSTEM_CLOCK.monotonic_ns()
-    for name, process, most_s in running:
-        try:  # one that answered while another was waited for has ended, and counts however late it is by now
-            process.wait(max(0.0, most_s - (SYSTEM_CLOCK.monotonic_ns() - begun_ns) / NS_PER_S))
-        except subprocess.TimeoutExpired:
-            end(process, 0.0)
-            yield name, Sight(False, f"no answer in {most_s:.0f} s")
-        else:
-            yield name, _sight(process)
+    asked: list[_Asked] = []
+    try:
+        asked.extend(_Asked(spec, environment) for spec in specs)
+        for one in asked:
+            while one.sight is None:
+                _hear([some for some in asked if some.sight is None])
+            yield one.name, one.sight
+    finally:
+        for one in asked:
+            end(one.process, 0.0)
 
 
-def _sight(process: "subprocess.Popen[bytes]") -> Sight:
-    """What a process said that has ended; it is less than what a pipe holds."""
-    out, _ = process.communicate()
+def _hear(asked: Sequence[_Asked]) -> None:
+    """Wait until one of them says something, or its time is over."""
+    poller = select.poll()
+    for one in asked:
+        poller.register(one.fd, select.POLLIN)
+    left_ns = min(one.until_ns for one in asked) - SYSTEM_CLOCK.monotonic_ns()
+    ready = {fd for fd, _ in poller.poll(max(0, left_ns) / NS_PER_MS)}
+    for one in asked:
+        if one.fd in ready:
+            one.hear()
+        elif SYSTEM_CLOCK.monotonic_ns() >= one.until_ns:
+            one.give_up()
+
+
+def _sight(out: bytes, code: int) -> Sight:
     try:
         return msgspec.json.decode(out, type=Sight)
     except msgspec.DecodeError:
-        return Sight(False, f"broke with exit code {process.returncode}")
+        return Sight(False, f"broke with exit code {code}")
 
 
 def _start(spec: AnySpec, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
@@ -102,6 +142,9 @@ def main() -> int:
         return 1
     spec = msgspec.json.decode(sys.stdin.readline(), type=AnySpec)
     logs.configure_child(f"probe {spec.name}", secrets_in(getattr(spec, "url", "")))
+    preload([spec.kind])
+    sys.stdout.buffer.write(b"\n")  # ready: the time for an answer begins
+    sys.stdout.buffer.flush()
     try:
         sight = look(spec)
     except SyncsvcError as error:
