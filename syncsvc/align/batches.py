@@ -44,9 +44,9 @@ class BatchMaker(Generic[PolicyT]):
         """When the next batch leaves at the latest, UTC."""
         raise NotImplementedError
 
-    def count_late(self, stream: str) -> None:
-        """A frame came for a window that is closed."""
-        self._ledgers[stream].late += 1
+    def count_late(self, stream: str, count: int = 1) -> None:
+        """Frames came for a window that is closed."""
+        self._ledgers[stream].late += count
 
     def count_dropped(self, stream: str, cause: str, count: int) -> None:
         """Frames were captured and lost."""

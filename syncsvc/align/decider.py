@@ -13,6 +13,7 @@ from syncsvc.align.batches import BatchMaker
 from syncsvc.align.watermark import StreamWatermark
 from syncsvc.model import Frame, FrameBatch, MissingReason, StreamState
 from syncsvc.observe.events import (
+    Belated,
     Doubt,
     Draining,
     Drop,
@@ -101,6 +102,8 @@ class GroupDecider(ABC, Generic[AlignerT]):
                 self._consider()
             case Drop(stream, cause, count) if stream in self._watermarks:
                 self._aligner.count_dropped(stream, cause, count)
+            case Belated(stream, count) if stream in self._watermarks:
+                self._aligner.count_late(stream, count)
             case Skip(stream, count) if stream in self._watermarks:
                 self._aligner.count_skipped(stream, count)
             case State(stream, state) if stream in self._watermarks:

@@ -103,6 +103,13 @@ class Drop(_Event, frozen=True):
     count: Count
 
 
+class Belated(_Event, frozen=True):
+    """Frames of the stream were late, and a receiver died before a batch counted them; the next one does."""
+
+    stream: Name = field(name="s")
+    count: Count
+
+
 class Skip(_Event, frozen=True):
     """Frames of the stream never reached us; the next batch says so."""
 
@@ -162,10 +169,10 @@ class Close(_Event, frozen=True):
         return cls((batch.window_start_ns, batch.window_end_ns), batch.seq, batch.epoch, dict(batch.missing))
 
 
-StreamEvent = Frame | Expect | Drop | Skip | State | Doubt
+StreamEvent = Frame | Expect | Drop | Belated | Skip | State | Doubt
 """What a group is told by its streams."""
 GroupEvent = StreamEvent | Draining | Jump | Reconfigure | End
 """All that it is told."""
 AnyEvent = Open | GroupEvent | Close
-Logged = Open | Add | Expect | Drop | Skip | State | Doubt | Draining | Jump | Reconfigure | End | Close
+Logged = Open | Add | Expect | Drop | Belated | Skip | State | Doubt | Draining | Jump | Reconfigure | End | Close
 """The same, as a log has them."""

@@ -53,23 +53,40 @@ class Account:
         self._counts = {name: self._counts.get(name, Counts()) for name in plan.rules.streams}
         self._offsets_ns = {name: self._offsets_ns.get(name, deque(maxlen=RECENT_SETS)) for name in plan.rules.streams}
 
-    def lost_with_receiver(self, stream: str, next_seq: int) -> int:
-        """Frames that an earlier receiver took down with it; counted once, when the stream is first attached."""
+    def lost_with_receiver(self, stream: str, next_seq: int) -> tuple[int, int]:
+        """Frames that an earlier receiver took down with it, and those that it had said to be late, but in no batch.
+
+        They are counted once, when the stream is first attached.
+        """
         with self._lock:
             if stream in self._attached:
-                return 0
+                return 0, 0
             self._attached.add(stream)
             entry = self.plan.entries[stream]
             if stream not in self._expected:  # what it took before it came is nobody's
-                self.page.account(entry, next_seq)
-            return max(0, next_seq - self.page.accounted(entry))
+                self._begin_at(entry, next_seq)
+            lost = max(0, next_seq - self.page.accounted(entry))
+            late = min(lost, self.page.late(entry))
+            self.page.set_late(entry, late)
+            return lost - late, late
+
+    def _begin_at(self, entry: int, next_seq: int) -> None:
+        self.page.account(entry, next_seq)
+        self.page.set_late(entry, 0)
+
+    def was_late(self, stream: str) -> None:
+        """A frame leaves as late: the next batch counts it, or the next receiver's."""
+        with self._lock:
+            entry = self.plan.entries.get(stream)
+            if entry is not None:
+                self.page.set_late(entry, self.page.late(entry) + 1)
 
     def joined(self, stream: str, next_seq: int) -> None:
         """A stream that already runs belongs to the group from frame ``next_seq`` on."""
         with self._lock:
             if stream not in self._attached and next_seq:
                 self._attached.add(stream)
-                self.page.account(self.plan.entries[stream], next_seq)
+                self._begin_at(self.plan.entries[stream], next_seq)
 
     def before_send(self, batch: FrameBatch, latency_ns: int | None) -> int | None:
         """Note a batch just before it leaves, so long after its window's end, so that no window is ever emitted twice.
@@ -80,11 +97,12 @@ class Account:
         is_first, self._epoch = batch.epoch != self._epoch, batch.epoch
         since_ns = self.page.emitted_end_ns if is_first else 0
         self.page.emitted_end_ns = batch.window_end_ns
-        for name, counts in batch.counts.items():
-            entry = self.plan.entries.get(name)
-            if entry is not None:
-                self.page.account(entry, self.page.accounted(entry) + counts.captured)
         with self._lock:
+            for name, counts in batch.counts.items():
+                entry = self.plan.entries.get(name)
+                if entry is not None:
+                    self.page.account(entry, self.page.accounted(entry) + counts.captured)
+                    self.page.set_late(entry, max(0, self.page.late(entry) - counts.late))
             self._batches += 1
             self._complete += batch.complete
             self._sets += len(batch.sets)

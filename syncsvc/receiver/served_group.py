@@ -8,7 +8,7 @@ from syncsvc.align.group import Group, GroupOutput, first_window
 from syncsvc.clock import Clock
 from syncsvc.lifecycle import Worker
 from syncsvc.model import Frame, FrameBatch, LateFrame
-from syncsvc.observe.events import Drop, Open, Reconfigure
+from syncsvc.observe.events import Belated, Drop, Open, Reconfigure
 from syncsvc.plan.plans import GroupPlan
 from syncsvc.publish.backlog import Backlog
 from syncsvc.publish.headers import Headers, with_coded
@@ -116,7 +116,9 @@ class ServedGroup:
 
     def attached(self, stream: str, next_seq: int) -> int:
         """A capture of one of its streams begins with this frame; returns how many an earlier receiver lost."""
-        lost = self.account.lost_with_receiver(stream, next_seq)
+        lost, late = self.account.lost_with_receiver(stream, next_seq)
+        if late:
+            self.consumer.tell(Belated(stream, late))
         if lost:
             self.consumer.tell(Drop(stream, "receiver_died", lost))
         return lost
@@ -147,6 +149,7 @@ class ServedGroup:
         self._shared.publisher.put(batch)
 
     def _late(self, frame: Frame, seq: int, window: tuple[int, int]) -> None:
+        self.account.was_late(frame.stream)
         if self.plan.sends_late:
             self._shared.publisher.put(LateFrame(self.plan.name, seq, self._epoch, *window, frame))
         else:

@@ -8,7 +8,7 @@ capture's pulse (where its loop stands, and since when). Each word has one write
 import ctypes
 import os
 from enum import IntEnum
-from typing import Self
+from typing import ClassVar, Self
 
 from syncsvc.transport import memfd as memory
 
@@ -28,11 +28,14 @@ class Position(IntEnum):
 
 
 class SharedWords:
-    """512 signed 64-bit words in a memfd, mapped by every process that was handed the descriptor."""
+    """Signed 64-bit words in a memfd, mapped by every process that was handed the descriptor."""
+
+    WORDS: ClassVar[int] = _WORDS
+    """How many there are."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.words = (ctypes.c_int64 * _WORDS).from_buffer(memory.map_whole(fd))
+        self.words = (ctypes.c_int64 * self.WORDS).from_buffer(memory.map_whole(fd))
 
     @classmethod
     def create(cls, name: str) -> Self:
@@ -41,7 +44,7 @@ class SharedWords:
         Raises:
             MemoryShortage: there is no memory for it, or no more can be open.
         """
-        return cls(memory.create(f"syncsvc-page-{name}", 8 * _WORDS))
+        return cls(memory.create(f"syncsvc-page-{name}", 8 * cls.WORDS))
 
     def close(self) -> None:
         """Let go of the descriptor."""
@@ -93,8 +96,9 @@ class StreamPage(SharedWords):
 
 
 class GroupPage(SharedWords):
-    """One group's last emitted window, and how many frames of each stream are accounted for; the receiver writes it."""
+    """One group's last emitted window, and what is known of each stream's frames; the receiver writes it."""
 
+    WORDS = 2 * _WORDS
     CAPACITY = _WORDS - 1
 
     emitted_end_ns = _Word(0)
@@ -107,3 +111,11 @@ class GroupPage(SharedWords):
     def account(self, entry: int, total: int) -> None:
         """Set that number."""
         self.words[1 + entry] = total
+
+    def late(self, entry: int) -> int:
+        """Frames of the stream that were late, and that no batch has counted yet."""
+        return self.words[_WORDS + entry]
+
+    def set_late(self, entry: int, count: int) -> None:
+        """Set that number."""
+        self.words[_WORDS + entry] = count

@@ -47,3 +47,16 @@ def test_how_late_after_its_window_a_batch_left_and_how_far_off_each_stream_is(a
     assert told.latency_s.buckets["0.05"] == told.latency_s.buckets["+Inf"] == 1
     assert told.spread_s.sum == 0.04
     assert told.spread_s.quantiles == {"0.5": 0.02, "1": 0.02}
+
+
+def test_a_late_frame_that_left_is_noted_until_a_batch_has_counted_it(account: Account) -> None:
+    account.was_late("a")
+    account.was_late("a")
+    assert account.page.late(0) == 2
+    account.before_send(batch(0, counts={"a": Counts(5, 4, 1)}, frames={}, sets=[]), None)
+    assert (account.page.late(0), account.page.accounted(0)) == (1, 5)
+    account.was_late("stranger")
+    following = Account(account.page, ManualClock(), Promises())
+    following.begin(plan("a", "b"), with_receiver=True)
+    assert following.lost_with_receiver("a", 9) == (3, 1)
+    assert following.lost_with_receiver("a", 9) == (0, 0)

@@ -87,6 +87,18 @@ def test_frames_that_a_receiver_took_down_with_it_are_counted_once(groups: Stage
     assert groups.pages["g"].accounted(0) == 3 + 7
 
 
+def test_late_frames_that_a_receiver_had_sent_are_late_in_the_next_ones_batch_and_not_lost_again(groups: Stage) -> None:
+    group, page = groups.group("g"), groups.pages["g"]
+    page.account(0, 3)
+    page.set_late(0, 2)
+    group.follow(plan_of("g", "ab"), 2, T0)
+    group.attached("a", 8)
+    feed(group, 0, 1)
+    end(group)
+    assert groups.batches[0].counts["a"] == Counts(7, 2, 2, {"receiver_died": 3})
+    assert page.late(0) == 0
+
+
 def test_what_a_stream_took_while_it_had_left_is_nobodys(groups: Stage) -> None:
     group = groups.group("g")
     group.follow(plan_of("g", "ab"), 1, T0)
