@@ -11,6 +11,7 @@ from pathlib import Path
 
 from syncsvc.clock import sleep_s
 from syncsvc.errors import MemoryShortage
+from syncsvc.transport.control_groups import left_bytes
 
 _F_SEAL_FUTURE_WRITE = 0x0010
 """Of <linux/fcntl.h>; Python 3.11 has no constant for it."""
@@ -39,19 +40,13 @@ _MEMINFO = Path("/proc/meminfo")
 
 
 def available_bytes() -> int:
-    """Memory that can still be had: the smaller of what the machine and our control group have left."""
+    """Memory that can still be had: the least of what the machine and our control groups have left."""
     available = 0
     for line in _MEMINFO.read_text().splitlines():
         if line.startswith("MemAvailable:"):
             available = int(line.split()[1]) * 1024
-    group = Path("/sys/fs/cgroup")
-    try:
-        limit = (group / "memory.max").read_text().strip()
-        if limit != "max":
-            available = min(available, int(limit) - int((group / "memory.current").read_text()))
-    except OSError:
-        pass  # no control group of version 2 here: the machine's figure stands
-    return available
+    left = left_bytes()
+    return available if left is None else max(0, min(available, left))
 
 
 def create(name: str, size_bytes: int, room_bytes: int = 0, on_step: OnStep = lambda: None) -> int:
