@@ -4,11 +4,13 @@ Its thread serves the sockets too. A batch that no outlet with a socket wants ne
 sends it at once.
 """
 
+import logging
 import os
 import queue
 import threading
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import zmq
@@ -27,6 +29,8 @@ QUEUE_LENGTH = 4
 POLL_MS = 100
 
 Outgoing = FrameBatch | LateFrame
+
+log = logging.getLogger(__name__)
 
 Leave = Callable[[FrameBatch, int, Collection[bytes]], Mapping[bytes, bytes]]
 """Called just before the first part of a batch is sent, with its ``emitted_ns`` and the topics that anybody wants.
@@ -123,11 +127,12 @@ class Publisher:
         somebody will want it.
         """
         coded = [topic.replace(BATCH_PREFIX, CODED_PREFIX, 1) for topic in topics] if payload.coded is not None else ()
-        if any(outlet.wants(topic) for outlet in self._copying for topic in coded):
-            payload.copy_coded(self._pool)
-        if any(outlet.wants(topic) for outlet in self._copying for topic in topics):
-            keeps_slot = any(outlet.wants(topic) for outlet in self._leasing for topic in topics)
-            payload.copy_out(self._pool, keeps_slot=keeps_slot)
+        with suppress(MemoryError):  # it stays in its slot, and there may be some when its batch leaves
+            if any(outlet.wants(topic) for outlet in self._copying for topic in coded):
+                payload.copy_coded(self._pool)
+            if any(outlet.wants(topic) for outlet in self._copying for topic in topics):
+                keeps_slot = any(outlet.wants(topic) for outlet in self._leasing for topic in topics)
+                payload.copy_out(self._pool, keeps_slot=keeps_slot)
 
     def drain(self) -> None:
         """The service stops: from now on subscribers are waited for, for three seconds in all."""
@@ -197,7 +202,13 @@ class Publisher:
         """Send it to those who want it, then let go of it; only who wants payloads costs any."""
         frames, wanted = _frames_of(item), {topic: outlets for topic, outlets in wanting.items() if outlets}
         try:
-            copies = {topic: self._copies(topic, frames, outlets) for topic, outlets in wanted.items()}
+            copies = dict[bytes, Sequence[Any]]()
+            for topic, outlets in list(wanted.items()):
+                try:
+                    copies[topic] = self._copies(topic, frames, outlets)
+                except MemoryError:  # who wants it misses it, as who is full, and sees the hole in `seq`
+                    log.error("%s is not sent: there is no memory to copy it", topic.decode())
+                    del wanted[topic]
             headers = self._headers(item, self._now_utc(), wanted)
             for topic, outlets in wanted.items():
                 its_frames = () if topic.startswith(HEAD_PREFIX) else frames

@@ -82,8 +82,10 @@ def allocate(fd: int, offset: int, size_bytes: int, on_step: OnStep = lambda: No
         MemoryShortage: the machine lacks the memory. What was got before that is found out stays for the next try:
             nothing of it where the lack was there from the beginning.
     """
+    on_step()
     if size_bytes <= UNCHECKED_BYTES:
         _allocate(fd, offset, size_bytes)
+        on_step()
         return
     with _turn(on_step):
         for done in range(0, size_bytes, STEP_BYTES):

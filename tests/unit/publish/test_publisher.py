@@ -376,3 +376,26 @@ def test_a_stop_without_an_end_lets_go_of_what_is_queued(rig_of: Rigs) -> None:
     assert door.sent == []
     assert [one.releases for one in pixels(item)] == [1] * 2
     assert door.end_words == [("running", False, -1)]
+
+
+def test_without_memory_for_copies_who_wants_them_misses_a_batch_and_nobody_else(
+    rig_of: Rigs, caplog: pytest.LogCaptureFixture
+) -> None:
+    copying, watching = Door(BATCHES, copies=True, is_bound=True), Door(HEADS, is_bound=True)
+    rig, first, second = rig_of(copying, watching), one(0), one(1)
+
+    def refuse(*_: Any, **__: Any) -> bytes:
+        raise MemoryError
+
+    for payload in pixels(first):
+        payload.copy_out = refuse  # type: ignore[method-assign]  # the machine has none for it
+    for frames in first.frames.values():
+        rig.publisher.take_early(frames[0].payload, [BATCHES])
+    rig.publisher.put(first)
+    rig.publisher.put(second)
+    rig.finish()
+    assert copying.seqs == [1]
+    assert watching.seqs == [0, 1]
+    assert [seq for seq, _ in rig.noted] == [0, 1]
+    assert [payload.releases for payload in pixels(first)] == [1, 1]
+    assert "batch/lobby is not sent: there is no memory to copy it" in caplog.messages
