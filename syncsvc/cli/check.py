@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -23,12 +24,14 @@ def check(config: str, probe: bool) -> None:
     """Validate CONFIG and print what it means, and how much memory it takes.
 
     Exit code 0 when it is valid; 78, and one line that names the key, when it is not, or when its streams certainly
-    exceed the memory that is there.
+    exceed the memory that is there, or the files that a process may open.
     """
+    from syncsvc.daemon.descriptors import raise_limit, refuse_too_many
     from syncsvc.daemon.ring_memory import demands, memory_lines, refuse_what_cannot_fit
     from syncsvc.transport.memfd import available_bytes
 
     valid = load(config)
+    refuse_too_many(Path(config), valid, raise_limit())
     click.echo("\n".join(summary(config, valid)))
     seen = _probe(valid) if probe else {}
     some, available = demands(valid, seen), available_bytes()

@@ -32,10 +32,11 @@ def streams(number: int) -> dict[str, Any]:
     return {f"c{one}": {"url": f"synthetic:?fps=10&size=160x120&seed={one}"} for one in range(1, number + 1)}
 
 
-def test_more_streams_than_descriptors_are_refused_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_more_streams_than_descriptors_are_refused_in_one_line(tmp_path: Path, command: str) -> None:
     service = Service(tmp_path, streams(30))
-    command = [*limited(64, 128), sys.executable, "-m", "syncsvc", "run", str(service.path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    words = [*limited(64, 128), sys.executable, "-m", "syncsvc", command, str(service.path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 78
     [line] = done.stderr.splitlines()
     assert "streams: found 30 streams" in line
