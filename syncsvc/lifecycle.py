@@ -5,6 +5,7 @@ the program itself thinks of that: the kernel keeps the order through ``exec``.
 """
 
 import ctypes
+import errno
 import os
 import signal
 import struct
@@ -188,8 +189,17 @@ class Worker:
                 self._on_failure(self.name, error)
 
     def start(self) -> Self:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread.
+
+        Raises:
+            OSError: the machine has no room for another.
+        """
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise OSError(
+                errno.EAGAIN, f"thread {self.name} cannot be started: there is no room for another"
+            ) from error
         return self
 
     @property

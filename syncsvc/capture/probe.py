@@ -9,7 +9,6 @@ from contextlib import closing
 
 import msgspec
 
-from syncsvc.capture.nursery import preload
 from syncsvc.capture.spec import AnySpec
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK
 from syncsvc.config.urls import secrets_in
@@ -140,6 +139,8 @@ def main() -> int:
     """Probe the stream whose specification comes on standard input."""
     if not select.select([sys.stdin], [], [], PROBE_TIMEOUT_S)[0]:
         return 1
+    from syncsvc.capture.nursery import preload
+
     spec = msgspec.json.decode(sys.stdin.readline(), type=AnySpec)
     logs.configure_child(f"probe {spec.name}", secrets_in(getattr(spec, "url", "")))
     preload([spec.kind])

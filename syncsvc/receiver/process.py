@@ -216,7 +216,7 @@ def main(arguments: list[str]) -> int:
             first, log_fd = channel.wait_for(Serve)
             journal = running.enter_context(Journal(*log_fd)) if first.is_logged else None
             return Receiver(channel, first.plan, ObservationLog(journal) if journal else None).run()
-        except TransportError as error:
+        except (TransportError, OSError) as error:
             if not isinstance(error, LinkClosed):  # else the daemon is gone
                 log.error("gives up: %s", error)
             return EX_SOFTWARE

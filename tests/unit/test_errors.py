@@ -18,6 +18,7 @@ EXAMPLES = [
     errors.SourceEnded("bench", "ended"),
     errors.TransportError("a frame could not be moved"),
     errors.MemoryShortage("9 MiB wanted"),
+    errors.DescriptorsLost("a message"),
     errors.SlotReclaimedError("slot 3 was rewritten"),
     errors.LinkClosed("gone"),
     errors.WireError("v: found 2"),

@@ -118,3 +118,12 @@ def test_long_turns_are_longer_than_the_usual_ones_and_end_with_each_sleep() -> 
     thread.join()
     usual, long, again = told
     assert usual < long == again
+
+
+def test_a_worker_that_finds_no_room_is_an_error_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(OSError, match="thread one cannot be started: there is no room for another"):
+        Worker("one", lambda _: None).start()
