@@ -10,13 +10,11 @@ from typing import Any
 
 from syncsvc import __version__
 from syncsvc.capture.spec import FileSpec
-from syncsvc.capture.words import FromCapture
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, Clock
 from syncsvc.config.loader import load
 from syncsvc.config.models import Config
 from syncsvc.daemon.attendance import Attendance
 from syncsvc.daemon.capture_child import SupervisedCapture
-from syncsvc.daemon.child import Child
 from syncsvc.daemon.descriptors import guests, raise_limit, refuse_too_many
 from syncsvc.daemon.drain import DrainSteps, Step, leave_nobody
 from syncsvc.daemon.http import HttpServer
@@ -84,7 +82,8 @@ class Daemon:
         self._pages = KeptPages()
         self._streams = Streams(self._pages, self._supervisor, self._capture_ended)
         self._receiver = SupervisedReceiver(self._supervisor, self._handle, self._receiver_ended)
-        self._nursery = SupervisedNursery(self._supervisor)
+        self._wishes = Wishes(clock)
+        self._nursery = SupervisedNursery(self._supervisor, self._wishes)
         self._is_subscribed = self._has_announced = False
         self._endpoints, self._ready_ns = (self._config.publish.live, self._config.publish.control), 0
         self._socket_files: list[SocketFile] = []
@@ -93,7 +92,6 @@ class Daemon:
         self._http: HttpServer | None = None
         self._exit: int | None = None
         self._refusal: SyncsvcError | None = None
-        self._wishes = Wishes(clock)
         self._supervisor.listen(self._wishes, self._wishes.hear)
 
     def _read_config(self) -> Config:
@@ -166,7 +164,7 @@ class Daemon:
             self._nursery.spawn({stream.spec.kind for stream in self._streams.everyone}, self._config.variables)
         if self._receiver.is_ready and self._nursery.is_ready and not self._drain.has_begun:
             for stream in self._streams.due:
-                stream.spawn(self._start_capture, self._receiver.send)
+                stream.spawn(self._nursery.start_capture, self._receiver.send)
                 if self._wishes.is_somebody_there:
                     return  # one that does not start may take seconds, and somebody wants us
             self._start_recordings()
@@ -184,9 +182,6 @@ class Daemon:
     def _is_busy(self) -> bool:
         is_waiting = self._drain.has_begun or self._wishes.is_waiting
         return is_waiting or any(one.due_ns is not None for one in self._everybody)
-
-    def _start_capture(self, name: str) -> Child[FromCapture]:
-        return self._nursery.start_capture(name, self._wishes)
 
     def _capture_ended(self, stream: SupervisedCapture) -> None:
         if stream in self._streams.leaving:

@@ -29,8 +29,10 @@ log = logging.getLogger(__name__)
 class SupervisedNursery(Supervised[FromNursery, ToNursery]):
     """The daemon's side of the nursery, across all processes that serve as it."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, urgent: "FileDescriptorLike") -> None:
+        """Be due; once ``urgent`` is readable nobody waits long for an answer."""
         adopt_orphans()
+        self._urgent = urgent
         super().__init__("the nursery", supervisor)
         self._can_fork = self._is_unfit = False
         self._without: frozenset[str] = frozenset()
@@ -55,8 +57,8 @@ class SupervisedNursery(Supervised[FromNursery, ToNursery]):
                 self.want_no_other()
                 self.child.kill()
 
-    def start_capture(self, name: str, urgent: "FileDescriptorLike") -> Child[FromCapture]:
-        """Start a capture; it does nothing before its first word. Nobody waits for it once ``urgent`` is readable.
+    def start_capture(self, name: str) -> Child[FromCapture]:
+        """Start a capture; it does nothing before its first word.
 
         Raises:
             TransportError: the nursery is gone, or cannot, or there is something more urgent.
@@ -70,7 +72,7 @@ class SupervisedNursery(Supervised[FromNursery, ToNursery]):
         ours, theirs = Channel.pair(FromCapture)
         try:
             self.child.channel.send(Fork(), theirs.fileno())
-            answer = self.child.channel.receive(0) if self._answers(self.child.channel, urgent) else None
+            answer = self.child.channel.receive(0) if self._answers(self.child.channel) else None
             if answer is None:
                 self._can_fork = False
                 self.kill("it does not answer")
@@ -86,13 +88,12 @@ class SupervisedNursery(Supervised[FromNursery, ToNursery]):
         finally:
             theirs.close()
 
-    @staticmethod
-    def _answers(channel: Channel[FromNursery], urgent: "FileDescriptorLike") -> bool:
+    def _answers(self, channel: Channel[FromNursery]) -> bool:
         """Wait for it; false when nothing came in time or, after a while, where something is more urgent."""
         poller = select.poll()
         poller.register(channel, select.POLLIN)
         if not poller.poll(UNDISTURBED_S * 1000):
-            poller.register(urgent, select.POLLIN)
+            poller.register(self._urgent, select.POLLIN)
             return channel.fileno() in [fd for fd, _ in poller.poll(FORK_S * 1000)]
         return True
 

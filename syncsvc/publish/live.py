@@ -44,9 +44,7 @@ class LiveOutlet:
         self._hurried_until_ns = 0
         self._has_lost = False
 
-    def bind(
-        self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, most_guests: int = MOST_GUESTS
-    ) -> str:
+    def bind(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, most_guests: int = MOST_GUESTS) -> str:
         """Bind; returns the endpoint, with the port that was taken where 0 was asked for.
 
         ``most_guests`` may be connected.

@@ -19,9 +19,7 @@ from syncsvc.transport.link import open_link
 from syncsvc.transport.page import StreamPage
 
 supervisor = Supervisor(SYSTEM_CLOCK, Random(1))
-nursery = SupervisedNursery(supervisor)
-NOTHING = os.eventfd(0)
-"""That is more urgent."""
+nursery = SupervisedNursery(supervisor, os.eventfd(0))
 captures: dict[str, Child[FromCapture]] = {}
 
 
@@ -49,7 +47,7 @@ def start(name: str) -> str:
 def obey(word: str, name: str) -> object:
     match word:
         case "bear":
-            captures[name] = nursery.start_capture(name, NOTHING)
+            captures[name] = nursery.start_capture(name)
             supervisor.children.append(captures[name])
             return captures[name].pid
         case "start":

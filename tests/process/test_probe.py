@@ -8,9 +8,8 @@ import pytest
 from syncsvc.capture import probe
 from syncsvc.capture.probe import Sight, probe_streams
 from syncsvc.capture.spec import AnySpec, RingPlan, SyntheticSpec
-from syncsvc.programs import start_leashed
 
-READY, FOUND = "print(flush=True)", """print('{"is_there": true, "text": "640x360"}')"""
+FOUND = """printf '%s' '{"is_there": true, "text": "640x360"}'"""
 
 
 def spec(name: str) -> SyntheticSpec:
@@ -22,20 +21,20 @@ def test_a_stream_that_hangs_condemns_none_and_one_that_starts_late_has_its_time
 ) -> None:
     go_on, told = os.pipe()
     programs = {
-        "hangs": f"{READY}; input()",
-        "late": f"import os; os.read({go_on}, 1); {READY}; {FOUND}",
-        "quick": f"{READY}; {FOUND}",
-        "broken": "raise SystemExit(3)",
+        "hangs": "echo; exec sleep 3600",
+        "late": f"head -c 1 /dev/fd/{go_on} >&2; echo; {FOUND}",
+        "quick": f"echo; {FOUND}",
+        "broken": "exit 3",
     }
 
-    def start(spec: AnySpec, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "pass_fds": [go_on]}
-        return start_leashed(["-c", programs[spec.name]], env=environment, **pipes)
+    def start(spec: AnySpec, _: dict[str, str]) -> "subprocess.Popen[bytes]":
+        words = ["sh", "-c", programs[spec.name]]
+        return subprocess.Popen(words, stdout=subprocess.PIPE, pass_fds=[go_on], process_group=0)
 
     monkeypatch.setattr(probe, "_start", start)
-    monkeypatch.setattr(probe, "PROBE_TIMEOUT_S", 3.0)
+    monkeypatch.setattr(probe, "PROBE_TIMEOUT_S", 5.0)
     found = probe_streams([spec(name) for name in programs])
-    assert next(found) == ("hangs", Sight(False, "no answer in 3 s"))
+    assert next(found) == ("hangs", Sight(False, "no answer in 5 s"))
     os.write(told, b"!")  # long after the time of the first was over
     assert dict(found) == {
         "late": Sight(True, "640x360"),

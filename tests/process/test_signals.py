@@ -92,11 +92,11 @@ def test_a_nursery_that_does_not_answer_is_not_waited_for_while_somebody_wants_s
     ours, theirs = Channel.pair(FromNursery)
     deaf, other = Deaf(ours), Channel[ToNursery](theirs, ToNursery)
     supervisor = Supervisor(clock, Random(1))
-    nursery = SupervisedNursery(supervisor)
-    nursery.child = cast(Any, deaf)
     urgent = os.eventfd(1)
+    nursery = SupervisedNursery(supervisor, urgent)
+    nursery.child = cast(Any, deaf)
     with pytest.raises(LinkClosed, match="does not answer"):
-        nursery.start_capture("a", urgent)
+        nursery.start_capture("a")
     assert deaf.is_killed
     os.close(urgent)
     other.close()
