@@ -32,7 +32,7 @@ def test_a_stream_that_hangs_condemns_none_and_one_that_starts_late_has_its_time
         return subprocess.Popen(words, stdout=subprocess.PIPE, pass_fds=[go_on], process_group=0)
 
     monkeypatch.setattr(probe, "_start", start)
-    monkeypatch.setattr(probe, "PROBE_TIMEOUT_S", 5.0)
+    monkeypatch.setattr(probe, "patience_s", lambda spec: 5.0)
     found = probe_streams([spec(name) for name in programs])
     assert next(found) == ("hangs", Sight(False, "no answer in 5 s"))
     os.write(told, b"!")  # long after the time of the first was over

@@ -20,8 +20,8 @@ def publishing(live: str, control: str) -> Publishing:
     plan = ReceiverPlan("run", 1, live, control, 0, False, {}, {})
     nothing = pytest.fail
     return Publishing(
-        plan, SYSTEM_CLOCK, UtcMapper(SYSTEM_CLOCK), Control(nothing, nothing), leave=nothing, backlog_of=nothing,
-        on_failure=nothing,
+        plan, SYSTEM_CLOCK, UtcMapper(SYSTEM_CLOCK), Control(nothing, nothing, SYSTEM_CLOCK), leave=nothing,
+        backlog_of=nothing, on_failure=nothing,
     )  # fmt: skip
 
 
@@ -37,9 +37,9 @@ def test_who_finds_live_bound_finds_who_serves_this_host_as_well(
 ) -> None:
     live, bind, found = f"ipc://{tmp_path}/live", LiveOutlet.bind, []
 
-    def watched(self: LiveOutlet, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str) -> str:
+    def watched(self: LiveOutlet, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, most_guests: int) -> str:
         found.append(is_listened_to(endpoint))
-        return bind(self, context, endpoint)
+        return bind(self, context, endpoint, most_guests)
 
     monkeypatch.setattr(LiveOutlet, "bind", watched)
     ours = publishing(live, f"ipc://{tmp_path}/control")
