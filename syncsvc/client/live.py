@@ -13,7 +13,10 @@ from syncsvc.client.inlet import Inlet
 from syncsvc.errors import SubscriberClosed, UsageError
 from syncsvc.wire import BATCH_PREFIX, CODED_PREFIX, HEAD_PREFIX
 
-_ENDPOINT = re.compile(r"tcp://[^\s/]+:(?P<port>[0-9]{1,5})|ipc://.+")
+_LABEL = r"[^\s/:;@*?\[\].\ud800-\udfff]{1,63}"
+_HOST = rf"{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9a-fA-F:.]+(?:%[\w.-]+)?\]"
+_ENDPOINT = re.compile(rf"tcp://(?:{_HOST}):(?P<port>[0-9]{{1,5}})|ipc://[^\0\n\ud800-\udfff]+")
+"""Nothing that ZeroMQ, or a look at who is there, takes for something else: an IPv6 address is in brackets."""
 _OPTIONS = {
     zmq.LINGER: 0,
     # A host that vanishes without a word is noticed by TCP. Not by ZMTP heartbeats: while a subscriber is at its

@@ -8,11 +8,11 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Final
-from urllib.parse import urlsplit
 
 from syncsvc.client.bell import Bell
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import NoAnswer, SubscriberClosed
+from syncsvc.transport.hosts import host_and_port, look_up
 
 LOOK_S: Final = 0.3
 CONNECT_S: Final = 1.0
@@ -123,9 +123,7 @@ def _addresses(endpoint: str) -> Iterator[tuple[socket.AddressFamily, str | tupl
     if endpoint.startswith("ipc://"):
         yield socket.AF_UNIX, endpoint.removeprefix("ipc://")
         return
-    parts = urlsplit(endpoint)
-    for family, _, _, _, address in socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_STREAM):
-        yield family, address
+    yield from look_up(*host_and_port(endpoint))
 
 
 def _first_bytes(sock: socket.socket, patience: Patience) -> bytes:

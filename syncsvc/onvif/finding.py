@@ -19,6 +19,7 @@ from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import OnvifError
 from syncsvc.onvif.elements import Element, parse
 from syncsvc.onvif.soap import envelope
+from syncsvc.transport.hosts import look_up
 
 EVERYBODY: Final = ("239.255.255.250", 3702)
 MOST_DEVICES: Final = 1024
@@ -83,7 +84,7 @@ def _ways(everybody: tuple[str, int]) -> Iterator[tuple[socket.socket, tuple[str
 def _direct(asked: Iterable[tuple[str, int]]) -> Iterator[tuple[socket.socket, tuple[str, int]]]:
     for host, port in asked:
         try:
-            address = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_DGRAM)[0][4]
+            _, address = next(look_up(host, port, socket.AF_INET, socket.SOCK_DGRAM))
         except OSError as error:
             raise OnvifError(f"{host}: {error.strerror or 'no such host'}") from error
         yield socket.socket(socket.AF_INET, socket.SOCK_DGRAM), (str(address[0]), int(address[1]))

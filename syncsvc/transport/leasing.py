@@ -15,6 +15,7 @@ from contextlib import suppress
 from msgspec import Struct
 
 from syncsvc.errors import LinkClosed, MemoryShortage
+from syncsvc.transport.hosts import host_and_port, look_up
 from syncsvc.transport.packets import Packets, Received
 
 _NO_ROOM = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS})
@@ -202,15 +203,13 @@ def _places(endpoint: str) -> list[str]:
     """The endpoints that the service may have bound, for what a user may call it."""
     if not endpoint.startswith("tcp://"):
         return [_canonical(endpoint)]
-    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+    host, port = host_and_port(endpoint)
     try:
-        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        found = [(family, str(address[0])) for family, address in look_up(host, port)]
     except OSError:
         return []
-    here = [
-        (family, str(address[0])) for family, _, _, _, address in found if _is_of_this_host(family, str(address[0]))
-    ]
-    places = [f"tcp://{_bracketed(address)}:{port}" for _, address in here]
+    here = [address for family, address in found if _is_of_this_host(family, address)]
+    places = [f"tcp://{_bracketed(address)}:{port}" for address in here]
     return [*places, f"tcp://0.0.0.0:{port}", f"tcp://[::]:{port}"] if here else []
 
 

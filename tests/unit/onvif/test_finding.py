@@ -5,7 +5,7 @@ import pytest
 from syncsvc.errors import OnvifError
 from syncsvc.onvif.asking import stream_url
 from syncsvc.onvif.elements import MAX_DEPTH, MAX_ELEMENTS, parse
-from syncsvc.onvif.finding import Found, answers_in, at_host
+from syncsvc.onvif.finding import Found, answers_in, at_host, find
 from tests.e2e.onvifcamera import envelope, probe_match
 
 ID = "0a1b2c3d-0000-4000-8000-000000000000"
@@ -31,6 +31,12 @@ def test_what_is_no_camera_is_left_out() -> None:
 @pytest.mark.parametrize("url", ["ftp://h/x", "http://[::1", "http://h:99999999/", "no url", "http://h/\x07"])
 def test_what_is_no_service_is_left_out(url: str) -> None:
     assert at_host(url, "10.0.0.5") is None
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64])
+def test_who_is_asked_by_a_name_that_no_host_has_is_an_error_like_others(host: str) -> None:
+    with pytest.raises(OnvifError, match=f"^{host}: this can be no name of a host$"):
+        find(0.1, [(host, 3702)])
 
 
 def test_users_in_urls_are_left_out() -> None:
