@@ -45,22 +45,36 @@ class Outlook:
     ) -> None:
         """``groups``: all that it is to have; None asks for none. ``is_local``: it is to share memory with us."""
         self._endpoint, self._groups, self._is_local, self._clock = endpoint, groups or (), is_local, clock
+        self._odd_ns: dict[str | None, int] = dict.fromkeys(groups or (None,), self._after(FIRST_S))
+        """From when on the silence of each group is odd; under None that of all of them."""
+        self._unheard = set(self._odd_ns)
         self._bell = Bell()
         self._thread: threading.Thread | None = None
         self._heard = 0
         self._is_good = False
         self._problem: SyncsvcError | None = None
         self._told = ""
-        self._due_ns, self._answer_due_ns, self._fresh_ns = self._after(FIRST_S), 0, 0
+        self._again_ns = self._answer_due_ns = 0
 
     def _after(self, seconds: float) -> int:
         return self._clock.monotonic_ns() + round(seconds * NS_PER_S)
 
-    def hear(self) -> None:
-        """Note that something came for the user."""
+    @property
+    def _due_ns(self) -> int:
+        """When somebody is to ask: one group's silence tells nothing of the others."""
+        return max(self._again_ns, min(self._odd_ns.values()))
+
+    @property
+    def _hears_all(self) -> bool:
+        return not self._unheard and self._clock.monotonic_ns() < min(self._odd_ns.values())
+
+    def hear(self, group: str) -> None:
+        """Note that something of a group came for the user."""
         self._heard += 1
-        self._due_ns = self._fresh_ns = self._after(LATER_S)
-        if self._told:
+        key = group if self._groups else None
+        self._odd_ns[key] = self._after(LATER_S)
+        self._unheard.discard(key)
+        if self._told and self._hears_all:
             self._told = ""
             log.info("%s: the service is there", self._endpoint)
 
@@ -86,7 +100,7 @@ class Outlook:
             UnknownGroup: it does not have the group.
             UsageError: it shares no memory with us, as mode ``local`` needs.
         """
-        if self._heard and self._clock.monotonic_ns() < self._fresh_ns:
+        if self._hears_all:
             return True
         is_answer_due = self._problem is None and self._clock.monotonic_ns() < self._answer_due_ns
         if self._is_asking and (left_ms or is_answer_due):
@@ -107,7 +121,7 @@ class Outlook:
         return self._thread is not None and self._thread.is_alive()
 
     def _ask(self, patience_s: float, *, tells: bool) -> None:
-        self._due_ns = self._after(LATER_S)
+        self._again_ns = self._after(LATER_S)
         if not self._is_asking:
             self._answer_due_ns = self._after(patience_s + GRACE_S)
             arguments = (Patience(patience_s, self._bell), self._heard if tells else None)
@@ -128,7 +142,7 @@ class Outlook:
     # From the thread that asks.
 
     def _find_out(self, patience: Patience, heard: int | None) -> None:
-        """``heard``: how many messages had come, where the log is to be told unless more do."""
+        """``heard``: how many messages had come, where the log is to be told unless there is other news meanwhile."""
         problem: SyncsvcError | None = None
         with suppress(SubscriberClosed):
             try:
@@ -139,9 +153,15 @@ class Outlook:
                 problem = error.with_traceback(None)
                 problem.__context__ = None
             self._problem, self._is_good = problem, problem is None
-            if problem is not None and heard == self._heard and str(problem) != self._told:
+            if problem is not None and heard is not None and self._holds(problem, heard) and str(problem) != self._told:
                 self._told = str(problem)
                 log.warning("%s; waiting for it", problem)
+
+    def _holds(self, problem: SyncsvcError, heard: int) -> bool:
+        """Whether what came since the question does not say otherwise."""
+        if isinstance(problem, UnknownGroup):
+            return self._clock.monotonic_ns() >= self._odd_ns[problem.group]
+        return heard == self._heard
 
     def _inquire(self, patience: Patience) -> None:
         if self._is_local and not self._shares_memory():

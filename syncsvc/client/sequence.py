@@ -181,13 +181,12 @@ class Inbox:
         """Whether the service has ended and everything before its end was taken."""
         return self._is_over and not self._ready
 
-    @property
-    def has_item(self) -> bool:
-        """Whether ``take`` would give something."""
-        return bool(self._ready)
+    def feed(self, parts: Sequence[Any]) -> str | None:
+        """Take in one message: ``[topic, header, *payloads]``, each a readable buffer. Never raises for its content.
 
-    def feed(self, parts: Sequence[Any]) -> None:
-        """Take in one message: ``[topic, header, *payloads]``, each a readable buffer. Never raises for its content."""
+        Returns:
+            The group that it is news of; None where it gives the user nothing.
+        """
         topic = bytes(parts[0])
         try:
             if topic == STATUS_TOPIC:
@@ -195,11 +194,12 @@ class Inbox:
             elif self.groups is not None and topic not in (*self.topics, *self.topics_later):
                 self.stats.ignored["other_group"] += 1
             elif topic.startswith(LATE_PREFIX):
-                self._feed_late(parts)
+                return self._feed_late(parts)
             else:
-                self._feed_batch(parts)
+                return self._feed_batch(parts)
         except WireError:
             self.stats.invalid += 1
+        return None
 
     def take(self) -> Item | None:
         """The next item; None when nothing is there."""
@@ -235,21 +235,22 @@ class Inbox:
         elif status.state == "ended":
             self._is_over = True
 
-    def _feed_late(self, parts: Sequence[Any]) -> None:
+    def _feed_late(self, parts: Sequence[Any]) -> str | None:
         late = decode_late(parts)
         if late.epoch < self._tracker.epoch_of(late.group):
             self.stats.ignored["old_epoch"] += 1
-            return
+            return None
         self._decoders.learn_late(late)
         self._ready.append((late, bytes(parts[1])))
+        return late.group
 
-    def _feed_batch(self, parts: Sequence[Any]) -> None:
+    def _feed_batch(self, parts: Sequence[Any]) -> str | None:
         batch = self._decode(parts)
         known = self._tracker.epoch_of(batch.group)
         refusal, gap = self._tracker.admit(batch)
         if refusal:
             self.stats.ignored[refusal] += 1
-            return
+            return None
         if self._has_payloads:
             self._decoders.learn(batch)
         self.stats.epochs += batch.epoch > known
@@ -262,3 +263,4 @@ class Inbox:
             if self._yields_gaps:
                 self._ready.append((gap, b""))
         self._ready.append((batch, bytes(parts[1])))
+        return batch.group

@@ -92,9 +92,9 @@ class _Subscription(Attached, Generic[Item]):
         parts = self._inlet.take()
         if parts is None:
             return False
-        self._inbox.feed(parts)
-        if self._inbox.has_item:  # a status, or what is another group's, tells nothing of ours
-            self._outlook.hear()
+        group = self._inbox.feed(parts)
+        if group is not None:
+            self._outlook.hear(group)
         if self._inbox.has_begun and not self._has_status:
             for topic in self._inbox.topics_later:
                 self._inlet.subscribe(topic)

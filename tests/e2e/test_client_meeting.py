@@ -134,6 +134,16 @@ def test_an_unknown_group_is_raised_with_those_that_there_are(
         assert wait_for(told, "a line") == [f"{raised.value}; waiting for it"]
 
 
+def test_an_unknown_group_is_told_beside_one_that_comes(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    with Subscriber(service.live, ["lobby", "jard"]) as batches:
+        assert batches.receive(WAIT_S).group == "lobby"
+        with pytest.raises(UnknownGroup, match="there is no group 'jard'; the service has: yard, lobby"):
+            batches.wait_ready(WAIT_S)
+    with Subscriber(service.live, ["lobby", "jard"]) as batches:
+        wait_for(lambda: batches.receive(WAIT_S) and caplog.messages, "a line")
+        assert caplog.messages == [f"{UnknownGroup(service.live, 'jard', ['yard', 'lobby'])}; waiting for it"]
+
+
 def test_control_is_not_live_and_says_where_that_is(service: Service) -> None:
     with Subscriber(service.control) as batches, pytest.raises(NoAnswer) as raised:
         batches.wait_ready(WAIT_S)

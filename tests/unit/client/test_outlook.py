@@ -52,7 +52,7 @@ def test_nobody_asks_before_the_silence_is_odd_and_waits_end_when_it_is(rig: Rig
     assert rig.outlook.until_look_ms(None) == round(FIRST_S * 1000)
     assert rig.outlook.until_look_ms(7) == 7
     rig.look(FIRST_S / 2)
-    rig.outlook.hear()
+    rig.outlook.hear("yard")
     assert rig.outlook.until_look_ms(None) == round(LATER_S * 1000)
     rig.look(LATER_S / 2)
     assert rig.outlook._thread is None
@@ -63,19 +63,19 @@ def test_what_stays_wrong_is_told_once_and_what_changes_again(rig: Rig, caplog: 
     rig.look(FIRST_S)
     for _ in range(3):
         rig.look(LATER_S)
-    rig.outlook.hear()
+    rig.outlook.hear("yard")
     assert caplog.messages == [
         f"{AT}: nobody; waiting for it",
         f"{AT}: a bakery; waiting for it",
         f"{AT}: nobody; waiting for it",
         f"{AT}: the service is there",
     ]
-    rig.outlook.hear()
+    rig.outlook.hear("yard")
     assert len(caplog.messages) == 4
 
 
 def test_a_service_that_goes_silent_later_is_told_too(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
-    rig.outlook.hear()
+    rig.outlook.hear("yard")
     rig.answers = [nobody]
     rig.look(LATER_S)
     assert caplog.messages == [f"{AT}: nobody; waiting for it"]
@@ -83,7 +83,7 @@ def test_a_service_that_goes_silent_later_is_told_too(rig: Rig, caplog: pytest.L
 
 def test_what_was_wrong_is_not_told_when_something_came_meanwhile(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     def nobody_until_it_comes(patience: Patience) -> list[str]:
-        rig.outlook.hear()
+        rig.outlook.hear("yard")
         return nobody(patience)
 
     rig.answers = [nobody_until_it_comes]
@@ -100,6 +100,40 @@ def test_the_group_must_be_among_those_that_there_are(
     rig.look(LATER_S)
     assert caplog.messages == [f"{UnknownGroup(AT, 'yard', ['lobby'])}; waiting for it"]
     assert rig.outlook.is_ready(0)
+
+
+def test_a_group_that_there_is_not_is_told_beside_one_that_comes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "syncsvc.client")
+    rig = Rig(monkeypatch, ["yard", "jard"])
+    rig.answers = [lambda _: ["yard"]] * 3
+    for _ in range(4):
+        rig.outlook.hear("yard")
+        rig.look(FIRST_S / 4)
+    told = str(UnknownGroup(AT, "jard", ["yard"]))
+    assert caplog.messages == [f"{told}; waiting for it"]
+    rig.outlook.hear("yard")
+    rig.outlook.forget()
+    assert not settled(rig, 5000)
+    with pytest.raises(UnknownGroup, match=told):
+        settled(rig, 5000)
+    rig.outlook.hear("jard")
+    assert rig.outlook.is_ready(5000)
+    assert caplog.messages[1:] == [f"{AT}: the service is there"]
+
+
+def test_a_group_that_a_reload_takes_away_is_told_beside_one_that_stays(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = Rig(monkeypatch, ["yard", "lobby"])
+    rig.outlook.hear("yard")
+    rig.outlook.hear("lobby")
+    rig.answers = [lambda _: ["yard"]]
+    for _ in range(6):
+        rig.look(LATER_S / 5)
+        rig.outlook.hear("yard")
+    assert caplog.messages == [f"{UnknownGroup(AT, 'lobby', ['yard'])}; waiting for it"]
 
 
 def settled(rig: Rig, left_ms: int) -> bool:
@@ -126,7 +160,7 @@ def test_what_is_raised_is_not_told_again(rig: Rig, caplog: pytest.LogCaptureFix
 
 
 def test_what_was_so_once_is_asked_anew(rig: Rig) -> None:
-    rig.outlook.hear()
+    rig.outlook.hear("yard")
     assert rig.outlook.is_ready(5000)
     rig.clock.advance(round(LATER_S * NS_PER_S))
     rig.answers = [lambda _: [], nobody]
