@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import click
 
 from syncsvc import __version__
+from syncsvc.cli.log_options import log_options
 from syncsvc.errors import BindError, ConfigError, LogError, MemoryShortage, SyncsvcError, UsageError
 from syncsvc.observe.logs import said
 
@@ -105,6 +106,7 @@ def _fail(message: str, code: int) -> int:
     epilog="Example: syncsvc check configs/two-cameras.yaml && syncsvc run configs/two-cameras.yaml",
 )
 @click.version_option(__version__, message="syncsvc %(version)s")
+@log_options
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """The frames that all your cameras took at the same moment."""

@@ -16,6 +16,7 @@ from syncsvc.clock import NS_PER_MS
 from syncsvc.errors import UsageError
 from syncsvc.observe.figures import Figures
 from syncsvc.observe.log_reader import read
+from syncsvc.observe.logs import said
 
 EXIT_INCOMPLETE = 1
 MOST_MS = 60_000
@@ -63,7 +64,7 @@ def align(
     else:
         _repeat(file, group, replay, as_json)
     for loss in replay.losses:
-        click.echo(f"syncsvc: {loss}", err=True)
+        click.echo(said(str(loss), "error"), err=True)
     if replay.losses:
         click.get_current_context().exit(EXIT_INCOMPLETE)
 

@@ -14,6 +14,7 @@ import click
 from syncsvc.cli import EXIT_INTERRUPTED
 from syncsvc.cli.numbers import FiniteRange
 from syncsvc.cli.stopping import stop_on_signals
+from syncsvc.observe.logs import said
 
 if TYPE_CHECKING:
     from syncsvc.demo.history import SeenBatch
@@ -56,7 +57,7 @@ def demo(seconds: float, as_json: bool) -> None:
                 _show(batches)
             history = trial.history()
     if stop.is_set and not any(batch.sets for batch in history.batches):
-        click.echo("syncsvc: stopped before there was anything to judge", err=True)
+        click.echo(said("stopped before there was anything to judge", "error"), err=True)
         raise SystemExit(EXIT_INTERRUPTED)
     verdict = judge(history)
     if as_json:

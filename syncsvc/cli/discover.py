@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from syncsvc.cli.numbers import FiniteRange
-from syncsvc.errors import OnvifError, UsageError
-from syncsvc.observe.logs import configure, one_line, redact
+from syncsvc.errors import UsageError
+from syncsvc.observe.logs import configure, one_line, redact, said
 
 if TYPE_CHECKING:
     from syncsvc.onvif.asking import AskedCamera
@@ -60,18 +60,14 @@ def discover(user: str | None, password: str | None, addresses: tuple[str, ...],
         password = click.prompt("password", hide_input=True, err=True)
     configure("discover", [password] if password else ())
     login = Login(user, password or "") if user is not None else None
-    try:
-        found = find(seconds, [_host_and_port(one) for one in addresses])
-    except OnvifError as error:
-        click.echo(f"syncsvc: {one_line(redact(str(error)))}", err=True)
-        raise SystemExit(EXIT_NONE) from None
+    found = find(seconds, [_host_and_port(one) for one in addresses])
     count = 0
     for camera in ask_all(found, login):
         count += 1
         print(json.dumps(as_object(camera)) if as_json else "\n".join(lines(camera)), flush=True)
     if not count:
         where = "from " + ", ".join(addresses) if addresses else "on " + _interfaces()
-        click.echo(f"syncsvc: no ONVIF camera answered {where} within {seconds:g} s", err=True)
+        click.echo(said(f"no ONVIF camera answered {where} within {seconds:g} s", "error"), err=True)
         raise SystemExit(EXIT_NONE)
     if login is None and not as_json:
         click.echo("with --user NAME the URLs of their streams are asked for", err=True)

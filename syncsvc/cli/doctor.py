@@ -13,7 +13,7 @@ from syncsvc.cli.log_options import log_options
 from syncsvc.cli.numbers import FiniteRange
 from syncsvc.cli.stopping import stop_on_signals
 from syncsvc.config.loader import load
-from syncsvc.observe.logs import configure
+from syncsvc.observe.logs import configure, said
 
 EXIT_UNAVAILABLE = 69  # EX_UNAVAILABLE of sysexits.h: no stream could be opened
 
@@ -50,10 +50,10 @@ def doctor(config: Path, seconds: float, as_json: bool, plot: Path | None, conte
         run, diagnosis = examine(config, seconds, stop, progress, with_content=content)
     if not any(stream.delivery.frames for stream in diagnosis.streams.values()):
         if stop.is_set:
-            click.echo("syncsvc: stopped before there was anything to see", err=True)
+            click.echo(said("stopped before there was anything to see", "error"), err=True)
             raise SystemExit(EXIT_INTERRUPTED)
         why = "; ".join(f"{name}: {stream.problem or 'silent'}" for name, stream in diagnosis.streams.items())
-        click.echo(f"syncsvc: no stream could be opened: {why}", err=True)
+        click.echo(said(f"no stream could be opened: {why}", "error"), err=True)
         raise SystemExit(EXIT_UNAVAILABLE)
     if as_json:
         click.echo(json.dumps(rendering.as_object(diagnosis)))

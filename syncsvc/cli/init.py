@@ -9,7 +9,7 @@ import click
 
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import ConfigError, UsageError
-from syncsvc.observe.logs import configure, one_line, redact
+from syncsvc.observe.logs import configure, one_line, redact, said
 
 if TYPE_CHECKING:
     from syncsvc.capture.probe import Sight
@@ -56,9 +56,9 @@ def init(urls: tuple[str, ...], out: Path | None) -> None:
         click.echo(text, nl=False)
     else:
         _write(out, text)
-        click.echo(f"syncsvc: wrote {out}", err=True)
+        click.echo(said(f"wrote {out}"), err=True)
     if values:
-        click.echo(f"syncsvc: set {', '.join(values)} in the environment before `run`, as in the URLs", err=True)
+        click.echo(said(f"set {', '.join(values)} in the environment before `run`, as in the URLs"), err=True)
 
 
 def _in_file(url: str, out: Path | None) -> str:

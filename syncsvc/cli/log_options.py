@@ -1,4 +1,4 @@
-"""How a command that runs for long logs: which lines, as text or as JSON."""
+"""How a command, or every one, logs: which lines, as text or as JSON."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -12,7 +12,10 @@ Result = TypeVar("Result")
 
 
 def log_options(command: Callable[..., Result]) -> Callable[..., Result]:
-    """Give a command ``--log-level`` and ``--log-format``; it is called once they count."""
+    """Give a command ``--log-level`` and ``--log-format``; it is called once they count.
+
+    Where both ``syncsvc`` and its command are told, the command is right: it reads the other's word as its default.
+    """
 
     @click.option(
         "--log-level",

@@ -16,6 +16,7 @@ from syncsvc.clock import NS_PER_MS, SYSTEM_CLOCK, time_of_day
 from syncsvc.errors import SubscriptionEnded
 from syncsvc.model import FrameBatch, Gap, LateFrame
 from syncsvc.observe.figures import Figures
+from syncsvc.observe.logs import said
 
 LEGEND = (
     "window's start (UTC)  group #batch  sets  frames by stream  spread: from the first to the last frame of a set,",
@@ -56,7 +57,7 @@ def tail(
         with telling(), _subscriber(endpoint, group, shows_late) as batches:
             _follow(batches, count, as_json, meet(batches, timeout_s), timeout_s)
     except TimeoutError as error:
-        click.echo(f"syncsvc: {endpoint}: {error}", err=True)
+        click.echo(said(f"{endpoint}: {error}", "error"), err=True)
         click.get_current_context().exit(1)
     except BrokenPipeError:  # the reader of our lines left, as `head` does: nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

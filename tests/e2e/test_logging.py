@@ -56,3 +56,21 @@ def test_the_environment_says_it_too_and_a_level_that_is_none_is_refused(tmp_pat
     wrong = run("--log-level", "loud", str(tmp_path / "none.yaml"))
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
     assert "--log-level" in wrong.stderr
+
+
+def test_every_command_takes_it_before_its_name_and_a_commands_own_word_is_right(tmp_path: Path) -> None:
+    def run(*words: str, code: int = 78) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "syncsvc", *words], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == code
+        return done.stderr
+
+    missing = str(tmp_path / "none.yaml")
+    assert json.loads(run("--log-format", "json", "check", missing))["level"] == "error"
+    assert json.loads(run("--log-format", "json", "--log-level", "debug", "run", missing))["process"] == "syncsvc"
+    assert run("--log-format", "json", "run", "--log-format", "text", missing).startswith("syncsvc: ")
+    silent = run("--log-format", "json", "tail", f"ipc://{tmp_path}/nobody", "--timeout", "0.5", code=1)
+    assert json.loads(silent)["level"] == "error"
+    unknown = run("--log-format", "json", "discover", "--address", "a..b", code=1)
+    assert json.loads(unknown)["message"] == "a..b: this can be no name of a host"
