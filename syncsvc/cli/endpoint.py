@@ -3,12 +3,10 @@
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from syncsvc.client.live import check_endpoint
+from syncsvc.client.live import DEFAULT_LIVE, check_endpoint
 from syncsvc.errors import UsageError
-
-DEFAULT_LIVE: Final = "tcp://127.0.0.1:5555"
 
 
 class Endpoints(NamedTuple):

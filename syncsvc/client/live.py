@@ -4,7 +4,7 @@ import os
 import re
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import zmq
 
@@ -13,6 +13,8 @@ from syncsvc.client.inlet import Inlet
 from syncsvc.errors import SubscriberClosed, UsageError
 from syncsvc.wire import BATCH_PREFIX, CODED_PREFIX, HEAD_PREFIX
 
+DEFAULT_LIVE: Final = "tcp://127.0.0.1:5555"
+"""``publish.live`` of a configuration that does not say."""
 _LABEL = r"[^\s/:;@*?\[\].\ud800-\udfff]{1,63}"
 _HOST = rf"{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9a-fA-F:.]+(?:%[\w.-]+)?\]"
 _ENDPOINT = re.compile(rf"tcp://(?:{_HOST}):(?P<port>[0-9]{{1,5}})|ipc://[^\0\n\ud800-\udfff]+")

@@ -6,6 +6,7 @@ from typing import Generic, Literal, Self, TypeVar, cast, overload
 from syncsvc.client.attached import Attached, Meets, MeetsAsync
 from syncsvc.client.inlets import Mode, open_inlet
 from syncsvc.client.latest import MESSAGES_PER_LOOK, Latest
+from syncsvc.client.live import DEFAULT_LIVE
 from syncsvc.client.outlook import Outlook
 from syncsvc.client.recency import Recency
 from syncsvc.client.sequence import Groups, Inbox, SubscriberStats, Wanted
@@ -117,7 +118,7 @@ class Subscriber(_Subscription[Item], Meets):
     forked makes a subscriber of its own: one that it inherits raises UsageError.
 
     Args:
-        endpoint: the service's ``publish.live``: ``tcp://HOST:PORT`` or ``ipc:///PATH``.
+        endpoint: the service's ``publish.live``, ``tcp://HOST:PORT`` or ``ipc:///PATH``; left out: its default.
         group: name of the group, or a list of names; None takes all groups.
         mode: ``live`` gets copies over ZeroMQ, from anywhere. ``local`` is for a service on this host, run by the same
             user: pixels are read where the capture wrote them, without a copy, leased. A frame is yours while you hold
@@ -138,7 +139,7 @@ class Subscriber(_Subscription[Item], Meets):
     @overload
     def __init__(
         self: "Subscriber[FrameBatch]",
-        endpoint: str,
+        endpoint: str = DEFAULT_LIVE,
         group: Groups = None,
         mode: Mode = "live",
         gaps: Literal["count"] = "count",
@@ -150,7 +151,7 @@ class Subscriber(_Subscription[Item], Meets):
     @overload
     def __init__(
         self: "Subscriber[FrameBatch | Gap]",
-        endpoint: str,
+        endpoint: str = DEFAULT_LIVE,
         group: Groups = None,
         mode: Mode = "live",
         *,
@@ -162,7 +163,7 @@ class Subscriber(_Subscription[Item], Meets):
     @overload
     def __init__(
         self: "Subscriber[FrameBatch | LateFrame]",
-        endpoint: str,
+        endpoint: str = DEFAULT_LIVE,
         group: Groups = None,
         mode: Mode = "live",
         gaps: Literal["count"] = "count",
@@ -174,7 +175,7 @@ class Subscriber(_Subscription[Item], Meets):
     @overload
     def __init__(
         self: "Subscriber[FrameBatch | Gap | LateFrame]",
-        endpoint: str,
+        endpoint: str = DEFAULT_LIVE,
         group: Groups = None,
         mode: Mode = "live",
         *,
@@ -185,7 +186,7 @@ class Subscriber(_Subscription[Item], Meets):
 
     def __init__(
         self,
-        endpoint: str,
+        endpoint: str = DEFAULT_LIVE,
         group: Groups = None,
         mode: Mode = "live",
         gaps: Gaps = "count",
@@ -257,7 +258,7 @@ class AsyncSubscriber(_Subscription[Item], MeetsAsync):
     @overload
     def __init__(
         self: "AsyncSubscriber[FrameBatch]",
-        endpoint: str,
+        endpoint: str = DEFAULT_LIVE,
         group: Groups = None,
         mode: Mode = "live",
         gaps: Literal["count"] = "count",
@@ -269,7 +270,7 @@ class AsyncSubscriber(_Subscription[Item], MeetsAsync):
     @overload
     def __init__(
         self: "AsyncSubscriber[FrameBatch | Gap]",
-        endpoint: str,
+        endpoint: str = DEFAULT_LIVE,
         group: Groups = None,
         mode: Mode = "live",
         *,
@@ -281,7 +282,7 @@ class AsyncSubscriber(_Subscription[Item], MeetsAsync):
     @overload
     def __init__(
         self: "AsyncSubscriber[FrameBatch | LateFrame]",
-        endpoint: str,
+        endpoint: str = DEFAULT_LIVE,
         group: Groups = None,
         mode: Mode = "live",
         gaps: Literal["count"] = "count",
@@ -293,7 +294,7 @@ class AsyncSubscriber(_Subscription[Item], MeetsAsync):
     @overload
     def __init__(
         self: "AsyncSubscriber[FrameBatch | Gap | LateFrame]",
-        endpoint: str,
+        endpoint: str = DEFAULT_LIVE,
         group: Groups = None,
         mode: Mode = "live",
         *,
@@ -304,7 +305,7 @@ class AsyncSubscriber(_Subscription[Item], MeetsAsync):
 
     def __init__(
         self,
-        endpoint: str,
+        endpoint: str = DEFAULT_LIVE,
         group: Groups = None,
         mode: Mode = "live",
         gaps: Gaps = "count",

@@ -1,11 +1,14 @@
 """What may stand for ENDPOINT: nothing, an endpoint, or the configuration that has it."""
 
 import json
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
-from syncsvc.cli.endpoint import DEFAULT_LIVE, Endpoints, endpoints_of
+from syncsvc import AsyncSubscriber, Subscriber
+from syncsvc.cli.endpoint import Endpoints, endpoints_of
+from syncsvc.client.live import DEFAULT_LIVE
 from syncsvc.config.models import Publish
 from syncsvc.errors import UsageError
 
@@ -13,6 +16,8 @@ from syncsvc.errors import UsageError
 def test_nothing_stands_for_the_default_of_the_configuration() -> None:
     assert endpoints_of(None) == Endpoints(DEFAULT_LIVE)
     assert Publish().live == DEFAULT_LIVE
+    for kind in (Subscriber, AsyncSubscriber):
+        assert signature(kind).parameters["endpoint"].default == DEFAULT_LIVE
 
 
 def test_a_configuration_stands_for_its_endpoints(tmp_path: Path) -> None:
