@@ -1,6 +1,7 @@
 """The command that shows what a daemon sends, one line per batch: for eyes, and with ``--json`` for programs."""
 
 import json
+import math
 import os
 import sys
 from base64 import b64encode
@@ -12,7 +13,7 @@ from syncsvc.cli.endpoint import endpoints_of
 from syncsvc.cli.meeting import meet, telling
 from syncsvc.cli.numbers import FiniteRange
 from syncsvc.client.subscriber import Subscriber
-from syncsvc.clock import NS_PER_MS, SYSTEM_CLOCK, time_of_day
+from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, time_of_day
 from syncsvc.errors import SubscriptionEnded
 from syncsvc.model import FrameBatch, Gap, LateFrame
 from syncsvc.observe.figures import Figures
@@ -29,6 +30,7 @@ LEGEND = (
 @click.argument("endpoint", required=False)
 @click.option("--group", metavar="G", help="Only this group; without it, all.")
 @click.option("--count", metavar="N", type=click.IntRange(min=1), help="Stop after N batches.")
+@click.option("--seconds", metavar="N", type=FiniteRange(min=0, min_open=True), help="Stop after N seconds.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line: the header of docs/protocol.md.")
 @click.option(
     "--timeout",
@@ -39,7 +41,13 @@ LEGEND = (
 )
 @click.option("--late", "shows_late", is_flag=True, help="Also a line per frame that came after its window had closed.")
 def tail(
-    endpoint: str | None, group: str | None, count: int | None, as_json: bool, timeout_s: float | None, shows_late: bool
+    endpoint: str | None,
+    group: str | None,
+    count: int | None,
+    seconds: float | None,
+    as_json: bool,
+    timeout_s: float | None,
+    shows_late: bool,
 ) -> None:
     """Print one line per batch of the daemon whose `publish.live` is ENDPOINT, or of the configuration that it runs.
 
@@ -47,15 +55,16 @@ def tail(
 
     Without ENDPOINT it is tcp://127.0.0.1:5555.
     Where no service is there it says so, and waits for one; where something else is, or the group is not, it ends.
-    It ends after N batches, when every stream of the daemon has ended, or with Ctrl-C. Batches that never came show
-    as lines of their own (with --json on stderr).
+    It ends after N batches or seconds, when every stream of the daemon has ended, or with Ctrl-C. Batches that never
+    came show as lines of their own (with --json on stderr).
     """
+    end = _End(seconds)
     endpoint = endpoints_of(endpoint).live
     if not as_json and sys.stdout.isatty():
         click.echo("\n".join(LEGEND))
     try:
         with telling(), _subscriber(endpoint, group, shows_late) as batches:
-            _follow(batches, count, as_json, meet(batches, timeout_s), timeout_s)
+            _follow(batches, count, as_json, meet(batches, timeout_s), timeout_s, end)
     except TimeoutError as error:
         click.echo(said(f"{endpoint}: {error}", "error"), err=True)
         click.get_current_context().exit(1)
@@ -71,19 +80,35 @@ def _subscriber(endpoint: str, group: str | None, shows_late: bool) -> Subscribe
     return cast("Subscriber[FrameBatch | Gap | LateFrame]", Subscriber(endpoint, group, gaps="yield", payload=None))
 
 
+class _End:
+    """When somebody who wants to watch for so long has watched."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = math.inf if seconds is None else seconds
+        self._start_ns = SYSTEM_CLOCK.monotonic_ns()
+
+    def left_s(self) -> float:
+        """How long it is until then; 0 from then on."""
+        return max(0.0, self._seconds - (SYSTEM_CLOCK.monotonic_ns() - self._start_ns) / NS_PER_S)
+
+
 def _follow(
     batches: Subscriber[FrameBatch | Gap | LateFrame],
     count: int | None,
     as_json: bool,
     first_s: float | None,
     timeout_s: float | None,
+    end: _End,
 ) -> None:
     """Print; ``echo`` lets each line leave at once: somebody may wait for it at the other end of a pipe."""
     left, patience_s = count, first_s
-    while left is None or left > 0:
+    while (left is None or left > 0) and (until_end_s := end.left_s()):
+        wait_s = min(until_end_s, math.inf if patience_s is None else patience_s)
         try:
-            item = batches.receive(patience_s)
+            item = batches.receive(None if wait_s == math.inf else wait_s)
         except TimeoutError:
+            if wait_s == until_end_s:
+                break
             raise TimeoutError(f"no batch within {timeout_s} s") from None
         patience_s = timeout_s
         if isinstance(item, Gap):

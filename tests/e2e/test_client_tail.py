@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,20 @@ def test_a_reader_that_leaves_ends_it_without_a_word(live: LiveSocket, words: tu
         assert process.stderr.read() == ""
 
 
+def test_it_ends_after_so_many_seconds_whether_or_not_anything_comes(live: LiveSocket) -> None:
+    with tail(live.endpoint, "--group", "lobby", "--seconds", "3") as process:
+        assert process.stdout is not None
+        live.wait_for(TOPIC)
+        for seq in count():
+            live.send(batch(seq))
+            if not process.stdout.readline():
+                break
+        assert result(process) == (0, [], [])
+        assert seq > 0
+    with tail(live.endpoint, "--group", "lobby", "--seconds", "0.1", "--timeout", "1e300") as process:
+        assert result(process)[:2] == (0, [])
+
+
 def test_a_timeout_is_said_in_one_line(live: LiveSocket) -> None:
     with tail(live.endpoint, "--timeout", "0.05") as process:
         assert result(process) == (1, [], [f"syncsvc: {live.endpoint}: no batch within 0.05 s"])
@@ -163,6 +178,7 @@ def test_a_timeout_is_said_in_one_line(live: LiveSocket) -> None:
         (["tcp://127.0.0.1:1", "--group", "Lobby"], "group 'Lobby'"),
         (["tcp://127.0.0.1:1", "--count", "0"], "--count"),
         (["tcp://127.0.0.1:1", "--timeout", "0"], "--timeout"),
+        (["tcp://127.0.0.1:1", "--seconds", "nan"], "--seconds"),
         (["--count"], "--count"),
     ],
 )
