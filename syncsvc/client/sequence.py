@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -128,7 +128,7 @@ def _names(group: Groups) -> tuple[str, ...] | None:
     """
     if group is None:
         return None
-    names = (group,) if isinstance(group, str) else tuple(group)
+    names = tuple(group) if isinstance(group, Iterable) and not isinstance(group, str) else (group,)
     if not names:
         raise UsageError("group []: at least one name, or None for all groups")
     for name in names:

@@ -197,7 +197,7 @@ def test_several_groups_are_kept_each_by_itself() -> None:
     assert inbox.stats.ignored == {"other_group": 1}
 
 
-@pytest.mark.parametrize("group", [[], ["lobby", "Lobby"], ["lobby", 7], ("",)])
+@pytest.mark.parametrize("group", [[], 7, b"lobby", ["lobby", "Lobby"], ["lobby", 7], ("",)])
 def test_a_list_that_names_no_group_is_refused(group: Any) -> None:
     with pytest.raises(UsageError, match=r"^group .*(at least one name|a name matches)"):
         Inbox(group, yields_gaps=True)
