@@ -24,6 +24,7 @@ LEGEND = (
     "median/widest  age: from the window's end until now  late: how much later than max_latency_ms it left",
     "skipped: frames that never reached us  missing: streams that the window lacks or did not wait for, and why",
 )
+LATE_LEGEND = "late at the start: a frame that came when its window had left; batch #... counts it, and lacks it"
 
 
 @click.command(epilog="Example: syncsvc tail tcp://127.0.0.1:5555 --group lobby --count 10")
@@ -61,7 +62,7 @@ def tail(
     end = _End(seconds)
     endpoint = endpoints_of(endpoint).live
     if not as_json and sys.stdout.isatty():
-        click.echo("\n".join(LEGEND))
+        click.echo("\n".join((*LEGEND, LATE_LEGEND) if shows_late else LEGEND))
     try:
         with telling(), _subscriber(endpoint, group, shows_late) as batches:
             _follow(batches, count, as_json, meet(batches, timeout_s), timeout_s, end)

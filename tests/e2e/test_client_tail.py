@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from syncsvc.cli.tail import LEGEND, batch_line
+from syncsvc.cli.tail import LATE_LEGEND, LEGEND, batch_line
 from syncsvc.model import Counts
 from tests.batches import MS, T0, batch, frame, head_of, late_message, message_of, somebody_missing, together
 from tests.e2e.livesocket import LiveSocket
@@ -217,3 +217,18 @@ def test_a_window_that_the_end_cut_short_has_no_negative_age() -> None:
 def test_every_word_of_a_line_is_explained() -> None:
     for word in ("spread", "age", "late", "skipped", "missing"):
         assert f"{word}: " in "  ".join(LEGEND)
+
+
+@pytest.mark.parametrize(("words", "legend"), [((), LEGEND), (("--late",), (*LEGEND, LATE_LEGEND))])
+def test_on_a_terminal_the_words_are_explained_first(
+    live: LiveSocket, words: tuple[str, ...], legend: tuple[str, ...]
+) -> None:
+    screen, theirs = os.openpty()
+    command = [sys.executable, "-m", "syncsvc", "tail", live.endpoint, "--count", "1", *words]
+    with subprocess.Popen(command, stdout=theirs) as process, open(screen, encoding="utf-8") as shown:
+        os.close(theirs)
+        live.wait_for(b"head/")
+        live.send(batch(7))
+        assert [shown.readline().rstrip() for _ in legend] == list(legend)
+        assert "lobby #7" in shown.readline()
+        assert process.wait(WAIT_S) == 0
