@@ -161,7 +161,6 @@ def test_it_ends_after_so_many_seconds_whether_or_not_anything_comes(live: LiveS
             if not process.stdout.readline():
                 break
         assert result(process) == (0, [], [])
-        assert seq > 0
     with tail(live.endpoint, "--group", "lobby", "--seconds", "0.1", "--timeout", "1e300") as process:
         assert result(process)[:2] == (0, [])
 
