@@ -127,7 +127,8 @@ def test_hundreds_of_signals_are_one_reload_and_the_wish_to_stop_is_heard_among_
 
 
 def take_terminal() -> None:
-    """Be the leader of a session with the terminal that is our standard input."""
+    """Be the leader of a session with the terminal that is our standard input, also where tests run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 

@@ -372,7 +372,7 @@ def test_auto_waits_for_a_service_that_is_not_there_yet(tmp_path: Path) -> None:
             local.receive(0.2)
         with Service(tmp_path, CAMERAS, publish={"live": endpoint, "control": f"ipc://{tmp_path}/control"}) as service:
             assert complete(auto).run_id == complete(local).run_id
-            assert service.status()["local"]["subscribers"] == 2
+            wait_for(lambda: service.status()["local"]["subscribers"] == 2, "both are counted")
 
 
 def test_asyncio_takes_them_too(tmp_path: Path) -> None:
