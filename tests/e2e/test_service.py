@@ -227,11 +227,11 @@ def test_the_control_socket_answers_and_survives_garbage(tmp_path: Path) -> None
         assert service.stop() == 0
 
 
-def metrics_with(service: Service, name: str) -> list[str]:
-    """The lines of ``/metrics``, once a sample of that name is among them."""
+def metrics_with(service: Service, sample: str) -> list[str]:
+    """The lines of ``/metrics``, once that one is among them."""
     with urllib.request.urlopen(service.http + "/metrics", timeout=5) as answer:
         lines = answer.read().decode().splitlines()
-    return lines if any(line.startswith(name + "{") for line in lines) else []
+    return lines if sample in lines else []
 
 
 def test_health_metrics_and_status_over_http(tmp_path: Path) -> None:
@@ -240,8 +240,8 @@ def test_health_metrics_and_status_over_http(tmp_path: Path) -> None:
         for path in ("/healthz", "/readyz"):
             with urllib.request.urlopen(service.http + path, timeout=5) as answer:
                 assert answer.status == 200
-        lines = wait_for(lambda: metrics_with(service, "syncsvc_frames_delivered_total"), "the first report")
-        assert 'syncsvc_stream_state{state="live",stream="a"} 1.0' in lines
+        is_live = 'syncsvc_stream_state{state="live",stream="a"} 1.0'
+        lines = wait_for(lambda: metrics_with(service, is_live), "a report of the stream")
         assert any(line.startswith('syncsvc_frames_delivered_total{group="all",stream="a"}') for line in lines)
         assert service.status()["streams"]["a"]["state"] == "live"
         with pytest.raises(urllib.error.HTTPError, match="404") as refused:

@@ -109,9 +109,10 @@ def test_who_has_taken_everything_has_room_for_what_leaves_at_once_and_for_a_sta
     with reading_subscriber({"lobby": backlog.mark}) as (outlet, subscriber):
         for before in range(backlog.mark):
             for number in islice(numbers, before):
+                outlet.socket.poll(0)  # as the publisher does between two turns: it takes in what was read
                 send(outlet, number, size_bytes=1)
                 assert take(subscriber, 1) == [number]
-            outlet.socket.poll(0)  # as the publisher does between two turns: it takes in what was read
+            outlet.socket.poll(0)
             outlet.send_status(b"running", never())
             burst = [*islice(numbers, most)]
             for number in burst:
