@@ -15,12 +15,12 @@ from syncsvc.pictures import planes_i420
 MAX_PIXELS = 8192 * 4352
 """Bigger pictures are refused by the decoder: a hostile stream header must not take the machine's memory."""
 
-_AV_FORMAT = {"i420": "yuv420p", "bgr24": "bgr24", "gray8": "gray"}
 _PLANAR_420 = ("yuv420p", "yuvj420p")
 _MATRIX: dict[int, ColorMatrix] = {1: "bt709", 9: "bt2020", 10: "bt2020"}  # AVCOL_SPC_*; unspecified decodes as bt601
 _CODE: dict[ColorMatrix, int] = {"bt709": 1, "bt2020": 9}
-FULL_RANGE = 2  # AVCOL_RANGE_JPEG
+LIMITED_RANGE, FULL_RANGE = 1, 2  # AVCOL_RANGE_*
 _UNKNOWN_RANGE, _UNKNOWN_MATRIX = 0, 2
+_NO_COLOR = 128
 
 
 def packet_of(packet: Callable[[int], Any], data: bytes) -> Any:
@@ -44,8 +44,11 @@ def matrix_of(code: int) -> ColorMatrix:
 
 
 def range_of(frame: Any) -> ColorRange:
-    """The range of a ``VideoFrame``'s samples."""
-    return "full" if frame.color_range == FULL_RANGE or frame.format.name.startswith("yuvj") else "limited"
+    """The range of a ``VideoFrame``'s samples; grey of which nobody says otherwise is full, as in JPEG and PNG."""
+    name = frame.format.name
+    if frame.color_range == FULL_RANGE or name.startswith("yuvj"):
+        return "full"
+    return "full" if name.startswith(("gray", "ya")) and frame.color_range != LIMITED_RANGE else "limited"
 
 
 def tell(context: Any, layout: Layout) -> None:
@@ -63,22 +66,37 @@ def layout_of(frame: Any, pixels: str, size: tuple[int, int] | None) -> Layout:
 
 
 def write(frame: Any, layout: Layout, slot: NDArray[np.uint8]) -> None:
-    """Copy or convert a ``VideoFrame`` into ``(layout.size_bytes,)`` uint8: one copy, no buffer in between."""
+    """Copy or convert a ``VideoFrame`` into ``(layout.size_bytes,)`` uint8: one copy, no buffer in between.
+
+    ``gray8`` is the luma of ``i420``: libav's own grey stretches the limited range to the full one.
+    """
+    if frame.format.name == "gray":
+        frame = _with_chroma(frame)
     is_same_size = (frame.width, frame.height) == (layout.width, layout.height)
     if layout.format == "bgr24":
         packed = frame.reformat(layout.width, layout.height, "bgr24", threads=1)
         _copy_plane(packed.planes[0], slot.reshape(layout.height, 3 * layout.width))
         return
     if not is_same_size or frame.format.name not in _PLANAR_420:
-        target = _AV_FORMAT[layout.format]
-        if layout.format == "i420" and frame.format.name.startswith("yuvj"):
-            target = "yuvj420p"  # yuv420p would squeeze the full range into the limited one
+        target = "yuvj420p" if layout.range == "full" else "yuv420p"  # either keeps the range
         frame = frame.reformat(layout.width, layout.height, target, threads=1)
     if layout.format == "gray8":
         _copy_plane(frame.planes[0], slot.reshape(layout.height, layout.width))
         return
     for plane, packed_plane in zip(frame.planes, planes_i420(slot, layout.width, layout.height), strict=True):
         _copy_plane(plane, packed_plane)
+
+
+def _with_chroma(frame: Any) -> Any:
+    """A grey picture as one of luma and chroma: libav takes any grey for one of full range, whatever it says itself."""
+    made = type(frame)(frame.width, frame.height, "yuvj420p" if range_of(frame) == "full" else "yuv420p")
+    luma, *chroma = made.planes
+    rows = np.frombuffer(luma, np.uint8).reshape(-1, luma.line_size)
+    _copy_plane(frame.planes[0], rows[: frame.height, : frame.width])
+    for plane in chroma:
+        np.frombuffer(plane, np.uint8).fill(_NO_COLOR)
+    made.colorspace = frame.colorspace
+    return made
 
 
 def _copy_plane(plane: Any, packed: NDArray[np.uint8]) -> None:

@@ -2,6 +2,7 @@
 
 * SyncsvcError
     * ConfigError              the configuration is refused (exit code 78)
+        * RecordingBroken      a recording is none, or its rest cannot be read: its stream is over (exit code 1)
     * UsageError               the command line is wrong (exit code 2)
         * UnknownGroup         a service has no group of that name, but others
     * SourceError              something is wrong with one source
@@ -52,6 +53,10 @@ class ConfigError(SyncsvcError):
         place = f"{file}:{line}" if line is not None else file
         super().__init__(f"{place}: {key}: {problem}" if key else f"{place}: {problem}")
         self.file, self.problem, self.line, self.key = file, problem, line, key
+
+
+class RecordingBroken(ConfigError):
+    """What a recording holds cannot be played, from its beginning or from some place on; trying again is in vain."""
 
 
 class UsageError(SyncsvcError):

@@ -13,10 +13,13 @@ import av
 from av import VideoFrame
 from av.container import InputContainer
 from av.sidedata.sidedata import SideDataContainer, Type
+from av.stream import Disposition
 from msgspec import Struct
 
 from syncsvc.capture import stamps
 from syncsvc.capture.source import Loss, Picture, Pulse
+from syncsvc.capture.placement import PresentationTimes
+from syncsvc.capture.upright import UPRIGHT, Turn
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.decoded import MAX_PIXELS
 from syncsvc.errors import SourceUnavailable
@@ -27,6 +30,7 @@ _SENDER_REPORT = struct.Struct("=I4xQIII")
 KEPT_PACKETS = 64
 _PARSED = frozenset({"h264", "hevc"})
 """Codecs whose frames libavformat cuts out of the stream: it sees the end of one in the start of the next."""
+_NO_FILM = Disposition.attached_pic | Disposition.timed_thumbnails
 UNKNOWN_FPS = 30.0
 MAX_FPS = 240.0
 
@@ -84,20 +88,36 @@ class OpenInput:
     """When the input's byte at an offset came, where somebody knows: else it follows from the packets."""
     inspect: Callable[[Any], None] | None = None
     """Looks at each packet before it is read, and may refuse the source."""
+    turn: Turn = UPRIGHT
+    """Which way up its pictures are, as the container says."""
+    presentation: PresentationTimes | None = None
+    """Gives pictures their times, where those of their packets are in another order."""
+
+
+def video_of(container: InputContainer) -> Any | None:
+    """The track that players show: no cover, and the one that is marked as the default; None where there is none."""
+    videos = [one for one in container.streams.video if not one.disposition & _NO_FILM]
+    best = container.streams.best("video")
+    if best in videos or not videos:
+        return best if videos else None
+    return max(videos, key=lambda one: bool(one.disposition & Disposition.default))
 
 
 class Demuxer(ABC):
-    """A container's first video stream, packet by packet, each with when it came.
+    """A container's video, the track that players show, packet by packet, each with when it came.
 
     Raises:
-        SourceUnavailable: it has no video.
+        SourceUnavailable: it has no video, or none for which there is a decoder here.
     """
 
     def __init__(self, opened: OpenInput) -> None:
         self._input, self.container = opened, opened.container
-        if not self.container.streams.video:
+        stream = video_of(self.container)
+        if stream is None:
             raise SourceUnavailable(opened.source_id, "has no video")
-        self.stream = self.container.streams.video[0]
+        if stream.codec_context is None:
+            raise SourceUnavailable(opened.source_id, "its video has a codec for which there is no decoder here")
+        self.stream = stream
         context = self.stream.codec_context
         if not context.is_open:  # a recording that was rewound goes on with its decoder
             context.thread_type, context.thread_count = "NONE", 1  # FRAME threads hold n-1 frames back
@@ -170,8 +190,9 @@ class Demuxer(ABC):
         return None if start is None else self.ns_of(start)
 
     def _ns(self, pts: int | None) -> int | None:
-        """A packet's pts in nanoseconds of the stream's own time."""
-        return None if pts is None else self.ns_of(pts)
+        """A packet's pts in nanoseconds of the stream's own time; None also for one beyond all reason."""
+        ns = None if pts is None else self.ns_of(pts)
+        return ns if ns is not None and abs(ns) < stamps.MAX_UTC_NS else None
 
     def ns_of(self, ticks: int) -> int:
         """So many ticks of the stream, in nanoseconds."""
@@ -234,7 +255,9 @@ class Decoder(Demuxer):
         self._damage = Damage()
 
     def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[Sighting]:
-        sighted = self._see(packet, arrival_mono_ns)
+        sighted, order = self._see(packet, arrival_mono_ns), self._input.presentation
+        if order is not None and packet.size:
+            order.feed(packet.pts, packet.dts)
         if packet.pts is not None:
             self._seen[packet.pts] = sighted
             if len(self._seen) > KEPT_PACKETS:
@@ -249,6 +272,8 @@ class Decoder(Demuxer):
             own = None if frame.pts is None else self._seen.pop(frame.pts, None)
             if own is None:  # the decoder may have held it back while other packets came
                 own = replace(sighted, pts_ns=self._ns(frame.pts), is_key=bool(frame.key_frame))
+            if order is not None:
+                own = replace(own, pts_ns=self._ns(order.next(frame.pts, is_key=bool(frame.key_frame))))
             if self._damage.reaches(is_corrupt=frame.is_corrupt, is_key=bool(frame.key_frame), is_entry=own.is_key):
                 yield Loss("decode_error")
             else:

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syncsvc.capture.source import Picture
+from syncsvc.capture.upright import UPRIGHT, Turn, turn_of_exif
 from syncsvc.decoded import MAX_PIXELS
-from syncsvc.layout import Layout, jpeg_header
+from syncsvc.layout import Codec, JpegHeader, Layout, jpeg_header
 from syncsvc.pictures import load_cv2
 
 
@@ -24,12 +25,16 @@ def compressed(shown: Any, quality: int) -> Picture:
     cv2 = load_cv2()
     is_coded, file = cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert is_coded, "OpenCV refuses no picture of these types"
-    return coded(_jpeg_layout(shown.shape[1], shown.shape[0]), file)
+    return coded(Layout("jpeg", shown.shape[1], shown.shape[0], "full", "bt601"), file)
 
 
-def _jpeg_layout(width: int, height: int) -> Layout:
-    """The layout of JPEG files: what JFIF says of their colours."""
-    return Layout("jpeg", width, height, "full", "bt601")
+def jpeg_layout(header: JpegHeader, codec: Codec | None, turn: Turn = UPRIGHT) -> Layout:
+    """The layout of a picture as it came, ``encoded`` where it has a codec: what JFIF says of its colours.
+
+    ``turn`` is what the container says of which way up it is; what EXIF says goes before it.
+    """
+    rotation = (turn_of_exif(header.orientation) if header.orientation > 1 else turn).rotation
+    return Layout("jpeg" if codec is None else "encoded", header.width, header.height, "full", "bt601", codec, rotation)
 
 
 def coded(layout: Layout, data: Any, head: bytes = b"") -> Picture:
@@ -43,9 +48,9 @@ def coded(layout: Layout, data: Any, head: bytes = b"") -> Picture:
     return Picture(layout, len(head) + memoryview(data).nbytes, write)
 
 
-def plain_jpeg(data: bytes) -> Picture | None:
-    """A file that any reader of JPEG reads, as it is; None where it is none."""
+def plain_jpeg(data: bytes, turn: Turn = UPRIGHT) -> Picture | None:
+    """A file that any reader of JPEG reads, as it is; None where it is none. ``turn`` as for ``jpeg_layout``."""
     header = jpeg_header(data)
     if header is None or not header.is_plain or header.width * header.height > MAX_PIXELS:
         return None
-    return coded(_jpeg_layout(header.width, header.height), data)
+    return coded(jpeg_layout(header, None, turn), data)

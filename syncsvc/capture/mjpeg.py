@@ -9,13 +9,13 @@ from av.codec.context import CodecContext
 from syncsvc.capture import stamps
 from syncsvc.capture.decode import UNKNOWN_FPS, Accompanied, Sighting, Unit, with_stamp
 from syncsvc.capture.http_get import Answer
-from syncsvc.capture.jpeg import coded, plain_jpeg
+from syncsvc.capture.jpeg import coded, jpeg_layout, plain_jpeg
 from syncsvc.capture.multipart import Part, PartReader
 from syncsvc.capture.source import Loss, Picture, Pulse
 from syncsvc.capture.spec import CaptureSpec
 from syncsvc.clock import Clock
 from syncsvc.decoded import MAX_PIXELS, packet_of
-from syncsvc.layout import Codec, Layout, jpeg_header
+from syncsvc.layout import Codec, jpeg_header
 from syncsvc.model import Observation
 from syncsvc.transport.page import Position
 
@@ -78,7 +78,7 @@ class MjpegReader:
         header = jpeg_header(body)
         if header is None:
             return None
-        return coded(Layout("encoded", *header[:2], "full", "bt601", Codec("mjpeg")), body)
+        return coded(jpeg_layout(header, Codec("mjpeg")), body)
 
     def _decode(self, body: bytes) -> VideoFrame | None:
         if self._spec.pixels == "encoded":

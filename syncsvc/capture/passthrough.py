@@ -13,11 +13,12 @@ from av.error import FFmpegError
 from syncsvc import decoded, nal
 from syncsvc.capture import stamps
 from syncsvc.capture.decode import Decoder, Demuxer, OpenInput, Sighting, with_stamp
-from syncsvc.capture.jpeg import coded, plain_jpeg
+from syncsvc.capture.jpeg import coded, jpeg_layout, plain_jpeg
 from syncsvc.capture.source import Loss, Picture
 from syncsvc.clock import NS_PER_S
 from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, ColorRange, Layout, jpeg_header
 
+_MJPEG = Codec("mjpeg")
 B_FRAMES = (
     "sends B-frames, which do not come in the order of their times: they are lost to `pixels: encoded`. Switch them "
     "off in the camera, or take other pixels"
@@ -151,21 +152,22 @@ class PassThrough(Demuxer):
         if shape.width and shape.height:
             codec = Codec(self._codec, extradata)
             self._layout = Layout(
-                "encoded", shape.width, shape.height, shape.range or told, shape.matrix or matrix, codec
-            )
+                "encoded", shape.width, shape.height, shape.range or told, shape.matrix or matrix, codec,
+                self._input.turn.rotation,
+            )  # fmt: skip
 
     def _measure(self, data: bytes) -> None:
-        """Motion JPEG says in every picture how big it is."""
+        """Motion JPEG says in every picture how big it is, and which way up."""
         header = jpeg_header(data)
-        if header is not None and (self._layout is None or (self._layout.width, self._layout.height) != header[:2]):
-            self._layout = Layout("encoded", header.width, header.height, "full", "bt601", Codec("mjpeg"))
+        if header is not None and (layout := jpeg_layout(header, _MJPEG, self._input.turn)) != self._layout:
+            self._layout = layout
 
 
 class JpegPassThrough(Decoder):
     """Motion JPEG as JPEG files: as they come where any reader can read them, else decoded, to be compressed again."""
 
     def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[Sighting]:
-        picture = plain_jpeg(bytes(packet)) if packet.size else None
+        picture = plain_jpeg(bytes(packet), self._input.turn) if packet.size else None
         if picture is None:
             yield from super()._take(packet, arrival_mono_ns)
         else:

@@ -4,12 +4,14 @@ from functools import partial
 
 import numpy as np
 from av import VideoFrame
+from numpy.typing import NDArray
 
 from syncsvc import decoded
 from syncsvc.capture.decode import Accompanied, Unit
 from syncsvc.capture.jpeg import compressed
 from syncsvc.capture.source import Picture
 from syncsvc.capture.spec import CaptureSpec
+from syncsvc.capture.upright import UPRIGHT, turn_of, turned, write_turned
 from syncsvc.pictures import to_bgr
 
 
@@ -26,9 +28,18 @@ def picture_of(unit: Unit, spec: CaptureSpec) -> Picture:
 
 
 def pixels_of(frame: VideoFrame, pixels: str, size: tuple[int, int] | None) -> Picture:
-    """A decoded frame, to be copied or converted into its slot as ``pixels``, in ``size`` or its own."""
-    layout = decoded.layout_of(frame, pixels, size)
-    return Picture(layout, layout.size_bytes, partial(decoded.write, frame, layout))
+    """A decoded frame, upright, to be copied or converted into its slot as ``pixels``, in ``size`` or its own."""
+    turn = turn_of(frame)
+    layout = decoded.layout_of(frame, pixels, turn.of_size(*size) if size else None)
+    if turn == UPRIGHT:
+        return Picture(layout, layout.size_bytes, partial(decoded.write, frame, layout))
+
+    def write(slot: NDArray[np.uint8]) -> None:
+        raw = np.empty(layout.size_bytes, np.uint8)
+        decoded.write(frame, layout, raw)
+        write_turned(raw, layout, turn, slot)
+
+    return Picture(turned(layout, turn), layout.size_bytes, write)
 
 
 def jpeg_of(frame: VideoFrame, size: tuple[int, int] | None, quality: int) -> Picture:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from syncsvc.capture.feed import Feed
 from syncsvc.capture.ring_rate import RingRate
-from syncsvc.capture.source import Loss, Pulse, Source
+from syncsvc.capture.source import Pulse, Source
 from syncsvc.capture.spec import EX_CONFIG, EX_UNAVAILABLE, AnySpec, FileSpec, Start, SyntheticSpec, V4l2Spec
 from syncsvc.capture.words import (
     Capture,
@@ -38,6 +38,7 @@ from syncsvc.errors import (
     DescriptorsLost,
     LinkClosed,
     MemoryShortage,
+    RecordingBroken,
     SourceEnded,
     SourceUnavailable,
     TransportError,
@@ -83,12 +84,15 @@ class CaptureProcess:
                 if self._stop.is_set:
                     break
                 feed.take(shot)
-                if isinstance(shot, Loss) and shot.why:
+                if shot.why:
                     self._warn(shot.why)
             feed.end(is_over=False)
         except SourceEnded:
             feed.end(is_over=True)
             self._send(Ended())
+        except RecordingBroken as error:
+            feed.end(is_over=True)
+            self._send(Ended(logs.redact(str(error))))
         except SourceUnavailable as error:
             feed.end(is_over=False)
             self._send(Unavailable(logs.redact(error.problem), isinstance(error, AccessRefused)))

@@ -30,11 +30,15 @@ class Picture(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One decoded frame and what was seen of it, not numbered yet; ``media_ns`` is a recording's position."""
+    """One decoded frame and what was seen of it, not numbered yet; ``media_ns`` is a recording's position.
+
+    ``why`` is for people, where something about it had to be set right.
+    """
 
     picture: Picture
     seen: Observation
     media_ns: int = 0
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,13 +104,17 @@ class HttpSpec(NetworkSpec, tag="http", frozen=True, kw_only=True):
 
 
 class FileSpec(CaptureSpec, tag="file", frozen=True, kw_only=True):
-    """A recording; ``timestamps`` is the path of its sidecar, ``offset_ns`` None where nobody said one."""
+    """A recording; ``timestamps`` is the path of its sidecar, ``offset_ns`` None where nobody said one.
+
+    ``fps`` is that of a sequence of pictures: a folder, or files that are numbered as its path says (``%06d``).
+    """
 
     path: str
     pace: Literal["realtime", "asap"] = "realtime"
     loop: bool = False
     timestamps: str | None = None
     offset_ns: int | None = None
+    fps: float | None = None
 
     @property
     def has_known_rate(self) -> bool:
@@ -125,7 +129,7 @@ class FileSpec(CaptureSpec, tag="file", frozen=True, kw_only=True):
     @property
     def playing(self) -> tuple[object, ...]:
         """The file, its times, its pace and whether it begins again."""
-        return self.path, self.timestamps, self.pace, self.loop, self.offset_ns
+        return self.path, self.fps, self.timestamps, self.pace, self.loop, self.offset_ns
 
 
 class V4l2Spec(CaptureSpec, tag="v4l2", frozen=True, kw_only=True):

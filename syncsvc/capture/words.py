@@ -58,7 +58,9 @@ class Opened(Message, tag="opened", frozen=True):
 
 
 class Ended(Message, tag="ended", frozen=True):
-    """The recording is over."""
+    """The recording is over; ``problem`` is why it ends early."""
+
+    problem: str = ""
 
 
 class Unavailable(Message, tag="unavailable", frozen=True):

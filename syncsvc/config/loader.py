@@ -10,6 +10,7 @@ from typing import Any, Final, get_args
 from pydantic import ValidationError
 
 from syncsvc.config.models import NAME_PATTERN, STREAM_MODELS, Config, FileStream
+from syncsvc.config.picture_files import is_sequence, pictures_of
 from syncsvc.config.refusals import KeyPath, config_error, did_you_mean, one_line, show
 from syncsvc.config.schema import Schema, allowed, keys_of, walk
 from syncsvc.config.streamurl import describe
@@ -117,10 +118,23 @@ def _absent_files(config: Config) -> Iterator[tuple[str, str, str]]:
     for name, stream in config.streams.items():
         files = {"url": stream.path, "timestamps": stream.timestamps} if isinstance(stream, FileStream) else {}
         for key, path in files.items():
-            if path is not None and not (os.path.isfile(path) and os.access(path, os.R_OK)):
-                is_folder, is_there = os.path.isdir(path), os.path.exists(path)
-                what = "a directory" if is_folder else "no readable file" if is_there else "no file"
-                yield name, key, f"found {what} at '{one_line(str(path))}'; allowed: a file that exists"
+            if path is None or (os.path.isfile(path) and os.access(path, os.R_OK)):
+                continue
+            if key == "url" and is_sequence(path):
+                if not _has_pictures(path):
+                    allowed = "a recording, or pictures (.jpg, .png and others)"
+                    yield name, key, f"found no picture at '{one_line(str(path))}'; allowed: {allowed}"
+                continue
+            is_folder, is_there = os.path.isdir(path), os.path.exists(path)
+            what = "a directory" if is_folder else "no readable file" if is_there else "no file"
+            yield name, key, f"found {what} at '{one_line(str(path))}'; allowed: a file that exists"
+
+
+def _has_pictures(path: Path) -> bool:
+    try:
+        return bool(pictures_of(path))
+    except OSError:
+        return False
 
 
 def _stream(name: str, raw: Any, document: Document, base_dir: Path) -> dict[str, Any]:

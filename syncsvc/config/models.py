@@ -113,10 +113,11 @@ class HttpStream(NetworkKeys):
 class FileStream(StreamKeys):
     """A recording."""
 
-    from_url: ClassVar[frozenset[str]] = frozenset({"kind", "path"})
+    from_url: ClassVar[frozenset[str]] = frozenset({"kind", "path", "fps"})
 
     kind: Literal["file"] = "file"
     path: Path
+    fps: Annotated[float, Field(gt=0, le=1000)] | None = None
     pace: Literal["realtime", "asap"] = "realtime"
     """realtime plays as recorded, all files of a group from one instant; asap plays as fast as can be."""
     loop: bool = False

@@ -31,7 +31,7 @@ def describe(url: str, base_dir: Path) -> dict[str, Any]:
         every = _EVERY.search(url) if kind == "http" else None
         return {"kind": kind, **({"every_s": _period(every[1])} if every else {})}
     if kind == "file":
-        return {"kind": kind, "path": _file_path(rest, base_dir)}
+        return {"kind": kind, **_file(rest, base_dir)}
     return {"kind": kind, **(_synthetic(rest) if kind == "synthetic" else _v4l2(rest))}
 
 
@@ -66,13 +66,21 @@ def _check_network_url(url: str) -> None:
         raise RefusedError(f"'{scheme}://{MASK}' with a host that is none", allowed)
 
 
+def _file(rest: str, base_dir: Path) -> dict[str, Any]:
+    """``frames/%06d.jpg?fps=25`` as the fields of a FileStream; a ``?`` without a parameter behind it is the name's."""
+    path, mark, query = rest.rpartition("?")
+    if not mark or not re.match(r"\w+=", query):
+        path, query = rest, ""
+    return {"path": _file_path(path, base_dir), **_split_query(query, _SEQUENCE)}
+
+
 def _file_path(rest: str, base_dir: Path) -> Path:
     path = rest
     if rest.startswith("//"):
         path = rest[2:]
         if not path.startswith("/"):
             raise RefusedError(f"'file:{rest}'", "file:RELATIVE/PATH, file:/ABSOLUTE/PATH or file:///ABSOLUTE/PATH")
-    if not path or path.endswith("/"):
+    if not path.strip("/"):
         raise RefusedError(f"'file:{rest}' without a file's name", "file:RELATIVE/PATH or file:/ABSOLUTE/PATH")
     return base_dir.absolute() / path
 
@@ -123,6 +131,7 @@ _SYNTHETIC: Final[Mapping[str, Callable[[str], Any]]] = {
     "stall": _stall,
     "seed": _whole,
 }
+_SEQUENCE: Final[Mapping[str, Callable[[str], Any]]] = {"fps": _number}
 _V4L2: Final[Mapping[str, Callable[[str], Any]]] = {"fps": _number, "size": _size, "fourcc": _fourcc}
 
 

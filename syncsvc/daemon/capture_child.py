@@ -37,6 +37,8 @@ from syncsvc.transport.page import Position, StreamPage
 log = logging.getLogger(__name__)
 
 REFUSED = f"; tried again after {FIRST_REFUSED_S:.0f} s, then ever more seldom, so that the account is not locked"
+_FRUITLESS = 3
+"""Captures of a recording, one after the other, that may end without a frame before it is given up."""
 
 
 class SupervisedCapture(Supervised[FromCapture, ToCapture]):
@@ -60,7 +62,9 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
         self.recorded = Recorded()
         self.is_ready = self.is_ended = self._is_rewound = self._has_told = self._is_refused = False
         self.restarts = 0
-        self.problem = self._warning = ""
+        self.problem = self._warning = self.failure = ""
+        """What is wrong, what goes wrong while frames come, and why a recording ended early."""
+        self._fruitless = self._spawned_media_ns = 0
         self._problem_seq = self._spawned_seq = 0
         self.declared_fps: float | None = None
         self.refusal: str | None = None
@@ -112,7 +116,7 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
             self.page.media_ns = self.page.pass_begun_ns = 0
             self.start, self._is_rewound = None, False
         self._adopt(child)
-        self._spawned_seq = self.page.next_seq
+        self._spawned_seq, self._spawned_media_ns = self.page.next_seq, self.page.media_ns
         self.page.at(Position.STARTING, self._spawned_ns)
         self.page.beat_mono_ns = self._spawned_ns
 
@@ -123,9 +127,8 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
                 self.is_ready, self.recorded = True, recorded
                 if self.start is not None:
                     self.begin(self.start)
-            case Ended() if not self._is_rewound:  # else what ended is no longer what is to be played
-                self.is_ended = True
-                self.want_no_other()
+            case Ended(problem) if not self._is_rewound:  # else what ended is no longer what is to be played
+                self._end(problem)
             case Unavailable(problem, is_refusal):
                 self._is_refused = is_refusal
                 problem += REFUSED if is_refusal else ""
@@ -144,6 +147,13 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
                 self.refusal = problem
             case Opened(fps):
                 self.declared_fps = fps
+
+    def _end(self, failure: str) -> None:
+        """The recording is over, for a reason where that is not its last frame."""
+        self.is_ended, self.failure = True, failure
+        if failure:
+            self._went_wrong(failure)
+        self.want_no_other()
 
     def _went_wrong(self, why: str) -> None:
         """Keep the reason until frames come again: that a connection opens does not mend it."""
@@ -191,8 +201,16 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
         if self._is_wanted and not self._is_excused:
             self.restarts += 1
             self._say_how_it_ended(code)
+            self._fruitless = 0 if self.page.media_ns > self._spawned_media_ns else self._fruitless + 1
+            if self._is_hopeless(code):
+                self._end(f"is given up, for no frame came of {_FRUITLESS} captures: {self.problem or self.refusal}")
         has_taken = self.page.next_seq > self._spawned_seq
         self._plan_next(has_worked=has_taken and self._has_lived, is_refused=self._is_refused)
+
+    def _is_hopeless(self, code: int) -> bool:
+        """Whether a recording is not worth another try; one that others do not wait for may still be put right."""
+        may_return = code == EX_CONFIG and not self.spec.is_patient
+        return self.is_recording and self._fruitless >= _FRUITLESS and not may_return
 
     def _say_how_it_ended(self, code: int) -> None:
         if code < 0:
@@ -210,6 +228,7 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
             self._is_rewound = self._is_rewound or before.playing != spec.playing
             self.is_ended, self.refusal, self._is_wanted = False, None, True
             self._policy.was_healthy()
+            self.failure, self._fruitless = "", 0
             self._is_excused = self.child is not None
             if self.child is not None:
                 self.send(Stop())

@@ -187,13 +187,26 @@ class Daemon:
         if stream in self._streams.leaving:
             self._streams.leaving.remove(stream)
             return
-        self._receiver.send(Detach(stream.name, stream.page.next_seq))
-        if stream.is_unhoused:
+        if stream.failure:
+            self._broken(stream)
+        elif stream.is_unhoused:
             self._leave_out(stream)
         elif stream.refusal is None:
             self._untried.discard(stream.name)
         elif not self._drain.has_begun:
             self._refused(stream, stream.refusal)
+        self._receiver.send(Detach(stream.name, stream.page.next_seq, stream.is_ended))
+
+    def _broken(self, stream: SupervisedCapture) -> None:
+        """A recording ended early: the others go on; where it is all that there is and never began, it is refused."""
+        if self._streams.by_name == {stream.name: stream} and not self._has_run(stream):
+            problem = stream.failure
+            self._refusal, self._exit = ConfigError(str(self._path), problem, key=f"streams.{stream.name}"), 78
+        else:
+            log.error("stream %s: %s", stream.name, stream.failure)
+
+    def _has_run(self, stream: SupervisedCapture) -> bool:
+        return stream.name not in self._untried or stream.page.next_seq > 0
 
     def _leave_out(self, stream: SupervisedCapture) -> None:
         """The machine lacks its memory: the others go on, it is tried again. Where none fits at the start: the end."""
@@ -203,32 +216,35 @@ class Daemon:
 
     def _refused(self, stream: SupervisedCapture, problem: str) -> None:
         """A stream that never ran is a mistake in the configuration; one that did may be served again later."""
-        if stream.name in self._untried and stream.page.next_seq == 0:
+        if not self._has_run(stream):
             self._refusal, self._exit = ConfigError(str(self._path), problem, key=f"streams.{stream.name}"), 78
             return
         log.error("stream %s: %s", stream.name, problem)
         stream.retry()
+        if stream.failure:  # that was its last try
+            self._broken(stream)
 
     def _start_recordings(self) -> None:
         """Once every recording is ready and the subscribers that were asked for are there: one start for all."""
-        waiting = [stream for stream in self._streams.by_name.values() if stream.is_recording and stream.start is None]
+        recordings = [stream for stream in self._streams.by_name.values() if stream.is_recording]
+        waiting = [stream for stream in recordings if stream.start is None and not stream.is_ended]
         if waiting and not self._is_subscribed:
             report = self._receiver.report
             self._attendance.tell_waiting(report.subscriptions if report else 0, self._config.publish.wait_for)
         if not waiting or not self._is_subscribed or not all(stream.is_ready for stream in waiting):
             return
         self._attendance.tell_begun()
-        recordings = {stream.name: stream.recorded for stream in waiting}
+        recorded = {stream.name: stream.recorded for stream in waiting}
         groups = [group.streams for group in self._config.groups.values()]
         offsets = {
             stream.name: stream.spec.offset_ns
             for stream in waiting
             if isinstance(stream.spec, FileSpec) and stream.spec.offset_ns is not None
         }
-        for names in begun_together(recordings, groups, offsets):
+        for names in begun_together(recorded, groups, offsets):
             log.warning(TOGETHER, ", ".join(names), UNSAID_NS / NS_PER_S)
         starts = decide_starts(
-            recordings,
+            recorded,
             groups,
             offsets,
             edge_ns=window_lcm_ns(self._config),
@@ -267,7 +283,8 @@ class Daemon:
             case LeaseRoom(stream, span_ns) if stream in self._streams.by_name:
                 self._streams.by_name[stream].make_room(span_ns)
             case Done():
-                self._exit = 0
+                has_failed = any(stream.failure for stream in self._streams.by_name.values())
+                self._exit = 1 if has_failed and not self._drain.has_begun else 0
 
     def _receiver_bound(self, live: str, control: str) -> None:
         self._endpoints = (live, control)

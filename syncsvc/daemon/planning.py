@@ -138,7 +138,7 @@ def capture_spec(name: str, stream: Stream, config: Config) -> AnySpec:
             offset_ns = round(stream.offset_ms * NS_PER_MS) if "offset_ms" in stream.model_fields_set else None
             return FileSpec(
                 path=str(stream.path), pace=stream.pace, loop=stream.loop, timestamps=sidecar, offset_ns=offset_ns,
-                **common,
+                fps=stream.fps, **common,
             )  # fmt: skip
         case V4l2Stream():
             device = str(stream.device)

@@ -41,6 +41,7 @@ class _Attached:
 @dataclass(frozen=True, slots=True)
 class _Gone:
     next_seq: int
+    is_over: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +118,12 @@ class StreamIngest:
         """A capture was started: read it when the one before has been read to its end. From any thread."""
         self._commands.put(_Attached(link, next_seq))
 
-    def detach(self, next_seq: int) -> None:
-        """The capture is gone, having taken the frames before ``next_seq``. From any thread."""
-        self._commands.put(_Gone(next_seq))
+    def detach(self, next_seq: int, *, is_over: bool = False) -> None:
+        """The capture is gone, having taken the frames before ``next_seq``; where it is over, for good.
+
+        From any thread.
+        """
+        self._commands.put(_Gone(next_seq, is_over))
 
     def rewire(
         self, groups: Groups, on_join: Callable[[str, int], None], tuning: Tuning | None = None
@@ -179,8 +183,9 @@ class StreamIngest:
         if command is None:
             return
         self._miss(command.next_seq)
-        if self._has_hung_up and self.tally.state is not StreamState.ENDED:  # not before: a drain is told first
-            self._set_state(StreamState.ABSENT)
+        is_over = isinstance(command, _Gone) and command.is_over  # its capture may have died before it said so
+        if (self._has_hung_up or is_over) and self.tally.state is not StreamState.ENDED:  # not before a drain is told
+            self._set_state(StreamState.ENDED if is_over else StreamState.ABSENT)
         self._has_hung_up = False
         if isinstance(command, _Attached):
             self._link, self._rings = command.link, CaptureRings(command.link)

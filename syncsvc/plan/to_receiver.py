@@ -40,10 +40,14 @@ class Attach(Message, tag="attach", frozen=True):
 
 
 class Detach(Message, tag="detach", frozen=True):
-    """The stream's capture is gone; ``next_seq`` is the number that its next frame would have had."""
+    """The stream's capture is gone; ``next_seq`` is the number that its next frame would have had.
+
+    Where it ``is_over``, no other will follow.
+    """
 
     stream: str
     next_seq: int
+    is_over: bool = False
 
 
 class Reload(Message, tag="reload", frozen=True):

@@ -132,9 +132,9 @@ class Receiver:
                     self._reload(plan)
             case Attach(stream, next_seq):
                 self._served.streams[stream].attach(LinkReader(fds[0], socket.socket(fileno=fds[1])), next_seq)
-            case Detach(stream, next_seq):
+            case Detach(stream, next_seq, is_over):
                 if stream in self._served.streams:
-                    self._served.streams[stream].detach(next_seq)
+                    self._served.streams[stream].detach(next_seq, is_over=is_over)
             case Drain():
                 self._publishing.publisher.drain()
                 for group in self._served.running:

@@ -75,9 +75,9 @@ class ServedStream:
         """A capture of it cannot be heard, and why."""
         self._ingest.tally.problem = problem
 
-    def detach(self, next_seq: int) -> None:
-        """Its capture is gone, having taken the frames before ``next_seq``."""
-        self._ingest.detach(next_seq)
+    def detach(self, next_seq: int, *, is_over: bool = False) -> None:
+        """Its capture is gone, having taken the frames before ``next_seq``, and with ``is_over`` for good."""
+        self._ingest.detach(next_seq, is_over=is_over)
 
     def longer_ns(self, is_leased: Callable[[bytes], bool]) -> int | None:
         """How much longer its frames are held than their batch, for subscribers on this host; None if told before."""

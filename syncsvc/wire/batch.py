@@ -115,7 +115,7 @@ def _stream_map(
         return StreamMap(None, None, None, None, None, clock, account)
     return StreamMap(
         layout.format, layout.width, layout.height, layout.range, layout.matrix, clock, account,
-        _codec_map(layout.codec), _changes(frames, first_row) or UNSET,
+        _codec_map(layout.codec), layout.rotation or UNSET, _changes(frames, first_row) or UNSET,
     )  # fmt: skip
 
 
@@ -128,10 +128,8 @@ def _changes(frames: Sequence[Frame], first_row: int) -> list[tuple[int, Look]]:
             continue
         if (frame.layout, frame.clock) != (before.layout, before.clock):
             look = frame.layout
-            codec = _codec_map(look.codec)
-            changes.append(
-                (row, Look(look.format, look.width, look.height, look.range, look.matrix, frame.clock, codec))
-            )
+            shape = look.format, look.width, look.height, look.range, look.matrix
+            changes.append((row, Look(*shape, frame.clock, _codec_map(look.codec), look.rotation or UNSET)))
         before = frame
     return changes
 
@@ -255,7 +253,8 @@ class _Shown(NamedTuple):
 @lru_cache(maxsize=64)  # batch after batch looks the same
 def _shown(look: Look) -> _Shown:
     codec = None if look.codec is UNSET else Codec(look.codec.name, look.codec.extradata)
-    layout = Layout(look.format, look.width, look.height, look.range, look.matrix, codec)
+    rotation = 0 if look.rotation is UNSET else look.rotation
+    layout = Layout(look.format, look.width, look.height, look.range, look.matrix, codec, rotation)
     return _Shown(look.clock, layout, layout.size_bytes if look.format in RAW_FORMATS else None)
 
 

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from syncsvc.errors import WireError
-from syncsvc.layout import MAX_EXTRADATA_BYTES, ColorMatrix, ColorRange, PixelFormat, Side
+from syncsvc.layout import MAX_EXTRADATA_BYTES, ColorMatrix, ColorRange, PixelFormat, Rotation, Side
 from syncsvc.model import ClockClass, MissingReason
 
 _INT64 = 2**63
@@ -48,6 +48,7 @@ class Look(Struct, frozen=True):
     matrix: ColorMatrix
     clock: ClockClass
     codec: CodecMap | UnsetType = UNSET
+    rotation: Rotation | UnsetType = UNSET
 
 
 class StreamMap(Struct, frozen=True):
@@ -61,6 +62,7 @@ class StreamMap(Struct, frozen=True):
     clock: ClockClass | None
     counts: CountsMap
     codec: CodecMap | UnsetType = UNSET
+    rotation: Rotation | UnsetType = UNSET
     changes: list[tuple[Natural, Look]] | UnsetType = UNSET
 
 

@@ -178,16 +178,16 @@ def test_a_jpeg_that_ends_within_its_frame_header_says_nothing() -> None:
 
 def test_what_only_some_readers_read_is_told_from_plain_files() -> None:
     whole = jpeg(16, 8)
-    assert jpeg_header(whole) == (16, 8, True)
+    assert jpeg_header(whole) == (16, 8, True, 1)
     tables = whole.index(b"\xff\xc4")
     frame = whole.index(b"\xff\xc0")
     begin = whole.index(b"\xff\xda")
-    assert jpeg_header(whole[:tables] + whole[begin:]) == (16, 8, False)
+    assert jpeg_header(whole[:tables] + whole[begin:]) == (16, 8, False, 1)
     for at, value in ((frame + 4, 12), (frame + 9, 4)):
         other = bytearray(whole)
         other[at] = value
-        assert jpeg_header(bytes(other)) == (16, 8, False)
-    assert jpeg_header(whole[:2] + b"\xff" * 5 + whole[2:]) == (16, 8, True), "fill"
+        assert jpeg_header(bytes(other)) == (16, 8, False, 1)
+    assert jpeg_header(whole[:2] + b"\xff" * 5 + whole[2:]) == (16, 8, True, 1), "fill"
 
 
 def test_without_opencv_the_error_names_the_packages() -> None:

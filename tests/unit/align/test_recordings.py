@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from syncsvc.capture.file import read_sidecar
+from syncsvc.capture.sidecar import read_sidecar
 from syncsvc.model import StreamState
 from syncsvc.testing import T0, GroupBench, frame
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from syncsvc.capture import decode
-from syncsvc.capture.file import FileSource, read_sidecar
+from syncsvc.capture.file import FileSource
+from syncsvc.capture.sidecar import read_sidecar
 from syncsvc.capture.source import Loss, Shot
 from syncsvc.capture.spec import FileSpec, Recorded, RingPlan, Start
 from syncsvc.errors import ConfigError, SourceEnded
