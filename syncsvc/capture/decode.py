@@ -17,8 +17,9 @@ from av.stream import Disposition
 from msgspec import Struct
 
 from syncsvc.capture import stamps
-from syncsvc.capture.source import Loss, Picture, Pulse
+from syncsvc.capture.jpeg import note_turn
 from syncsvc.capture.placement import PresentationTimes
+from syncsvc.capture.source import Loss, Picture, Pulse
 from syncsvc.capture.upright import UPRIGHT, Turn
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.decoded import MAX_PIXELS
@@ -253,6 +254,7 @@ class Decoder(Demuxer):
         super().__init__(opened)
         self._seen: OrderedDict[int, Observation] = OrderedDict()
         self._damage = Damage()
+        self._is_jpeg = self.stream.codec_context.name == "mjpeg"
 
     def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[Sighting]:
         sighted, order = self._see(packet, arrival_mono_ns), self._input.presentation
@@ -269,6 +271,8 @@ class Decoder(Demuxer):
             yield Loss("decode_error")
             return
         for frame in decoded:
+            if self._is_jpeg and packet.size:
+                note_turn(frame, memoryview(packet))
             own = None if frame.pts is None else self._seen.pop(frame.pts, None)
             if own is None:  # the decoder may have held it back while other packets came
                 own = replace(sighted, pts_ns=self._ns(frame.pts), is_key=bool(frame.key_frame))

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from syncsvc.capture.picture import picture_of
-from syncsvc.capture.recording import ContainerRecording, Recording, FilmFrame
 from syncsvc.capture.picture_sequence import PictureSequence
+from syncsvc.capture.placement import Place
+from syncsvc.capture.recording import ContainerRecording, FilmFrame, Recording
 from syncsvc.capture.sidecar import read_sidecar
 from syncsvc.capture.source import Loss, Pulse, Shot
 from syncsvc.capture.spec import FileSpec, Recorded, Start
-from syncsvc.capture.placement import Place
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.config.picture_files import is_sequence
 from syncsvc.errors import ConfigError, RecordingBroken, SourceEnded

@@ -37,6 +37,13 @@ def jpeg_layout(header: JpegHeader, codec: Codec | None, turn: Turn = UPRIGHT) -
     return Layout("jpeg" if codec is None else "encoded", header.width, header.height, "full", "bt601", codec, rotation)
 
 
+def note_turn(frame: Any, data: Any) -> None:
+    """Keep with a decoded picture which way up the EXIF data of its JPEG say it is: PyAV tells of no mirrored ones."""
+    header = jpeg_header(data)
+    if header is not None and header.orientation > 1:
+        frame.opaque = turn_of_exif(header.orientation)
+
+
 def coded(layout: Layout, data: Any, head: bytes = b"") -> Picture:
     """A picture that is coded already: ``head`` and ``data``, each a buffer."""
 

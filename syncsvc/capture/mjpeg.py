@@ -9,7 +9,7 @@ from av.codec.context import CodecContext
 from syncsvc.capture import stamps
 from syncsvc.capture.decode import UNKNOWN_FPS, Accompanied, Sighting, Unit, with_stamp
 from syncsvc.capture.http_get import Answer
-from syncsvc.capture.jpeg import coded, jpeg_layout, plain_jpeg
+from syncsvc.capture.jpeg import coded, jpeg_layout, note_turn, plain_jpeg
 from syncsvc.capture.multipart import Part, PartReader
 from syncsvc.capture.source import Loss, Picture, Pulse
 from syncsvc.capture.spec import CaptureSpec
@@ -87,4 +87,7 @@ class MjpegReader:
             found = [one for one in self._codec.decode(packet_of(av.Packet, body)) if isinstance(one, VideoFrame)]
         except (av.error.FFmpegError, ValueError):
             return None
-        return found[0] if found and not found[0].is_corrupt else None
+        if not found or found[0].is_corrupt:
+            return None
+        note_turn(found[0], body)
+        return found[0]

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from syncsvc.capture.decode import Demuxer, OpenInput, Sighting, open_container
+from syncsvc.capture.placement import Place
 from syncsvc.capture.readers import reader_of
 from syncsvc.capture.recording import FilmFrame
 from syncsvc.capture.source import Loss, Pulse
 from syncsvc.capture.spec import FileSpec, Recorded
-from syncsvc.capture.placement import Place
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.config.picture_files import PictureFile, pictures_of
 from syncsvc.errors import RecordingBroken, SourceUnavailable

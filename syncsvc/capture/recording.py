@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -12,12 +12,12 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.format import Flags
 
-from syncsvc.capture.decode import Demuxer, OpenInput, Unit, describe, open_container, video_of
+from syncsvc.capture.decode import Demuxer, OpenInput, Sighting, Unit, describe, open_container, video_of
+from syncsvc.capture.placement import LEAST_JUMP_NS, LONGEST_PAUSE_NS, Place, Placement, PresentationTimes
 from syncsvc.capture.readers import reader_of
 from syncsvc.capture.source import Loss, Pulse
 from syncsvc.capture.spec import FileSpec, Recorded
 from syncsvc.capture.stamps import of_date
-from syncsvc.capture.placement import LEAST_JUMP_NS, LONGEST_PAUSE_NS, Place, PresentationTimes, Placement
 from syncsvc.capture.upright import UPRIGHT, Turn, turn_of
 from syncsvc.capture.wholeness import missing_bytes
 from syncsvc.clock import NS_PER_S, Clock
@@ -198,10 +198,10 @@ class ContainerRecording:
         if not self._is_fresh:
             self._rewind()
         self._is_fresh = False
-        begin_ns = self._seek(near_ns) if near_ns > 0 else None
         placement = Placement(self.period_ns, self._most_ns)
         try:
-            for item in self._reader.frames():
+            begin_ns, items = self._near(near_ns)
+            for item in items:
                 if isinstance(item, Loss):
                     yield item
                     continue
@@ -262,32 +262,27 @@ class ContainerRecording:
         self.close()
         self._open()
 
-    def _seek(self, near_ns: int) -> int | None:
-        """Go to the key frame before a place; returns what pts count from, if it went.
+    def _near(self, near_ns: int) -> tuple[int | None, Iterator[Sighting]]:
+        """What pts count from, where that is known, and what follows the key frame before a place.
 
-        Not where times jump, for what is found there may stand anywhere, nor where they must be sorted from the first.
+        All from the first, where its times must be sorted, or where another place was found than was sought: libav
+        gets lost where times jump.
         """
         reader, (_, look) = self._reader, self._looked
-        if look.is_decoding_order:
-            return None
+        if near_ns <= 0 or look.is_decoding_order:
+            return None, reader.frames()
         begin_ns = self._begin_ns(reader.ns_of(reader.stream.start_time or 0))
-        ticks = reader.ticks_of(begin_ns + near_ns)
-        if not self._go_to(ticks):
-            return None
-        first = self._next_time_ns()
-        if first is None or not -self._most_ns <= first - begin_ns - near_ns <= self.period_ns:
+        if self._go_to(reader.ticks_of(begin_ns + near_ns)):
+            items, found = self._reader.frames(), list[Sighting]()
+            for item in items:
+                found.append(item)
+                if isinstance(item, Loss) or item[1].pts_ns is None:
+                    continue
+                if -self._most_ns <= item[1].pts_ns - begin_ns - near_ns <= self.period_ns:
+                    return begin_ns, chain(found, items)
+                break
             self._open_anew()
-            return None
-        return begin_ns if self._go_to(ticks) else None
-
-    def _next_time_ns(self) -> int | None:
-        """The time of the packet that would be read next."""
-        reader = self._reader
-        with suppress(FFmpegError, OSError):
-            packet = next(reader.container.demux(reader.stream), None)
-            if packet is not None and packet.pts is not None:
-                return reader.ns_of(packet.pts)
-        return None
+        return None, self._reader.frames()
 
     def _begin_ns(self, first_ns: int) -> int:
         """What the pts of a pass count from: where the recording begins or, if that is nowhere, its first frame.

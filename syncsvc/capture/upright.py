@@ -42,6 +42,8 @@ def turn_of_exif(orientation: int) -> Turn:
 
 def turn_of(frame: Any) -> Turn:
     """Of a decoded ``VideoFrame``: decoders keep there what the container, the codec or EXIF said."""
+    if isinstance(frame.opaque, Turn):
+        return frame.opaque
     try:
         found = [bytes(side) for side in SideDataContainer(frame) if side.type is Type.DISPLAYMATRIX]  # type: ignore[call-arg]  # its stub lacks the argument
     except ValueError:  # side data of a kind that PyAV has no name for

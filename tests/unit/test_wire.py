@@ -86,6 +86,30 @@ def test_the_first_batch_of_an_epoch_says_since_when_nothing_was_emitted_and_oth
     assert "since_ns" not in header_of(message_of(batch(1)))
 
 
+def test_a_coded_picture_says_by_how_much_it_is_to_be_turned_and_one_that_stands_says_nothing() -> None:
+    lying = Layout("jpeg", 4, 2, "full", rotation=90)
+    frames = [
+        frame("north", 1, T0, layout=lying), frame("north", 2, T0 + MS, layout=Layout("jpeg", 4, 2, "full")),
+        frame("north", 3, T0 + 2 * MS, layout=lying),
+    ]  # fmt: skip
+    parts = message_of(batch(frames={"north": frames}))
+    told = header_of(parts)["streams"]["north"]
+    assert told["rotation"] == 90
+    assert ["rotation" in look for _, look in told["changes"]] == [False, True]
+    assert [one.layout.rotation for one in wire.decode_batch(parts).frames["north"]] == [90, 0, 90]
+    assert "rotation" not in header_of(pair())["streams"]["north"]
+    assert "| `rotation` |" in (DOCS / "protocol.md").read_text()
+
+
+@pytest.mark.parametrize("rotation", [45, -90, 360, "90"])
+def test_a_rotation_that_is_none_is_refused(rotation: object) -> None:
+    parts = pair()
+    header = header_of(parts)
+    header["streams"]["north"]["rotation"] = rotation
+    with pytest.raises(WireError, match="rotation"):
+        wire.decode_batch([parts[0], msgspec.msgpack.encode(header), *parts[2:]])
+
+
 def test_topics() -> None:
     assert (wire.batch_topic("lobby"), wire.late_topic("lobby"), wire.STATUS_TOPIC) == (
         b"batch/lobby",

@@ -155,7 +155,7 @@ STREAMS = [
     url("no picture of a number", "file:%06d.jpg?fps=25", "no picture at", "a recording, or pictures (.jpg, .png"),
     url("parameter of pictures", "file:%06d.jpg?fsp=25", "'fsp' (did you mean `fps`?)", "fps"),
     url("rate of pictures", "file:%06d.jpg?fps=fast", "fps=fast", "a number"),
-    url("rate of pictures of 0", "file:%06d.jpg?fps=0", "fps=0", "a number above 0"),
+    url("rate of pictures of 0", "file:%06d.jpg?fps=0", "fps 0.0", "a number above 0"),
     url("relative device", "v4l2:video0", "not an absolute path", "v4l2:/dev/video0"),
     url("device parameter", "v4l2:/dev/video0?fsp=30", "'fsp' (did you mean `fps`?)", "fps, size, fourcc"),
     url("device size", "v4l2:/dev/video0?size=720p", "size=720p", "WIDTHxHEIGHT"),

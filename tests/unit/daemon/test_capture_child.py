@@ -4,7 +4,7 @@ import errno
 import os
 from collections.abc import Iterator
 from random import Random
-from typing import cast
+from typing import Literal, cast
 
 import pytest
 from msgspec import structs
@@ -213,3 +213,54 @@ def test_a_stream_that_the_machine_has_no_memory_for_says_so_once_and_is_tried_a
     stream.page.at(Position.DEMUX, clock.monotonic_ns())
     stream.watch()
     assert not stream.is_unhoused
+
+
+def as_recording(stream: SupervisedCapture, pace: Literal["asap", "realtime"]) -> None:
+    stream.spec = FileSpec(name="a", path="a.mp4", pixels="i420", ring=RingPlan(S), pace=pace)
+
+
+def test_a_recording_that_breaks_off_is_over_and_keeps_its_reason(stream: SupervisedCapture) -> None:
+    as_recording(stream, "asap")
+    capture = Talker(stream)
+    stream.due_ns = None
+    capture.says(Ended("a.mp4: breaks off"))
+    capture.ends(0)
+    assert (stream.is_ended, stream.is_due, stream.failure) == (True, False, "a.mp4: breaks off")
+    assert stream.status(IngestStatus()).problem == "a.mp4: breaks off"
+    stream.respecify(stream.spec, frozenset(), is_other=True)
+    assert (stream.is_ended, stream.is_due, stream.failure) == (False, True, "")
+
+
+@pytest.mark.parametrize("code", [-11, 1, 75])
+@pytest.mark.parametrize("pace", ["asap", "realtime"])
+def test_a_recording_whose_captures_end_without_a_frame_is_given_up(
+    stream: SupervisedCapture, pace: Literal["asap", "realtime"], code: int
+) -> None:
+    as_recording(stream, pace)
+    for _ in range(2):
+        Talker(stream).ends(code)
+        assert not stream.is_ended
+    Talker(stream).ends(code)
+    assert stream.is_ended
+    assert "no frame came of 3 captures" in stream.failure
+
+
+def test_a_recording_that_gets_on_between_two_ends_of_its_captures_is_not_given_up(stream: SupervisedCapture) -> None:
+    as_recording(stream, "asap")
+    for number in range(1, 9):
+        capture = Talker(stream)
+        stream.page.media_ns = number
+        capture.ends(-9)
+    assert not stream.is_ended
+
+
+def test_a_camera_and_a_recording_in_time_that_is_put_right_later_are_never_given_up(stream: SupervisedCapture) -> None:
+    for _ in range(9):
+        Talker(stream).ends(-11)
+    as_recording(stream, "realtime")
+    for _ in range(9):
+        capture = Talker(stream)
+        capture.says(Misconfigured("it is no video"))
+        capture.ends(78)
+        stream.retry()
+    assert not stream.is_ended
