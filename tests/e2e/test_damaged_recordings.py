@@ -77,8 +77,12 @@ def test_what_is_no_recording_is_refused_where_it_is_all_that_there_is(tmp_path:
     publish = {"live": "tcp://127.0.0.1:0", "control": "tcp://127.0.0.1:0"}
     path.write_text(json.dumps({"streams": {"a": {"url": "file:text.mp4"}}, "publish": publish, "http": None}))
     done = subprocess.run(
-        [sys.executable, "-m", "syncsvc", "run", str(path)], capture_output=True, text=True, timeout=LIMIT_S, check=False
-    )  # fmt: skip
+        [sys.executable, "-m", "syncsvc", "run", str(path)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
     assert done.returncode == 78
     (line,) = [line for line in done.stderr.splitlines() if " ready " not in line]
     assert "streams.a: " in line

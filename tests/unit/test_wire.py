@@ -87,11 +87,11 @@ def test_the_first_batch_of_an_epoch_says_since_when_nothing_was_emitted_and_oth
 
 
 def test_a_coded_picture_says_by_how_much_it_is_to_be_turned_and_one_that_stands_says_nothing() -> None:
-    lying = Layout("jpeg", 4, 2, "full", rotation=90)
+    lying, standing = Layout("jpeg", 4, 2, "full", rotation=90), Layout("jpeg", 4, 2, "full")
     frames = [
-        frame("north", 1, T0, layout=lying), frame("north", 2, T0 + MS, layout=Layout("jpeg", 4, 2, "full")),
-        frame("north", 3, T0 + 2 * MS, layout=lying),
-    ]  # fmt: skip
+        frame("north", number, T0 + number * MS, look, payload=b"coded")
+        for number, look in enumerate((lying, standing, lying))
+    ]
     parts = message_of(batch(frames={"north": frames}))
     told = header_of(parts)["streams"]["north"]
     assert told["rotation"] == 90

@@ -106,11 +106,11 @@ class Rig:
         link.send_ring(1, self.ring.slots, self.ring.slot_bytes, self.ring.fd, layout)
         return link
 
-    def read(self, link: MemoryLink, first_seq: int, taken: int) -> None:
+    def read(self, link: MemoryLink, first_seq: int, taken: int, *, is_over: bool = False) -> None:
         """A capture that took frames ``first_seq`` to ``taken - 1`` and is gone now."""
         link.hang_up()
         self.ingest.attach(link, first_seq)  # type: ignore[arg-type]  # reads like one
-        self.ingest.detach(taken)
+        self.ingest.detach(taken, is_over=is_over)
         stop = StopToken()
         stop.set()
         self.ingest.run(stop)
@@ -190,6 +190,14 @@ def test_frames_taken_and_never_announced_are_counted_as_lost_with_their_capture
     assert rig.sink.drops == {"capture_died": 2, "ring_full": 2}
     assert [one.seq for one in rig.sink.frames] == [0, 1, 4, 7]
     assert rig.ingest.status().captured == 8
+
+
+def test_a_stream_that_is_given_up_has_ended_though_its_capture_never_said_so(rig: Rig) -> None:
+    link = rig.link()
+    link.send(frame_message(0))
+    rig.read(link, 0, 2, is_over=True)
+    assert rig.sink.drops == {"capture_died": 1}
+    assert rig.sink.states == [StreamState.STARTING, StreamState.LIVE, StreamState.ENDED]
 
 
 def test_frames_that_never_came_are_told_by_the_holes_in_their_pts_before_the_end(rig: Rig) -> None:
