@@ -18,6 +18,11 @@ from syncsvc.capture.source import Loss, Picture
 log = logging.getLogger(__name__)
 
 
+def tell_of_b_frames(source_id: str) -> None:
+    """Say why there are no coded pictures."""
+    log.warning("source %s %s", source_id, B_FRAMES.replace("`pixels: encoded`", "`coded: true`"))
+
+
 class CodedBeside(Decoder):
     """A decoder that hands on what it was fed."""
 
@@ -47,7 +52,7 @@ class CodedBeside(Decoder):
         coded = self._coder.coded_of(packet)
         if coded is None and self._coder.has_b_frames:
             self._coder = None
-            log.warning("source %s %s", self._input.source_id, B_FRAMES.replace("`pixels: encoded`", "`coded: true`"))
+            tell_of_b_frames(self._input.source_id)
             self._coded.clear()
         elif coded is not None:
             self._coded[pts] = coded

@@ -127,6 +127,8 @@ class Demuxer(ABC):
         self._tick = tick.numerator * NS_PER_S, tick.denominator  # libav's value is a new fraction each time it is read
         self._is_held_back = context.name in _PARSED
         self._previous_mono_ns: int | None = None
+        self.read_to = 0
+        """Where in its file the last packet ended, as far as the container says."""
 
     @property
     def declared_fps(self) -> float | None:
@@ -165,6 +167,7 @@ class Demuxer(ABC):
                 self._input.inspect(packet)
             self._input.pulse(Position.DECODE)
             has_sent = True
+            self.read_to = (packet.pos or 0) + packet.size
             yield from self._take(packet, arrival_mono_ns)
 
     @abstractmethod

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -11,7 +12,9 @@ import av
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.format import Flags
+from msgspec import structs
 
+from syncsvc.capture.beside import tell_of_b_frames
 from syncsvc.capture.decode import Demuxer, OpenInput, Sighting, Unit, describe, open_container, video_of
 from syncsvc.capture.placement import LEAST_JUMP_NS, LONGEST_PAUSE_NS, Place, Placement, PresentationTimes
 from syncsvc.capture.readers import reader_of
@@ -30,10 +33,15 @@ LOOKED_THROUGH = 250
 """Packets in which B-frames show themselves; later ones are lost as ``b_frame``."""
 _LOOKED_AT = 24
 """Pictures that are decoded to see whether they are shown in the order of their packets."""
+_LONGEST_BOUNDARY = 80
 
 _B_FRAMES = (
     "has B-frames, whose order is not that of their times, so it cannot be played with `pixels: encoded`; take other "
     "pixels, or encode it without them (ffmpeg: -bf 0)"
+)
+_INVENTED = (
+    "has no timestamps of its own, and is played at {:g} frames/s: its times are a guess; give them with `timestamps`, "
+    "or remux it to mp4 or mkv"
 )
 _TIMELESS = "has no timestamps of its own; give them with `timestamps`, or remux it to mp4 or mkv"
 
@@ -169,7 +177,11 @@ class ContainerRecording:
         look = self._look_through(container)
         order = PresentationTimes() if look.is_decoding_order else None
         opened = OpenInput(self._spec.name, container, self._pulse, self._clock, turn=look.turn, presentation=order)
-        self._reader: Demuxer = reader_of(self._spec, opened)
+        spec = self._spec
+        if look.has_b_frames and spec.coded:  # known before a packet comes, also where times do not show it
+            spec = structs.replace(spec, coded=False)
+            tell_of_b_frames(spec.name)
+        self._reader: Demuxer = reader_of(spec, opened)
 
     def _look_through(self, container: InputContainer) -> _Look:
         """Look at the first packets of one that is opened beside it, where there is something to see."""
@@ -198,7 +210,7 @@ class ContainerRecording:
         if not self._is_fresh:
             self._rewind()
         self._is_fresh = False
-        placement = Placement(self.period_ns, self._most_ns)
+        placement, is_invented = Placement(self.period_ns, self._most_ns), Flags.no_timestamps in self._flags
         try:
             begin_ns, items = self._near(near_ns)
             for item in items:
@@ -211,11 +223,14 @@ class ContainerRecording:
                     if begin_ns is None:
                         begin_ns = self._begin_ns(seen.pts_ns)
                     place = placement.place(seen.pts_ns - begin_ns)
+                    if is_invented:
+                        place = place._replace(doubt_ns=NS_PER_S, why=_INVENTED.format(self.fps))
                 elif begin_ns is None and self._reader.first_ns is None and not self._spec.timestamps:
                     raise RecordingBroken(self._spec.path, _TIMELESS)
                 yield FilmFrame(unit, seen.is_key, place)
         except SourceUnavailable as error:
-            self._break_off(f"breaks off: {describe(error.__cause__ or error)}")
+            if not self._has_only_a_boundary_left():
+                self._break_off(f"breaks off: {describe(error.__cause__ or error)}")
         with suppress(OSError):
             if missing := missing_bytes(Path(self._spec.path)):
                 self._break_off(f"breaks off: the file lacks {missing:,} bytes of what it says itself")
@@ -225,11 +240,23 @@ class ContainerRecording:
         if self._opened == self._version():
             raise RecordingBroken(self._spec.path, problem)
 
+    def _has_only_a_boundary_left(self) -> bool:
+        """Whether it is MJPEG whose last part somebody meant to be followed: that is how such recordings end."""
+        with suppress(OSError), Path(self._spec.path).open("rb") as file:
+            file.seek(self._reader.read_to)
+            rest = file.read(_LONGEST_BOUNDARY + 1).strip()
+            return len(rest) <= _LONGEST_BOUNDARY and rest.startswith(b"--") and b"\n" not in rest
+        return False
+
     @property
     def _most_ns(self) -> int:
         """How far apart two of its frames may be."""
-        is_cut = Flags.ts_discont in Flags(self._reader.container.format.flags)
-        return LEAST_JUMP_NS if is_cut else LONGEST_PAUSE_NS
+        return LEAST_JUMP_NS if Flags.ts_discont in self._flags else LONGEST_PAUSE_NS
+
+    @property
+    def _flags(self) -> Flags:
+        """What libavformat knows of its container."""
+        return Flags(self._reader.container.format.flags)
 
     def _rewind(self) -> None:
         """Back to the first frame. Opening anew costs as much as eight frames: only where no table leads back.
@@ -306,7 +333,7 @@ def _look(container: InputContainer, *, is_coded: bool) -> _Look:
     """
     stream = video_of(container)
     assert stream is not None, "it was opened before"
-    context = stream.codec_context
+    context, second = stream.codec_context, 1 / (stream.time_base or Fraction(1))
     times: list[int] = []
     shown: list[int] = []
     turn: Turn | None = None
@@ -314,8 +341,10 @@ def _look(container: InputContainer, *, is_coded: bool) -> _Look:
         for packet in islice(container.demux(stream), LOOKED_THROUGH):
             time = packet.pts if packet.pts is not None else packet.dts
             if time is not None:
-                if times and time < times[-1]:
+                if times and -second < time - times[-1] < 0:
                     return _Look(turn or UPRIGHT, has_b_frames=True)
+                if times and time < times[-1]:  # another timeline
+                    times, shown = [], []
                 times.append(time)
             if not is_coded or (turn is not None and (not context.has_b_frames or len(shown) > _LOOKED_AT)):
                 continue

@@ -86,6 +86,17 @@ def test_an_avi_with_b_frames_is_refused_with_encoded_pixels_and_one_without_is_
     assert [shot.media_ns for shot in shots] == [n * PERIOD for n in range(FRAMES)]
 
 
+@pytest.mark.parametrize(("name", "bf"), [("a.avi", "2"), ("a.mp4", "2"), ("a.avi", "0"), ("a.mp4", "0")])
+def test_coded_pictures_are_beside_those_without_b_frames_alone(
+    tmp_path: Path, page: StreamPage, name: str, bf: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = record(tmp_path / name, g="12", bf=bf)
+    shots = Playing(path, page, pace="asap", coded=True).play()
+    assert [shot.media_ns for shot in shots] == [n * PERIOD for n in range(FRAMES)]
+    assert {shot.picture.coded is not None for shot in shots} == {bf == "0"}
+    assert [record.levelname for record in caplog.records] == (["WARNING"] if bf == "2" else [])
+
+
 def test_a_video_without_b_frames_whose_codec_allows_for_them_keeps_its_times(tmp_path: Path, page: StreamPage) -> None:
     path = record(tmp_path / "grey.mkv", g="30", bf="2", sc_threshold="0", x264_params="b-adapt=0:bframes=2")
     shots = Playing(path, page, pace="asap").play()
@@ -105,6 +116,22 @@ def test_transport_streams_put_together_are_played_on_with_a_line(tmp_path: Path
     assert [shot.media_ns for shot in shots] == [n * PERIOD for n in range(2 * FRAMES)]
     (line,) = [shot.why for shot in shots if shot.why]
     assert "its times jump" in line
+
+
+def test_transport_streams_put_together_are_handed_on_as_they_are_coded(tmp_path: Path, page: StreamPage) -> None:
+    once = record(tmp_path / "first.ts", first_pts=2000, g="10", bf="0").read_bytes()
+    (tmp_path / "both.ts").write_bytes(once + once)
+    items, broken = played(CodedPlaying(tmp_path / "both.ts", page, pace="asap"))
+    places = [shot.media_ns // PERIOD for shot in shots_of(items)]
+    assert broken is None
+    assert places == sorted(set(places))
+    assert len(places) + sum(isinstance(item, Loss) for item in items) == 2 * FRAMES
+
+
+def test_a_file_whose_rate_is_invented_says_so_and_is_in_doubt(tmp_path: Path, page: StreamPage) -> None:
+    shots = Playing(film(tmp_path / "a.mjpeg", "mjpeg", 5), page, pace="asap").play()
+    assert {shot.seen.doubt_ns for shot in shots} == {1_000_000_000}
+    assert all("has no timestamps of its own, and is played at 25 frames/s" in shot.why for shot in shots)
 
 
 @pytest.mark.parametrize("taken", [3, 17, 29, 33, 45])
