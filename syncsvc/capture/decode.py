@@ -104,6 +104,12 @@ def video_of(container: InputContainer) -> Any | None:
     return max(videos, key=lambda one: bool(one.disposition & Disposition.default))
 
 
+def confine(context: Any) -> None:
+    """Let a decoder have one thread, for several hold frames back, and no bigger pictures than we take."""
+    context.thread_type, context.thread_count = "NONE", 1
+    context.options = {"max_pixels": str(MAX_PIXELS)}
+
+
 class Demuxer(ABC):
     """A container's video, the track that players show, packet by packet, each with when it came.
 
@@ -121,8 +127,7 @@ class Demuxer(ABC):
         self.stream = stream
         context = self.stream.codec_context
         if not context.is_open:  # a recording that was rewound goes on with its decoder
-            context.thread_type, context.thread_count = "NONE", 1  # FRAME threads hold n-1 frames back
-            context.options = {"max_pixels": str(MAX_PIXELS)}
+            confine(context)
         tick = self.stream.time_base or Fraction(1)
         self._tick = tick.numerator * NS_PER_S, tick.denominator  # libav's value is a new fraction each time it is read
         self._is_held_back = context.name in _PARSED

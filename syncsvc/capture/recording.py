@@ -15,7 +15,7 @@ from av.format import Flags
 from msgspec import structs
 
 from syncsvc.capture.beside import tell_of_b_frames
-from syncsvc.capture.decode import Demuxer, OpenInput, Sighting, Unit, describe, open_container, video_of
+from syncsvc.capture.decode import Demuxer, OpenInput, Sighting, Unit, confine, describe, open_container, video_of
 from syncsvc.capture.placement import LEAST_JUMP_NS, LONGEST_PAUSE_NS, Place, Placement, PresentationTimes
 from syncsvc.capture.readers import reader_of
 from syncsvc.capture.source import Loss, Pulse
@@ -25,6 +25,7 @@ from syncsvc.capture.upright import UPRIGHT, Turn, turn_of
 from syncsvc.capture.wholeness import missing_bytes
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import RecordingBroken, SourceUnavailable
+from syncsvc.transport.page import Position
 
 LATEST_FIRST_NS = 60 * NS_PER_S
 """A first frame that is later than this belongs to a longer recording, of which the file is a piece."""
@@ -193,7 +194,7 @@ class ContainerRecording:
             is_coded = self._spec.pixels == "encoded" or self._spec.coded or context.name == "mjpeg"
             if is_coded or context.has_b_frames:
                 with self._container() as beside:
-                    look = _look(beside, is_coded=is_coded)
+                    look = _look(beside, self._pulse, is_coded=is_coded)
         self._looked = self._opened, look
         if look.has_b_frames and self._spec.pixels == "encoded":
             raise RecordingBroken(self._spec.path, _B_FRAMES)
@@ -325,7 +326,7 @@ class ContainerRecording:
         self._reader.container.close()
 
 
-def _look(container: InputContainer, *, is_coded: bool) -> _Look:
+def _look(container: InputContainer, pulse: Pulse, *, is_coded: bool) -> _Look:
     """Look through the first packets: coded pictures leave in their order, and their times must rise in it.
 
     Where the packets' times do and the decoder speaks of B-frames, pictures are shown in another order than these say,
@@ -334,11 +335,13 @@ def _look(container: InputContainer, *, is_coded: bool) -> _Look:
     stream = video_of(container)
     assert stream is not None, "it was opened before"
     context, second = stream.codec_context, 1 / (stream.time_base or Fraction(1))
+    confine(context)
     times: list[int] = []
     shown: list[int] = []
     turn: Turn | None = None
     with suppress(FFmpegError, OSError, ValueError):
         for packet in islice(container.demux(stream), LOOKED_THROUGH):
+            pulse(Position.OPENING)
             time = packet.pts if packet.pts is not None else packet.dts
             if time is not None:
                 if times and -second < time - times[-1] < 0:
