@@ -11,7 +11,7 @@ from pathlib import Path
 
 from syncsvc.capture.picture import picture_of
 from syncsvc.capture.picture_sequence import PictureSequence
-from syncsvc.capture.placement import Place
+from syncsvc.capture.placement import FilmPlace
 from syncsvc.capture.recording import ContainerRecording, FilmFrame, Recording
 from syncsvc.capture.sidecar import read_sidecar
 from syncsvc.capture.source import Loss, Pulse, Shot
@@ -64,11 +64,6 @@ class FileSource:
     def declared_fps(self) -> float | None:
         """The rate that the recording declares."""
         return self._recording.declared_fps
-
-    @property
-    def declared_fps(self) -> float | None:
-        """The rate that the container or the codec declares."""
-        return self._reader.declared_fps
 
     @property
     def size(self) -> tuple[int, int]:
@@ -134,12 +129,12 @@ class FileSource:
                 yield Loss("read_error")
             raise
 
-    def _placed(self, index: int, item: FilmFrame) -> Place | None:
+    def _placed(self, index: int, item: FilmFrame) -> FilmPlace | None:
         """Where a frame belongs: by its own time or, where there is a sidecar, by that alone."""
         if self._recorded is None:
             return item.place
         time_ns = self._recorded[index] if index < len(self._recorded) else None
-        return None if time_ns is None else Place(time_ns - self.start.origin_ns)
+        return None if time_ns is None else FilmPlace(time_ns - self.start.origin_ns)
 
     def _near_ns(self, begun_ns: int) -> int:
         """Where in the pass to begin: not from the beginning where that was taken already, or is over."""
@@ -148,7 +143,7 @@ class FileSource:
         elapsed_ns = self._clock.monotonic_ns() - self.start.mono_ns if not self._spec.is_patient else 0
         return max(0, max(self._resume_ns, elapsed_ns) - begun_ns)
 
-    def _shot(self, item: FilmFrame, place: Place, begun_ns: int) -> Shot:
+    def _shot(self, item: FilmFrame, place: FilmPlace, begun_ns: int) -> Shot:
         arrival_ns, media_ns, start = self._clock.monotonic_ns(), begun_ns + place.at_ns, self.start
         if not self._spec.is_patient:  # it comes when it is due or, where decoding falls behind, when it is there
             arrival_ns = max(arrival_ns, start.mono_ns + media_ns)

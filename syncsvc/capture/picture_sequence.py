@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from syncsvc.capture.decode import Demuxer, OpenInput, Sighting, open_container
-from syncsvc.capture.placement import Place
+from syncsvc.capture.placement import FilmPlace
 from syncsvc.capture.readers import reader_of
 from syncsvc.capture.recording import FilmFrame
 from syncsvc.capture.source import Loss, Pulse
@@ -88,7 +88,7 @@ class PictureSequence:
                 found = self._picture(path)
             except SourceUnavailable as error:
                 found = Loss("decode_error", f"{path.name} {error.problem}")
-            yield found if isinstance(found, Loss) else FilmFrame(found[0], True, Place(at_ns))
+            yield found if isinstance(found, Loss) else FilmFrame(found[0], True, FilmPlace(at_ns))
 
     def _picture(self, path: Path) -> Sighting:
         """The picture of one file; of one that has several, the first."""

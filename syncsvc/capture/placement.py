@@ -23,7 +23,7 @@ JUMPS = "its times jump by {} s at {:.3f} s: what follows is played on from ther
 STANDS = "its times stand still or run backwards at {:.3f} s: such frames are put between their neighbours, in doubt"
 
 
-class Place(NamedTuple):
+class FilmPlace(NamedTuple):
     """Nanoseconds after the recording's begin, ± ``doubt_ns`` for times that were set right; ``why`` is for people."""
 
     at_ns: int
@@ -41,27 +41,27 @@ class Placement:
         self._standing = 0
         self._told: set[str] = set()
 
-    def place(self, time_ns: int) -> Place:
+    def place(self, time_ns: int) -> FilmPlace:
         """Where the next frame stands, in the order of showing, by its time after the begin."""
         last_ns, at_ns = self._last_ns, time_ns + self._offset_ns
         if last_ns is None or 0 < at_ns - last_ns <= self._most_ns:
             self._standing = 0
-            return self._take(Place(at_ns))
+            return self._take(FilmPlace(at_ns))
         before_ns = time_ns + self._offset_before_ns
         if 0 < before_ns - last_ns <= LEAST_JUMP_NS:  # one frame, or a few, had another time
             self._offset_ns, self._offset_before_ns = self._offset_before_ns, self._offset_ns
-            return self._take(Place(before_ns))
+            return self._take(FilmPlace(before_ns))
         step_ns = at_ns - last_ns
         if -_STEP_BACK_NS < step_ns <= 0 and self._standing < _STANDING:
             self._standing += 1
             why = self._tell(STANDS, last_ns / NS_PER_S)
-            return self._take(Place(last_ns + max(1, self._period_ns >> self._standing), self._period_ns, why))
+            return self._take(FilmPlace(last_ns + max(1, self._period_ns >> self._standing), self._period_ns, why))
         self._standing = 0
         self._offset_before_ns, self._offset_ns = self._offset_ns, last_ns + self._period_ns - time_ns
         why = self._tell(JUMPS, f"{step_ns / NS_PER_S:,.0f}", last_ns / NS_PER_S)
-        return self._take(Place(last_ns + self._period_ns, 0, why))
+        return self._take(FilmPlace(last_ns + self._period_ns, 0, why))
 
-    def _take(self, place: Place) -> Place:
+    def _take(self, place: FilmPlace) -> FilmPlace:
         self._last_ns = place.at_ns
         return place
 

@@ -16,7 +16,7 @@ from msgspec import structs
 
 from syncsvc.capture.beside import tell_of_b_frames
 from syncsvc.capture.decode import Demuxer, OpenInput, Sighting, Unit, confine, describe, open_container, video_of
-from syncsvc.capture.placement import LEAST_JUMP_NS, LONGEST_PAUSE_NS, Place, Placement, PresentationTimes
+from syncsvc.capture.placement import LEAST_JUMP_NS, LONGEST_PAUSE_NS, FilmPlace, Placement, PresentationTimes
 from syncsvc.capture.readers import reader_of
 from syncsvc.capture.source import Loss, Pulse
 from syncsvc.capture.spec import FileSpec, Recorded
@@ -41,7 +41,7 @@ _B_FRAMES = (
     "pixels, or encode it without them (ffmpeg: -bf 0)"
 )
 _INVENTED = (
-    "has no timestamps of its own, and is played at {:g} frames/s: its times are a guess; give them with `timestamps`, "
+    "has no timestamps of its own, and is played at a rate that is a guess; give them with `timestamps`, "
     "or remux it to mp4 or mkv"
 )
 _TIMELESS = "has no timestamps of its own; give them with `timestamps`, or remux it to mp4 or mkv"
@@ -52,7 +52,7 @@ class FilmFrame(NamedTuple):
 
     unit: Unit
     is_key: bool
-    place: Place | None
+    place: FilmPlace | None
 
 
 class Recording(Protocol):
@@ -140,8 +140,7 @@ class ContainerRecording:
     @property
     def declared_fps(self) -> float | None:
         """As the container or the codec says."""
-        rate = float(self._reader.stream.average_rate or 0)
-        return rate if rate > 0 else None
+        return self._reader.declared_fps
 
     @property
     def fps(self) -> float:
@@ -162,7 +161,7 @@ class ContainerRecording:
     @property
     def period_ns(self) -> int:
         """By the declared rate."""
-        return round(NS_PER_S / (self.declared_fps or self._reader.fps))
+        return round(NS_PER_S / self.fps)
 
     def _open(self) -> None:
         self._opened = self._version()
@@ -225,7 +224,7 @@ class ContainerRecording:
                         begin_ns = self._begin_ns(seen.pts_ns)
                     place = placement.place(seen.pts_ns - begin_ns)
                     if is_invented:
-                        place = place._replace(doubt_ns=NS_PER_S, why=_INVENTED.format(self.fps))
+                        place = place._replace(doubt_ns=NS_PER_S, why=_INVENTED)
                 elif begin_ns is None and self._reader.first_ns is None and not self._spec.timestamps:
                     raise RecordingBroken(self._spec.path, _TIMELESS)
                 yield FilmFrame(unit, seen.is_key, place)
