@@ -15,7 +15,7 @@ from syncsvc.observe.usage import ProcessUsage, usage_of
 
 DROP_CAUSES: Final = (
     "ring_full", "pipe_full", "decode_error", "b_frame", "network_loss", "no_key", "no_parameters", "too_big",
-    "no_timestamp", "capture_died", "receiver_died",
+    "no_timestamp", "read_error", "capture_died", "receiver_died",
 )  # fmt: skip
 """Why a frame that was captured may be lost; docs/operations.md says what to do."""
 

@@ -15,6 +15,7 @@ EXAMPLES = [
     errors.SourceError("north", "broke"),
     errors.SourceUnavailable("north", "timed out"),
     errors.AccessRefused("north", "cannot be opened: HTTP 401 Unauthorized"),
+    errors.RecordingBroken("/videos/a.mkv", "breaks off"),
     errors.SourceEnded("bench", "ended"),
     errors.TransportError("a frame could not be moved"),
     errors.MemoryShortage("9 MiB wanted"),
