@@ -9,8 +9,7 @@ from random import Random
 from typing import Any
 
 from syncsvc import __version__
-from syncsvc.capture.spec import FileSpec
-from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, Clock
+from syncsvc.clock import SYSTEM_CLOCK, Clock
 from syncsvc.config.loader import load
 from syncsvc.config.models import Config
 from syncsvc.daemon.attendance import Attendance
@@ -20,11 +19,11 @@ from syncsvc.daemon.drain import DrainSteps, Step, leave_nobody
 from syncsvc.daemon.http import HttpServer
 from syncsvc.daemon.nursery_child import SupervisedNursery
 from syncsvc.daemon.pages import KeptPages
-from syncsvc.daemon.planning import group_statuses, is_patient, receiver_plan, window_lcm_ns
+from syncsvc.daemon.planning import group_statuses, receiver_plan
 from syncsvc.daemon.receiver_child import SupervisedReceiver
+from syncsvc.daemon.recordings import begin_together
 from syncsvc.daemon.reload import refuse_unreloadable
 from syncsvc.daemon.signals import Wishes
-from syncsvc.daemon.starts import UNSAID_NS, begun_together, decide_starts
 from syncsvc.daemon.streams import Streams
 from syncsvc.daemon.supervisor import Supervised, Supervisor
 from syncsvc.daemon.systemd import notify
@@ -38,11 +37,6 @@ from syncsvc.plan.to_receiver import Begin, Detach, Drain, KeepPage, Reload
 from syncsvc.transport.socket_files import SocketFile
 
 TICK_S, IDLE_TICK_S = 0.1, 0.5  # between two looks at the clock: while something is to be started or ended, and else
-
-TOGETHER = (
-    "recordings %s do not say when they were made, and were started together: their times are ± %g s of each other; "
-    "offset_ms corrects that, and `syncsvc doctor --content` measures it from the pictures"
-)
 
 log = logging.getLogger(__name__)
 
@@ -234,27 +228,7 @@ class Daemon:
         if not waiting or not self._is_subscribed or not all(stream.is_ready for stream in waiting):
             return
         self._attendance.tell_begun()
-        recorded = {stream.name: stream.recorded for stream in waiting}
-        groups = [group.streams for group in self._config.groups.values()]
-        offsets = {
-            stream.name: stream.spec.offset_ns
-            for stream in waiting
-            if isinstance(stream.spec, FileSpec) and stream.spec.offset_ns is not None
-        }
-        for names in begun_together(recorded, groups, offsets):
-            log.warning(TOGETHER, ", ".join(names), UNSAID_NS / NS_PER_S)
-        starts = decide_starts(
-            recorded,
-            groups,
-            offsets,
-            edge_ns=window_lcm_ns(self._config),
-            first_ns=self._ready_ns,
-            now_utc_ns=self._clock.utc_ns(),
-            now_mono_ns=self._clock.monotonic_ns(),
-            is_patient=is_patient(self._config),
-        )
-        for stream in waiting:
-            stream.begin(starts[stream.name])
+        begin_together(waiting, self._config, self._ready_ns, self._clock)
 
     # The receiver.
 
