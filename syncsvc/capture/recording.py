@@ -3,8 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from fractions import Fraction
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -15,25 +14,20 @@ from av.format import Flags
 from msgspec import structs
 
 from syncsvc.capture.beside import tell_of_b_frames
-from syncsvc.capture.decode import Demuxer, OpenInput, Sighting, Unit, confine, describe, open_container, video_of
+from syncsvc.capture.decode import Demuxer, OpenInput, Sighting, Unit, describe, open_container, video_of
+from syncsvc.capture.first_look import FirstLook, look_through
 from syncsvc.capture.placement import LEAST_JUMP_NS, LONGEST_PAUSE_NS, FilmPlace, Placement, PresentationTimes
 from syncsvc.capture.readers import reader_of
 from syncsvc.capture.source import Loss, Pulse
 from syncsvc.capture.spec import FileSpec, Recorded
 from syncsvc.capture.stamps import of_date
-from syncsvc.capture.upright import UPRIGHT, Turn, turn_of
 from syncsvc.capture.wholeness import missing_bytes
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import RecordingBroken, SourceUnavailable
-from syncsvc.transport.page import Position
 
 LATEST_FIRST_NS = 60 * NS_PER_S
 """A first frame that is later than this belongs to a longer recording, of which the file is a piece."""
 
-LOOKED_THROUGH = 250
-"""Packets in which B-frames show themselves; later ones are lost as ``b_frame``."""
-_LOOKED_AT = 24
-"""Pictures that are decoded to see whether they are shown in the order of their packets."""
 _LONGEST_BOUNDARY = 80
 
 _B_FRAMES = (
@@ -101,15 +95,6 @@ class Recording(Protocol):
         ...
 
 
-class _Look(NamedTuple):
-    """What the first packets show."""
-
-    turn: Turn = UPRIGHT
-    is_decoding_order: bool = False
-    """Times are those of packets in their order, although pictures are shown in another."""
-    has_b_frames: bool = False
-
-
 class ContainerRecording:
     """A file that libav reads."""
 
@@ -120,7 +105,7 @@ class ContainerRecording:
             RecordingBroken: it is no recording, or none that can be played like this.
         """
         self._spec, self._clock, self._pulse = spec, clock, pulse
-        self._looked: tuple[object, _Look] = None, _Look()
+        self._looked: tuple[object, FirstLook] = None, FirstLook()
         self._is_fresh = True
         self._open()
 
@@ -183,17 +168,17 @@ class ContainerRecording:
             tell_of_b_frames(spec.name)
         self._reader: Demuxer = reader_of(spec, opened)
 
-    def _look_through(self, container: InputContainer) -> _Look:
+    def _look_through(self, container: InputContainer) -> FirstLook:
         """Look at the first packets of one that is opened beside it, where there is something to see."""
         version, look = self._looked
         if version == self._opened:
             return look
-        look, video = _Look(), video_of(container)
+        look, video = FirstLook(), video_of(container)
         if video is not None and (context := video.codec_context) is not None:
             is_coded = self._spec.pixels == "encoded" or self._spec.coded or context.name == "mjpeg"
             if is_coded or context.has_b_frames:
                 with self._container() as beside:
-                    look = _look(beside, self._pulse, is_coded=is_coded)
+                    look = look_through(beside, self._pulse, is_coded=is_coded)
         self._looked = self._opened, look
         if look.has_b_frames and self._spec.pixels == "encoded":
             raise RecordingBroken(self._spec.path, _B_FRAMES)
@@ -323,36 +308,3 @@ class ContainerRecording:
     def close(self) -> None:
         """Close the file."""
         self._reader.container.close()
-
-
-def _look(container: InputContainer, pulse: Pulse, *, is_coded: bool) -> _Look:
-    """Look through the first packets: coded pictures leave in their order, and their times must rise in it.
-
-    Where the packets' times do and the decoder speaks of B-frames, pictures are shown in another order than these say,
-    or there are no B-frames after all: what is decoded tells, and only where it matters.
-    """
-    stream = video_of(container)
-    assert stream is not None, "it was opened before"
-    context, second = stream.codec_context, 1 / (stream.time_base or Fraction(1))
-    confine(context)
-    times: list[int] = []
-    shown: list[int] = []
-    turn: Turn | None = None
-    with suppress(FFmpegError, OSError, ValueError):
-        for packet in islice(container.demux(stream), LOOKED_THROUGH):
-            pulse(Position.OPENING)
-            time = packet.pts if packet.pts is not None else packet.dts
-            if time is not None:
-                if times and -second < time - times[-1] < 0:
-                    return _Look(turn or UPRIGHT, has_b_frames=True)
-                if times and time < times[-1]:  # another timeline
-                    times, shown = [], []
-                times.append(time)
-            if not is_coded or (turn is not None and (not context.has_b_frames or len(shown) > _LOOKED_AT)):
-                continue
-            for frame in packet.decode():
-                turn = turn_of(frame) if turn is None else turn
-                shown += [] if frame.pts is None else [frame.pts]
-    is_decoding_order = bool(context.has_b_frames and times)
-    has_b_frames = shown != sorted(shown) if times else bool(context.has_b_frames)
-    return _Look(turn or UPRIGHT, is_decoding_order, has_b_frames)
