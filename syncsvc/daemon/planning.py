@@ -126,7 +126,8 @@ def capture_spec(name: str, stream: Stream, config: Config) -> AnySpec:
     if stream.quality is not None:
         common["quality"] = stream.quality
     if isinstance(stream, NetworkKeys):
-        common["url"] = without_ours(with_plain_scheme(stream.url))
+        url = with_plain_scheme(stream.url)
+        common["url"] = without_ours(url) if isinstance(stream, HttpStream) else url
         common["open_timeout_s"], common["read_timeout_s"] = stream.timeouts_s
     match stream:
         case RtspStream():

@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from syncsvc.capture.probe import patience_s
-from syncsvc.capture.spec import HttpSpec
+from syncsvc.capture.spec import HttpSpec, RtspSpec
 from syncsvc.capture.words import Capture, ToCapture
 from syncsvc.config.loader import loads
 from syncsvc.config.models import Config
@@ -118,3 +118,10 @@ def test_a_camera_is_not_asked_for_a_parameter_of_ours(url: str, asked: str) -> 
     spec = capture_spec("a", config.streams["a"], config)
     assert isinstance(spec, HttpSpec)
     assert (spec.url, spec.every_s) == (asked, 2.0 if "every" in url else 1.0)
+
+
+def test_a_parameter_of_an_rtsp_camera_is_its_own_whatever_it_is_called() -> None:
+    config = loads("streams: {a: {url: 'RTSP://h/a?every=2&x=1'}}", "site.yaml")
+    spec = capture_spec("a", config.streams["a"], config)
+    assert isinstance(spec, RtspSpec)
+    assert spec.url == "rtsp://h/a?every=2&x=1"
