@@ -107,6 +107,7 @@ class LocalInlet(Inlet):
             try:
                 if not leasing.is_trusted(link.peer_uid):
                     self.problem = "belongs to another user"
+                    link.close()
                     break
                 self._outbox.clear()
                 self._taken.clear()
@@ -122,6 +123,8 @@ class LocalInlet(Inlet):
                 link.close()
             else:  # no memory for what somebody looks at: our end must not look like that of the leases
                 sock.detach()
+        if self._first is not None:  # somebody left before we came to it
+            self._first.close()
         self._news.ring()
 
     def _sleep(self, timeout_ms: int) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from syncsvc.client.local import LocalInlet
 from syncsvc.client.sequence import SubscriberStats
+from syncsvc.errors import LinkClosed, UsageError
 from syncsvc.transport import leasing
 from syncsvc.transport.leasing import Freed, FromSubscriber, Hello, Leased, LeaseSocket, Revoked, Ring, Said, Taken
 from syncsvc.transport.ring import RingWriter
@@ -167,6 +168,34 @@ def test_who_waits_hears_that_the_line_is_closed(monkeypatch: pytest.MonkeyPatch
         line.close()
         waiting.join(PATIENCE_S)
         assert not waiting.is_alive()
+
+
+def test_who_leaves_before_anything_was_heard_hangs_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection that somebody else made is ours to close, also where our thread comes too late for it."""
+    has_left = threading.Event()
+    run = LocalInlet._run
+
+    def run_late(line: LocalInlet) -> None:
+        has_left.wait(PATIENCE_S)
+        run(line)
+
+    monkeypatch.setattr(LocalInlet, "_run", run_late)
+    with connected(monkeypatch) as (line, counter):
+        line.leave()
+        has_left.set()
+        line.close()
+        with pytest.raises(LinkClosed):
+            counter.link.receive()
+
+
+def test_a_service_of_another_user_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leasing, "is_trusted", lambda uid: False)
+    with connected(monkeypatch) as (line, counter):
+        with pytest.raises(UsageError, match="belongs to another user"):
+            taken_from(line)
+        line.close()
+        with pytest.raises(LinkClosed):
+            counter.link.receive()
 
 
 def test_the_last_word_is_heard_though_the_service_hears_nothing_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
