@@ -76,14 +76,13 @@ def recovery_frames(data: bytes, codec: str) -> int:
     """
     if codec not in CODECS:
         return 0
-    if codec == "h264" and _first_slice(data)[:1] and _first_slice(data)[0] & 0x1F == _IDR:
+    if codec == "h264" and (first := _first_slice(data)) and first[0] & 0x1F == _IDR:
         return 0
     header = 1 if codec == "h264" else 2
     for kind, unit in head_units(data, codec):
         for message in _messages(_unescaped(unit[header:]), _RECOVERY_POINT) if kind == _SEI[codec] else ():
             with suppress(ValueError):
-                count = _Bits(message).golomb()
-                return count if codec == "h264" else max(0, (count + 1) // 2 if count % 2 else -(count // 2))
+                return _Bits(message).golomb() if codec == "h264" else max(0, _Bits(message).signed_golomb())
     return 0
 
 
@@ -187,6 +186,11 @@ class _Bits:
             zeros += 1
         return (1 << zeros) - 1 + self.take(zeros)
 
+    def signed_golomb(self) -> int:
+        """An Exp-Golomb number with a sign."""
+        code = self.golomb()
+        return (code + 1) // 2 if code % 2 else -(code // 2)
+
     def skip_golomb(self, count: int) -> None:
         """Exp-Golomb numbers, with a sign or not."""
         for _ in range(count):
@@ -240,8 +244,7 @@ def _skip_scaling_list(bits: _Bits, size: int) -> None:
     last = following = 8
     for _ in range(size):
         if following:
-            code = bits.golomb()
-            following = (last + ((code + 1) // 2 if code % 2 else -(code // 2))) % 256
+            following = (last + bits.signed_golomb()) % 256
         last = following or last
 
 
