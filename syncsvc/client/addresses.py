@@ -2,6 +2,8 @@
 
 import socket
 
+from syncsvc.transport.hosts import host_and_port, look_up
+
 PATIENCE_S = 0.25
 """For who has addresses of both families."""
 
@@ -13,11 +15,10 @@ def is_ipv6(endpoint: str) -> bool:
     """
     if not endpoint.startswith("tcp://"):
         return False
-    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
-    if host.startswith("["):
+    if endpoint.startswith("tcp://["):
         return True
     try:
-        found = {entry[0]: entry[4] for entry in socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)}
+        found = dict(look_up(*host_and_port(endpoint)))
     except (OSError, ValueError):  # ZeroMQ looks again, and refuses what is no host
         return False
     if len(found) == 1:
