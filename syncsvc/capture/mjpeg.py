@@ -7,14 +7,14 @@ from av import VideoFrame
 from av.codec.context import CodecContext
 
 from syncsvc.capture import stamps
-from syncsvc.capture.decode import UNKNOWN_FPS, Accompanied, Sighting, Unit, with_stamp
+from syncsvc.capture.decode import UNKNOWN_FPS, Accompanied, Sighting, Unit, confine, with_stamp
 from syncsvc.capture.http_get import Answer
 from syncsvc.capture.jpeg import coded, jpeg_layout, note_turn, plain_jpeg
 from syncsvc.capture.multipart import Part, PartReader
 from syncsvc.capture.source import Loss, Picture, Pulse
 from syncsvc.capture.spec import CaptureSpec
 from syncsvc.clock import Clock
-from syncsvc.decoded import MAX_PIXELS, packet_of
+from syncsvc.decoded import packet_of
 from syncsvc.layout import Codec, jpeg_header
 from syncsvc.model import Observation
 from syncsvc.transport.page import Position
@@ -29,8 +29,7 @@ class MjpegReader:
     def __init__(self, spec: CaptureSpec, answer: Answer, pulse: Pulse, clock: Clock) -> None:
         self._spec, self._answer, self._pulse, self._clock = spec, answer, pulse, clock
         self._codec = CodecContext.create("mjpeg", "r")
-        self._codec.thread_type, self._codec.thread_count = "NONE", 1
-        self._codec.options = {"max_pixels": str(MAX_PIXELS)}
+        confine(self._codec)
 
     def frames(self) -> Iterator[Sighting]:
         """Pictures as they are complete, until the camera closes the connection.

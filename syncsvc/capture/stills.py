@@ -19,6 +19,8 @@ class StillsReader:
     A camera that is asked for what has not changed says so (RFC 9110, 13.1), where it can, and is not asked for bytes.
     """
 
+    declared_fps = None
+
     def __init__(
         self, spec: HttpSpec, client: Client, answer: Answer, pulse: Pulse, clock: Clock, stop: StopToken
     ) -> None:
@@ -26,8 +28,6 @@ class StillsReader:
         self._pulse, self._clock, self._stop = pulse, clock, stop
         self._reader = MjpegReader(spec, answer, pulse, clock)
         self._every_ns = round(spec.every_s * NS_PER_S)
-
-    declared_fps = None
 
     @property
     def fps(self) -> float:

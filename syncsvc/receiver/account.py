@@ -103,6 +103,8 @@ class Account:
                 if entry is not None:
                     self.page.account(entry, self.page.accounted(entry) + counts.captured)
                     self.page.set_late(entry, max(0, self.page.late(entry) - counts.late))
+                if name in self._counts:
+                    self._counts[name] += counts
             self._batches += 1
             self._complete += batch.complete
             self._sets += len(batch.sets)
@@ -112,9 +114,6 @@ class Account:
                 self._latency_s.add(latency_ns / NS_PER_S)
             for some in batch.sets:
                 self._note_set(some)
-            for name, counts in batch.counts.items():
-                if name in self._counts:
-                    self._counts[name] += counts
         return since_ns or None
 
     def _note_set(self, some: FrameSet) -> None:
