@@ -136,18 +136,19 @@ def plotting() -> None:
 def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a child, a descriptor, a thread that is no daemon, or a name in /dev/shm behind.
 
-    And one whose thread is of another scheduling class afterwards (SVT-AV1 makes real-time threads of its callers): all
+    And one whose thread is of another scheduling class than before (SVT-AV1 makes its callers real-time): all
     that it starts from then on would take the processors from everything else.
     """
     before, names = Holdings.now(names=False), None if BESIDE_OTHERS else shared_names()
+    own = os.sched_getscheduler(0)
     yield
     request.node.funcargs.clear()  # what only the finished test's arguments hold is no leak
     left = what_stays(lambda: leaks_since(before))
     if names is not None:
         left += names_that_stay(names)
     policy = os.sched_getscheduler(0)
-    if policy != os.SCHED_OTHER:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    if policy != own:
+        os.sched_setscheduler(0, own, os.sched_param(0))
         left.append(f"scheduling policy {policy}")
     assert not left, "left behind: " + ", ".join(left)
 
