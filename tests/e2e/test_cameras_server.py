@@ -18,6 +18,7 @@ from syncsvc.cameras import CameraSpec, VirtualCameras, rtp
 from syncsvc.cameras.server import MAX_CONNECTIONS, Farm
 from syncsvc.clock import sleep_s
 from syncsvc.errors import BindError, LinkClosed, UsageError
+from tests.processes import state_of
 
 FAST = CameraSpec("north", fps=100, width=320, height=180)
 HEAVY = CameraSpec("heavy", fps=50, width=640, height=360, noise=1, crf=5)
@@ -355,5 +356,5 @@ def test_the_child_dies_with_its_parent() -> None:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         parent.kill()
-    while Path(f"/proc/{child}").exists() and "\nState:\tZ" not in Path(f"/proc/{child}/status").read_text():
+    while state_of(child) not in ("", "Z"):
         sleep_s(0.02)

@@ -9,23 +9,20 @@ import pytest
 from syncsvc.clock import SYSTEM_CLOCK
 from tests.e2e.harness import Service, patient, wait_for
 from tests.e2e.test_reload import synthetic
+from tests.processes import state_of, told_of
 
 
 def nursery_of(service: Service) -> int | None:
     """The nursery of a running daemon; a capture has its command line, and one stream's name as its name."""
     for pid in service.survivors():
-        folder = Path(f"/proc/{pid}")
-        try:
-            if b"capture.nursery" in (folder / "cmdline").read_bytes() and "python" in (folder / "comm").read_text():
-                return pid
-        except OSError:
-            continue
+        if b"capture.nursery" in told_of(pid, "cmdline") and b"python" in told_of(pid, "comm"):
+            return pid
     return None
 
 
 def zombies_of(service: Service) -> list[str]:
     children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
-    return [pid for pid in children if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"]
+    return [pid for pid in children if state_of(pid) == "Z"]
 
 
 def test_a_killed_nursery_costs_no_frame(tmp_path: Path) -> None:
@@ -55,14 +52,13 @@ def test_a_variable_that_a_reload_makes_a_secret_is_hidden_from_later_captures(
     monkeypatch.setenv("GATE_PASSWORD", "c4nary-w0rd")
     with Service(tmp_path, {"a": synthetic(25, 1)}) as service:
         pid = service.capture_pid("a")
-        assert b"c4nary" in Path(f"/proc/{pid}/environ").read_bytes()
+        assert b"c4nary" in told_of(pid, "environ")
         gate = {"url": "rtsp://admin:${GATE_PASSWORD}@127.0.0.1:1/stream"}
         service.reload(streams={"a": synthetic(50, 1), "gate": gate})
         wait_for(lambda: "cannot be opened" in service.log, "the first failure")
         service.capture_pid("a", other_than=pid)
-        told = b"".join(
-            Path(f"/proc/{child}/environ").read_bytes()
-            for child in (service.capture_pid("a"), wait_for(lambda: nursery_of(service), "the nursery"))
-        )
-        assert b"c4nary" not in told
+        for child in (service.capture_pid("a"), wait_for(lambda: nursery_of(service), "the nursery")):
+            told = told_of(child, "environ")
+            assert told
+            assert b"c4nary" not in told
         assert service.stop() == 0

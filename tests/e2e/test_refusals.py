@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.e2e.harness import Service, wait_for
+from tests.processes import told_of
 
 SYNTHETIC = {"a": {"url": "synthetic:?size=320x180"}}
 FREE = {"live": "tcp://127.0.0.1:0", "control": "tcp://127.0.0.1:0"}
@@ -100,12 +101,12 @@ def test_no_password_shows_when_a_camera_cannot_be_reached(tmp_path: Path, monke
     url = "rtsp://admin:${CAMERA_PASSWORD}@127.0.0.1:1/stream"
     with Service(tmp_path, {"a": {"url": url}}) as service:
         wait_for(lambda: "cannot be opened" in service.log, "the first failure")
-        told = service.log + json.dumps(service.status())
-        for pid in service.survivors():
-            told += Path(f"/proc/{pid}/cmdline").read_text()
-            if pid != service.process.pid:
-                told += Path(f"/proc/{pid}/environ").read_text()
-        assert "c4nary" not in told
+        processes = service.survivors()
+        environments = [told_of(pid, "environ") for pid in processes if pid != service.process.pid]
+        assert any(environments)
+        told = [*environments, *(told_of(pid, "cmdline") for pid in processes)]
+        assert "c4nary" not in service.log + json.dumps(service.status())
+        assert b"c4nary" not in b"".join(told)
         assert service.stop() == 0
 
 
