@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from syncsvc.client.bell import Bell
 from syncsvc.errors import SubscriberClosed
+from syncsvc.transport.bell import Bell
 
 LOOK_MS = 50
 
