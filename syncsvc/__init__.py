@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from syncsvc.client.async_subscriber import AsyncSubscriber as AsyncSubscriber
     from syncsvc.client.pixels import stack as stack
     from syncsvc.client.sequence import SubscriberStats as SubscriberStats
-    from syncsvc.client.subscriber import AsyncSubscriber as AsyncSubscriber
     from syncsvc.client.subscriber import Subscriber as Subscriber
     from syncsvc.errors import CallCancelled as CallCancelled
     from syncsvc.errors import ConfigError as ConfigError
@@ -43,7 +43,8 @@ __version__ = "0.1.0"
 _NAMES = {
     "syncsvc.client.pixels": ("stack",),
     "syncsvc.client.sequence": ("SubscriberStats",),
-    "syncsvc.client.subscriber": ("AsyncSubscriber", "Subscriber"),
+    "syncsvc.client.async_subscriber": ("AsyncSubscriber",),
+    "syncsvc.client.subscriber": ("Subscriber",),
     "syncsvc.errors": (
         "CallCancelled", "ConfigError", "FrameReclaimedError", "FrameUndecodable", "FrameWithoutPixels", "NoAnswer",
         "PoolError", "SubscriberClosed", "SubscriptionEnded", "SyncsvcError", "UnknownGroup", "UsageError", "WireError",

@@ -82,6 +82,9 @@ class Inlet:
         fd = self.fileno()
         return None if fd is None else os.dup(fd)
 
+    def acknowledge(self) -> None:
+        """Note that all that was taken is done with: the user asks for the next."""
+
     def subscribe(self, topic: bytes) -> None:
         """Ask for what is sent under a topic too, where it does not come anyway."""
 
