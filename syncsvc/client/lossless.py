@@ -13,12 +13,12 @@ import zmq
 
 from syncsvc import wire
 from syncsvc.client.addresses import is_ipv6
-from syncsvc.client.bell import Bell
 from syncsvc.client.inlet import Inlet
 from syncsvc.client.inquiry import find_control
 from syncsvc.client.presence import Patience
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import NoAnswer, SubscriberClosed, UsageError, WireError
+from syncsvc.transport.bell import Bell
 from syncsvc.wire import GAP_PREFIX, RESUMED_TOPIC, STATUS_TOPIC, Credit, Mark, Place, Resume
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
