@@ -18,19 +18,18 @@
     * FrameReclaimedError      a leased frame was held too long: its pixels are gone
     * FrameUndecodable         a frame of an encoded stream refers to others that are not there
     * FrameWithoutPixels       a frame came in a header alone: its subscriber asked for no pixels
+    * StillsNotSaved           some pictures could not be written; all others were
     * SubscriptionEnded        every recording of the service is over: no batch will come any more
     * SubscriberClosed         a subscriber was used after its close
     * BindError                an endpoint cannot be bound (exit code 78)
     * NoAnswer                 no service answers at an endpoint, or something else does
-    * PoolError                a pool of workers does not work
-        * WorkerDied           a call was under way in workers that ended, more than once
-        * CallCancelled        a call was cancelled, or its pool closed
     * OnvifError               a camera's ONVIF service cannot be asked, or answers nonsense
         * LoginRefused         it wants another user or password
     * LogError                 an observation log is none, is damaged or does not replay (exit code 78)
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -146,6 +145,19 @@ class FrameWithoutPixels(SyncsvcError):
         self.stream, self.seq = stream, seq
 
 
+class StillsNotSaved(SyncsvcError):
+    """Some pictures of ``save_stills`` could not be coded or written; all others are on the disk.
+
+    ``problems`` says by each one's number (from 0) which file and why; ``paths`` has every path, those of these too.
+    """
+
+    def __init__(self, folder: str, paths: Sequence[Path], problems: Mapping[int, str]) -> None:
+        first = next(iter(problems.values()))
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        super().__init__(f"{folder}: {len(problems)} of {len(paths)} pictures were not saved: {first}{more}")
+        self.folder, self.paths, self.problems = folder, list(paths), dict(problems)
+
+
 class SubscriptionEnded(SyncsvcError):
     """The service said that all its streams have ended: there will be no further batch."""
 
@@ -171,18 +183,6 @@ class NoAnswer(SyncsvcError):
     def __init__(self, endpoint: str, problem: str, *, may_come: bool = True) -> None:
         super().__init__(f"{endpoint}: {problem}")
         self.endpoint, self.problem, self.may_come = endpoint, problem, may_come
-
-
-class PoolError(SyncsvcError):
-    """A pool of workers cannot do what it is asked: it is closed, or no worker can begin."""
-
-
-class WorkerDied(PoolError):
-    """A call was under way in a worker that ended, and again in another."""
-
-
-class CallCancelled(PoolError):
-    """A call has no result, since it was cancelled or its pool was closed."""
 
 
 class OnvifError(SyncsvcError):

@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -26,13 +27,11 @@ EXAMPLES = [
     errors.FrameReclaimedError("the frame was held for too long"),
     errors.FrameUndecodable("north", 7, "it is damaged"),
     errors.FrameWithoutPixels("north", 7),
+    errors.StillsNotSaved("stills", [Path("a.jpg")], {0: "a.jpg: Is a directory"}),
     errors.SubscriptionEnded("over"),
     errors.SubscriberClosed("closed"),
     errors.BindError("tcp://127.0.0.1:5555", "is already in use"),
     errors.NoAnswer("tcp://127.0.0.1:5555", "nothing listens there"),
-    errors.PoolError("the pool is closed"),
-    errors.WorkerDied("two workers ended"),
-    errors.CallCancelled("the call was cancelled"),
     errors.OnvifError("an answer is no XML"),
     errors.LoginRefused("wants a user and a password"),
     errors.LogError("seen.jsonl", "is no observation log", line=3),

@@ -12,11 +12,10 @@ from syncsvc import errors
 
 NAMES = {
     "__version__",
-    "AsyncSubscriber", "Subscriber", "SubscriberStats", "stack",
+    "AsyncSubscriber", "Subscriber", "SubscriberStats", "save_stills", "stack",
     "Codec", "Counts", "Frame", "FrameBatch", "FrameSet", "Gap", "LateFrame", "Layout", "Payload",
-    "FramePool", "PoolCall", "PoolStats", "CallCancelled", "PoolError", "WorkerDied",
-    "ConfigError", "FrameReclaimedError", "FrameUndecodable", "FrameWithoutPixels", "NoAnswer", "SubscriberClosed",
-    "SubscriptionEnded", "SyncsvcError", "UnknownGroup", "UsageError", "WireError",
+    "ConfigError", "FrameReclaimedError", "FrameUndecodable", "FrameWithoutPixels", "NoAnswer", "StillsNotSaved",
+    "SubscriberClosed", "SubscriptionEnded", "SyncsvcError", "UnknownGroup", "UsageError", "WireError",
 }  # fmt: skip
 INTERNAL = {"TransportError", "SlotReclaimedError", "MemoryShortage", "LinkClosed"}
 """Raised between parts of the client, and caught there."""

@@ -1,0 +1,61 @@
+"""A process that writes stills: takes pixels from shared memory, and pickles nothing.
+
+Started as ``python -m syncsvc.sinks.stills.process_worker CHANNEL_FD MEMORY_FD``; it ends when its channel does.
+"""
+
+import mmap
+import os
+import sys
+
+import numpy as np
+
+from syncsvc.errors import LinkClosed
+from syncsvc.pictures import load_cv2
+from syncsvc.sinks.stills.coding import Coding
+from syncsvc.sinks.stills.still import Outcome, failure, save
+from syncsvc.sinks.stills.still_orders import Imported, PlacedPicture, SavedStills, SaveStills
+from syncsvc.transport.channel import Channel
+
+
+class MappedPictures:
+    """The part of the shared memory that is there, mapped for reading."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._flat = np.zeros(0, np.uint8)
+
+    def grow(self, size_bytes: int) -> None:
+        """Map so much, where it is less."""
+        if size_bytes > self._flat.size:
+            self._flat = np.frombuffer(mmap.mmap(self._fd, size_bytes, prot=mmap.PROT_READ), np.uint8)
+
+    def save(self, still: PlacedPicture, coding: Coding) -> Outcome:
+        """Code and write one picture."""
+        try:
+            depth = np.dtype(still.depth)
+            size_bytes = int(np.prod(still.shape, dtype=np.int64)) * depth.itemsize
+            pixels = self._flat[still.offset : still.offset + size_bytes].view(depth).reshape(still.shape)
+        except (TypeError, ValueError) as error:
+            return failure(still.number, "", error)
+        return save(still.number, os.fsdecode(still.path), pixels, coding)
+
+
+def main(channel_fd: int, memory_fd: int) -> None:
+    """Say that all is imported, and save what is told to."""
+    load_cv2().setNumThreads(1)
+    memory = MappedPictures(memory_fd)
+    channel: Channel[SaveStills] = Channel.of(channel_fd, SaveStills)
+    channel.send(Imported())
+    while (received := channel.receive(None)) is not None:
+        order, _ = received
+        memory.grow(order.size_bytes)
+        coding = Coding(order.suffix, order.quality)
+        outcomes = [memory.save(still, coding) for still in order.stills]
+        channel.send(SavedStills([(one.size_bytes, one.cause, one.problem) for one in outcomes]), timeout_s=None)
+
+
+if __name__ == "__main__":
+    try:
+        main(int(sys.argv[1]), int(sys.argv[2]))
+    except LinkClosed:  # the usual end
+        sys.exit(0)

@@ -1,0 +1,1 @@
+"""Sinks without a service: what they choose, compose, code and write."""
