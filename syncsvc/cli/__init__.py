@@ -30,6 +30,8 @@ COMMANDS: Final = {
     "run": Entry("run", "Run the daemon in the foreground."),
     "check": Entry("check", "Validate a configuration."),
     "tail": Entry("tail", "Print one line per batch of a running daemon."),
+    "stills": Entry("stills", "Write the pictures of a running daemon to files."),
+    "view": Entry("view", "One picture of what a running daemon sees now."),
     "discover": Entry("discover", "Find the ONVIF cameras of the network, and their streams."),
     "init": Entry("init", "Write a configuration for some URLs."),
     "status": Entry("service_status", "Show how a running daemon is."),

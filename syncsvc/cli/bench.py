@@ -2,9 +2,6 @@
 
 import json
 import shlex
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from syncsvc.cli.numbers import FiniteRange
+from syncsvc.cli.progress import progress
 from syncsvc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,8 +66,8 @@ def bench(name: str, as_json: bool, as_markdown: bool, plot: Path | None, **give
     if plot is not None:
         require_plotting(plot)
     command = " ".join(["syncsvc bench", name, *(f"--{option} {_as_word(value)}" for option, value in options.items())])
-    with _progress() as progress:
-        request = BenchRequest(progress, **{"seconds": _SECONDS.get(name, 0.0), **options})
+    with progress() as tell:
+        request = BenchRequest(tell, **{"seconds": _SECONDS.get(name, 0.0), **options})
         result: BenchReport = import_module(f"syncsvc.bench.{name}").run(request)
     if as_json:
         click.echo(json.dumps(report.as_object(result, name, command)))
@@ -83,15 +81,3 @@ def bench(name: str, as_json: bool, as_markdown: bool, plot: Path | None, **give
 
 def _as_word(value: float | str) -> str:
     return f"{value:g}" if isinstance(value, float) else shlex.quote(str(value))
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """What is measured now, on a terminal; nothing in a pipe."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("starting") as status:
-        yield status.update

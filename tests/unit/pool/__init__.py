@@ -1,1 +1,0 @@
-"""A pool without processes: what it decides, cuts and shares."""
