@@ -1,4 +1,4 @@
-"""What users import: the subscribers, the values that they hand out, and the errors that they raise.
+"""What users import: the subscribers, the values that they hand out, a pool for them, and the errors.
 
 Names load on first use, so that a capture process that imports ``syncsvc.capture`` does not pay for the client.
 """
@@ -7,15 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from syncsvc.client.async_subscriber import AsyncSubscriber as AsyncSubscriber
     from syncsvc.client.pixels import stack as stack
     from syncsvc.client.sequence import SubscriberStats as SubscriberStats
-    from syncsvc.client.subscriber import AsyncSubscriber as AsyncSubscriber
     from syncsvc.client.subscriber import Subscriber as Subscriber
+    from syncsvc.errors import CallCancelled as CallCancelled
     from syncsvc.errors import ConfigError as ConfigError
     from syncsvc.errors import FrameReclaimedError as FrameReclaimedError
     from syncsvc.errors import FrameUndecodable as FrameUndecodable
     from syncsvc.errors import FrameWithoutPixels as FrameWithoutPixels
     from syncsvc.errors import NoAnswer as NoAnswer
+    from syncsvc.errors import PoolError as PoolError
     from syncsvc.errors import StillsNotSaved as StillsNotSaved
     from syncsvc.errors import SubscriberClosed as SubscriberClosed
     from syncsvc.errors import SubscriptionEnded as SubscriptionEnded
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from syncsvc.errors import UnknownGroup as UnknownGroup
     from syncsvc.errors import UsageError as UsageError
     from syncsvc.errors import WireError as WireError
+    from syncsvc.errors import WorkerDied as WorkerDied
     from syncsvc.layout import Codec as Codec
     from syncsvc.layout import Layout as Layout
     from syncsvc.model import Counts as Counts
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
     from syncsvc.model import Gap as Gap
     from syncsvc.model import LateFrame as LateFrame
     from syncsvc.model import Payload as Payload
+    from syncsvc.pool.calls import PoolCall as PoolCall
+    from syncsvc.pool.crew import PoolStats as PoolStats
+    from syncsvc.pool.frame_pool import FramePool as FramePool
     from syncsvc.sinks.stills.save import save_stills as save_stills
 
 __version__ = "0.1.0"
@@ -39,13 +45,18 @@ __version__ = "0.1.0"
 _NAMES = {
     "syncsvc.client.pixels": ("stack",),
     "syncsvc.client.sequence": ("SubscriberStats",),
-    "syncsvc.client.subscriber": ("AsyncSubscriber", "Subscriber"),
+    "syncsvc.client.async_subscriber": ("AsyncSubscriber",),
+    "syncsvc.client.subscriber": ("Subscriber",),
     "syncsvc.errors": (
-        "ConfigError", "FrameReclaimedError", "FrameUndecodable", "FrameWithoutPixels", "NoAnswer", "StillsNotSaved",
-        "SubscriberClosed", "SubscriptionEnded", "SyncsvcError", "UnknownGroup", "UsageError", "WireError",
+        "CallCancelled", "ConfigError", "FrameReclaimedError", "FrameUndecodable", "FrameWithoutPixels", "NoAnswer",
+        "PoolError", "StillsNotSaved", "SubscriberClosed", "SubscriptionEnded", "SyncsvcError", "UnknownGroup",
+        "UsageError", "WireError", "WorkerDied",
     ),
     "syncsvc.layout": ("Codec", "Layout"),
     "syncsvc.model": ("Counts", "Frame", "FrameBatch", "FrameSet", "Gap", "LateFrame", "Payload"),
+    "syncsvc.pool.calls": ("PoolCall",),
+    "syncsvc.pool.crew": ("PoolStats",),
+    "syncsvc.pool.frame_pool": ("FramePool",),
     "syncsvc.sinks.stills.save": ("save_stills",),
 }  # fmt: skip
 _HOME = {name: home for home, names in _NAMES.items() for name in names}

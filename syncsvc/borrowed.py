@@ -3,7 +3,8 @@
 Both are filled in by whoever hands frames out; a frame only asks.
 """
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +23,21 @@ class PictureSource(Protocol):
         ...
 
 
+class Lent(NamedTuple):
+    """Memory behind a payload that another process of ours may map, read-only, for as long as it is lent to us."""
+
+    owner: object
+    """Of whom others like it are parts; alive as long as any may be named."""
+    fd: int
+    """The owner's descriptor."""
+    offset: int
+    """In the file: the begin of a page."""
+    size_bytes: int
+    """From there on, in whole pages."""
+    is_intact: Callable[[], bool]
+    """Whether it has held the same bytes until now: who read it meanwhile has read right."""
+
+
 class Payload:
     """A frame's pixels that lie in a ring or in a buffer that others share: who holds it may have to give it back."""
 
@@ -36,3 +52,11 @@ class Payload:
             FrameReclaimedError: it was asked for.
         """
         raise NotImplementedError
+
+    def lent(self) -> Lent | None:
+        """Where another process may find the bytes, while a view of ours lives; None where they are only here.
+
+        Raises:
+            FrameReclaimedError: they are gone.
+        """
+        return None

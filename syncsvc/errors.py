@@ -23,6 +23,9 @@
     * SubscriberClosed         a subscriber was used after its close
     * BindError                an endpoint cannot be bound (exit code 78)
     * NoAnswer                 no service answers at an endpoint, or something else does
+    * PoolError                a pool of workers does not work
+        * WorkerDied           a call was under way in workers that ended, more than once
+        * CallCancelled        a call was cancelled, or its pool closed
     * OnvifError               a camera's ONVIF service cannot be asked, or answers nonsense
         * LoginRefused         it wants another user or password
     * LogError                 an observation log is none, is damaged or does not replay (exit code 78)
@@ -183,6 +186,18 @@ class NoAnswer(SyncsvcError):
     def __init__(self, endpoint: str, problem: str, *, may_come: bool = True) -> None:
         super().__init__(f"{endpoint}: {problem}")
         self.endpoint, self.problem, self.may_come = endpoint, problem, may_come
+
+
+class PoolError(SyncsvcError):
+    """A pool of workers cannot do what it is asked: it is closed, or no worker can begin."""
+
+
+class WorkerDied(PoolError):
+    """A call was under way in a worker that ended, and again in another."""
+
+
+class CallCancelled(PoolError):
+    """A call has no result, since it was cancelled or its pool was closed."""
 
 
 class OnvifError(SyncsvcError):

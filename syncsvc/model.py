@@ -277,7 +277,8 @@ class FrameBatch:
 
     ``frames`` has an entry for every stream of the group, in the group's order, by capture time; ``missing`` says why
     a stream has no frame in the window, or had not been heard up to its end when the window closed.
-    ``late_ns`` is how much later than ``max_latency_ms`` allows it left the service; 0 when in time.
+    ``late_ns`` is how much later than ``max_latency_ms`` allows it left the service; 0 when in time. ``redelivered``
+    says that a named subscription (mode ``lossless``) was sent it before, and may have had it in hand.
     """
 
     group: str
@@ -292,6 +293,7 @@ class FrameBatch:
     counts: Mapping[str, Counts]
     run_id: str = ""
     late_ns: int = 0
+    redelivered: bool = False
 
     @property
     def complete(self) -> bool:

@@ -27,6 +27,7 @@ def check(config: str, probe: bool) -> None:
     exceed the memory that is there, or the files that a process may open.
     """
     from syncsvc.daemon.descriptors import raise_limit, refuse_too_many
+    from syncsvc.daemon.history_room import history_lines
     from syncsvc.daemon.ring_memory import demands, memory_lines, refuse_what_cannot_fit
     from syncsvc.transport.memfd import available_bytes
 
@@ -36,6 +37,7 @@ def check(config: str, probe: bool) -> None:
     seen = _probe(valid) if probe else {}
     some, available = demands(valid, seen), available_bytes()
     click.echo("\n".join(memory_lines(some, available, was_probed=probe)))
+    click.echo("\n".join(history_lines(valid, {one.name: one for one in some})))
     refuse_what_cannot_fit(some, available)
     if not all(sight.is_there for sight in seen.values()):
         click.get_current_context().exit(1)
@@ -58,8 +60,6 @@ def summary(name: str, config: Config) -> list[str]:
     if unused:
         lines.append(f"  in no group: {', '.join(unused)}")
     lines.append(f"publish  live {config.publish.live}, control {config.publish.control}")
-    if "history" in config.publish.model_fields_set:
-        lines.append("  history has no effect yet: no subscriber can resume")
     lines.append(f"http     {config.http.bind if config.http else 'off'}")
     return lines
 

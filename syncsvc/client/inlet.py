@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from syncsvc.client.bell import Bell
 from syncsvc.errors import SubscriberClosed
+from syncsvc.transport.bell import Bell
 
 LOOK_MS = 50
 
@@ -81,6 +81,9 @@ class Inlet:
         """``fileno`` as a descriptor of the caller's, which is the caller's to close."""
         fd = self.fileno()
         return None if fd is None else os.dup(fd)
+
+    def acknowledge(self) -> None:
+        """Note that all that was taken is done with: the user asks for the next."""
 
     def subscribe(self, topic: bytes) -> None:
         """Ask for what is sent under a topic too, where it does not come anyway."""

@@ -1,16 +1,18 @@
-"""Where a subscriber's messages come from: over ZeroMQ, or without a copy from a service on the same host."""
+"""Where a subscriber's messages come from: live, out of the service's history, or without a copy on the same host."""
 
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 from syncsvc.client.inlet import Inlet
 from syncsvc.client.live import LiveInlet, check_endpoint
 from syncsvc.client.local import LocalInlet
+from syncsvc.client.lossless import PAYLOADS, LosslessInlet, Start, check_start
 from syncsvc.client.presence import is_served
-from syncsvc.client.sequence import SubscriberStats
+from syncsvc.client.sequence import SubscriberStats, Wanted
 from syncsvc.errors import UsageError
 from syncsvc.transport import leasing
 
@@ -82,35 +84,77 @@ class AutoInlet(Inlet):
         self._inlet.close()
 
 
-def open_inlet(
-    endpoint: str,
-    groups: Sequence[str] | None,
-    topics: Sequence[bytes],
-    mode: Mode,
-    stats: SubscriberStats,
-    *,
-    beyond_local: str = "",
-) -> Inlet:
-    """The way that a mode stands for; ``topics`` are what to subscribe to on ``live`` for the groups, or all (None).
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody asks for; ``topics`` are what to subscribe to on ``live`` for ``groups``, or for all (None)."""
 
-    ``beyond_local`` is what is asked for that mode ``local`` does not have, if anything.
+    endpoint: str
+    groups: Sequence[str] | None
+    topics: Sequence[bytes]
+    payload: Wanted
+    late: bool
+    name: str | None
+    start: Start
+
+    @property
+    def beyond_local(self) -> str:
+        """What mode ``local`` does not have, if anything."""
+        return f"payload={self.payload!r}" if self.payload != "pixels" else self.of_live_alone
+
+    @property
+    def of_live_alone(self) -> str:
+        """What only mode ``live`` has, if anything."""
+        return "late=True" if self.late else ""
+
+    @property
+    def of_lossless_alone(self) -> str:
+        """What only mode ``lossless`` has, if anything."""
+        if self.name is not None:
+            return f"name={self.name!r}"
+        return "" if self.start is None else f"start={self.start!r}"
+
+
+def open_inlet(wish: Wish, mode: Mode, stats: SubscriberStats) -> Inlet:
+    """The way that a mode stands for.
 
     Raises:
-        UsageError: the mode is not known or not to be had, or the endpoint cannot be one.
+        UsageError: the mode is not known or not to be had, or does not have what is asked for.
     """
-    if mode == "lossless":
-        raise UsageError("mode 'lossless' is not available yet; 'live', 'local' and 'auto' are")
-    if mode not in ("live", "local", "auto"):
-        raise UsageError(f"mode {mode!r}: allowed are 'live', 'local' and 'auto'")
-    check_endpoint(endpoint)
-    if beyond_local and mode == "local":
-        raise UsageError(f"mode 'local' has batches with their pixels; {beyond_local} is for mode 'live'")
-    if beyond_local:
-        mode = "live"
-    if mode == "live" or (mode == "auto" and not leasing.is_on_this_host(endpoint)):
-        return LiveInlet(endpoint, topics)
-    if mode == "auto":
-        return AutoInlet(endpoint, partial(LocalInlet, endpoint, groups, stats), partial(LiveInlet, endpoint, topics))
-    if not leasing.is_on_this_host(endpoint):
-        raise UsageError(f"endpoint {endpoint!r}: mode 'local' is for a service on this host; mode 'live' reaches it")
-    return LocalInlet(endpoint, groups, stats)
+    if mode not in _WAYS:
+        raise UsageError(f"mode {mode!r}: allowed are 'live', 'lossless', 'local' and 'auto'")
+    check_endpoint(wish.endpoint)
+    if wish.of_lossless_alone and mode != "lossless":
+        raise UsageError(f"mode {mode!r} keeps nothing; {wish.of_lossless_alone} is for mode 'lossless'")
+    return _WAYS[mode](wish, stats)
+
+
+def _live(wish: Wish, stats: SubscriberStats) -> Inlet:
+    return LiveInlet(wish.endpoint, wish.topics)
+
+
+def _local(wish: Wish, stats: SubscriberStats) -> Inlet:
+    if wish.beyond_local:
+        raise UsageError(f"mode 'local' has batches with their pixels; {wish.beyond_local} is for mode 'live'")
+    if not leasing.is_on_this_host(wish.endpoint):
+        problem = "mode 'local' is for a service on this host; mode 'live' reaches it"
+        raise UsageError(f"endpoint {wish.endpoint!r}: {problem}")
+    return LocalInlet(wish.endpoint, wish.groups, stats)
+
+
+def _auto(wish: Wish, stats: SubscriberStats) -> Inlet:
+    if wish.beyond_local or not leasing.is_on_this_host(wish.endpoint):
+        return _live(wish, stats)
+    local = partial(LocalInlet, wish.endpoint, wish.groups, stats)
+    return AutoInlet(wish.endpoint, local, partial(_live, wish, stats))
+
+
+def _lossless(wish: Wish, stats: SubscriberStats) -> Inlet:
+    if wish.of_live_alone:
+        raise UsageError(f"mode 'lossless' has batches alone; {wish.of_live_alone} is for mode 'live'")
+    check_start(wish.groups, wish.name, wish.start)
+    return LosslessInlet(wish.endpoint, wish.groups, PAYLOADS[wish.payload], wish.name, wish.start)
+
+
+_WAYS: Mapping[Mode, Callable[[Wish, SubscriberStats], Inlet]] = {
+    "live": _live, "lossless": _lossless, "local": _local, "auto": _auto,
+}  # fmt: skip

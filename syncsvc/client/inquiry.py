@@ -61,6 +61,17 @@ def ask_groups(live: str, patience: Patience) -> list[str]:
     return [str(name) for name in said.get("groups") or ()]
 
 
+def find_control(endpoint: str, patience: Patience) -> str:
+    """Where the ``control`` of a service is that somebody knows by its ``live``; see above.
+
+    Raises:
+        NoAnswer: there is no service, or none that tells.
+        SubscriberClosed: the bell rang.
+    """
+    with _Inquiry(endpoint, patience) as inquiry:
+        return inquiry.control(subscribes=True)
+
+
 class _Inquiry:
     """The sockets of one question; everything is closed at the end."""
 

@@ -12,6 +12,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from syncsvc.borrowed import Lent
 from syncsvc.errors import FrameReclaimedError, MemoryShortage, TransportError
 from syncsvc.model import Payload
 from syncsvc.transport import leasing
@@ -46,6 +47,11 @@ class LeasedPayload(Payload, Struct, eq=False, weakref=True):
         """
         array = self.array  # looked at once: another thread may lose it now, and a view that is held is kept
         return self.held.show(self) if array is None else array
+
+    def lent(self) -> Lent | None:
+        """See ``Payload``: the slot itself, until it is written again."""
+        self.view()
+        return self.ring.lend(self.slot, self.generation)
 
     def lose(self) -> None:
         """Let go of the pixels; views that were handed out live on."""

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from syncsvc.client.bell import Bell
 from syncsvc.client.inlet import Inlet
 from syncsvc.client.leases import HeldLeases, LeasedPayload
 from syncsvc.client.sequence import SubscriberStats
 from syncsvc.errors import LinkClosed, TransportError, UsageError
 from syncsvc.transport import leasing
+from syncsvc.transport.bell import Bell
 from syncsvc.transport.leasing import Freed, FromService, FromSubscriber, Hello, LeaseSocket, Taken
 from syncsvc.wire import BATCH_PREFIX, STATUS_TOPIC
 

@@ -11,12 +11,12 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Final
 
-from syncsvc.client.bell import Bell
 from syncsvc.client.inquiry import ask_groups
 from syncsvc.client.presence import Patience, look
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, Clock
 from syncsvc.errors import NoAnswer, SubscriberClosed, SyncsvcError, UnknownGroup, UsageError
 from syncsvc.transport import leasing
+from syncsvc.transport.bell import Bell
 
 FIRST_S: Final = 0.4
 """Silence at the start before somebody asks; with the question it is told within two seconds."""

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Final
 
-from syncsvc.client.bell import Bell
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import NoAnswer, SubscriberClosed
+from syncsvc.transport.bell import Bell
 from syncsvc.transport.hosts import host_and_port, look_up
 
 LOOK_S: Final = 0.3

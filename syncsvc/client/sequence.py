@@ -3,23 +3,28 @@
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from syncsvc.client.decoder import Decoders
+from syncsvc.client.tracker import Marked, SequenceTracker
 from syncsvc.errors import UsageError, WireError
 from syncsvc.model import FrameBatch, Gap, LateFrame
 from syncsvc.wire import (
     BATCH_PREFIX,
     CODED_PREFIX,
+    GAP_PREFIX,
     HEAD_PREFIX,
     LATE_PREFIX,
+    RESUMED_TOPIC,
     STATUS_TOPIC,
     decode_batch,
     decode_coded,
     decode_head,
     decode_header,
     decode_late,
+    decode_missing,
+    decode_resumed,
     decode_status,
 )
 
@@ -64,60 +69,6 @@ class SubscriberStats:
     """Frames that were held for longer than their lease, and lost (mode ``local``)."""
     ignored: Counter[str] = field(default_factory=Counter)
     """Messages set aside: ``duplicate``, ``old_epoch``, ``other_group``."""
-
-
-class SequenceTracker:
-    """Follows ``(run_id, epoch, seq)`` of each group.
-
-    Guarantees:
-        * What is admitted rises in ``(epoch, seq)``, strictly, per group.
-        * Within an epoch, admitted batches and gaps together name every ``seq`` from the first admitted one on, once.
-        * A later epoch of a group is complete from ``seq`` 0 on, by batches and gaps.
-        * Batches and gaps together cover every window from the first admitted one on, whoever should have emitted it.
-        * The first batch of a group makes no gap.
-    """
-
-    def __init__(self) -> None:
-        self._last: dict[str, FrameBatch] = {}
-
-    def epoch_of(self, group: str) -> int:
-        """The group's epoch; -1 before its first batch."""
-        return self._last[group].epoch if group in self._last else -1
-
-    def admit(self, batch: FrameBatch) -> tuple[str, Gap | None]:
-        """Whether a batch is news, and what is missing before it.
-
-        Returns:
-            ``("", gap)`` when it is, with the gap before it or None; otherwise why not: ``duplicate`` or ``old_epoch``.
-        """
-        gap: Gap | None = None
-        last = self._last.get(batch.group)
-        if last is not None:
-            if batch.epoch < last.epoch or (batch.epoch == last.epoch and batch.run_id != last.run_id):
-                return "old_epoch", None  # two daemons never share an epoch: the one followed first keeps it
-            is_new = batch.epoch > last.epoch
-            if not is_new and batch.seq <= last.seq:
-                return "duplicate", None
-            first_seq = 0 if is_new else last.seq + 1
-            if batch.seq > first_seq or batch.window_start_ns > last.window_end_ns:
-                reason = "lost" if not is_new and batch.seq > first_seq else "restarted"
-                windows = _windows_between(last, batch, batch.seq - first_seq)
-                gap = Gap(first_seq, batch.seq - 1, reason, batch.group, *windows)
-        self._last[batch.group] = replace(batch, frames={}, sets=(), counts={})
-        return "", gap
-
-
-def _windows_between(before: FrameBatch, after: FrameBatch, missing: int) -> tuple[int, int]:
-    """The first and the last window between two batches, by their starts; see ``Gap``.
-
-    Where the clock was set back between them, it is the windows of the batches that are missing before the second.
-    """
-    start_ns, end_ns = before.window_end_ns, after.window_start_ns
-    length_ns = after.window_end_ns - end_ns
-    if end_ns <= start_ns:
-        start_ns = end_ns - missing * length_ns
-    has_one_length = length_ns > 0 and (end_ns - start_ns) % length_ns == 0
-    return start_ns, end_ns - (length_ns if has_one_length else 1)
 
 
 def _names(group: Groups) -> tuple[str, ...] | None:
@@ -191,6 +142,10 @@ class Inbox:
         try:
             if topic == STATUS_TOPIC:
                 self._feed_status(parts)
+            elif topic == RESUMED_TOPIC:
+                self._feed_resumed(parts)
+            elif topic.startswith(GAP_PREFIX):
+                return self._feed_missing(parts)
             elif self.groups is not None and topic not in (*self.topics, *self.topics_later):
                 self.stats.ignored["other_group"] += 1
             elif topic.startswith(LATE_PREFIX):
@@ -235,6 +190,29 @@ class Inbox:
         elif status.state == "ended":
             self._is_over = True
 
+    def _feed_resumed(self, parts: Sequence[Any]) -> None:
+        """A lossless subscription goes on; what came before it need not have come to this process."""
+        for group, course in decode_resumed(parts[-1]).groups.items():
+            if course.after is not None:
+                self._tracker.begin(Marked.of(group, course.after))
+
+    def _feed_missing(self, parts: Sequence[Any]) -> str:
+        """A lossless service says what it has not any more."""
+        missing = decode_missing(parts[-1])
+        if missing.after is not None:
+            self._tracker.begin(Marked.of(missing.group, missing.after))
+        gap = self._tracker.pass_over(Marked.of(missing.group, missing.last), missing.reason)
+        if gap is not None:
+            self._note_gap(gap)
+        return missing.group
+
+    def _note_gap(self, gap: Gap) -> None:
+        self.stats.gaps[gap.reason] += 1
+        self.stats.missed += gap.batches
+        self.stats.missed_of[gap.group] += gap.batches
+        if self._yields_gaps:
+            self._ready.append((gap, b""))
+
     def _feed_late(self, parts: Sequence[Any]) -> str | None:
         late = decode_late(parts)
         if late.epoch < self._tracker.epoch_of(late.group):
@@ -257,10 +235,6 @@ class Inbox:
         self._epoch = max(self._epoch, batch.epoch)
         self.has_begun = self.has_begun or any(counts.captured for counts in batch.counts.values())
         if gap is not None:
-            self.stats.gaps[gap.reason] += 1
-            self.stats.missed += gap.batches
-            self.stats.missed_of[gap.group] += gap.batches
-            if self._yields_gaps:
-                self._ready.append((gap, b""))
+            self._note_gap(gap)
         self._ready.append((batch, bytes(parts[1])))
         return batch.group

@@ -255,11 +255,13 @@ class Publish(Model):
     live: Endpoint = "tcp://127.0.0.1:5555"
     """XPUB endpoint of batches: tcp://HOST:PORT on loopback, or ipc:///path."""
     control: Endpoint = "tcp://127.0.0.1:5556"
-    """ROUTER endpoint of hello and status: tcp://HOST:PORT on loopback, or ipc:///path."""
+    """ROUTER endpoint of hello, status and mode lossless: tcp://HOST:PORT on loopback, or ipc:///path."""
     history: Annotated[int, Field(ge=0, le=10_000)] = 8
-    """Batches per group kept for resuming subscribers; no effect yet."""
+    """Batches per group kept for lossless subscribers, once one is there; 0 switches the mode off."""
+    history_mb: Annotated[int, Field(ge=1, le=1_048_576)] = 512
+    """MiB of them that are kept at most, over all groups."""
     wait_for: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """Subscriptions on live to wait for before file streams start (recordings, tests)."""
+    """Subscriptions to wait for before file streams start (recordings, tests)."""
 
 
 class Http(Model):

@@ -96,6 +96,8 @@ def receiver_plan(
         {name: stream_plan(name, stream, config) for name, stream in config.streams.items()},
         {name: group_plan(name, group, entries(name, group.streams)) for name, group in config.groups.items()},
         guests,
+        config.publish.history,
+        config.publish.history_mb << 20,
     )
 
 

@@ -44,6 +44,11 @@ class Demand:
     is_assumed: bool
 
     @property
+    def payload_bytes(self) -> int:
+        """Of one frame, without the coded picture beside it."""
+        return self.slot_bytes - self.coded_bytes
+
+    @property
     def ring_bytes(self) -> int:
         """What it takes."""
         return ring_bytes(self.slots, self.slot_bytes)

@@ -53,3 +53,7 @@ class ReceiverPlan(msgspec.Struct, frozen=True):
     groups: dict[str, GroupPlan]
     guests: int = 1024
     """How many may be connected to each of its sockets."""
+    history: int = 8
+    """How many batches per group and kind of payload are kept for lossless subscribers."""
+    history_bytes: int = 512 << 20
+    """And how many bytes of them."""

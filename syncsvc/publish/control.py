@@ -1,4 +1,7 @@
-"""The control socket: answers ``hello`` and ``status``; whatever else comes is told so, and nothing is unpickled."""
+"""The control socket: answers ``hello`` and ``status``, and hands on the words of mode ``lossless``.
+
+Whatever else comes is told so, and nothing is unpickled.
+"""
 
 from collections.abc import Callable
 
@@ -10,6 +13,7 @@ from syncsvc.clock import Clock
 from syncsvc.errors import WireError
 from syncsvc.observe.status import ReceiverStatus
 from syncsvc.publish.guests import Guests
+from syncsvc.publish.lossless import LosslessOutlet
 from syncsvc.publish.sockets import bind
 
 MAX_REQUESTS_PER_TURN = 64
@@ -17,15 +21,19 @@ MAX_ANSWERS = 64
 
 
 class Control:
-    """Answers requests; the receiver gives it the two functions that know."""
+    """Answers requests; the receiver gives it the two functions that know, and who has lossless subscribers."""
 
     socket: "zmq.Socket[bytes]"
 
     def __init__(
-        self, hello: Callable[[], wire.HelloReply], status: Callable[[], ReceiverStatus], clock: Clock
+        self,
+        hello: Callable[[], wire.HelloReply],
+        status: Callable[[], ReceiverStatus],
+        clock: Clock,
+        lossless: LosslessOutlet,
     ) -> None:
         self._answers: dict[str, Callable[[], Struct]] = {"hello": hello, "status": status}
-        self._clock = clock
+        self._clock, self._lossless = clock, lossless
 
     def bind(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, most_guests: int) -> str:
         """Bind; returns the endpoint, with the port that was taken where 0 was asked for.
@@ -35,10 +43,9 @@ class Control:
         Raises:
             BindError: the endpoint is in use, or not to be had.
         """
-        self.socket, bound = bind(
-            context, zmq.ROUTER, endpoint, send_mark=MAX_ANSWERS, most_bytes=wire.MAX_CONTROL_BYTES
-        )
+        self.socket, bound = bind(context, zmq.ROUTER, endpoint, send_mark=MAX_ANSWERS, most_bytes=wire.MAX_WORD_BYTES)
         self._guests = Guests(self.socket, "control", most_guests, self._clock)
+        self._lossless.attach(self.socket, self.serve)
         return bound
 
     def follow(self, most_guests: int) -> None:
@@ -60,12 +67,19 @@ class Control:
     def serve(self) -> None:
         """Answer what waits; a peer that does not read its answers loses them."""
         self._guests.look()
+        self._hear()
+        self._lossless.attend()
+
+    def _hear(self) -> None:
         for _ in range(MAX_REQUESTS_PER_TURN):
             try:
                 parts = self.socket.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
                 return
             if len(parts) < 2:
+                continue
+            if len(parts) == 2 and wire.is_word(parts[-1]):
+                self._lossless.hear(*parts)
                 continue
             try:
                 # A REQ peer puts an empty part between its identity and its words; it wants it back.
@@ -74,6 +88,6 @@ class Control:
                 continue
 
     def close(self) -> None:
-        """Answer nobody any more."""
+        """Answer nobody any more; what is on its way has the socket's linger to leave, while its context is ended."""
         self._guests.close()
-        self.socket.close(0)
+        self.socket.close()

@@ -79,7 +79,7 @@ class Publisher:
         self._turned_ns = clock.monotonic_ns()
         self._impatience = threading.Event()
         self._is_draining = self._is_ending = False
-        self._state: wire.State = "running"
+        self._last_word: wire.State = "running"
         self.control = ""
         """Its endpoint, once that is known: what is said under ``status`` tells it."""
 
@@ -143,7 +143,7 @@ class Publisher:
 
     def end(self, state: wire.State) -> None:
         """Let ``run`` send what is queued and the last word, and return: no batch comes any more."""
-        self._state = state
+        self._last_word = state
         if not (self._is_patient and state == "ended"):
             self.drain()
         self._is_ending = True
@@ -166,7 +166,8 @@ class Publisher:
             self._send_queued()
         linger_ms = LINGER_MS if self._is_draining else -1
         for outlet in self._outlets:
-            outlet.end(self._status, self._waits, is_over=self._state == "ended", linger_ms=linger_ms)
+            is_over = self._last_word == "ended"
+            outlet.end(lambda: self._status(self._last_word), self._waits, is_over=is_over, linger_ms=linger_ms)
         while not self._queue.empty():
             _release(_frames_of(self._queue.get_nowait()))
 
@@ -174,14 +175,12 @@ class Publisher:
         now_ns = self._clock.monotonic_ns()
         if now_ns >= self._status_due_ns:
             self._status_due_ns = now_ns + NS_PER_S
-            status = self._status()
+            status = self._status("running")  # the last word comes behind what is queued
             for outlet in self._outlets:
                 outlet.send_status(status, self._waits)
 
-    def _status(self) -> bytes:
-        return wire.encode_status(
-            self._run_id, self._epoch, self._state, emitted_ns=self._now_utc(), control=self.control
-        )
+    def _status(self, state: wire.State) -> bytes:
+        return wire.encode_status(self._run_id, self._epoch, state, emitted_ns=self._now_utc(), control=self.control)
 
     def _send_queued(self) -> None:
         """Send what waits; whatever was taken from the queue is sent before anything else is considered."""
@@ -241,8 +240,12 @@ class Publisher:
         return {topic: wire.encode_late(item, run_id=self._run_id, emitted_ns=emitted_ns) for topic in wanted}
 
     def _waits(self) -> bool:
-        """Whether a subscriber that is full is waited for; asked again and again while one is."""
+        """Whether a subscriber that is full is waited for; asked again and again while one is.
+
+        Meanwhile the others hear that the service is there, and who comes where ``control`` is.
+        """
         self._turned_ns = self._clock.monotonic_ns()
+        self._send_status()
         return (self._is_patient or self._is_draining) and not self._impatience.is_set()
 
 

@@ -21,7 +21,6 @@ from syncsvc.observe.status import ReceiverStatus, Revisions
 from syncsvc.plan.from_receiver import BindRefused, Bound, Done, LeaseRoom, Report, Subscribed
 from syncsvc.plan.plans import ReceiverPlan
 from syncsvc.plan.to_receiver import Attach, Begin, Detach, Drain, Finish, KeepPage, Reload, Serve, ToReceiver
-from syncsvc.publish.control import Control
 from syncsvc.receiver.observation_log import ObservationLog
 from syncsvc.receiver.publishing import Publishing
 from syncsvc.receiver.served import DRAIN_S, Served
@@ -53,7 +52,7 @@ class Receiver:
         self._epoch = max(plan.min_epoch, self._clock.utc_ns() // 1_000_000)
         groups: dict[str, ServedGroup] = {}
         self._publishing = Publishing(
-            plan, self._clock, self._utc, Control(self._hello, self._status, self._clock),
+            plan, self._clock, self._utc, hello=self._hello, status=self._status,
             leave=lambda batch, emitted_ns, wanted: groups[batch.group].leave(batch, emitted_ns, wanted),
             backlog_of=lambda group: groups[group].backlog.mark,
             on_failure=self._on_failure,

@@ -8,10 +8,13 @@ import zmq
 from syncsvc import wire
 from syncsvc.clock import Clock
 from syncsvc.lifecycle import StopToken, Worker
+from syncsvc.observe.status import ReceiverStatus
 from syncsvc.plan.plans import ReceiverPlan
 from syncsvc.publish.control import Control
+from syncsvc.publish.history import History
 from syncsvc.publish.live import LiveOutlet
 from syncsvc.publish.local import LocalOutlet
+from syncsvc.publish.lossless import LosslessOutlet
 from syncsvc.publish.publisher import Leave, Publisher
 from syncsvc.timing.utc import UtcMapper
 from syncsvc.transport.payload import BufferPool
@@ -28,18 +31,22 @@ class Publishing:
         plan: ReceiverPlan,
         clock: Clock,
         utc: UtcMapper,
-        control: Control,
         *,
+        hello: Callable[[], wire.HelloReply],
+        status: Callable[[], ReceiverStatus],
         leave: Leave,
         backlog_of: Callable[[str], int],
         on_failure: Callable[[str, BaseException], None],
     ) -> None:
-        self._plan, self._control, pool = plan, control, BufferPool()
+        self._plan, pool = plan, BufferPool()
+        history = History(plan.history, plan.history_bytes)
+        self._lossless = LosslessOutlet(clock, history, is_patient=plan.is_patient)
+        self._control = Control(hello, status, clock, self._lossless)
         self._context = zmq.Context()
         self.local = LocalOutlet(plan.run_id, clock, utc.now_utc, backlog_of, is_patient=plan.is_patient)
         self._live = LiveOutlet(clock, backlog_of, pool.trim)
         self.publisher = Publisher(
-            plan.run_id, clock, utc.now_utc, (self.local, self._live), (self._live, control),
+            plan.run_id, clock, utc.now_utc, (self._lossless, self.local, self._live), (self._live, self._control),
             is_patient=plan.is_patient, leave=leave, pool=pool,
         )  # fmt: skip
         self._sending = Worker("publisher", self._send, on_failure)
@@ -68,6 +75,7 @@ class Publishing:
         """The configuration was read again."""
         self._live.follow(plan.guests)
         self._control.follow(plan.guests)
+        self._lossless.follow(plan.history, plan.history_bytes)
 
     def start(self) -> None:
         """Serve."""

@@ -6,7 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from syncsvc.layout import Layout
-from syncsvc.model import ClockClass, FrameBatch, Gap, LateFrame
+from syncsvc.model import ClockClass, FrameBatch, Gap
 from syncsvc.wire import GroupTerms
 
 
@@ -41,7 +41,7 @@ class StoredBatch(Struct, frozen=True):
     clocks: Mapping[str, ClockClass]
 
 
-class Segment(Protocol):
+class StoredSegment(Protocol):
     """A part of a recording that plays by itself."""
 
     @property
@@ -54,7 +54,7 @@ class Segment(Protocol):
         """Whether its recorder was done with it; otherwise it was cut off, or is still being written."""
         ...
 
-    def batches(self) -> Iterator[StoredBatch | Gap | LateFrame]:
+    def batches(self) -> Iterator[StoredBatch | Gap]:
         """What was recorded, in the order in which it came.
 
         Raises:
@@ -71,7 +71,7 @@ class Segment(Protocol):
         ...
 
 
-class Recording(Protocol):
+class StoredRecording(Protocol):
     """All segments of a recording, oldest first."""
 
     @property
@@ -85,6 +85,6 @@ class Recording(Protocol):
         ...
 
     @property
-    def segments(self) -> Sequence[Segment]:
+    def segments(self) -> Sequence[StoredSegment]:
         """Each plays by itself; what plays in several goes on in the next without a seam."""
         ...

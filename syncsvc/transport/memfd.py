@@ -195,7 +195,10 @@ def populate(mapping: mmap.mmap, offset: int, size_bytes: int) -> None:
     _libc.madvise(place + offset, size_bytes, _MADV_POPULATE_WRITE)
 
 
-def seal(fd: int) -> None:
-    """Fix the size, and refuse every writable mapping from now on; the ones that exist keep writing."""
-    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL | _F_SEAL_FUTURE_WRITE
+def seal(fd: int, *, is_for_all: bool = False) -> None:
+    """Fix the size, and refuse every writable mapping from now on; the ones that exist keep writing.
+
+    ``is_for_all``: whoever gets the file may map it for writing; the size is fixed all the same.
+    """
+    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL | (0 if is_for_all else _F_SEAL_FUTURE_WRITE)
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)

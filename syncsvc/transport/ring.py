@@ -18,6 +18,7 @@ import weakref
 import numpy as np
 from numpy.typing import NDArray
 
+from syncsvc.borrowed import Lent
 from syncsvc.errors import MemoryShortage, SlotReclaimedError, TransportError
 from syncsvc.transport import memfd as memory
 from syncsvc.transport.ring_size import HEADER_WORDS, data_offset, ring_bytes, round_up
@@ -229,6 +230,14 @@ class RingSlots:
             start = self._header.offset + slot * self._header.stride
             pages = self._slots[slot] = memory.Pages(self._fd, start, self._header.stride)
         return np.frombuffer(pages.buffer, np.uint8, size_bytes)
+
+    def lend(self, slot: int, generation: int) -> Lent:
+        """The slot, for a process of ours that maps it too; intact while it has this generation."""
+        header = self._header
+        return Lent(
+            self, self._fd, header.offset + slot * header.stride, header.stride,
+            lambda: self._generations[slot] == generation,
+        )  # fmt: skip
 
     def pages(self, slot: int) -> memory.Pages:
         """Where the views of a slot look that were made last."""

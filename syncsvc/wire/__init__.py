@@ -1,5 +1,6 @@
 """The one place that knows the protocol's bytes (docs/protocol.md), for both ends of the wire."""
 
+from syncsvc.wire.batch import as_redelivered as as_redelivered
 from syncsvc.wire.batch import decode_batch as decode_batch
 from syncsvc.wire.batch import decode_coded as decode_coded
 from syncsvc.wire.batch import decode_head as decode_head
@@ -17,11 +18,31 @@ from syncsvc.wire.control import decode_control as decode_control
 from syncsvc.wire.control import decode_status as decode_status
 from syncsvc.wire.control import encode_control as encode_control
 from syncsvc.wire.control import encode_status as encode_status
+from syncsvc.wire.lossless import MAX_WORD_BYTES as MAX_WORD_BYTES
+from syncsvc.wire.lossless import MOST_CREDIT as MOST_CREDIT
+from syncsvc.wire.lossless import MOST_GROUPS as MOST_GROUPS
+from syncsvc.wire.lossless import Course as Course
+from syncsvc.wire.lossless import Credit as Credit
+from syncsvc.wire.lossless import Leave as Leave
+from syncsvc.wire.lossless import Mark as Mark
+from syncsvc.wire.lossless import Missing as Missing
+from syncsvc.wire.lossless import Place as Place
+from syncsvc.wire.lossless import Resume as Resume
+from syncsvc.wire.lossless import Resumed as Resumed
+from syncsvc.wire.lossless import decode_identity as decode_identity
+from syncsvc.wire.lossless import decode_missing as decode_missing
+from syncsvc.wire.lossless import decode_resumed as decode_resumed
+from syncsvc.wire.lossless import decode_word as decode_word
+from syncsvc.wire.lossless import encode_word as encode_word
+from syncsvc.wire.lossless import is_word as is_word
 from syncsvc.wire.topics import BATCH_PREFIX as BATCH_PREFIX
 from syncsvc.wire.topics import CODED_PREFIX as CODED_PREFIX
+from syncsvc.wire.topics import GAP_PREFIX as GAP_PREFIX
 from syncsvc.wire.topics import HEAD_PREFIX as HEAD_PREFIX
 from syncsvc.wire.topics import LATE_PREFIX as LATE_PREFIX
+from syncsvc.wire.topics import RESUMED_TOPIC as RESUMED_TOPIC
 from syncsvc.wire.topics import batch_topic as batch_topic
 from syncsvc.wire.topics import coded_topic as coded_topic
+from syncsvc.wire.topics import gap_topic as gap_topic
 from syncsvc.wire.topics import head_topic as head_topic
 from syncsvc.wire.topics import late_topic as late_topic

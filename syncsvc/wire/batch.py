@@ -90,6 +90,11 @@ def encode_late(late: LateFrame, *, run_id: str, emitted_ns: int) -> bytes:
     return encode_batch(alone, {}, {}, emitted_ns=emitted_ns)
 
 
+def as_redelivered(header: bytes) -> bytes:
+    """The header of a batch, marked as one that its subscriber was sent before."""
+    return _encoder.encode({**msgspec.msgpack.decode(header), "redelivered": True})
+
+
 def _rows(frames: Sequence[Frame], first_row: int) -> list[FrameRow]:
     """A stream's rows; their parts are numbered as they are."""
     return [
@@ -217,6 +222,7 @@ def _decode(parts: Sequence[Any], prefix: bytes) -> FrameBatch:
         counts={name: _counts(stream.counts) for name, stream in header.streams.items()},
         run_id=header.run_id,
         late_ns=header.late_ns,
+        redelivered=header.redelivered is True,
     )
 
 

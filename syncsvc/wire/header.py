@@ -84,6 +84,7 @@ class Header(Struct, frozen=True, kw_only=True):
     counts: CountsMap
     frames: list[FrameRow]
     sets: list[SetRow]
+    redelivered: bool | UnsetType = UNSET
 
 
 _Message = TypeVar("_Message")

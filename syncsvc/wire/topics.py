@@ -1,4 +1,4 @@
-"""The first parts of messages on ``live``: which kind each is, and of which group.
+"""The first parts of messages on ``live``, and of mode ``lossless``: which kind each is, and of which group.
 
 ZeroMQ matches prefixes: ``batch/lobby`` also brings ``batch/lobby2``.
 """
@@ -7,6 +7,8 @@ BATCH_PREFIX = b"batch/"
 CODED_PREFIX = b"coded/"
 HEAD_PREFIX = b"head/"
 LATE_PREFIX = b"late/"
+GAP_PREFIX = b"gap/"
+RESUMED_TOPIC = b"resumed"
 
 
 def batch_topic(group: str) -> bytes:
@@ -27,3 +29,8 @@ def head_topic(group: str) -> bytes:
 def late_topic(group: str) -> bytes:
     """First part of a group's late frames."""
     return LATE_PREFIX + group.encode()
+
+
+def gap_topic(group: str) -> bytes:
+    """First part of what tells a lossless subscriber that batches of a group are not to be had any more."""
+    return GAP_PREFIX + group.encode()

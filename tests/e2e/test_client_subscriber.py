@@ -248,9 +248,16 @@ def test_an_ipc_path_that_is_too_long_is_refused() -> None:
 
 
 def test_words_that_are_not_known_are_refused() -> None:
-    for mode in ("lossless",):
-        with pytest.raises(UsageError, match=f"mode '{mode}' is not available yet"):
-            Subscriber("tcp://127.0.0.1:1", mode=mode)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="mode 'live' keeps nothing; name='me' is for mode 'lossless'"):
+        Subscriber("tcp://127.0.0.1:1", name="me")
+    with pytest.raises(UsageError, match="mode 'lossless' has batches alone; late=True is for mode 'live'"):
+        Subscriber("tcp://127.0.0.1:1", mode="lossless", late=True)
+    with pytest.raises(UsageError, match="name 'a b'"):
+        Subscriber("tcp://127.0.0.1:1", mode="lossless", name="a b")
+    with pytest.raises(UsageError, match="start 'newest': allowed are 'oldest', UTC nanoseconds, and"):
+        Subscriber("tcp://127.0.0.1:1", mode="lossless", start="newest")  # type: ignore[call-overload]
+    with pytest.raises(UsageError, match="name one group"):
+        Subscriber("tcp://127.0.0.1:1", mode="lossless", start=(1, 2))
     with pytest.raises(UsageError, match="mode 'fast'"):
         Subscriber("tcp://127.0.0.1:1", mode="fast")  # type: ignore[call-overload]
     with pytest.raises(UsageError, match="gaps 'hide'"):

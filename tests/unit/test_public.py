@@ -14,6 +14,7 @@ NAMES = {
     "__version__",
     "AsyncSubscriber", "Subscriber", "SubscriberStats", "save_stills", "stack",
     "Codec", "Counts", "Frame", "FrameBatch", "FrameSet", "Gap", "LateFrame", "Layout", "Payload",
+    "FramePool", "PoolCall", "PoolStats", "CallCancelled", "PoolError", "WorkerDied",
     "ConfigError", "FrameReclaimedError", "FrameUndecodable", "FrameWithoutPixels", "NoAnswer", "StillsNotSaved",
     "SubscriberClosed", "SubscriptionEnded", "SyncsvcError", "UnknownGroup", "UsageError", "WireError",
 }  # fmt: skip

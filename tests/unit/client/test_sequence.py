@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncsvc import wire
-from syncsvc.client.sequence import Inbox, SequenceTracker
+from syncsvc.client.sequence import Inbox
+from syncsvc.client.tracker import SequenceTracker
 from syncsvc.errors import UsageError
 from syncsvc.model import Counts, FrameBatch, Gap, LateFrame
 from tests.batches import MS, T0, batch, frame, head_of, late_message, message_of, windows

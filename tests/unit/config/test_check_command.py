@@ -76,10 +76,29 @@ def test_check_says_how_many_streams_a_set_has_and_where_there_is_nothing_to_pai
     ]
 
 
-def test_check_says_that_history_has_no_effect_yet_where_somebody_sets_it(tmp_path: Path) -> None:
-    (tmp_path / "history.yaml").write_text(GOOD + "publish: {history: 8}\n")
+@pytest.mark.parametrize(
+    ("publish", "line"),
+    [
+        ("{}", "8 batches, 8 s, of 1 MiB each: which fits"),
+        ("{history: 100, history_mb: 64}", "100 batches, 100 s, of 1 MiB each: and 66.6 s fit (66 batches)"),
+        ("{history_mb: 1, history: 1}", "1 batches, 1 s, of 1 MiB each: which fits"),
+        ("{history: 0}", "history  off: mode lossless is refused"),
+    ],
+)
+def test_check_says_how_many_seconds_of_history_fit(publish: str, line: str, tmp_path: Path) -> None:
+    streams = "streams: {a: {url: 'synthetic:?fps=10&size=360x280', pixels: gray8}}\n"
+    (tmp_path / "history.yaml").write_text(f"{streams}publish: {publish}\n")
     lines = CliRunner().invoke(main, ["check", str(tmp_path / "history.yaml")]).stdout.splitlines()
-    assert "  history has no effect yet: no subscriber can resume" in lines
+    assert any(found.endswith(line) for found in lines), lines
+
+
+def test_check_says_where_not_one_batch_fits(tmp_path: Path) -> None:
+    streams = "streams: {a: {url: 'synthetic:?fps=25&size=1920x1080'}}\n"
+    (tmp_path / "history.yaml").write_text(f"{streams}publish: {{history_mb: 64}}\n")
+    assert (
+        "and not one fits: raise history_mb"
+        in CliRunner().invoke(main, ["check", str(tmp_path / "history.yaml")]).stdout
+    )
 
 
 @pytest.mark.parametrize(

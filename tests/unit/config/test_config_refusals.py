@@ -317,7 +317,7 @@ GROUPS = [
 ENDPOINTS = [
     live("IPv4 in brackets", "'tcp://[127.0.0.1]:5'", "off loopback", "[::1]"),
     live("mapped IPv4", "'tcp://[::ffff:127.0.0.1]:5'", "off", "[::1]"),
-    section("publish null", "publish:\n", ":4: publish:", "found null", "live, control, history, wait_for"),
+    section("publish null", "publish:\n", ":4: publish:", "found null", "live, control, history, history_mb, wait_for"),
     section("publish unknown", "publish: {port: 1}\n", ":4: publish.port:", "an unknown key", "live, control"),
     section("history text", 'publish: {history: "8"}\n', ":4: publish.history:", "'8'", "a whole number from 0"),
     section("history negative", "publish: {history: -1}\n", ":4: publish.history:", "found -1", "from 0 to 10000"),

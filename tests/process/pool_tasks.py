@@ -1,0 +1,106 @@
+"""What the workers of a pool are asked to do in tests: found by its name there."""
+
+import os
+import signal
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from syncsvc.clock import sleep_s
+from syncsvc.model import Frame, FrameSet
+from syncsvc.pool import empty
+
+_state: list[Any] = []
+
+
+def begin(*what: Any) -> None:
+    _state[:] = what
+
+
+def begin_badly() -> None:
+    raise ValueError("the model file is not there")
+
+
+def state_and_pid(_: int) -> tuple[Any, int]:
+    return _state[0], os.getpid()
+
+
+def total(array: NDArray[Any]) -> float:
+    return float(array.sum())
+
+
+def scaled(array: NDArray[Any], factor: int, offset: int = 0) -> NDArray[Any]:
+    return np.asarray(array * factor + offset)
+
+
+def inverted(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    found: NDArray[np.uint8] = empty(array.shape, array.dtype)
+    return np.subtract(255, array, out=found)
+
+
+def smeared(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Each row plus its neighbours', by 3: what a band cannot know at its edges without an overlap."""
+    padded = np.pad(array, ((1, 1), (1, 1), (0, 0)), "edge").astype(np.uint16)
+    return ((padded[:-2, 1:-1] + padded[1:-1, 1:-1] + padded[2:, 1:-1]) // 3).astype(np.uint8)
+
+
+def cropped(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return array[:1, :1]
+
+
+def write_to(array: NDArray[Any]) -> None:
+    array[0] = 1
+
+
+def square_part(array: NDArray[Any], first: int, end: int) -> tuple[int, int]:
+    array[first:end] **= 2
+    return first, end
+
+
+def seen_of(frame: Frame) -> tuple[str, int, int, NDArray[np.uint8]]:
+    return frame.stream, frame.seq, int(frame.pixels.astype(np.int64).sum()), frame.to_bgr()
+
+
+def seen_of_set(one: FrameSet) -> dict[str, int]:
+    return {name: int(frame.pixels.astype(np.int64).sum()) for name, frame in one.frames.items()}
+
+
+class OddError(Exception):
+    """Cannot be made again from its arguments alone."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+def raise_it(kind: str) -> None:
+    if kind == "odd":
+        raise OddError(1, 2)
+    raise KeyError(kind)
+
+
+def die(_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_first_time(path: str, value: int) -> int:
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return value
+    os.kill(os.getpid(), signal.SIGKILL)
+    return -1
+
+
+def for_ever() -> None:
+    while True:
+        sleep_s(1.0)
+
+
+def after(seconds: float, value: int) -> int:
+    sleep_s(seconds)
+    return value
+
+
+def pid_and_numbers(array: NDArray[np.uint8]) -> tuple[int, NDArray[np.uint8]]:
+    return os.getpid(), array[::2].copy()

@@ -1,0 +1,1 @@
+"""A pool without processes: what it decides, cuts and shares."""
