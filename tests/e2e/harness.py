@@ -88,10 +88,26 @@ class Service:
         with urllib.request.urlopen(f"{self.http}/api/status", timeout=5) as answer:
             return dict(json.load(answer))
 
-    def losses(self, group: str = "all") -> dict[str, dict[str, Any]]:
-        """What the service counted as late or dropped in a group since its receiver began, by stream."""
-        counts = self.status()["groups"][group]["counts"]
-        return {name: some for name, some in counts.items() if some["late"] or some["dropped"]}
+    def _losses(self, group: str = "all") -> dict[str, int]:
+        """How many frames the service counted as late or dropped in a group since its receiver began, by stream.
+
+        Streams count once they were heard: no window waits for one that starts, so its first frame may be late.
+        """
+
+        def look() -> dict[str, Any] | None:
+            counts = self.status()["groups"][group]["counts"]
+            return counts if all(some["delivered"] for some in counts.values()) else None
+
+        counts = wait_for(look, "frames of every stream")
+        return {name: some["late"] + sum(some["dropped"].values()) for name, some in counts.items()}
+
+    @contextmanager
+    def costing(self, *streams: str, group: str = "all") -> Iterator[None]:
+        """What is done in this block may cost the named streams of a group frames, and the others none."""
+        before = self._losses(group)
+        yield
+        lost = {name: count - before[name] for name, count in self._losses(group).items() if name not in streams}
+        assert not any(lost.values()), lost
 
     def capture_pid(self, stream: str, other_than: int | None = None) -> int:
         """The running capture of a stream; with ``other_than`` one that came after that one."""

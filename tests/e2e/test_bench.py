@@ -15,6 +15,7 @@ from syncsvc.bench.pipeline import Load
 from syncsvc.bench.running_service import NOBODY
 from syncsvc.daemon.runner import DaemonRunner
 from syncsvc.errors import LinkClosed
+from tests.e2e.test_playback import film
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -38,6 +39,12 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
     clip.make(path, 50)
     return path
+
+
+@pytest.fixture(scope="module")
+def small_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fifty frames of a small camera, where it does not matter how long a picture takes."""
+    return film(tmp_path_factory.mktemp("film") / "film.mp4", 50)
 
 
 def test_the_recording_is_what_a_1080p_camera_sends(recording: Path) -> None:
@@ -75,8 +82,8 @@ def test_a_way_that_breaks_is_told_with_its_last_words() -> None:
         transport.measure("pigeon", "i420", 1, 0)
 
 
-def test_a_subscriber_of_the_service_is_measured_by_itself(recording: Path) -> None:
-    found = transport.subscriber(recording, "ipc", 1.0)
+def test_a_subscriber_of_the_service_is_measured_by_itself(small_film: Path) -> None:
+    found = transport.subscriber(small_film, "ipc", 1.0)
     assert found.receiver_ms > 0
     assert found.sender_ms > 0
 
@@ -93,46 +100,46 @@ def test_a_turn_of_the_pipeline_counts_the_processes_that_it_names(recording: Pa
     assert subscribed.total_ms == sum(subscribed.parts_ms[part] for part in pipeline.PARTS)
 
 
-def test_bare_decoding_goes_through_the_recording_again_and_again(recording: Path) -> None:
-    bare = pipeline.measure(recording, Load("asap", "i420"), 0.75)  # 75 frames after 25: twice the recording
+def test_bare_decoding_goes_through_the_recording_again_and_again(small_film: Path) -> None:
+    bare = pipeline.measure(small_film, Load("asap", "i420"), 0.75)  # 75 frames after 25: twice the small_film
     assert bare.parts_ms == {}
     assert bare.total_ms > 0.1
     with pytest.raises(LinkClosed):
-        pipeline.measure(recording.with_name("absent.mp4"), Load("asap", "i420"), 0.1)
+        pipeline.measure(small_film.with_name("absent.mp4"), Load("asap", "i420"), 0.1)
 
 
-def test_a_level_of_the_capacity_is_so_many_streams_or_decoders(recording: Path) -> None:
-    bare = capacity.bare_level(recording, 2, 1.0)
+def test_a_level_of_the_capacity_is_so_many_streams_or_decoders(small_film: Path) -> None:
+    bare = capacity.bare_level(small_film, 2, 1.0)
     assert bare.streams == 2
     assert bare.is_held == (not bare.why)
-    level = capacity.level_of(recording, 2, "i420", NOBODY, 1.0)
+    level = capacity.level_of(small_film, 2, "i420", NOBODY, 1.0)
     assert level.streams == 2
     assert level.is_held == (not level.why)
     assert 5 < level.capture_mib < 500
     assert all(5 < mib < 1000 for mib in level.receiver_mib)
     with pytest.raises(LinkClosed, match=r"did not become ready: .*pixels"):
-        capacity.level_of(recording, 1, "webp", NOBODY, 1.0)
+        capacity.level_of(small_film, 1, "webp", NOBODY, 1.0)
 
 
 @pytest.mark.alone
-def test_a_turn_of_the_latency_follows_batches_to_the_subscriber(recording: Path) -> None:
-    latency.write_times(recording, streams=2, frames=50)
-    found = latency.measure(recording, "ipc", "windows of 1000 ms", 4.0, streams=2)
+def test_a_turn_of_the_latency_follows_batches_to_the_subscriber(small_film: Path) -> None:
+    latency.write_times(small_film, streams=2, frames=50)
+    found = latency.measure(small_film, "ipc", "windows of 1000 ms", 4.0, streams=2)
     assert found.needed_ms.count == found.emitted_ms.count > 0
     assert 0 < found.emitted_ms.p50 < found.needed_ms.p50, "it was needed before it was sent"
 
 
 @pytest.mark.parametrize("which", article.PROGRAMS.values())
-def test_the_programs_of_the_article_deliver(recording: Path, which: str) -> None:
-    with article.program(recording, which) as process:
+def test_the_programs_of_the_article_deliver(small_film: Path, which: str) -> None:
+    with article.program(small_film, which) as process:
         assert process.stdout is not None
         first, second = (msgspec.json.decode(process.stdout.readline(), type=TimedGet) for _ in range(2))
     assert first.at_ns < second.at_ns
     assert min(first.first_ns, first.second_ns) > 0
 
 
-def test_the_service_beside_the_article_delivers_seconds(recording: Path) -> None:
-    found = article.measure(recording, "syncsvc, tcp", 5.0)
+def test_the_service_beside_the_article_delivers_seconds(small_film: Path) -> None:
+    found = article.measure(small_film, "syncsvc, tcp", 5.0)
     assert found.interval_s.count > 0
     assert found.get_ms.p50 > 0
 

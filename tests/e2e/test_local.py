@@ -131,20 +131,20 @@ def test_the_first_subscriber_lets_rings_grow_in_place_and_costs_no_frame(tmp_pa
     with Service(tmp_path, CAMERAS, groups=patient("a", "b")) as service, service.subscribe() as live:
         complete(live)
         before = wait_for(lambda: slots_of(service), "the rings")
-        with Subscriber(service.live, mode="local") as local:
+        with service.costing(), Subscriber(service.live, mode="local") as local:
             held = [(frame, frame.pixels) for frame in frames_of(complete(local))]
             wait_for(lambda: min(slots_of(service)) > max(before), "rings that have grown")
             for _ in range(3):
                 complete(local)
             assert all(is_true(frame, view) for frame, view in held)
         assert [rings_of(service.capture_pid(name)) for name in CAMERAS] == [{"syncsvc-ring-1"}] * 2
-        assert service.losses() == {}
 
 
 def test_a_frame_that_is_held_too_long_is_reclaimed_and_a_view_of_it_is_not_torn(tmp_path: Path) -> None:
     with (
         Service(tmp_path, CAMERAS, groups=patient("a", "b")) as service,
         Subscriber(service.live, mode="local") as local,
+        service.costing(),
     ):
         complete(local)
         first = complete(local)
@@ -162,7 +162,6 @@ def test_a_frame_that_is_held_too_long_is_reclaimed_and_a_view_of_it_is_not_torn
         assert all(np.array_equal(part, old) for part, old in zip(slices, before, strict=True)), "a view was rewritten"
         assert local.stats.reclaimed == len(seen) + len(unseen)
         assert service.status()["local"]["leases_revoked"] >= len(frames_of(first))
-        assert service.losses() == {}
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
@@ -172,6 +171,7 @@ def test_copies_of_leased_frames_outlive_the_lease_and_cost_nobody_a_slot(
     with (
         Service(tmp_path, CAMERAS, groups=patient("a", "b")) as service,
         Subscriber(service.live, mode="local") as local,
+        service.costing(),
     ):
         complete(local)
         kept = [frames_of(copied(complete(local))) for _ in range(3)]
@@ -184,25 +184,29 @@ def test_copies_of_leased_frames_outlive_the_lease_and_cost_nobody_a_slot(
             copied(held)
         assert all(is_true(frame, frame.pixels) for frames in kept for frame in frames)
         assert local.stats.reclaimed <= len(frames_of(held)), "the copies took no lease along"
-        assert service.losses() == {}
 
 
 def test_frames_that_two_groups_bring_are_called_back_from_who_takes_both(tmp_path: Path) -> None:
     groups = {name: {"streams": ["a", "b"], **PATIENCE} for name in ("one", "two")}
-    with Service(tmp_path, CAMERAS, groups=groups) as service, Subscriber(service.live, mode="local") as local:
+    with (
+        Service(tmp_path, CAMERAS, groups=groups) as service,
+        Subscriber(service.live, mode="local") as local,
+        service.costing(group="one"),
+    ):
         held = [frame for _ in range(4) for frame in frames_of(complete(local))]
         views = [frame.pixels for frame in held[len(held) // 2 :]]
         wait_for(lambda: local.receive(30) and local.stats.reclaimed >= len(held), "the leases' end")
         batches = [complete(local) for _ in range(4)]
         assert {batch.group for batch in batches} == set(groups)
         assert all(is_true(frame, view) for frame, view in zip(held[len(held) // 2 :], views, strict=True))
-        assert (service.status()["local"]["cut_off"], service.losses("one")) == (0, {})
+        assert service.status()["local"]["cut_off"] == 0
 
 
 def test_batches_that_nobody_takes_become_a_gap_and_cost_nobody_a_frame(tmp_path: Path) -> None:
     with (
         Service(tmp_path, CAMERAS, groups=patient("a", "b")) as service,
         Subscriber(service.live, mode="local", gaps="yield") as idle,
+        service.costing(),
         Subscriber(service.live, mode="local") as busy,
     ):
         seq = complete(idle).seq
@@ -212,7 +216,6 @@ def test_batches_that_nobody_takes_become_a_gap_and_cost_nobody_a_frame(tmp_path
         assert isinstance(batch, FrameBatch)
         assert (gap.first_seq, gap.reason, batch.seq) == (seq + 1, "lost", gap.last_seq + 1)
         assert not is_gone(frames_of(batch)[0])
-        assert service.losses() == {}
 
 
 def test_a_killed_subscriber_gives_everything_back(tmp_path: Path) -> None:
@@ -220,6 +223,7 @@ def test_a_killed_subscriber_gives_everything_back(tmp_path: Path) -> None:
         Service(tmp_path, CAMERAS, groups=patient("a", "b")) as service,
         Subscriber(service.live, mode="local") as other,
         taking(other) as more,
+        service.costing(),
     ):
         with reader(service.live) as process:
             held = wait_for(lambda: service.status()["local"]["leases"], "its leases")
@@ -229,7 +233,7 @@ def test_a_killed_subscriber_gives_everything_back(tmp_path: Path) -> None:
         more(3)
         assert held > 0
         assert service.status()["local"]["cut_off"] == 0
-        assert (other.stats.missed, service.losses()) == (0, {})
+        assert other.stats.missed == 0
 
 
 def test_a_stopped_subscriber_is_cut_off_and_what_it_holds_is_never_rewritten(tmp_path: Path) -> None:
@@ -237,6 +241,7 @@ def test_a_stopped_subscriber_is_cut_off_and_what_it_holds_is_never_rewritten(tm
         Service(tmp_path, CAMERAS) as service,
         Subscriber(service.live, mode="local") as other,
         taking(other) as more,
+        service.costing(),
         reader(service.live) as process,
     ):
         held = shows(process)["true"]
@@ -245,7 +250,7 @@ def test_a_stopped_subscriber_is_cut_off_and_what_it_holds_is_never_rewritten(tm
         more(5)  # all slots of the old rings would have been used again
         process.send_signal(signal.SIGCONT)
         assert shows(process)["true"] == held
-        assert (other.stats.missed, service.losses()) == (0, {})
+        assert other.stats.missed == 0
         assert "a subscriber on this host is cut off" in service.log
 
 
@@ -283,11 +288,12 @@ def test_who_gives_back_one_frame_after_the_other_costs_the_others_none(tmp_path
         Service(tmp_path, CAMERAS) as service,
         Subscriber(service.live, mode="local") as other,
         taking(other) as more,
+        service.costing(),
         dawdler(service.live),
     ):
-        wait_for(lambda: service.status()["local"]["cut_off"] or service.losses(), "the cut")
+        wait_for(lambda: service.status()["local"]["cut_off"], "the cut")
         more(3)
-        assert (other.stats.missed, service.losses(), service.status()["local"]["cut_off"]) == (0, {}, 1)
+        assert (other.stats.missed, service.status()["local"]["cut_off"]) == (0, 1)
 
 
 def test_a_killed_receiver_leaves_views_whole_and_comes_back(tmp_path: Path) -> None:

@@ -28,14 +28,14 @@ def test_groups_come_and_go_and_another_loses_nothing(tmp_path: Path) -> None:
         service.follow("g2") as second,
     ):
         history.read_until()
-        for _ in range(2):
-            history.read_until(is_any, since_ns=service.reload(groups={"g1": both["g1"]}))
-            wait_for(lambda: list(service.status()["groups"]) == ["g1"], "a status without the other")
-            service.kill_capture("b")
-            history.read_until(is_any, since_ns=service.reload(groups=both))
-        back = second.read_until(since_ns=SYSTEM_CLOCK.utc_ns())
-        history.read_until(since_ns=back.window_end_ns)
-        assert service.losses("g1").keys() <= {"b"}
+        with service.costing("b", group="g1"):
+            for _ in range(2):
+                history.read_until(is_any, since_ns=service.reload(groups={"g1": both["g1"]}))
+                wait_for(lambda: list(service.status()["groups"]) == ["g1"], "a status without the other")
+                service.kill_capture("b")
+                history.read_until(is_any, since_ns=service.reload(groups=both))
+            back = second.read_until(since_ns=SYSTEM_CLOCK.utc_ns())
+            history.read_until(since_ns=back.window_end_ns)
         assert service.stop() == 0
         assert "Traceback" not in service.log
     history.check()
@@ -94,10 +94,10 @@ def test_a_camera_that_is_to_be_stamped_otherwise_is_captured_anew(tmp_path: Pat
         streams = {"north": {"url": cameras.urls["north"]}, "b": synthetic(25, 2)}
         with Service(tmp_path, streams, groups=patient("north", "b")) as service, service.follow() as history:
             history.read_until(lambda batch: batch.complete and clocks(batch) == {"rtcp"})
-            service.reload(streams=streams | {"north": streams["north"] | {"clock": "arrival"}})
-            history.read_until(lambda batch: batch.complete and clocks(batch) == {"arrival"})
-            assert wait_for(lambda: service.status()["streams"]["north"]["clock"] == "arrival", "the status")
-            assert service.losses().keys() <= {"north"}
+            with service.costing("north"):
+                service.reload(streams=streams | {"north": streams["north"] | {"clock": "arrival"}})
+                history.read_until(lambda batch: batch.complete and clocks(batch) == {"arrival"})
+                assert wait_for(lambda: service.status()["streams"]["north"]["clock"] == "arrival", "the status")
             assert service.stop() == 0
     history.check()
     assert not history.dropped("b")
