@@ -10,7 +10,8 @@ from xdist.workermanage import WorkerController
 
 STARTS_PROCESSES = ("tests/e2e/", "tests/process/")
 SHARING = tuple(
-    f"tests/e2e/test_{name}.py" for name in ("bench", "cameras_server", "cameras_tools", "clock_step", "playback")
+    f"tests/e2e/test_{name}.py"
+    for name in ("bench", "cameras_server", "cameras_tools", "clock_step", "examples", "playback")
 )
 """Files that one worker has: their tests look at one thing that takes seconds to make, or sweep up the same names."""
 NICE = 5
