@@ -29,7 +29,7 @@ def read_sidecar(path: Path, stream: str) -> list[int | None]:
                 raise ConfigError(str(path), "the columns stream,frame,time_s are wanted", line=1)
             for row in rows:
                 if row["stream"] == stream:
-                    frame, time_ns = _entry(row, str(path), rows.line_num)
+                    frame, time_ns = frame_and_time(row, str(path), rows.line_num)
                     if times.setdefault(frame, time_ns) != time_ns:
                         raise ConfigError(str(path), f"frame {frame} has two times", line=rows.line_num)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -42,8 +42,12 @@ def read_sidecar(path: Path, stream: str) -> list[int | None]:
     return [times.get(index) for index in range(max(times) + 1)]
 
 
-def _entry(row: Mapping[str, str | None], file: str, line: int) -> tuple[int, int]:
-    """Number and capture time, in nanoseconds, of one line's frame."""
+def frame_and_time(row: Mapping[str, str | None], file: str, line: int) -> tuple[int, int]:
+    """Number and capture time, in nanoseconds, of one line's frame.
+
+    Raises:
+        ConfigError: they are none.
+    """
     frame, time = (row["frame"] or "").strip(), (row["time_s"] or "").strip()
     if not _FRAME.fullmatch(frame):
         raise ConfigError(file, f"found frame {frame!r}; allowed: 0 to 9999999", line=line)

@@ -11,7 +11,15 @@ import click
 
 from syncsvc import __version__
 from syncsvc.cli.log_options import log_options
-from syncsvc.errors import BindError, ConfigError, LogError, MemoryShortage, SyncsvcError, UsageError
+from syncsvc.errors import (
+    BindError,
+    ConfigError,
+    LogError,
+    MemoryShortage,
+    RecordingBroken,
+    SyncsvcError,
+    UsageError,
+)
 from syncsvc.observe.logs import said
 
 EXIT_USAGE: Final = 2
@@ -37,6 +45,8 @@ COMMANDS: Final = {
     "status": Entry("service_status", "Show how a running daemon is."),
     "align": Entry("align", "Make the decisions of an observation log again."),
     "demo": Entry("demo", "Virtual cameras, daemon and subscriber in one, with a verdict."),
+    "verify": Entry("verify", "Hold a recording against itself."),
+    "replay": Entry("replay", "Serve a recording as the live run was served."),
     "doctor": Entry("doctor", "Measure the streams of a configuration, and propose its bounds."),
     "cameras": Entry("cameras", "Serve virtual RTSP cameras with known true times."),
     "bench": Entry("bench", "Measure, side by side with what it is compared to."),
@@ -88,9 +98,11 @@ class LazyGroup(click.Group):
 
 
 def exit_code_of(error: SyncsvcError) -> int:
-    """2 for a wrong command line, 78 for what only a person can mend, 1 for the rest."""
+    """2 for a wrong command line, 78 for what only a person can mend, 1 for the rest: a recording is as it is."""
     if isinstance(error, UsageError):
         return EXIT_USAGE
+    if isinstance(error, RecordingBroken):
+        return 1
     return EXIT_CONFIG if isinstance(error, ConfigError | BindError | MemoryShortage | LogError) else 1
 
 

@@ -55,8 +55,9 @@ def status(endpoint: str | None, as_json: bool) -> None:
 def parts(service: ReceiverStatus) -> Iterator[Table | str]:
     """What is shown."""
     since = datetime.fromtimestamp(service.epoch / 1000, UTC)
+    what = f"replaying {service.replays}" if service.replays else "serving"
     yield (
-        f"serving since {since:%Y-%m-%d %H:%M:%S}Z, receiver {service.pid}, "
+        f"{what} since {since:%Y-%m-%d %H:%M:%S}Z, receiver {service.pid}, "
         f"subscriptions {service.subscriptions}, local subscribers {service.local.subscribers}"
     )
     columns = ("stream", "state", "clock", "± ms", "fps", "picture", "frames", "dropped", "age ms")

@@ -85,18 +85,18 @@ class CodedFrame:
 class RecoveringFrame:
     """A coded frame that is not whole yet by its own key frame: ``Frame.decoder``, and what keeps the others alive."""
 
-    __slots__ = ("__weakref__", "_coded", "_needed")
+    __slots__ = ("__weakref__", "_needed", "coded")
 
     def __init__(self, coded: CodedFrame, needed: tuple[CodedFrame, ...]) -> None:
-        self._coded, self._needed = coded, needed
+        self.coded, self._needed = coded, needed
 
     def to_bgr(self) -> NDArray[np.uint8]:
         """See ``CodedFrame``."""
-        return self._coded.to_bgr()
+        return self.coded.to_bgr()
 
     def kept(self) -> KeptPicture | LostPicture:
         """See ``CodedFrame``."""
-        return self._coded.kept()
+        return self.coded.kept()
 
 
 class StreamDecoder:
@@ -164,10 +164,14 @@ class StreamDecoder:
         while self._held and (first := next(iter(self._held))) < floor:
             del self._held[first]
 
+    def picture(self, coded: CodedFrame) -> Any:
+        """The picture as libav has it, an ``av.VideoFrame``; errors as ``CodedFrame.to_bgr``."""
+        with self._lock:
+            return self._pictures.get(coded) or self._decode(coded)
+
     def planes(self, coded: CodedFrame) -> tuple[NDArray[np.uint8], Layout]:
         """The picture as an i420 payload in memory of its own, and what that is; errors as ``CodedFrame.to_bgr``."""
-        with self._lock:
-            picture = self._pictures.get(coded) or self._decode(coded)
+        picture = self.picture(coded)
         layout = decoded.layout_of(picture, "i420", None)
         if (layout.width, layout.height) != (coded.layout.width, coded.layout.height):
             told = f"{coded.layout.width}x{coded.layout.height}"

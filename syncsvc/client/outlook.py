@@ -168,9 +168,8 @@ class Outlook:
             look(self._endpoint, patience)
             patience.pause(BINDS_S)
             if not self._shares_memory():
-                problem = (
-                    "who is there is another user, or in another container: mode 'local' is not to be had, 'live' is"
-                )
+                who = "another user, in another container, or a replay"
+                problem = f"who is there is {who}: mode 'local' is not to be had, 'live' is"
                 raise UsageError(f"{self._endpoint}: {problem}")
         groups = ask_groups(self._endpoint, patience)
         for group in self._groups:

@@ -154,6 +154,8 @@ class ReceiverStatus(Struct, frozen=True):
     streams: dict[str, IngestStatus]
     groups: dict[str, GroupStatus]
     revision: int = 0
+    replays: str = ""
+    """The recording that is served, where there are no cameras."""
 
 
 class ReceiverProcess(Struct, frozen=True):

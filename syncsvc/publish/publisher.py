@@ -11,18 +11,19 @@ import threading
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import zmq
 
 from syncsvc import wire
 from syncsvc.clock import NS_PER_S, Clock
+from syncsvc.errors import FrameUndecodable
 from syncsvc.layout import RAW_FORMATS
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Frame, FrameBatch, LateFrame
 from syncsvc.publish.outlet import Outlet, Prepared, Server
 from syncsvc.publish.sockets import LINGER_MS
-from syncsvc.transport.payload import BufferPool, SlotPayload
+from syncsvc.transport.payload import BufferPool, CodedPart
 from syncsvc.wire import BATCH_PREFIX, CODED_PREFIX, HEAD_PREFIX
 
 QUEUE_LENGTH = 4
@@ -37,6 +38,23 @@ Leave = Callable[[FrameBatch, int, Collection[bytes]], Mapping[bytes, bytes]]
 
 Returns its header for each of these.
 """
+
+
+class Carried(Protocol):
+    """What a frame's payload is to the publisher: pixels, and perhaps the coded picture that they were made of."""
+
+    @property
+    def coded(self) -> CodedPart | None:
+        """How the coded picture looks."""
+        ...
+
+    def copy_out(self, pool: BufferPool, *, keeps_slot: bool = False) -> Any:
+        """The payload in a shared buffer, ``(nbytes,)`` uint8; FrameUndecodable where it cannot be made."""
+        ...
+
+    def copy_coded(self, pool: BufferPool) -> Any:
+        """The coded picture likewise; None where there is none."""
+        ...
 
 
 class Publisher:
@@ -120,7 +138,7 @@ class Publisher:
             self._sending.release()
         return True
 
-    def take_early(self, payload: SlotPayload, topics: Sequence[bytes]) -> None:
+    def take_early(self, payload: Carried, topics: Sequence[bytes]) -> None:
         """Copy a frame that has just come out of its slot, if a batch under one of the topics will be sent as copies.
 
         A batch then leaves at its deadline without the time that copying all of it takes. The slot goes home, unless
@@ -205,8 +223,12 @@ class Publisher:
             for topic, outlets in list(wanted.items()):
                 try:
                     copies[topic] = self._copies(topic, frames, outlets)
-                except MemoryError:  # who wants it misses it, as who is full, and sees the hole in `seq`
+                # Who wants it misses it, as who is full, and sees the hole in `seq`.
+                except MemoryError:
                     log.error("%s is not sent: there is no memory to copy it", topic.decode())
+                    del wanted[topic]
+                except FrameUndecodable as error:
+                    log.error("%s is not sent: %s", topic.decode(), error)
                     del wanted[topic]
             headers = self._headers(item, self._now_utc(), wanted)
             for topic, outlets in wanted.items():

@@ -37,13 +37,14 @@ class Publishing:
         leave: Leave,
         backlog_of: Callable[[str], int],
         on_failure: Callable[[str, BaseException], None],
+        local: type[LocalOutlet] = LocalOutlet,
     ) -> None:
         self._plan, pool = plan, BufferPool()
         history = History(plan.history, plan.history_bytes)
         self._lossless = LosslessOutlet(clock, history, is_patient=plan.is_patient)
         self._control = Control(hello, status, clock, self._lossless)
         self._context = zmq.Context()
-        self.local = LocalOutlet(plan.run_id, clock, utc.now_utc, backlog_of, is_patient=plan.is_patient)
+        self.local = local(plan.run_id, clock, utc.now_utc, backlog_of, is_patient=plan.is_patient)
         self._live = LiveOutlet(clock, backlog_of, pool.trim)
         self.publisher = Publisher(
             plan.run_id, clock, utc.now_utc, (self._lossless, self.local, self._live), (self._live, self._control),

@@ -11,7 +11,7 @@ from syncsvc.model import Frame, FrameBatch, LateFrame
 from syncsvc.observe.events import Belated, Drop, Open, Reconfigure
 from syncsvc.plan.plans import GroupPlan
 from syncsvc.publish.backlog import Backlog
-from syncsvc.publish.headers import Headers, with_coded
+from syncsvc.publish.headers import GroupHeaders
 from syncsvc.publish.publisher import Publisher
 from syncsvc.receiver.account import Account
 from syncsvc.receiver.observation_log import ObservationLog
@@ -39,7 +39,7 @@ class ServedGroup:
 
     def __init__(self, page: GroupPage, shared: Shared) -> None:
         self._shared, self.promises = shared, Promises(is_patient=shared.is_patient)
-        self._headers, self._coded_headers = Headers(shared.run_id), Headers(shared.run_id)
+        self._headers = GroupHeaders(shared.run_id)
         self.account = Account(page, shared.clock, self.promises)
         self.backlog = Backlog()
         self._epoch = self._next_seq = self._emitted_end_ns = 0
@@ -133,16 +133,7 @@ class ServedGroup:
         self.backlog.note(batch.window_end_ns)
         if shared.log is not None:
             shared.log.sent(batch, emitted_ns, late_ns, since_ns)
-        self._headers.learn(batch)
-        headers: dict[bytes, bytes] = {}
-        if (topic := wire.coded_topic(batch.group)) in wanted:
-            coded = with_coded(batch)
-            self._coded_headers.learn(coded)
-            headers[topic] = self._coded_headers.encode(coded, emitted_ns, late_ns=late_ns, since_ns=since_ns)
-        if others := [topic for topic in wanted if topic not in headers]:
-            header = self._headers.encode(batch, emitted_ns, late_ns=late_ns, since_ns=since_ns)
-            headers |= dict.fromkeys(others, header)
-        return headers
+        return self._headers.of(batch, emitted_ns, wanted, late_ns=late_ns, since_ns=since_ns)
 
     def _emit(self, batch: FrameBatch) -> None:
         self._emitted_end_ns = batch.window_end_ns

@@ -14,7 +14,7 @@ class StoredPicture(Struct, frozen=True):
     """One picture as it lies there.
 
     ``frame`` counts in the stream's file, ``seq`` and ``time_ns`` (UTC) are those of the frame that it is. ``data`` is
-    a payload of ``layout``, which is ``jpeg`` or ``encoded``: Annex B of H.264 and H.265, each key frame with its
+    a payload of ``layout``, which is ``encoded``: Annex B of H.264 and H.265, each key frame with its
     parameter sets, without the times that the recorder put there. ``is_ours``: the recorder coded it, so it refers to
     the picture before it in the file, whatever ``seq`` says, and the service had no coded picture.
     """

@@ -18,6 +18,7 @@ from syncsvc.wire.control import decode_control as decode_control
 from syncsvc.wire.control import decode_status as decode_status
 from syncsvc.wire.control import encode_control as encode_control
 from syncsvc.wire.control import encode_status as encode_status
+from syncsvc.wire.lines import decode_line as decode_line
 from syncsvc.wire.lossless import MAX_WORD_BYTES as MAX_WORD_BYTES
 from syncsvc.wire.lossless import MOST_CREDIT as MOST_CREDIT
 from syncsvc.wire.lossless import MOST_GROUPS as MOST_GROUPS

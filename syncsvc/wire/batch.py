@@ -6,24 +6,23 @@ inside a message decides how much memory is taken.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from operator import attrgetter, le, lt
-from typing import Any, NamedTuple
+from operator import le, lt
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from syncsvc.errors import WireError
-from syncsvc.layout import RAW_FORMATS, Codec, Layout
+from syncsvc.layout import Codec, Layout
 from syncsvc.model import ClockClass, Counts, Frame, FrameBatch, FrameSet, LateFrame, Payload
 from syncsvc.wire.header import CodecMap, CountsMap, FrameRow, Header, Look, StreamMap, unpack
+from syncsvc.wire.shown import shown_as, shown_of
 from syncsvc.wire.topics import BATCH_PREFIX, CODED_PREFIX, HEAD_PREFIX, LATE_PREFIX
 
 KEY_FRAME = 1  # bit 0 of a row's flags
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Header)
-_look_of = attrgetter(*Look.__struct_fields__)
 
 
 def encode_batch(
@@ -248,22 +247,6 @@ def _check_header(header: Header) -> None:
                 raise WireError(f"header: stream {name!r} has a codec exactly where it is encoded, or should")
 
 
-class _Shown(NamedTuple):
-    """What frames of a stream are from some row on; ``size_bytes`` is None where payloads are of any size."""
-
-    clock: ClockClass
-    layout: Layout
-    size_bytes: int | None
-
-
-@lru_cache(maxsize=64)  # batch after batch looks the same
-def _shown(look: Look) -> _Shown:
-    codec = None if look.codec is UNSET else Codec(look.codec.name, look.codec.extradata)
-    rotation = 0 if look.rotation is UNSET else look.rotation
-    layout = Layout(look.format, look.width, look.height, look.range, look.matrix, codec, rotation)
-    return _Shown(look.clock, layout, layout.size_bytes if look.format in RAW_FORMATS else None)
-
-
 class _Course:
     """One stream's frames while they are read, and how they look."""
 
@@ -271,11 +254,9 @@ class _Course:
 
     def __init__(self, name: str, stream: StreamMap) -> None:
         self.name, self.frames = name, list[Frame]()
-        self.shown: _Shown | None = None
-        if stream.format is not None and stream.clock is not None:
-            self.shown = _shown(Look(*_look_of(stream)))
+        self.shown = shown_as(stream)
         rows = () if stream.changes is UNSET else stream.changes
-        self.changes = {row: _shown(look) for row, look in rows}
+        self.changes = {row: shown_of(look) for row, look in rows}
         if len(self.changes) != len(rows):
             raise WireError(f"header: stream {name!r} changes twice at one row")
 

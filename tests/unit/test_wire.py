@@ -258,6 +258,26 @@ def test_a_header_alone_brings_the_batch_without_payloads() -> None:
             wire.decode_head(wrong)
 
 
+@pytest.mark.parametrize("name", sorted(set(VECTORS) - {"status-ended", "late-frame"}))
+def test_a_header_comes_back_from_a_line_of_json_with_what_it_says_of_streams_without_a_frame(name: str) -> None:
+    parts = VECTORS[name]()
+    line = msgspec.json.encode(wire.decode_header(parts[1]))
+    ours, layouts, clocks = wire.decode_line(line)
+    theirs = wire.decode_head([wire.head_topic(ours.group), parts[1]])
+    assert repr(ours) == repr(theirs)
+    for stream, frames in theirs.frames.items():
+        assert [one.layout for one in ours.frames[stream]] == [one.layout for one in frames]
+        told = wire.decode_header(parts[1])["streams"][stream]
+        assert clocks.get(stream) == told["clock"]
+        assert (layouts[stream].format if stream in layouts else None) == told["format"]
+
+
+@pytest.mark.parametrize("line", [b"", b"{}", b"[1]", b"\xff", b'{"v": 2}'])
+def test_a_line_that_is_no_header_is_refused(line: bytes) -> None:
+    with pytest.raises(WireError, match="header: "):
+        wire.decode_line(line)
+
+
 def test_frames_that_go_back_in_time_are_refused() -> None:
     parts = pair()
     header = header_of(parts) | {"sets": []}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from syncsvc import wire
+from syncsvc.errors import FrameUndecodable
 from syncsvc.lifecycle import StopToken, Worker
 from syncsvc.model import FrameBatch, LateFrame
 from syncsvc.publish.headers import Headers
@@ -399,3 +400,21 @@ def test_without_memory_for_copies_who_wants_them_misses_a_batch_and_nobody_else
     assert [seq for seq, _ in rig.noted] == [0, 1]
     assert [payload.releases for payload in pixels(first)] == [1, 1]
     assert "batch/lobby is not sent: there is no memory to copy it" in caplog.messages
+
+
+def test_a_frame_that_cannot_be_decoded_costs_who_wants_its_pixels_a_batch_and_nobody_else(
+    rig_of: Rigs, caplog: pytest.LogCaptureFixture
+) -> None:
+    copying, watching = Door(BATCHES, copies=True, is_bound=True), Door(HEADS, is_bound=True)
+    rig, first, second = rig_of(copying, watching), one(0), one(1)
+
+    def refuse(*_: Any, **__: Any) -> bytes:
+        raise FrameUndecodable("north", 7, "it is damaged")
+
+    pixels(first)[0].copy_out = refuse  # type: ignore[method-assign]  # a recorded picture is decoded when it is wanted
+    rig.publisher.put(first)
+    rig.publisher.put(second)
+    rig.finish()
+    assert (copying.seqs, watching.seqs) == ([1], [0, 1])
+    assert [payload.releases for payload in pixels(first)] == [1, 1]
+    assert "batch/lobby is not sent: frame 7 of stream 'north' cannot be decoded: it is damaged" in caplog.messages

@@ -1,0 +1,163 @@
+"""A recording in a folder, read as it was written: one segment, or numbered ones that follow each other."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from syncsvc.capture.decode import OpenInput, open_container
+from syncsvc.capture.passthrough import PassThrough
+from syncsvc.capture.source import Loss, Picture
+from syncsvc.clock import SYSTEM_CLOCK
+from syncsvc.config.loader import load
+from syncsvc.config.models import Config
+from syncsvc.errors import ConfigError, RecordingBroken, SourceUnavailable, UsageError
+from syncsvc.layout import RAW_FORMATS, Layout
+from syncsvc.model import Gap
+from syncsvc.recording.contents import StoredBatch, StoredPicture
+from syncsvc.recording.sidecars import BATCHES, TIMES, TimeLine, read_batches, read_times
+from syncsvc.transport.page import Position
+from syncsvc.wire import GroupTerms
+
+CONFIG = "recording.yaml"
+VIDEO_SUFFIXES = (".mp4", ".mkv")
+_FINISHED = re.compile(r"[0-9]{6}")
+_NUMBERED = re.compile(r"\.?[0-9]{6}(\.[a-z]+)?")
+
+
+class Filmed(NamedTuple):
+    """One picture of a file as it lies there: ``at_ns`` is its time in the container, ``problem`` why it is none."""
+
+    frame: int
+    at_ns: int | None
+    is_key: bool
+    layout: Layout | None
+    data: bytes
+    problem: str = ""
+
+
+class FolderSegment:
+    """One folder with a file per stream, and what lies beside them."""
+
+    def __init__(self, path: Path, *, is_finished: bool) -> None:
+        self.path, self.place, self.is_finished = path, str(path), is_finished
+
+    @cached_property
+    def config(self) -> Config:
+        """What ``syncsvc run`` would play it with.
+
+        Raises:
+            RecordingBroken: there is none, or it is refused.
+        """
+        try:
+            return load(self.path / CONFIG, files=False)
+        except ConfigError as error:
+            raise RecordingBroken(error.file, error.problem, line=error.line, key=error.key) from error
+
+    @property
+    def groups(self) -> Mapping[str, GroupTerms]:
+        """What its groups promised."""
+        return {
+            name: GroupTerms(group.streams, group.window_ms, group.max_skew_ms, group.max_latency_ms)
+            for name, group in self.config.groups.items()
+        }
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Those that have a file."""
+        return tuple(name for name in self.config.streams if self.file_of(name) is not None)
+
+    def file_of(self, stream: str) -> Path | None:
+        """A stream's file; None where it has none."""
+        paths = (self.path / f"{stream}{suffix}" for suffix in VIDEO_SUFFIXES)
+        return next((path for path in paths if path.is_file()), None)
+
+    def batches(self) -> Iterator[StoredBatch | Gap]:
+        """See ``StoredSegment``."""
+        return read_batches(self.path / BATCHES)
+
+    def times(self) -> Iterator[TimeLine]:
+        """What ``times.csv`` says of every frame; errors as for ``batches``."""
+        return read_times(self.path / TIMES)
+
+    def filmed(self, stream: str) -> Iterator[Filmed]:
+        """The pictures of a stream's file, with the times that ride in them.
+
+        Raises:
+            RecordingBroken: it cannot be read, or not from here on.
+        """
+        path = self.file_of(stream)
+        if path is None:
+            return
+        number = 0
+        try:
+            with open_container(stream, str(path), {}, None, _watch_nothing) as container:
+                for item in PassThrough(OpenInput(stream, container, _watch_nothing, SYSTEM_CLOCK)).frames():
+                    if isinstance(item, Loss):
+                        if item.cause != "network_loss":  # it stands for what is not there
+                            yield Filmed(number, None, False, None, b"", item.cause)
+                            number += 1
+                        continue
+                    picture, seen = item
+                    assert isinstance(picture, Picture), "nothing was decoded"
+                    yield Filmed(number, seen.pts_ns, seen.is_key, picture.layout, _bytes_of(picture))
+                    number += 1
+        except SourceUnavailable as error:
+            raise RecordingBroken(str(path), f"cannot be read beyond picture {number}: {error.problem}") from error
+
+    def pictures(self, stream: str) -> Iterator[StoredPicture]:
+        """See ``StoredSegment``: those that ``times.csv`` tells of."""
+        lines = {line.frame: line for line in self.times() if line.stream == stream}
+        for film in self.filmed(stream):
+            line = lines.get(film.frame)
+            if line is not None and film.layout is not None:
+                yield self.stored(film, film.layout, line)
+
+    def stored(self, film: Filmed, layout: Layout, line: TimeLine) -> StoredPicture:
+        """A picture of a file as the frame that it is, by its line."""
+        settings = self.config.streams.get(line.stream)
+        is_ours = settings is not None and settings.pixels in RAW_FORMATS and not settings.coded
+        return StoredPicture(line.stream, film.frame, line.seq, line.time_ns, film.is_key, layout, film.data, is_ours)
+
+
+class FolderRecording:
+    """The segments of a folder, oldest first."""
+
+    def __init__(self, path: Path) -> None:
+        """Look through it.
+
+        Raises:
+            UsageError: it is no folder, or no recording.
+        """
+        self.place = str(path)
+        if not path.is_dir():
+            raise UsageError(f"{path}: found {'a file' if path.exists() else 'nothing'}; allowed: a folder that "
+                             "`syncsvc record` wrote")  # fmt: skip
+        found = sorted(one for one in path.iterdir() if one.is_dir() and _NUMBERED.fullmatch(one.name))
+        parts = [one for one in found if (one / BATCHES).exists()]
+        if (path / BATCHES).exists():
+            parts.insert(0, path)
+        if not parts:
+            raise UsageError(f"{path}: found no recording in it ({BATCHES} is missing); allowed: a folder that "
+                             "`syncsvc record` wrote")  # fmt: skip
+        self.segments: Sequence[FolderSegment] = [
+            FolderSegment(one, is_finished=one is path or _FINISHED.fullmatch(one.name) is not None) for one in parts
+        ]
+
+    @property
+    def groups(self) -> Mapping[str, GroupTerms]:
+        """See ``StoredRecording``."""
+        return {name: terms for segment in self.segments for name, terms in segment.groups.items()}
+
+
+def _watch_nothing(position: Position) -> None:
+    """Nobody watches who reads a file for himself."""
+
+
+def _bytes_of(picture: Picture) -> bytes:
+    data = np.empty(picture.size_bytes, np.uint8)
+    picture.write(data)
+    return data.tobytes()

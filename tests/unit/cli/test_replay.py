@@ -1,0 +1,34 @@
+"""``syncsvc replay``: what it refuses, each in one line, before it binds anything."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from syncsvc.cli import main
+from tests.recordings import recording, write_segments
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "code"),
+    [
+        (("nowhere",), "found nothing; allowed: a folder", 2),
+        ((".", "--live", "tcp://10.0.0.1:5555"), "--live: found 'tcp://10.0.0.1:5555', which is off loopback", 2),
+        ((".", "--control", "udp://127.0.0.1:1"), "--control: found 'udp://127.0.0.1:1'", 2),
+        ((".", "--speed", "fast"), "'fast' is neither max nor a number", 2),
+        ((".", "--speed", "0"), "'0' is neither max nor a number", 2),
+        ((".", "--times", "later"), "later", 2),
+        ((".", "--wait-for", "-1"), "-1", 2),
+        ((".", "--from", "noon"), "--from: found 'noon'; allowed: seconds after the beginning", 2),
+        ((".", "--from", "9"), "nothing was recorded from 9 to the end", 2),
+    ],
+)
+def test_what_cannot_be_played_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str, code: int
+) -> None:
+    write_segments(tmp_path, recording())
+    monkeypatch.chdir(tmp_path)
+    refused = CliRunner().invoke(main, ["replay", *words])
+    assert refused.exit_code == code
+    assert said in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1

@@ -1,0 +1,106 @@
+"""Whatever differs between a recording's files and its sidecars is found, and what a killed recorder leaves is none."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from syncsvc.recording.folder import FolderRecording
+from syncsvc.recording.verification import MOST_DIFFERENCES, RecordingFindings, verify
+from tests.recordings import recording, stored, write_film, write_segments
+
+
+def look(folder: Path) -> RecordingFindings:
+    return verify(FolderRecording(folder))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_segments(tmp_path, recording())
+    return tmp_path
+
+
+def edit(name: str, before: str, after: str, times: int = -1) -> Callable[[Path], None]:
+    """What replaces a piece of a file of the first segment."""
+
+    def change(folder: Path) -> None:
+        path = folder / "000001" / name
+        text = path.read_text()
+        assert before in text
+        path.write_text(text.replace(before, after, times))
+
+    return change
+
+
+def refilm(folder: Path, *seqs: int, shifted_ns: int = 0) -> None:
+    """Other pictures in the file of ``west``, or the last of them at another time."""
+    *others, last = stored("west", seqs, lambda seq: 40_000_000 * seq)
+    write_film(folder / "000001/west.mp4", [*others, structs.replace(last, time_ns=last.time_ns + shifted_ns)])
+
+
+def spoil(folder: Path) -> None:
+    """A picture whose bytes are not its codec's."""
+    pictures = stored("west", range(10), lambda seq: 40_000_000 * seq)
+    pictures[6] = structs.replace(pictures[6], data=b"\0\0\0\1\x41" + b"\xff" * 40)
+    write_film(folder / "000001/west.mp4", pictures)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda folder: (folder / "000001/west.mp4").unlink(), "of west are in times.csv, but no file is"),
+        (lambda folder: refilm(folder, *range(9)), "frame 9 of west (seq 9) is not there"),
+        (lambda folder: refilm(folder, *range(11)), "1 pictures at its end are in no line of times.csv"),
+        (lambda folder: refilm(folder, *range(10), shifted_ns=20_000_000), "frame 9 of west (seq 9) is shown +0.02"),
+        (spoil, "frame 6 of west (seq 6) cannot be decoded"),
+        (edit("times.csv", "west,3,1767225600.122000000,3,", "west,3,1767225600.122000001,3,"), "is in no batch"),
+        (edit("times.csv", "north,2,1767225600.080000000,2,1000000", "north,2,1767225600.080000000,2,1000001"),
+         "uncertainty_ns is 1000001; group lobby #3 says 1000000"),
+        (edit("times.csv", "south,4", "south,5"), "frame 4 of south is due"),
+        (edit("sets.csv", "\n1,1767225600000000000,2000000,1,", "\n1,1767225600000000000,2000000,2,"),
+         "set 1: of north it has 2, its batch frame 1"),
+        (edit("sets.csv", "2000000,3,", "2000000,30,"), "frame 30 of north is not in times.csv"),
+        (edit("sets.csv", "\n0,1767225600000000000,2000000,", "\n0,1767225600000000000,7,"), "spread_ns is 7"),
+        (edit("batches.jsonl", '"seq":4', '"seq":5'), "#5 follows #3, and no gap says why"),
+        (edit("batches.jsonl", '"captured":5,"delivered":5', '"captured":6,"delivered":5'), "does not add up"),
+        (edit("times.csv", "stream,frame", "stream,frames"), "times.csv:1: the columns"),
+    ],
+)  # fmt: skip
+def test_every_kind_of_difference_is_found(folder: Path, change: Callable[[Path], None], words: str) -> None:
+    change(folder)
+    findings = look(folder)
+    assert not findings.is_whole
+    assert any(words in one for one in findings.differences), findings.differences
+    assert all(one.startswith(f"{folder}") for one in findings.differences)
+
+
+def test_the_first_differences_are_told_and_how_many_there_are(folder: Path) -> None:
+    edit("batches.jsonl", '"delivered":5', '"delivered":4')(folder)
+    edit("times.csv", ",rtcp,", ",pts,")(folder)
+    findings = look(folder)
+    assert len(findings.differences) == MOST_DIFFERENCES < findings.count == 28 + 2 * 4
+
+
+def test_what_a_killed_recorder_left_of_its_last_second_is_told_and_no_difference(folder: Path) -> None:
+    """The last batch is in the pictures and in half a line of times, and in no whole line of the batches."""
+    last = (folder / "000002").rename(folder / "000002.part")
+    for name in ("batches.jsonl", "sets.csv", "times.csv"):
+        path = last / name
+        path.write_bytes(path.read_bytes()[:-7])
+    film = last / "south.mp4"
+    film.write_bytes(film.read_bytes()[:-80])
+    findings = look(folder)
+    assert findings.is_whole, findings.differences
+    notes = "\n".join(findings.notes)
+    assert "is not finished: its recorder was killed, or is still at work" in notes
+    assert "batches.jsonl: ends within a line" in notes
+    assert findings.segments[1].batches == 1
+
+
+def test_a_batch_that_was_acknowledged_and_lacks_a_picture_is_a_difference_also_then(folder: Path) -> None:
+    last = (folder / "000002").rename(folder / "000002.part")
+    film = last / "south.mp4"
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    findings = look(folder)
+    assert any("of south" in one and "is not there" in one for one in findings.differences), findings.differences
