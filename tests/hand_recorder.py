@@ -33,7 +33,7 @@ def record_by_hand(folder: Path, decoded: Sequence[FrameBatch], coded: Sequence[
         frames = sorted((one for batch in batches for one in batch.frames[name]), key=lambda one: one.seq)
         beside = {one.seq: one for batch in seen.values() for one in batch.frames.get(name, ())}
         own = [beside.get(one.seq) for one in frames]
-        if all(one is not None and one.payload is not None for one in own):
+        if all(one is not None and one.format == "encoded" for one in own):
             shown[name] = _remuxed([one for one in own if one is not None])
         else:
             shown[name] = _coded_here(frames)

@@ -200,7 +200,7 @@ def write_folder(folder: Path, batches: Sequence[FrameBatch], shown: Mapping[str
     (folder / "batches.jsonl").write_bytes(b"".join(header_line(one) + b"\n" for one in batches))
     streams: dict[str, dict[str, Any]] = {}
     for name, pictures in shown.items():
-        is_encoded = batches[0].frames[name][0].format == "encoded"
+        is_encoded = any(one.format == "encoded" for each in batches for one in each.frames[name])
         how = {"pixels": "encoded"} if is_encoded else {"coded": not pictures[0].is_ours}
         streams[name] = {"url": f"file:{name}.mp4", "timestamps": "times.csv", "clock": "pts", **how}
     length_ms = (batches[0].window_end_ns - batches[0].window_start_ns) // 10**6
@@ -216,7 +216,7 @@ def header_line(batch: FrameBatch) -> bytes:
 
 def write_film(path: Path, pictures: Sequence[StoredPicture]) -> None:
     """Pictures in a container, each as long after the first as it was taken."""
-    with av.open(str(path), "w", options={"movflags": "frag_keyframe+empty_moov+default_base_moof"}) as sink:
+    with av.open(str(path), "w", options={"movflags": "frag_keyframe+delay_moov+default_base_moof"}) as sink:
         layout = pictures[0].layout
         out = sink.add_mux_stream("h264", rate=25, width=layout.width, height=layout.height)
         out.time_base = Fraction(1, 90_000)

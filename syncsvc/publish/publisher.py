@@ -228,7 +228,7 @@ class Publisher:
                     log.error("%s is not sent: there is no memory to copy it", topic.decode())
                     del wanted[topic]
                 except FrameUndecodable as error:
-                    log.error("%s is not sent: %s", topic.decode(), error)
+                    log.error("%s is not sent: %s", topic.decode(), str(error))  # not what its traceback holds
                     del wanted[topic]
             headers = self._headers(item, self._now_utc(), wanted)
             for topic, outlets in wanted.items():

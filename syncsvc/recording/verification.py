@@ -42,9 +42,9 @@ class SegmentFindings:
     sets: int = 0
     gaps: int = 0
     missed: int = 0
-    frames: Counter[str] = field(default_factory=Counter)
-    unshown: Counter[str] = field(default_factory=Counter)
-    unrecorded: Counter[str] = field(default_factory=Counter)
+    frames: dict[str, int] = field(default_factory=dict)
+    unshown: dict[str, int] = field(default_factory=dict)
+    unrecorded: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -154,7 +154,7 @@ class _Segment:
         for frame in (one for some in batch.frames.values() for one in some):
             line = self._line_of(frame)
             if line is None:
-                self._looked.unrecorded[frame.stream] += 1
+                _count(self._looked.unrecorded, frame.stream)
                 continue
             self._acknowledged.add((line.stream, line.frame))
             for what in ("uncertainty_ns", "clock", "arrival_ns"):
@@ -269,15 +269,19 @@ class _Segment:
         """What is wrong with a picture when it is decoded; empty where nothing is, or where nobody could."""
         found = source.learn(stored)
         if found.problem:
-            self._looked.unshown[line.stream] += 1
+            _count(self._looked.unshown, line.stream)
             return ""
         try:
             picture = source.picture(found)
         except FrameUndecodable as error:
             return f"{_named(line)} cannot be decoded: {error.why}"
-        self._looked.frames[line.stream] += 1
+        _count(self._looked.frames, line.stream)
         size, told = (picture.width, picture.height), (stored.layout.width, stored.layout.height)
         return "" if size == told else f"{_named(line)} is {size[0]}x{size[1]}, its file says {told[0]}x{told[1]}"
+
+
+def _count(counts: dict[str, int], stream: str) -> None:
+    counts[stream] = counts.get(stream, 0) + 1
 
 
 def _follows(before: FrameBatch, batch: FrameBatch) -> bool:

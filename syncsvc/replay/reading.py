@@ -177,7 +177,7 @@ class ReadAhead:
         try:
             self._publisher.take_early(payload, [topic])
         except FrameUndecodable as error:
-            log.warning("%s", error)
+            log.warning("%s", str(error))
             payload.release()
             return DAMAGED
         return payload
