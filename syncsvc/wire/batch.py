@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from syncsvc.errors import WireError
 from syncsvc.layout import Codec, Layout
-from syncsvc.model import ClockClass, Counts, Frame, FrameBatch, FrameSet, LateFrame, Payload
+from syncsvc.model import Counts, Frame, FrameBatch, FrameSet, LateFrame, Payload
 from syncsvc.wire.header import CodecMap, CountsMap, FrameRow, Header, Look, StreamMap, unpack
 from syncsvc.wire.shown import shown_as, shown_of
 from syncsvc.wire.topics import BATCH_PREFIX, CODED_PREFIX, HEAD_PREFIX, LATE_PREFIX

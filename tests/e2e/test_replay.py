@@ -194,3 +194,10 @@ def test_the_command_serves_a_folder_to_its_end_and_says_what_it_played(tmp_path
     assert {one.counts["south"].dropped["not_recorded"] for one in ours[2:]} == {5}
     assert {one.missing["south"] for one in ours[2:]} == {"absent"}
     assert f"syncsvc: played 4 batches, 48 frames, 20 sets of {tmp_path}; 10 frames are not in it" in said
+
+
+def test_a_lossless_subscriber_gets_every_batch_of_a_replay_too() -> None:
+    with replayed(recording()) as (_, live, _), Subscriber(live, "lobby", mode="lossless", gaps="yield") as subscriber:
+        ours = list(subscriber)
+    check_same([window(number) for number in range(4)], ours)
+    assert number_of(ours[3].frames["south"][2].pixels) == 7
