@@ -5,7 +5,7 @@ look like a camera that died.
 """
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -19,7 +19,7 @@ from syncsvc.capture.source import Loss, Pulse
 from syncsvc.capture.spec import CaptureSpec
 from syncsvc.capture.stamps import MediaStamp
 from syncsvc.clock import NS_PER_S, Clock
-from syncsvc.errors import SourceUnavailable
+from syncsvc.errors import AccessRefused, SourceUnavailable
 from syncsvc.lifecycle import StopToken
 from syncsvc.model import Observation
 from syncsvc.transport.page import Position
@@ -79,6 +79,7 @@ class Timeline:
 class _Loaded(NamedTuple):
     """A segment that is here, and when its last byte came."""
 
+    segment: MediaSegment
     demuxer: Demuxer
     arrival_mono_ns: int
 
@@ -105,9 +106,11 @@ class HlsReader:
         """The first segment's declared rate, once it is open."""
         self._url = answer.url
         self._key_url, self._key = "", b""
+        self._variables: Mapping[str, str] = {}
+        self._trouble: SourceUnavailable | None = None
         self._playlist = self._take(answer)
         if variants := self._playlist.best_first(spec.size):
-            self._url = variants[0].url
+            self._url, self._variables = variants[0].url, self._playlist.variables
             self._playlist = self._take(client.get(self._url))
         segments = self._playlist.segments
         first = 0 if self._playlist.is_ended else max(0, len(segments) - FROM_END)
@@ -120,35 +123,59 @@ class HlsReader:
         return self._playlist.is_encrypted
 
     def open(self) -> None:
-        """Fetch the first segment.
+        """Fetch the first segment that is to be had.
 
         Raises:
-            SourceUnavailable: there is none yet, or it has no video.
+            SourceUnavailable: there is none yet, or none with video.
         """
-        segment = next((segment for segment in self._playlist.segments if segment.number >= self._next), None)
-        if segment is None:
-            raise SourceUnavailable(self._source_id, "has no segment yet")
-        self._next = segment.number
-        self._loaded = self._load(segment)
-        self.fps, self.declared_fps = self._loaded.demuxer.fps, self._loaded.demuxer.declared_fps
+        for segment in self._fresh():
+            self._loaded = self._try_to_load(segment)
+            if self._loaded is not None:
+                self.fps, self.declared_fps = self._loaded.demuxer.fps, self._loaded.demuxer.declared_fps
+                return
+        raise self._trouble or SourceUnavailable(self._source_id, "has no segment yet")
 
     def frames(self) -> Iterator[Sighting]:
-        """Segments as they appear, until the playlist says that it ended.
+        """Segments as they appear, until the playlist says that it ended; one that is not to be had is a loss.
 
         Raises:
-            SourceUnavailable: no new segment for three of its durations, or one that is not there.
+            SourceUnavailable: no new segment for three of its durations.
         """
+        if self._loaded is not None:
+            yield from self._play(self._loaded)
         last_new_ns = self._clock.monotonic_ns()
         while not self._stop.is_set:
             for segment in self._fresh():
-                yield from self._play(segment)
-                last_new_ns = self._clock.monotonic_ns()
+                loaded = self._try_to_load(segment)
+                if loaded is None:
+                    yield Loss("network_loss", f"lacked a segment of its playlist: {self._trouble_in_words}")
+                    continue
+                yield from self._play(loaded)
+                last_new_ns, self._trouble = self._clock.monotonic_ns(), None
             if self._playlist.is_ended:
+                if self._trouble is not None:
+                    raise self._trouble
                 return
             silent_ns = self._clock.monotonic_ns() - last_new_ns
             if silent_ns > max(self._read_timeout_s * NS_PER_S, 3 * self._playlist.turn_ns):
-                raise SourceUnavailable(self._source_id, f"has no new segment for {silent_ns / NS_PER_S:.1f} s")
+                why = f": {self._trouble_in_words}" if self._trouble is not None else ""
+                raise SourceUnavailable(self._source_id, f"has no new segment for {silent_ns / NS_PER_S:.1f} s{why}")
             self._reload()
+
+    def _try_to_load(self, segment: MediaSegment) -> _Loaded | None:
+        """The segment; None where the server has it no more, or has something else in its place."""
+        try:
+            return self._load(segment)
+        except AccessRefused:
+            raise
+        except SourceUnavailable as error:
+            self._trouble = error
+            self._timeline.interrupt()
+            return None
+
+    @property
+    def _trouble_in_words(self) -> str:
+        return self._trouble.problem if self._trouble is not None else ""
 
     def _fresh(self) -> Iterator[MediaSegment]:
         """What was not played yet."""
@@ -163,11 +190,11 @@ class HlsReader:
             self._next = segment.number + 1
             yield segment
 
-    def _play(self, segment: MediaSegment) -> Iterator[Sighting]:
-        (demuxer, arrival_ns), self._loaded = self._loaded or self._load(segment), None
+    def _play(self, loaded: _Loaded) -> Iterator[Sighting]:
+        (segment, demuxer, arrival_ns), self._loaded = loaded, None
         with demuxer.container as container:
             has_begun = False
-            for item in demuxer.frames():
+            for item in self._readable(demuxer):
                 if isinstance(item, Loss):
                     yield item
                     continue
@@ -181,9 +208,18 @@ class HlsReader:
                 seen = self._timeline.place(replace(seen, arrival_mono_ns=arrival_ns, start_mono_ns=arrival_ns))
                 yield unit, seen
 
+    def _readable(self, demuxer: Demuxer) -> Iterator[Sighting]:
+        """What can be read of a segment; where it is damaged, the next one goes on."""
+        try:
+            yield from demuxer.frames()
+        except SourceUnavailable as error:
+            self._timeline.interrupt()
+            yield Loss("decode_error", f"had a segment that is damaged: {error.problem}")
+
     def _reload(self) -> None:
         """Fetch the playlist again, when it is time: a target duration after it changed, half of one after it did not.
 
+        A server that has no playlist for once, for it writes it anew, is asked again.
         Source: RFC 8216, section 6.3.4.
         """
         before = self._playlist
@@ -192,13 +228,18 @@ class HlsReader:
         self._stop.sleep(turn_s if self._has_changed else turn_s / 2)
         if self._stop.is_set:
             return
-        self._playlist = self._take(self._client.get(self._url))
+        try:
+            self._playlist = self._take(self._client.get(self._url))
+        except AccessRefused:
+            raise
+        except SourceUnavailable as error:
+            self._trouble = error
         self._has_changed = self._playlist.segments != before.segments
 
     def _take(self, answer: Answer) -> Playlist:
         text = answer.read_all(MAX_PLAYLIST_BYTES, 2 * self._read_timeout_s, self._tick)
         try:
-            return parse(text.decode(errors="replace"), answer.url)
+            return parse(text.decode(errors="replace"), answer.url, self._variables)
         except PlaylistError as error:
             raise SourceUnavailable(self._source_id, f"cannot be read: its playlist {error}") from error
 
@@ -211,7 +252,7 @@ class HlsReader:
             source, options = self._deciphered(data, segment.cipher)
         container = open_container(self._source_id, source, options, None, self._pulse)
         opened = OpenInput(self._source_id, container, self._pulse, self._clock)
-        return _Loaded(reader_of(self._spec, opened), arrival_ns)
+        return _Loaded(segment, reader_of(self._spec, opened), arrival_ns)
 
     def _deciphered(self, data: bytes, cipher: Cipher) -> tuple[str, dict[str, str]]:
         """The segment as a URL that libav deciphers, and the options for that: it is the only cipher that we have."""

@@ -5,11 +5,12 @@ Source: RFC 8216, HTTP Live Streaming, sections 4.3 and 6.3.
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from syncsvc.capture.playlist_variables import Variables
 from syncsvc.capture.stamps import MediaStamp, fraction_of_second, of_date
 from syncsvc.clock import NS_PER_S
 
@@ -97,6 +98,8 @@ class Playlist:
     is_encrypted: bool = False
     """Otherwise than segments say it themselves."""
     variants: tuple[Variant, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What playlists that this one names may import."""
 
     def best_first(self, wanted: tuple[int, int] | None) -> list[Variant]:
         """The variants, those with video first: the smallest that is as big as ``wanted``, else the most bandwidth."""
@@ -116,22 +119,25 @@ class Playlist:
         return min(self.target_ns, max(longest_ns, _LONGEST_UNPROVEN_NS))
 
 
-def parse(text: str, url: str) -> Playlist:
-    """Read a playlist that came from ``url``.
+def parse(text: str, url: str, above: Mapping[str, str] | None = None) -> Playlist:
+    """Read a playlist that came from ``url``; ``above`` are the variables of the one that named it.
 
     Raises:
-        PlaylistError: it is none, or names nothing but what is not on the network.
+        PlaylistError: it is none, or names nothing but what is not on the network, or is locked with keys that are
+            handed out to certified players alone.
     """
     lines = [line for line in map(str.strip, text.removeprefix("\ufeff").splitlines()) if line]
     if not lines or not lines[0].startswith(HEADER):
         raise PlaylistError("is no playlist")
-    reader = _PlaylistReader(url, _segments_before_the_last(lines))
-    for line in lines[1:]:
-        if line.startswith("#EXT"):
+    reader, variables = _PlaylistReader(url, _segments_before_the_last(lines)), Variables(url, above or {})
+    for line in map(variables.put_into, lines[1:]):
+        if line.startswith("#EXT-X-DEFINE:"):
+            variables.define(_attributes(line.partition(":")[2]))
+        elif line.startswith("#EXT"):
             reader.tag(*line.partition(":")[::2])
         elif not line.startswith("#"):
             reader.uri(line)
-    return reader.result()
+    return replace(reader.result(), variables=variables.values)
 
 
 def _segments_before_the_last(lines: list[str]) -> int:
@@ -160,6 +166,7 @@ class _PlaylistReader:
         self._head: Resource | None = None
         self._is_headless = False
         self._key: tuple[str, bytes | None] | None = None
+        self._lock = ""
         self._range: tuple[int | None, int] | None = None
         self._variant: Variant | None = None
         self._dated: str | None = None
@@ -200,13 +207,16 @@ class _PlaylistReader:
     def _encrypt(self, attributes: dict[str, str]) -> None:
         """What follows is encrypted so, or not at all."""
         key_url, iv = self._absolute(attributes.get("URI", "")), _IV.fullmatch(attributes.get("IV", ""))
-        method = attributes.get("METHOD", "NONE")
-        if method == "AES-128" and key_url and attributes.get("KEYFORMAT", "identity") == "identity":
+        method, is_plain = attributes.get("METHOD", "NONE"), attributes.get("KEYFORMAT", "identity") == "identity"
+        if method == "AES-128" and key_url and is_plain:
             self._key = key_url, bytes.fromhex(iv[1].zfill(32)) if iv else None
+            self._lock = ""
         elif method == "NONE":
-            self._key = None
-        else:
+            self._key, self._lock = None, ""
+        elif method == "SAMPLE-AES" and key_url and is_plain:
             self._said["is_encrypted"] = True
+        elif self._key is None:  # else it is offered in several forms, of which we know one
+            self._lock = " ".join(filter(None, (method, attributes.get("KEYFORMAT", ""))))
 
     def uri(self, text: str) -> None:
         url = None if self._is_headless else self._absolute(text)
@@ -231,7 +241,7 @@ class _PlaylistReader:
             self._said["is_encrypted"] = True
         return MediaSegment(
             self._number, Resource(url, self._place(url)), duration_ns, doubt_ns, of_date(self._date or ""),
-            self._head, self._is_discontinuous, self._is_gap or not url, cipher,
+            self._head, self._is_discontinuous, self._is_gap or bool(self._lock) or not url, cipher,
         )  # fmt: skip
 
     def _pass_over(self) -> None:
@@ -244,6 +254,11 @@ class _PlaylistReader:
         """The playlist, every segment with its date."""
         if self._has_stranger and not self._variants and not any(one.media.url for one in self._segments):
             raise PlaylistError("names something that is not on the network")
+        if self._lock and not self._said.get("is_encrypted") and all(one.is_gap for one in self._segments):
+            raise PlaylistError(
+                f"is encrypted ({self._lock[:80]}), with a key that is not to be had over HTTP: let whoever makes it "
+                "leave that out, or take AES-128"
+            )
         durations = [_duration(text) for text in self._since]
         span_ns, doubt_ns = (sum(some) for some in zip((0, 0), *durations, strict=True))
         is_known = all(length_ns for length_ns, _ in durations)

@@ -6,17 +6,20 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from itertools import chain, islice, repeat
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from syncsvc.capture.source import Loss
+from syncsvc import barcode
+from syncsvc.capture.source import Loss, Shot
 from syncsvc.capture.spec import HttpSpec
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from tests.aes import encrypted
-from tests.e2e.httpcamera import FPS, PERIOD_US, Respond, answer, http_camera, see, source_of, video
+from tests.e2e.httpcamera import FPS, HEIGHT, PERIOD_US, WIDTH, Respond, answer, http_camera, see, source_of, video
 from tests.e2e.test_mjpeg import CHALLENGES, PASSWORD, USER, jpegs, part, sends, wants
 
 LOGIN = "ann:p%C3%A4%40ss%20w%2Fo%22rd%3A@"
@@ -38,6 +41,14 @@ def moves_to(place: str, status: int = 302, **headers: str) -> Respond:
 
 def lists(place: str) -> Respond:
     return lambda handler: answer(handler, "application/vnd.apple.mpegurl", LISTED.format(place).encode())
+
+
+def shown_number(shot: Shot) -> int:
+    slot = np.empty(shot.picture.layout.size_bytes, np.uint8)
+    shot.picture.write(slot)
+    code = barcode.read(slot.reshape(HEIGHT, WIDTH))
+    assert code is not None
+    return code.counter
 
 
 def clip(handler: BaseHTTPRequestHandler) -> None:
@@ -138,6 +149,64 @@ def test_a_challenge_is_answered_once_for_a_whole_playlist() -> None:
     with http_camera({"/": counted(lists("seg")), "/seg": counted(clip)}) as url:
         assert len(see(source_of(url.replace("//", f"//{LOGIN}") + "/"))[0]) == FPS
     assert asked == [False, True, True]
+
+
+class LiveServer:
+    """A live playlist of one second per segment: in a window of three, one segment further with each question."""
+
+    def __init__(self, lost: dict[str, Respond], *, last: int = 8) -> None:
+        self._asked, self._lost, self._last = 0, lost, last
+        self.routes: dict[str, Respond] = {"/": self.playlist}
+        for number in range(last + 1):
+            numbers = range(3 * number, 3 * number + 3)
+            body = video({one: one * PERIOD_US for one in numbers})
+            self.routes[f"/{number}"] = lost.get(f"/{number}", partial(answer, kind="video/mp2t", body=body))
+
+    def playlist(self, handler: BaseHTTPRequestHandler) -> None:
+        self._asked += 1
+        if f"list {self._asked}" in self._lost:
+            self._lost[f"list {self._asked}"](handler)
+            return
+        first = min(self._asked, self._last - 2)
+        names = "".join(f"#EXTINF:0.1,\n{number}\n" for number in range(first, first + 3))
+        end = "#EXT-X-ENDLIST\n" if first + 2 == self._last else ""
+        head = f"#EXTM3U\n#EXT-X-TARGETDURATION:0.1\n#EXT-X-MEDIA-SEQUENCE:{first}\n"
+        answer(handler, "application/vnd.apple.mpegurl", (head + names + end).encode())
+
+
+def gone(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_error(404)
+
+
+def no_video(handler: BaseHTTPRequestHandler) -> None:
+    answer(handler, "video/mp2t", b"<html>no such segment</html>")
+
+
+def test_what_is_missing_of_a_live_playlist_is_a_loss_and_no_frame_comes_twice() -> None:
+    camera = LiveServer({"/1": gone, "/4": gone, "/5": no_video, "list 2": gone, "list 4": no_video})
+    with http_camera(camera.routes) as url, source_of(f"{url}/") as source:
+        shots = islice(source.shots(), 17)
+        seen = [shot.cause if isinstance(shot, Loss) else shown_number(shot) for shot in shots]
+    lost = "network_loss"
+    assert seen == [*range(6, 12), lost, lost, *range(18, 27)]
+
+
+def test_a_live_playlist_without_any_segment_is_gone_in_the_servers_words() -> None:
+    camera = LiveServer({f"/{number}": gone for number in range(9)})
+    with http_camera(camera.routes) as url:
+        assert see(source_of(f"{url}/"))[1] == "cannot be opened: HTTP 404 Not Found"
+
+
+def test_variables_of_the_master_playlist_lead_to_segments() -> None:
+    master = '#EXTM3U\n#EXT-X-DEFINE:NAME="at",VALUE="deep"\n#EXT-X-STREAM-INF:BANDWIDTH=1\n{$at}/list\n'
+    media = LISTED.format("/{$at}/seg").replace("\n", '\n#EXT-X-DEFINE:IMPORT="at"\n', 1)
+    routes: dict[str, Respond] = {
+        "/": lambda handler: answer(handler, "application/vnd.apple.mpegurl", master.encode()),
+        "/deep/list": lambda handler: answer(handler, "application/vnd.apple.mpegurl", media.encode()),
+        "/deep/seg": clip,
+    }
+    with http_camera(routes) as url:
+        assert len(see(source_of(f"{url}/"))[0]) == FPS
 
 
 @pytest.mark.parametrize("key", [bytes(range(16)), b"too short"])

@@ -211,8 +211,6 @@ IV = bytes(range(16))
         ('METHOD=AES-128,URI="k"', Cipher("http://camera/live/k", (7).to_bytes(16, "big")), False),
         (f'METHOD=AES-128,URI="http://keys/k?a",IV=0x{IV.hex()}', Cipher("http://keys/k?a", IV), False),
         ('METHOD=AES-128,URI="k",IV=0X1F', Cipher("http://camera/live/k", (31).to_bytes(16, "big")), False),
-        ('METHOD=AES-128,URI="file:///k"', None, True),
-        ('METHOD=AES-128,URI="k",KEYFORMAT="com.apple"', None, True),
         ('METHOD=SAMPLE-AES,URI="k"', None, True),
     ],
 )
@@ -221,6 +219,50 @@ def test_keys_are_noticed(said: str, cipher: Cipher | None, is_encrypted: bool) 
     playlist = parse(text, URL)
     assert [one.cipher for one in playlist.segments] == [cipher, None]
     assert playlist.is_encrypted is is_encrypted
+
+
+LOCKED = (
+    '#EXT-X-KEY:METHOD=SAMPLE-AES,URI="skd://k",KEYFORMAT="com.apple.streamingkeydelivery"',
+    '#EXT-X-KEY:METHOD=SAMPLE-AES-CTR,URI="data:text/plain;base64,AAAA",KEYFORMAT="urn:uuid:edef8ba9"',
+    '#EXT-X-KEY:METHOD=SAMPLE-AES-CTR,URI="k"',
+    '#EXT-X-KEY:METHOD=AES-128,URI="k",KEYFORMAT="com.apple"',
+    '#EXT-X-KEY:METHOD=AES-128,URI="file:///k"',
+)
+
+
+@pytest.mark.parametrize("lock", LOCKED)
+def test_what_only_certified_players_can_play_is_said_in_words_and_what_is_open_among_it_is_played(lock: str) -> None:
+    with pytest.raises(PlaylistError, match=r"^is encrypted \((SAMPLE-)?AES[^)]*\), with a key that is not to be had"):
+        parse(listed(lock, "#EXTINF:1,", "a"), URL)
+    some = parse(listed("#EXTINF:1,", "before", lock, "a", "#EXT-X-KEY:METHOD=NONE", "after"), URL)
+    assert [one.is_gap for one in some.segments] == [False, True, False]
+    assert not some.is_encrypted
+
+
+def test_of_a_key_in_several_forms_the_plain_one_is_taken() -> None:
+    plain = '#EXT-X-KEY:METHOD=AES-128,URI="k"'
+    for keys in ((LOCKED[3], plain), (plain, LOCKED[3])):
+        [segment] = parse(listed("#EXT-X-MEDIA-SEQUENCE:7", *keys, "#EXTINF:1,", "a"), URL).segments
+        assert segment.cipher == Cipher("http://camera/live/k", (7).to_bytes(16, "big"))
+        assert not segment.is_gap
+
+
+def test_variables_stand_for_what_is_defined_in_the_playlist_in_its_url_and_in_the_one_above() -> None:
+    text = listed(
+        '#EXT-X-DEFINE:NAME="dir",VALUE="2026/11"',
+        '#EXT-X-DEFINE:NAME="dir",VALUE="another"',
+        '#EXT-X-DEFINE:QUERYPARAM="token"',
+        '#EXT-X-DEFINE:QUERYPARAM="none"',
+        '#EXT-X-DEFINE:IMPORT="auth"',
+        "#EXT-X-DEFINE:",
+        '#EXT-X-MAP:URI="{$dir}/head.mp4"',
+        "#EXTINF:1,",
+        "{$dir}/{$none}{$}1.mp4?token={$token}&auth={$auth}",
+    )
+    [segment] = parse(text, URL, {"auth": "x=1"}).segments
+    assert segment.head == Resource("http://camera/live/2026/11/head.mp4")
+    assert segment.media == Resource("http://camera/live/2026/11/{$none}{$}1.mp4?token=1&auth=x=1")
+    assert parse(text, URL, {"auth": "x=1"}).variables == {"dir": "2026/11", "token": "1", "auth": "x=1"}
 
 
 def test_what_stands_before_encrypted_media_is_not_ours_to_decipher() -> None:
