@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from syncsvc.pool.crew import PoolStats as PoolStats
     from syncsvc.pool.frame_pool import FramePool as FramePool
     from syncsvc.sinks.stills.save import save_stills as save_stills
+    from syncsvc.wire.result import Result as Result
 
 __version__ = "0.1.0"
 
@@ -58,6 +59,7 @@ _NAMES = {
     "syncsvc.pool.crew": ("PoolStats",),
     "syncsvc.pool.frame_pool": ("FramePool",),
     "syncsvc.sinks.stills.save": ("save_stills",),
+    "syncsvc.wire.result": ("Result",),
 }  # fmt: skip
 _HOME = {name: home for home, names in _NAMES.items() for name in names}
 

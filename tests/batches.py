@@ -5,9 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from syncsvc import wire
 from syncsvc.layout import Codec, Layout
 from syncsvc.model import ClockClass, Counts, Frame, FrameBatch, FrameSet, LateFrame, MissingReason
+from syncsvc.wire.result import ResultIdentity, ResultOrigin, encode_result, result_topic
 
 T0 = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 MS = 1_000_000
@@ -232,6 +235,32 @@ VECTORS: dict[str, Callable[[], list[Any]]] = {
 }
 
 
+RESULT_IDENTITY = ResultIdentity(
+    group="lobby",
+    run_id="run-1",
+    epoch=1_767_225_590_000,
+    seq=7,
+    window=(T0 + 7000 * MS, T0 + 8000 * MS),
+    per="set",
+    set=1,
+    frames=[("north", 41, T0 + 7050 * MS), ("south", 9, T0 + 7053 * MS)],
+)
+RESULT_ORIGIN = ResultOrigin(target="motion", pool_id="pool-1", number=41, spent_ns=3 * MS, emitted_ns=T0 + 8200 * MS)
+
+
+def result_message(value: Any, error: str | None = None) -> list[Any]:
+    """A message of ``result/lobby``."""
+    header, payloads = encode_result(RESULT_IDENTITY, RESULT_ORIGIN, value, error)
+    return [result_topic("lobby"), header, *payloads]
+
+
+def result_of_a_set() -> list[Any]:
+    """What a detector may have found in a set: plain data, and arrays in it."""
+    mask = np.array([[0, 255, 255], [0, 0, 255]], np.uint8)
+    scores = np.array([0.5, -2.25], "<f4")
+    return result_message({"mask": mask, "boxes": [{"label": "car", "at": [1, -2]}], "scores": scores, "sure": True})
+
+
 def vector_bytes(parts: Sequence[Any]) -> bytes:
     """What a vector's file holds: each part behind its length, four bytes, big-endian."""
-    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    return b"".join(len(bytes(part)).to_bytes(4, "big") + bytes(part) for part in parts)

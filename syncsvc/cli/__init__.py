@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "check": Entry("check", "Validate a configuration."),
     "tail": Entry("tail", "Print one line per batch of a running daemon."),
     "stills": Entry("stills", "Write the pictures of a running daemon to files."),
+    "process": Entry("process", "Call a function for every frame or set, in worker processes."),
     "view": Entry("view", "One picture of what a running daemon sees now."),
     "discover": Entry("discover", "Find the ONVIF cameras of the network, and their streams."),
     "init": Entry("init", "Write a configuration for some URLs."),

@@ -12,6 +12,7 @@ from syncsvc.client.subscription import Gaps, Item, Subscription
 from syncsvc.client.timeouts import Deadline
 from syncsvc.errors import SubscriberClosed, SubscriptionEnded
 from syncsvc.model import FrameBatch, Gap, LateFrame
+from syncsvc.wire.result import Result
 
 
 class AsyncSubscriber(Subscription[Item], MeetsAsync):
@@ -37,6 +38,7 @@ class AsyncSubscriber(Subscription[Item], MeetsAsync):
         late: Literal[False] = False,
         name: str | None = None,
         start: Start = None,
+        results: Literal[False] = False,
     ) -> None: ...
 
     @overload
@@ -51,6 +53,7 @@ class AsyncSubscriber(Subscription[Item], MeetsAsync):
         late: Literal[False] = False,
         name: str | None = None,
         start: Start = None,
+        results: Literal[False] = False,
     ) -> None: ...
 
     @overload
@@ -65,6 +68,7 @@ class AsyncSubscriber(Subscription[Item], MeetsAsync):
         late: Literal[True],
         name: str | None = None,
         start: Start = None,
+        results: Literal[False] = False,
     ) -> None: ...
 
     @overload
@@ -79,6 +83,29 @@ class AsyncSubscriber(Subscription[Item], MeetsAsync):
         late: Literal[True],
         name: str | None = None,
         start: Start = None,
+        results: Literal[False] = False,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: "AsyncSubscriber[Result]",
+        endpoint: str = DEFAULT_LIVE,
+        group: Groups = None,
+        mode: Mode = "live",
+        gaps: Literal["count"] = "count",
+        *,
+        results: Literal[True],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: "AsyncSubscriber[Result | Gap]",
+        endpoint: str = DEFAULT_LIVE,
+        group: Groups = None,
+        mode: Mode = "live",
+        *,
+        gaps: Literal["yield"],
+        results: Literal[True],
     ) -> None: ...
 
     def __init__(
@@ -92,8 +119,9 @@ class AsyncSubscriber(Subscription[Item], MeetsAsync):
         late: bool = False,
         name: str | None = None,
         start: Start = None,
+        results: bool = False,
     ) -> None:
-        super().__init__(endpoint, group, mode, gaps, payload, late=late, name=name, start=start)
+        super().__init__(endpoint, group, mode, gaps, payload, late=late, name=name, start=start, results=results)
 
     async def receive(self, timeout_s: float | None = None) -> Item:
         """Wait for the next item; arguments and errors as with ``Subscriber.receive``."""

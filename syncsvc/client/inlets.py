@@ -95,6 +95,7 @@ class Wish:
     late: bool
     name: str | None
     start: Start
+    results: bool = False
 
     @property
     def beyond_local(self) -> str:
@@ -104,7 +105,7 @@ class Wish:
     @property
     def of_live_alone(self) -> str:
         """What only mode ``live`` has, if anything."""
-        return "late=True" if self.late else ""
+        return "late=True" if self.late else "results=True" if self.results else ""
 
     @property
     def of_lossless_alone(self) -> str:
@@ -123,6 +124,8 @@ def open_inlet(wish: Wish, mode: Mode, stats: SubscriberStats) -> Inlet:
     if mode not in _WAYS:
         raise UsageError(f"mode {mode!r}: allowed are 'live', 'lossless', 'local' and 'auto'")
     check_endpoint(wish.endpoint)
+    if wish.results and (wish.late or wish.payload != "pixels"):
+        raise UsageError("results=True has results alone: neither payload= nor late=True goes with it")
     if wish.of_lossless_alone and mode != "lossless":
         raise UsageError(f"mode {mode!r} keeps nothing; {wish.of_lossless_alone} is for mode 'lossless'")
     return _WAYS[mode](wish, stats)

@@ -12,6 +12,7 @@ from syncsvc.client.addresses import is_ipv6
 from syncsvc.client.inlet import Inlet
 from syncsvc.errors import SubscriberClosed, UsageError
 from syncsvc.wire import BATCH_PREFIX, CODED_PREFIX, HEAD_PREFIX
+from syncsvc.wire.result import RESULT_PREFIX
 
 DEFAULT_LIVE: Final = "tcp://127.0.0.1:5555"
 """``publish.live`` of a configuration that does not say."""
@@ -36,6 +37,8 @@ service."""
 _ALL_GROUPS_MARK = 16
 _HEADERS_MARK = 256
 """Of headers alone, which are some kilobytes each."""
+_RESULTS_MARK = 64
+"""Of results, of which there is one for each frame, and each may be a picture."""
 
 
 def check_endpoint(endpoint: str) -> None:
@@ -53,6 +56,8 @@ def _mark(topics: Sequence[bytes]) -> int:
     """How many messages may wait here: windows of several groups close at the same instant."""
     if topics[0].startswith(HEAD_PREFIX):
         return _HEADERS_MARK
+    if topics[0].startswith(RESULT_PREFIX):
+        return _RESULTS_MARK
     return _ALL_GROUPS_MARK if topics[0] in (BATCH_PREFIX, CODED_PREFIX) else _MARK * len(topics)
 
 

@@ -41,9 +41,19 @@ class Outlook:
     """What one subscriber knows of its service; for the subscriber's thread."""
 
     def __init__(
-        self, endpoint: str, groups: Collection[str] | None, *, is_local: bool, clock: Clock = SYSTEM_CLOCK
+        self,
+        endpoint: str,
+        groups: Collection[str] | None,
+        *,
+        is_local: bool,
+        has_control: bool = True,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """``groups``: all that it is to have; None asks for none. ``is_local``: it is to share memory with us."""
+        """``groups``: all that it is to have; None asks for none. ``is_local``: it is to share memory with us.
+
+        ``has_control``: it can be asked; where it cannot, that somebody is there is all that can be found out.
+        """
+        self._has_control = has_control
         self._endpoint, self._groups, self._is_local, self._clock = endpoint, groups or (), is_local, clock
         self._odd_ns: dict[str | None, int] = dict.fromkeys(groups or (None,), self._after(FIRST_S))
         """From when on the silence of each group is odd; under None that of all of them."""
@@ -171,6 +181,9 @@ class Outlook:
                 who = "another user, in another container, or a replay"
                 problem = f"who is there is {who}: mode 'local' is not to be had, 'live' is"
                 raise UsageError(f"{self._endpoint}: {problem}")
+        if not self._has_control:
+            look(self._endpoint, patience)
+            return
         groups = ask_groups(self._endpoint, patience)
         for group in self._groups:
             if group not in groups:

@@ -71,7 +71,7 @@ class SubscriberStats:
     """Messages set aside: ``duplicate``, ``old_epoch``, ``other_group``."""
 
 
-def _names(group: Groups) -> tuple[str, ...] | None:
+def group_names(group: Groups) -> tuple[str, ...] | None:
     """The groups that somebody asks for, each once; None: all.
 
     Raises:
@@ -101,7 +101,7 @@ class Inbox:
     def __init__(
         self, group: Groups, yields_gaps: bool, payload: Wanted = "pixels", *, yields_late: bool = False
     ) -> None:
-        self.groups = _names(group)
+        self.groups = group_names(group)
         """Those to keep; None keeps all."""
         self.stats = SubscriberStats()
         self.has_begun = False

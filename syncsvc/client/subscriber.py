@@ -11,6 +11,7 @@ from syncsvc.client.subscription import Gaps, Item, Subscription
 from syncsvc.client.timeouts import Deadline
 from syncsvc.errors import SubscriberClosed, SubscriptionEnded
 from syncsvc.model import FrameBatch, Gap, LateFrame
+from syncsvc.wire.result import Result
 
 
 class Subscriber(Subscription[Item], Meets):
@@ -50,6 +51,8 @@ class Subscriber(Subscription[Item], Meets):
         start: where a new lossless subscription begins: ``"oldest"`` that the service has, the batch whose window holds
             a time (UTC nanoseconds), or that of ``(epoch, seq)``; None: what comes from now on. One that is kept under
             its ``name`` goes on where it was.
+        results: of ``syncsvc process``, whose endpoint it is then: hand out a Result for each frame or set; takes mode
+            ``live``.
 
     Raises:
         UsageError: the endpoint cannot be one, or a word is not known.
@@ -67,6 +70,7 @@ class Subscriber(Subscription[Item], Meets):
         late: Literal[False] = False,
         name: str | None = None,
         start: Start = None,
+        results: Literal[False] = False,
     ) -> None: ...
 
     @overload
@@ -81,6 +85,7 @@ class Subscriber(Subscription[Item], Meets):
         late: Literal[False] = False,
         name: str | None = None,
         start: Start = None,
+        results: Literal[False] = False,
     ) -> None: ...
 
     @overload
@@ -95,6 +100,7 @@ class Subscriber(Subscription[Item], Meets):
         late: Literal[True],
         name: str | None = None,
         start: Start = None,
+        results: Literal[False] = False,
     ) -> None: ...
 
     @overload
@@ -109,6 +115,29 @@ class Subscriber(Subscription[Item], Meets):
         late: Literal[True],
         name: str | None = None,
         start: Start = None,
+        results: Literal[False] = False,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: "Subscriber[Result]",
+        endpoint: str = DEFAULT_LIVE,
+        group: Groups = None,
+        mode: Mode = "live",
+        gaps: Literal["count"] = "count",
+        *,
+        results: Literal[True],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: "Subscriber[Result | Gap]",
+        endpoint: str = DEFAULT_LIVE,
+        group: Groups = None,
+        mode: Mode = "live",
+        *,
+        gaps: Literal["yield"],
+        results: Literal[True],
     ) -> None: ...
 
     def __init__(
@@ -122,8 +151,9 @@ class Subscriber(Subscription[Item], Meets):
         late: bool = False,
         name: str | None = None,
         start: Start = None,
+        results: bool = False,
     ) -> None:
-        super().__init__(endpoint, group, mode, gaps, payload, late=late, name=name, start=start)
+        super().__init__(endpoint, group, mode, gaps, payload, late=late, name=name, start=start, results=results)
 
     def receive(self, timeout_s: float | None = None) -> Item:
         """Wait for the next item.

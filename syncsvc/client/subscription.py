@@ -8,12 +8,14 @@ from syncsvc.client.latest import MESSAGES_PER_LOOK, Latest
 from syncsvc.client.lossless import Start
 from syncsvc.client.outlook import Outlook
 from syncsvc.client.recency import Recency
+from syncsvc.client.results import ResultInbox
 from syncsvc.client.sequence import Groups, Inbox, SubscriberStats, Wanted
 from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.errors import SubscriptionEnded, UsageError
 from syncsvc.model import FrameBatch, Gap, LateFrame
+from syncsvc.wire.result import Result
 
-Item = TypeVar("Item", bound=FrameBatch | Gap | LateFrame)
+Item = TypeVar("Item", bound=FrameBatch | Gap | LateFrame | Result)
 Gaps = Literal["count", "yield"]
 
 
@@ -31,15 +33,21 @@ class Subscription(Attached, Generic[Item]):
         late: bool,
         name: str | None,
         start: Start,
+        results: bool = False,
     ) -> None:
         if gaps not in ("count", "yield"):
             raise UsageError(f"gaps {gaps!r}: allowed are 'count' and 'yield'")
-        self._inbox = Inbox(group, gaps == "yield", payload, yields_late=late)
+        self._inbox: Inbox | ResultInbox
         self._has_status = False
-        self._skips = mode != "lossless"
+        if results:
+            self._inbox = ResultInbox(group, gaps == "yield")
+        else:
+            self._inbox = Inbox(group, gaps == "yield", payload, yields_late=late)
+        self._all_there_is = "results=True" if results else "mode 'lossless'" if mode == "lossless" else ""
         groups = self._inbox.groups
-        wish = Wish(endpoint, groups, self._inbox.topics, payload, late, name, start)
-        super().__init__(open_inlet(wish, mode, self.stats), Outlook(endpoint, groups, is_local=mode == "local"))
+        wish = Wish(endpoint, groups, self._inbox.topics, payload, late, name, start, results)
+        outlook = Outlook(endpoint, groups, is_local=mode == "local", has_control=not results)
+        super().__init__(open_inlet(wish, mode, self.stats), outlook)
         self._recency = Recency()
 
     @property
@@ -95,8 +103,8 @@ class Subscription(Attached, Generic[Item]):
 
     def _newest(self, timeout_s: float | None) -> Latest:
         self._check_owner()
-        if not self._skips:
-            raise UsageError("latest() passes batches over, and mode 'lossless' hands out every one: use mode 'live'")
+        if self._all_there_is or isinstance(self._inbox, ResultInbox):
+            raise UsageError(f"latest() passes over what is not new, and {self._all_there_is} hands out all there is")
         return Latest(self._pump, self._inbox, self._recency, timeout_s)
 
     def _until_next_look_ms(self, search: Latest) -> int:

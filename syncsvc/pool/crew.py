@@ -89,6 +89,22 @@ class Crew:
                 self.changed.notify_all()
             raise
 
+    def wait_ready(self, timeout_s: float | None) -> bool:
+        """Wait until every worker can begin; false where one cannot within the time.
+
+        Raises:
+            PoolError: the pool is closed, or no worker can begin.
+        """
+
+        def are_ready() -> bool:
+            ready = [member for member in self._roster.members.values() if member.is_ready]
+            return self._broken is not None or len(ready) == self._workers
+
+        with self.changed:
+            found = self.changed.wait_for(are_ready, timeout_s)
+            self.check()
+        return found
+
     def check(self) -> None:
         """Raise what keeps the pool from working, if anything does."""
         if isinstance(self._broken, PoolError):
@@ -213,6 +229,7 @@ class Crew:
                 if is_done:
                     self._stillborn = 0
                     self._roster.make_ready(name)
+                    self.changed.notify_all()
                 else:
                     self._break(parcels.unpack_error(message.body))
             return

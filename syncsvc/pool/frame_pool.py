@@ -81,6 +81,14 @@ class FramePool:
         """Shared memory that the pool holds for arguments."""
         return self._arena.held_bytes
 
+    def wait_ready(self, timeout_s: float | None = None) -> bool:
+        """Wait until every worker has begun; calls may be made before. False where one has not within the time.
+
+        Raises:
+            PoolError: the pool is closed, or its workers cannot begin.
+        """
+        return self._crew.wait_ready(timeout_s)
+
     def pids(self) -> list[int]:
         """The worker processes that there are."""
         return self._crew.pids()

@@ -49,7 +49,9 @@ class _Packer(pickle.Pickler):
 
     def persistent_id(self, obj: Any) -> tuple[Any, ...] | None:
         """Where an array or a payload lies; None for everything else, which is written down."""
-        is_array = type(obj) is np.ndarray and obj.nbytes >= LEAST_BYTES and not obj.dtype.hasobject
+        is_array = type(obj) is np.ndarray and not obj.dtype.hasobject
+        if is_array and obj.nbytes < LEAST_BYTES and self._arena.find(obj) is None:
+            return None
         if not is_array and not isinstance(obj, Payload):
             return None
         if id(obj) not in self._known:

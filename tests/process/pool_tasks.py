@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from syncsvc.barcode import read
 from syncsvc.clock import sleep_s
 from syncsvc.model import Frame, FrameSet
 from syncsvc.pool import empty
@@ -104,3 +105,35 @@ def after(seconds: float, value: int) -> int:
 
 def pid_and_numbers(array: NDArray[np.uint8]) -> tuple[int, NDArray[np.uint8]]:
     return os.getpid(), array[::2].copy()
+
+
+def barcode_of(frame: Frame) -> list[int] | None:
+    truth = read(frame.planes()[0])
+    return None if truth is None else [truth.counter, truth.time_us]
+
+
+def mean_of_set(one: FrameSet, previous: FrameSet | None, scale: float, folder: str) -> dict[str, Any]:
+    """Dies at its very first call, raises where the south is dark."""
+    try:
+        os.close(os.open(f"{folder}/died", os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        pass
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
+    south = one.frames["south"].to_bgr()
+    if not south.any():
+        raise ValueError("it is dark in the south")
+    means = {name: float(frame.pixels.mean()) * scale for name, frame in one.frames.items()}
+    return {"means": means, "south": south[:2], "has_previous": previous is not None}
+
+
+def slowly(_: Frame, value: int) -> int:
+    return after(1.5, value)
+
+
+def seen_when_told(frame: Frame, gate: NDArray[Any]) -> int:
+    """Says that it is there, waits to be let on, and looks then."""
+    gate[0] = 1
+    while not gate[1]:
+        sleep_s(0.005)
+    return int(frame.pixels.astype(np.int64).sum())

@@ -7,15 +7,19 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from syncsvc.borrowed import Lent, Payload
 from syncsvc.errors import CallCancelled, PoolError, UsageError, WorkerDied
 from syncsvc.layout import Layout
 from syncsvc.model import Frame, FrameSet
 from syncsvc.pool.frame_pool import FramePool
 from syncsvc.pool.parcels import WorkerTraceback
+from syncsvc.transport.ring import RingSlots, RingWriter
+from tests.e2e.harness import wait_for
 from tests.process import pool_tasks as tasks
 
 NOISE = np.random.default_rng(1)
@@ -150,6 +154,52 @@ def check_deaths(pool: FramePool, tmp_path: Path) -> None:
     assert len(pool.pids()) == 1
 
 
+class Slot(Payload):
+    """A payload in a slot of a ring, as subscribers in mode ``local`` have it."""
+
+    __slots__ = ("_place", "nbytes")
+
+    def __init__(self, ring: RingSlots, slot: int, generation: int, nbytes: int) -> None:
+        self._place, self.nbytes = (ring, slot, generation), nbytes
+
+    def view(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        ring, slot, generation = self._place
+        return ring.view(slot, generation, self.nbytes)
+
+    def lent(self) -> Lent:
+        ring, slot, generation = self._place
+        return ring.lend(slot, generation)
+
+
+def test_leased_frames_are_read_in_their_slots_and_made_again_with_a_copy_where_a_slot_is_taken_back() -> None:
+    layout = Layout("bgr24", 64, 48, "full")
+    ring = RingWriter(1, 3, layout.size_bytes)
+    frames = []
+    reader = RingSlots(os.dup(ring.fd))
+    for value in (10, 20):
+        slot = ring.acquire()
+        assert slot is not None
+        ring.pixels(slot)[:] = value
+        payload = Slot(reader, slot, ring.commit(slot), layout.size_bytes)
+        frames.append(Frame("north", value, value, 0, "pts", 0, True, layout, payload))
+    with FramePool(1) as pool:
+        for _ in range(2):
+            found = pool.map(tasks.seen_of, frames)
+            assert [(seq, bgr.min(), bgr.max()) for _, seq, _, bgr in found] == [(10, 10, 10), (20, 20, 20)]
+        assert (pool.held_bytes, pool.stats.copied_again) == (0, 0)
+        reading = pool.apply_async(tasks.seen_when_told, (frames[0], gate := pool.shared(np.zeros(2))))
+        wait_for(lambda: gate[0], "the call")
+        kept = [memory for _, memory in reading.parcel.lents.values()]
+        reader.keep(0, reader.pages(0))  # what a subscriber does whose lease is over: its views have a copy now
+        ring.give_back(0)
+        assert ring.acquire() == 0
+        ring.pixels(0)[:] = 99
+        gate[1] = 1
+        assert reading.get(60) == 10 * layout.size_bytes
+        assert kept[0].max() == 10
+        assert pool.stats.copied_again == 1
+
+
 def test_results_are_whole_and_in_order_while_workers_are_killed_at_random() -> None:
     pictures = [NOISE.integers(0, 256, (60, 90), np.uint8) for _ in range(60)]
     dice = random.Random(3)
@@ -169,6 +219,7 @@ def test_results_outlive_the_pool_and_nothing_else_does() -> None:
     before = set(os.listdir("/dev/shm"))
     picture = NOISE.integers(0, 256, (200, 300), np.uint8)
     with FramePool(1) as pool:
+        assert pool.wait_ready(60)
         kept = [pool.apply(tasks.inverted, (picture + shift,)) for shift in range(3)]
         pids = pool.pids()
         waiting = pool.apply_async(tasks.for_ever)

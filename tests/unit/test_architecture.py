@@ -36,6 +36,8 @@ IMPORTS_IN_FUNCTIONS: Mapping[str, str] = {
 CATCH_ALL: Mapping[str, str] = {
     "syncsvc/capture/nursery.py": "the top frame of a child that was forked: it must not return into its parent's code",
     "syncsvc/lifecycle.py": "a worker's top frame, which keeps what was raised for its owner",
+    "syncsvc/sinks/process/answers.py": "what a user's function raised, which becomes a result",
+    "syncsvc/sinks/process/target.py": "what a user's module raises while it is imported, which is told",
     "syncsvc/pool/parcels.py": "an exception's own way to be pickled, which may raise anything",
     "syncsvc/pool/worker_process.py": "the top frame of a user's function, which sends what was raised to its caller",
 }

@@ -13,7 +13,7 @@ from syncsvc import errors
 NAMES = {
     "__version__",
     "AsyncSubscriber", "Subscriber", "SubscriberStats", "save_stills", "stack",
-    "Codec", "Counts", "Frame", "FrameBatch", "FrameSet", "Gap", "LateFrame", "Layout", "Payload",
+    "Codec", "Counts", "Frame", "FrameBatch", "FrameSet", "Gap", "LateFrame", "Layout", "Payload", "Result",
     "FramePool", "PoolCall", "PoolStats", "CallCancelled", "PoolError", "WorkerDied",
     "ConfigError", "FrameReclaimedError", "FrameUndecodable", "FrameWithoutPixels", "NoAnswer", "StillsNotSaved",
     "SubscriberClosed", "SubscriptionEnded", "SyncsvcError", "UnknownGroup", "UsageError", "WireError",

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 VECTORS = Path(__file__).parents[3] / "docs" / "vectors"
+OF_OTHER_KINDS = ("result-of-a-set", "status-ended")
 NAMES = sorted(path.stem for path in VECTORS.glob("*.bin"))
 SCALARS = {0xCA: ">f", 0xCB: ">d", 0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q", 0xD0: ">b", 0xD1: ">h", 0xD2: ">i"}
 SCALARS[0xD3] = ">q"
@@ -122,8 +123,9 @@ def bgr_at(payload: bytes, look: dict[str, Any], x: int, y: int) -> list[float]:
 
 
 def test_there_are_vectors_of_every_kind_of_message() -> None:
-    assert {parts_of(name)[0].split(b"/")[0] for name in NAMES} == {b"batch", b"coded", b"head", b"late", b"status"}
-    assert len(NAMES) == 9
+    kinds = {parts_of(name)[0].split(b"/")[0] for name in NAMES}
+    assert kinds == {b"batch", b"coded", b"head", b"late", b"result", b"status"}
+    assert len(NAMES) == 10
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -138,7 +140,7 @@ def test_the_parts_are_what_the_json_says(name: str) -> None:
     assert [payload.hex() for payload in payloads] == expected["payloads"]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "status-ended"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in OF_OTHER_KINDS])
 def test_the_header_keeps_its_own_rules(name: str) -> None:
     topic, data, *payloads = parts_of(name)
     header, _ = read_msgpack(data)
@@ -155,7 +157,7 @@ def test_the_header_keeps_its_own_rules(name: str) -> None:
         assert max(times) - min(times) == spread_ns
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("status-ended", "head-of-two-cameras")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in (*OF_OTHER_KINDS, "head-of-two-cameras")])
 def test_payloads_have_the_size_and_the_colours_of_the_specification(name: str) -> None:
     _, data, *payloads = parts_of(name)
     looks = looks_of(read_msgpack(data)[0])
@@ -182,3 +184,13 @@ def test_payloads_have_the_size_and_the_colours_of_the_specification(name: str) 
         for y in range(height):
             for x in range(width):
                 assert picture[y][x] == pytest.approx(bgr_at(payload, look, x, y), abs=1.01)
+
+
+def test_a_results_arrays_are_what_its_header_says_of_its_payloads() -> None:
+    topic, data, *payloads = parts_of("result-of-a-set")
+    header, _ = read_msgpack(data)
+    assert topic.decode() == f"result/{header['group']}"
+    assert header["arrays"] == [["|u1", [2, 3]], ["<f4", [2]]]
+    assert (header["data"]["mask"], header["data"]["scores"]) == ({"$array": 0}, {"$array": 1})
+    assert list(payloads[0]) == [0, 255, 255, 0, 0, 255]
+    assert struct.unpack("<2f", payloads[1]) == (0.5, -2.25)
