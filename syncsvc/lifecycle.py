@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Self
 
+from syncsvc.errors import UsageError
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
@@ -28,7 +30,23 @@ START_NS = 120 * 10**9
 LONG_TURN_NS = 10_000_000
 """Of the processor: about what decoding a picture takes."""
 
+_FOR_EVER_S = 1e9
+"""Thirty years: no wait is longer, and the system's take no number that is much bigger."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def patience_of(timeout_s: float | None) -> float | None:
+    """How long a caller waits, in seconds; None where he waits for ever, which he may say by infinity too.
+
+    Raises:
+        UsageError: it is no number.
+    """
+    if timeout_s is None or timeout_s >= _FOR_EVER_S:
+        return None
+    if timeout_s != timeout_s:
+        raise UsageError("timeout_s: found nan; allowed: seconds, or None to wait for ever")
+    return timeout_s if timeout_s > 0 else 0
 
 
 def die_with_parent(parent_pid: int) -> None:

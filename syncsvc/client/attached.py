@@ -10,6 +10,7 @@ from syncsvc.client.inlet import LOOK_MS, Inlet
 from syncsvc.client.outlook import Outlook
 from syncsvc.client.presence import Patience
 from syncsvc.errors import SubscriberClosed, SubscriptionEnded, UsageError
+from syncsvc.lifecycle import patience_of
 
 READY_S: Final = 2.0
 
@@ -38,9 +39,9 @@ class Attached(ABC):
         if os.getpid() != self._pid:
             raise UsageError("this subscriber is of the process that forked this one: make another one here")
 
-    def _be_patient(self, timeout_s: float) -> Patience:
+    def _be_patient(self, timeout_s: float | None) -> Patience:
         self._outlook.forget()
-        return Patience(timeout_s)
+        return Patience(patience_of(timeout_s))
 
     def _is_ready(self, patience: Patience) -> bool:
         self._check_owner()
@@ -69,11 +70,11 @@ def _leave(pid: int, inlet: Inlet, outlook: Outlook) -> None:
 class Meets(Attached):
     """What threads wait with until the service is there."""
 
-    def wait_ready(self, timeout_s: float = READY_S) -> None:
+    def wait_ready(self, timeout_s: float | None = READY_S) -> None:
         """Wait until the service is there and has what was asked for; no batch need have come, and none is taken.
 
         Args:
-            timeout_s: how long a service may take that is not there yet.
+            timeout_s: how long a service may take that is not there yet; None waits for ever.
 
         Raises:
             NoAnswer: no service is there in time or, at once, something else is.
@@ -89,7 +90,7 @@ class Meets(Attached):
 class MeetsAsync(Attached):
     """The same for asyncio."""
 
-    async def wait_ready(self, timeout_s: float = READY_S) -> None:
+    async def wait_ready(self, timeout_s: float | None = READY_S) -> None:
         """Wait until the service is there; arguments and errors as with ``Subscriber.wait_ready``."""
         patience = self._be_patient(timeout_s)
         while not self._is_ready(patience):

@@ -37,7 +37,8 @@ class Latest:
         """
         self._pump, self._inbox, self._recency, self._clock = pump, inbox, recency, clock
         self._deadline, self._start_ns = Deadline(timeout_s), clock.monotonic_ns()
-        self._timeout_ns = None if timeout_s is None else round(timeout_s * NS_PER_S)
+        left_s = self._deadline.timeout_s
+        self._timeout_ns = None if left_s is None else round(left_s * NS_PER_S)
         self._patience_ns: int | None = None
 
     def is_over(self) -> bool:

@@ -9,29 +9,30 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Final
 
-from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK
+from syncsvc.clock import NS_PER_MS, SYSTEM_CLOCK
 from syncsvc.errors import NoAnswer, SubscriberClosed
 from syncsvc.transport.bell import Bell
 from syncsvc.transport.hosts import host_and_port, look_up
 
 LOOK_S: Final = 0.3
 CONNECT_S: Final = 1.0
+_LONGEST_MS: Final = 2**31 - 1
 _GREETING: Final = b"\xff\x00\x00\x00\x00\x00\x00\x00"
 """How a ZeroMQ peer greets; its ninth byte differs."""
 
 
 class Patience:
-    """How long somebody waits in all, and the bell that ends it before that."""
+    """How long somebody waits in all, None for ever, and the bell that ends it before that."""
 
-    def __init__(self, patience_s: float, bell: Bell | None = None) -> None:
-        self.patience_s = patience_s
-        self._until_ns = SYSTEM_CLOCK.monotonic_ns() + round(patience_s * NS_PER_S)
+    def __init__(self, patience_s: float | None, bell: Bell | None = None) -> None:
+        self.patience_s = math.inf if patience_s is None else patience_s
+        self._start_ns = SYSTEM_CLOCK.monotonic_ns()
         self.bell = bell or Bell()
 
     def left_ms(self, most_s: float = math.inf) -> int:
-        """What is left, ``most_s`` at most, rounded up; 0 when nothing is."""
-        left_ms = (self._until_ns - SYSTEM_CLOCK.monotonic_ns()) / NS_PER_MS
-        return max(0, math.ceil(min(left_ms, 1000 * most_s)))
+        """What is left, ``most_s`` at most and no more than a wait of the system's takes, rounded up; 0: nothing."""
+        left_ms = 1000 * self.patience_s - (SYSTEM_CLOCK.monotonic_ns() - self._start_ns) / NS_PER_MS
+        return math.ceil(max(0, min(left_ms, 1000 * most_s, _LONGEST_MS)))
 
     def is_ready(self, sock: socket.socket, event: int, most_s: float) -> bool:
         """Wait for a socket.

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from syncsvc.clock import NS_PER_S
 from syncsvc.errors import CallCancelled
+from syncsvc.lifecycle import patience_of
 from syncsvc.pool import parcels
 from syncsvc.pool.parcels import Parcel
 
@@ -23,7 +24,8 @@ class PoolCall:
     def __init__(self, number: int, parcel: Parcel, timeout_s: float | None, changed: threading.Condition,
                  cancel: Callable[["PoolCall"], bool]) -> None:  # fmt: skip
         self.number, self.parcel, self.tries = number, parcel, 0
-        self.timeout_ns = None if timeout_s is None else round(timeout_s * NS_PER_S)
+        limit_s = patience_of(timeout_s)
+        self.timeout_ns = None if limit_s is None else round(limit_s * NS_PER_S)
         self.spent_ns = 0
         """How long the function took in the worker."""
         self._changed, self._cancel = changed, cancel
@@ -59,7 +61,7 @@ class PoolCall:
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until it is over, at most so long; whether it is."""
         with self._changed:
-            return self._changed.wait_for(lambda: self._is_settled, timeout_s)
+            return self._changed.wait_for(lambda: self._is_settled, patience_of(timeout_s))
 
     def get(self, timeout_s: float | None = None) -> Any:
         """What the function returned.

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from syncsvc.errors import UsageError
+from syncsvc.lifecycle import patience_of
 from syncsvc.model import Frame
 from syncsvc.pool import cuts, parcels
 from syncsvc.pool.blocks import Arena
@@ -130,7 +131,7 @@ class FramePool:
         """The same, but None where no place is free within ``wait_s``."""
         if os.getpid() != self._pid:
             raise UsageError("a pool is its process's: one that was forked makes a pool of its own")
-        with self._crew.place(wait_s) as is_free:
+        with self._crew.place(patience_of(wait_s)) as is_free:
             if not is_free:
                 return None
             what = (function, tuple(args), dict(kwds or {}))
