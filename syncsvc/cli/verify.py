@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from syncsvc.recording.verification import RecordingFindings, SegmentFindings
+    from syncsvc.recording.recording_findings import RecordingFindings, SegmentFindings
 
 
 @click.command(epilog="Example: syncsvc verify recordings/tuesday --json")

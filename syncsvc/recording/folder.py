@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import structs
 
 from syncsvc.capture.decode import OpenInput, open_container
 from syncsvc.capture.passthrough import PassThrough
@@ -24,6 +25,8 @@ from syncsvc.wire import GroupTerms
 
 CONFIG = "recording.yaml"
 VIDEO_SUFFIXES = (".mp4", ".mkv")
+UNFINISHED = ".unfinished"
+"""Lies in a folder whose recorder is at work, or was killed."""
 _FINISHED = re.compile(r"[0-9]{6}")
 _NUMBERED = re.compile(r"\.?[0-9]{6}(\.[a-z]+)?")
 
@@ -59,11 +62,16 @@ class FolderSegment:
 
     @property
     def groups(self) -> Mapping[str, GroupTerms]:
-        """What its groups promised."""
-        return {
-            name: GroupTerms(group.streams, group.window_ms, group.max_skew_ms, group.max_latency_ms)
-            for name, group in self.config.groups.items()
-        }
+        """What its groups promised; their streams are those of their first batch, also where one has no file."""
+        left, found = dict(self.config.groups), dict[str, GroupTerms]()
+        for item in self.batches():
+            if isinstance(item, StoredBatch) and (group := left.pop(item.batch.group, None)) is not None:
+                found[item.batch.group] = GroupTerms(
+                    tuple(item.batch.frames), group.window_ms, group.max_skew_ms, group.max_latency_ms
+                )
+            if not left:
+                break
+        return found
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -144,13 +152,28 @@ class FolderRecording:
             raise UsageError(f"{path}: found no recording in it ({BATCHES} is missing); allowed: a folder that "
                              "`syncsvc record` wrote")  # fmt: skip
         self.segments: Sequence[FolderSegment] = [
-            FolderSegment(one, is_finished=one is path or _FINISHED.fullmatch(one.name) is not None) for one in parts
+            FolderSegment(one, is_finished=_is_finished(one, path)) for one in parts
         ]
 
     @property
     def groups(self) -> Mapping[str, GroupTerms]:
         """See ``StoredRecording``."""
-        return {name: terms for segment in self.segments for name, terms in segment.groups.items()}
+        return self._groups
+
+    @cached_property
+    def _groups(self) -> Mapping[str, GroupTerms]:
+        found: dict[str, GroupTerms] = {}
+        for segment in self.segments:
+            for name, terms in segment.groups.items():
+                streams = dict.fromkeys([*found[name].streams, *terms.streams]) if name in found else terms.streams
+                found[name] = structs.replace(terms, streams=tuple(streams))
+        return found
+
+
+def _is_finished(segment: Path, folder: Path) -> bool:
+    """Whether a segment is where it belongs; one that is the whole folder says so by what no longer lies in it."""
+    has_name = segment == folder or _FINISHED.fullmatch(segment.name) is not None
+    return has_name and not (segment / UNFINISHED).exists()
 
 
 def _watch_nothing(position: Position) -> None:

@@ -7,95 +7,96 @@ a line. That is told, and no difference: nothing of an acknowledged batch is mis
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from operator import attrgetter
+from pathlib import Path
+from typing import NamedTuple
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.errors import FrameUndecodable, RecordingBroken
 from syncsvc.model import Frame, FrameBatch, Gap
 from syncsvc.recording.contents import StoredPicture
 from syncsvc.recording.folder import FolderRecording, FolderSegment
-from syncsvc.recording.sidecars import BATCHES, SETS, TIMES, SetLine, TimeLine, is_cut_off, read_sets
+from syncsvc.recording.recording_findings import RecordingFindings, SegmentFindings
+from syncsvc.recording.sidecars import BATCHES, HELD, SETS, TIMES, SetLine, TimeLine, is_cut_off, read_sets
 from syncsvc.recording.stream_pictures import StreamPictures
 
 TICK_NS = NS_PER_MS
 """Of the coarsest clock of a container that recordings have, Matroska's: pictures are timed there as exactly."""
-MOST_DIFFERENCES = 20
-"""So many are told in words; of the others, how many there are."""
-
 OnProgress = Callable[[str, int], None]
 """Called with a stream's place and how many of its pictures were decoded."""
 
 
-@dataclass(slots=True)
-class SegmentFindings:
-    """What was looked at in a segment.
-
-    ``frames`` are pictures that lie where they should, ``unshown`` those of them that refer to others which were lost
-    before they could be recorded. ``unrecorded`` frames of its batches are in no file: of streams before their first
-    key frame, and in no set where only sets were kept.
-    """
-
-    place: str
-    is_finished: bool
-    batches: int = 0
-    sets: int = 0
-    gaps: int = 0
-    missed: int = 0
-    frames: dict[str, int] = field(default_factory=dict)
-    unshown: dict[str, int] = field(default_factory=dict)
-    unrecorded: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class RecordingFindings:
-    """What a recording is: ``differences`` are the first ones, of ``count`` in all; ``notes`` are none."""
-
-    place: str
-    segments: list[SegmentFindings] = field(default_factory=list)
-    differences: list[str] = field(default_factory=list)
-    count: int = 0
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing differs."""
-        return not self.count
-
-    def differ(self, place: object, what: str) -> None:
-        """Note a difference."""
-        self.count += 1
-        if len(self.differences) < MOST_DIFFERENCES:
-            self.differences.append(f"{place}: {what}")
-
-    def note(self, place: object, what: str) -> None:
-        """Note what is no difference, and good to know."""
-        self.notes.append(f"{place}: {what}")
-
-
 def verify(recording: FolderRecording, on_progress: OnProgress = lambda place, count: None) -> RecordingFindings:
     """Look at everything that a recording holds; each picture is decoded once."""
-    findings = RecordingFindings(recording.place)
+    findings, before = RecordingFindings(recording.place), _Open()
     for segment in recording.segments:
         looked = SegmentFindings(segment.place, segment.is_finished)
         findings.segments.append(looked)
+        looking = _Segment(segment, looked, findings, before)
         try:
-            _Segment(segment, looked, findings).look(on_progress)
+            looking.look(on_progress)
         except RecordingBroken as error:
             findings.count += 1
             findings.differences.append(str(error))
+        _tell_of_lines(findings, before)
+        before = looking.left
+    _tell_of_lines(findings, before)
     return findings
+
+
+def _tell_of_lines(findings: RecordingFindings, left: "_Open") -> None:
+    for line, path in left.lines.values():
+        findings.differ(f"{path}:{line.line}", f"{_named(line)} is in no batch")
+
+
+_Key = tuple[str, int, int]
+"""What tells a frame from all others: its stream, number and time."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """What a segment leaves to the next one: a frame's header and its picture may lie in different ones.
+
+    Rows are frames of batches without a line yet, each with its batch's name, lines those without a batch.
+    """
+
+    rows: dict[_Key, tuple[Frame, str]] = field(default_factory=dict)
+    lines: dict[_Key, tuple[TimeLine, Path]] = field(default_factory=dict)
+    unrecorded: dict[str, int] = field(default_factory=dict)
+    """How many rows there are, by stream, as the segment's findings say."""
+
+
+class _ToldSet(NamedTuple):
+    """A set of a batch; ``members`` are its frames' lines, None where this segment has none."""
+
+    batch: FrameBatch
+    spread_ns: int
+    members: Mapping[str, TimeLine | None]
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether one of its frames has no picture here."""
+        return None in self.members.values()
+
+    def is_like(self, row: SetLine) -> bool:
+        """Whether the line may be that of this set."""
+        frames = {name: line.frame for name, line in self.members.items() if line is not None}
+        return row.window_start_ns == self.batch.window_start_ns and frames.items() <= row.frames.items()
 
 
 class _Segment:
     """One segment while it is looked at."""
 
-    def __init__(self, segment: FolderSegment, looked: SegmentFindings, findings: RecordingFindings) -> None:
-        self._segment, self._looked, self._findings = segment, looked, findings
+    def __init__(
+        self, segment: FolderSegment, looked: SegmentFindings, findings: RecordingFindings, before: _Open
+    ) -> None:
+        self._segment, self._looked, self._findings, self._before = segment, looked, findings, before
         self._lines: dict[str, list[TimeLine]] = {}
-        self._by_frame: dict[tuple[str, int, int], TimeLine] = {}
+        self._by_key: dict[_Key, TimeLine] = {}
         self._acknowledged: set[tuple[str, int]] = set()
-        self._sets: list[tuple[FrameBatch, Mapping[str, TimeLine | None], int]] = []
+        self._sets: list[_ToldSet] = []
+        self.left = _Open(unrecorded=looked.unrecorded)
+        """What the next segment may have the other half of."""
 
     def look(self, on_progress: OnProgress) -> None:
         segment, looked = self._segment, self._looked
@@ -106,7 +107,8 @@ class _Segment:
                 self._findings.note(segment.path / name, "ends within a line, which is left out")
         for line in segment.times():
             self._lines.setdefault(line.stream, []).append(line)
-            self._by_frame.setdefault((line.stream, line.seq, line.time_ns), line)
+            if line.clock != HELD:
+                self._by_key[_key_of(line)] = line
         for lines in self._lines.values():  # a set's partner travels ahead in its batch, not in its file
             lines.sort(key=attrgetter("frame"))
         self._look_at_batches()
@@ -124,6 +126,10 @@ class _Segment:
     def _look_at_batches(self) -> None:
         last: dict[str, FrameBatch] = {}
         told: Counter[str] = Counter()
+        for key, (frame, name) in self._before.rows.items():
+            if key in self._by_key:
+                self._look_at_line(self._by_key[key], frame, name)
+                _count(self._before.unrecorded, frame.stream, -1)
         for item in self._segment.batches():
             if isinstance(item, Gap):
                 self._looked.gaps += 1
@@ -137,9 +143,9 @@ class _Segment:
             told[batch.group], last[batch.group] = 0, batch
             self._looked.batches += 1
             self._look_at_batch(batch)
-        for line in (one for lines in self._lines.values() for one in lines):
+        for line in self._by_key.values():
             if (line.stream, line.frame) not in self._acknowledged and self._segment.is_finished:
-                self._differ(TIMES, f"{_named(line)} is in no batch", line.line)
+                self.left.lines[_key_of(line)] = line, self._segment.path / TIMES
 
     def _look_at_batch(self, batch: FrameBatch) -> None:
         name = f"group {batch.group} #{batch.seq}"
@@ -147,59 +153,59 @@ class _Segment:
             if counts.captured != counts.delivered + counts.late + sum(counts.dropped.values()):
                 self._differ(BATCHES, f"{name}: the account of {stream} does not add up: {counts}")
             if counts.delivered != len(batch.frames[stream]):
-                there = len(batch.frames[stream])
-                self._differ(
-                    BATCHES, f"{name}: {counts.delivered} frames of {stream} were delivered, {there} are there"
-                )
+                told, there = counts.delivered, len(batch.frames[stream])
+                self._differ(BATCHES, f"{name}: {told} frames of {stream} were delivered, {there} are there")
         for frame in (one for some in batch.frames.values() for one in some):
-            line = self._line_of(frame)
-            if line is None:
+            key = _key_of(frame)
+            if key in self._by_key:
+                self._look_at_line(self._by_key[key], frame, name)
+            elif self._before.lines.pop(key, None) is None:
+                self.left.rows[key] = frame, name
                 _count(self._looked.unrecorded, frame.stream)
-                continue
-            self._acknowledged.add((line.stream, line.frame))
-            for what in ("uncertainty_ns", "clock", "arrival_ns"):
-                if getattr(line, what) != getattr(frame, what):
-                    found, wanted = getattr(line, what), getattr(frame, what)
-                    self._differ(TIMES, f"{_named(line)}: {what} is {found}; {name} says {wanted}", line.line)
         for some in batch.sets:
-            self._sets.append((batch, {one.stream: self._line_of(one) for one in some.frames.values()}, some.spread_ns))
+            members = {one.stream: self._by_key.get(_key_of(one)) for one in some.frames.values()}
+            self._sets.append(_ToldSet(batch, some.spread_ns, members))
 
-    def _line_of(self, frame: Frame) -> TimeLine | None:
-        return self._by_frame.get((frame.stream, frame.seq, frame.time_ns))
+    def _look_at_line(self, line: TimeLine, frame: Frame, name: str) -> None:
+        """Hold a frame's line against what its batch says."""
+        self._acknowledged.add((line.stream, line.frame))
+        for what in ("uncertainty_ns", "clock", "arrival_ns"):
+            if getattr(line, what) != getattr(frame, what):
+                found, wanted = getattr(line, what), getattr(frame, what)
+                self._differ(TIMES, f"{_named(line)}: {what} is {found}; {name} says {wanted}", line.line)
 
     # Sets.
 
     def _look_at_sets(self) -> None:
-        path = self._segment.path / SETS
-        rows = read_sets(path) if path.exists() else iter(())
-        for row, told in zip_longest(rows, self._sets):
-            if told is None:
-                if self._segment.is_finished:
-                    self._differ(SETS, f"set {row.number} is in no batch", row.line)
-            elif row is None:
-                batch = told[0]
-                self._differ(SETS, f"a set of group {batch.group} #{batch.seq} is not there")
-            else:
-                self._look_at_set(row, *told)
+        """In their order; one that lacks a picture may be left out, as where only whole ones are kept."""
+        path, at = self._segment.path / SETS, 0
+        for row in read_sets(path) if path.exists() else ():
+            while at < len(self._sets) and self._sets[at].is_partial and not self._sets[at].is_like(row):
+                at += 1
+            if at < len(self._sets):
+                self._look_at_set(row, self._sets[at])
+            elif self._segment.is_finished:
+                self._differ(SETS, f"set {row.number} is in no batch", row.line)
+            at += 1
+        for told in self._sets[at:]:
+            if not told.is_partial:
+                self._differ(SETS, f"a set of group {told.batch.group} #{told.batch.seq} is not there")
 
-    def _look_at_set(
-        self, row: SetLine, batch: FrameBatch, members: Mapping[str, TimeLine | None], spread_ns: int
-    ) -> None:
-        name = f"set {row.number}"
-        for what, found, wanted in (
-            ("window_start_ns", row.window_start_ns, batch.window_start_ns), ("spread_ns", row.spread_ns, spread_ns)
-        ):  # fmt: skip
-            if found != wanted:
-                self._differ(
-                    SETS, f"{name}: {what} is {found}; group {batch.group} #{batch.seq} says {wanted}", row.line
-                )
+    def _look_at_set(self, row: SetLine, told: "_ToldSet") -> None:
+        name, batch = f"set {row.number}", told.batch
+        says = f"group {batch.group} #{batch.seq} says"
+        if row.window_start_ns != batch.window_start_ns:
+            what = f"window_start_ns is {row.window_start_ns}; {says} {batch.window_start_ns}"
+            self._differ(SETS, f"{name}: {what}", row.line)
+        if row.spread_ns != told.spread_ns and not told.is_partial:
+            self._differ(SETS, f"{name}: spread_ns is {row.spread_ns}; {says} {told.spread_ns}", row.line)
         for stream, frame in row.frames.items():
             if frame >= len(self._lines.get(stream, ())):
                 self._differ(SETS, f"{name}: frame {frame} of {stream} is not in {TIMES}", row.line)
-        for stream, line in members.items():
+        for stream, line in told.members.items():
             if line is not None and row.frames.get(stream) != line.frame:
-                found_frame = row.frames.get(stream, "nothing")
-                self._differ(SETS, f"{name}: of {stream} it has {found_frame}, its batch frame {line.frame}", row.line)
+                found = row.frames.get(stream, "nothing")
+                self._differ(SETS, f"{name}: of {stream} it has {found}, its batch frame {line.frame}", row.line)
 
     # Pictures.
 
@@ -280,8 +286,14 @@ class _Segment:
         return "" if size == told else f"{_named(line)} is {size[0]}x{size[1]}, its file says {told[0]}x{told[1]}"
 
 
-def _count(counts: dict[str, int], stream: str) -> None:
-    counts[stream] = counts.get(stream, 0) + 1
+def _count(counts: dict[str, int], stream: str, more: int = 1) -> None:
+    counts[stream] = counts.get(stream, 0) + more
+    if not counts[stream]:
+        del counts[stream]
+
+
+def _key_of(one: TimeLine | Frame) -> _Key:
+    return one.stream, one.seq, one.time_ns
 
 
 def _follows(before: FrameBatch, batch: FrameBatch) -> bool:

@@ -7,7 +7,8 @@ import pytest
 from msgspec import structs
 
 from syncsvc.recording.folder import FolderRecording
-from syncsvc.recording.verification import MOST_DIFFERENCES, RecordingFindings, verify
+from syncsvc.recording.recording_findings import MOST_DIFFERENCES, RecordingFindings
+from syncsvc.recording.verification import verify
 from tests.recordings import recording, stored, write_film, write_segments
 
 
@@ -104,3 +105,46 @@ def test_a_batch_that_was_acknowledged_and_lacks_a_picture_is_a_difference_also_
     film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
     findings = look(folder)
     assert any("of south" in one and "is not there" in one for one in findings.differences), findings.differences
+
+
+def test_a_batch_may_lie_in_another_segment_than_its_pictures(folder: Path) -> None:
+    """As where a camera changed its size within it; what is nowhere is told of all the same."""
+    first, second = folder / "000001", folder / "000002"
+    one, two = (first / "batches.jsonl").read_text().splitlines(keepends=True)
+    (first / "batches.jsonl").write_text(one)
+    (second / "batches.jsonl").write_text(two + (second / "batches.jsonl").read_text())
+    kept = (first / "sets.csv").read_text().splitlines(keepends=True)[:6]
+    (first / "sets.csv").write_text("".join(kept))
+    findings = look(folder)
+    assert findings.is_whole, findings.differences
+    assert not findings.segments[0].unrecorded | findings.segments[1].unrecorded
+    (second / "batches.jsonl").write_text("".join((second / "batches.jsonl").read_text().splitlines(keepends=True)[1:]))
+    assert {one.split(" ", 1)[1] for one in look(folder).differences} >= {"frame 5 of west (seq 5) is in no batch"}
+
+
+def test_where_whole_sets_alone_were_kept_the_others_are_no_difference(folder: Path) -> None:
+    """``west`` lost a picture: its frame has no line, and the set no row, or one without it."""
+    lines = (folder / "000001/times.csv").read_text().splitlines(keepends=True)
+    (folder / "000001/times.csv").write_text("".join(one for one in lines if not one.startswith("west,9,")))
+    refilm(folder, *range(9))
+    rows = (folder / "000001/sets.csv").read_text().splitlines(keepends=True)
+    assert rows[-1].endswith(",9\n")
+    (folder / "000001/sets.csv").write_text("".join(rows[:-1]))
+    assert look(folder).is_whole
+    (folder / "000001/sets.csv").write_text("".join([*rows[:-1], rows[-1].replace(",9\n", ",\n")]))
+    findings = look(folder)
+    assert findings.is_whole, findings.differences
+    assert dict(findings.segments[0].unrecorded) == {"west": 1}
+
+
+def test_a_picture_that_is_held_for_a_set_is_in_no_batch_and_no_difference(folder: Path) -> None:
+    with (folder / "000001/times.csv").open("a") as times:
+        times.write("west,10,1767225600.402000000,9,1000000,held,1767225600422000000\n")
+    refilm(folder, *range(11))
+    findings = look(folder)
+    assert findings.is_whole, findings.differences
+
+
+def test_a_folder_whose_recorder_left_its_mark_is_not_finished(folder: Path) -> None:
+    (folder / "000002/.unfinished").touch()
+    assert any("000002: is not finished" in one for one in look(folder).notes)
