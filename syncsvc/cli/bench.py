@@ -24,15 +24,18 @@ NAME is one of
   capacity   how many 1080p25 streams before the first loss, beside bare decoders
   latency    from the last frame that a window needs to the batch in a subscriber's hands
   article    two cameras by the Queue and the Pipe program of a much-read article, and by the service
+  process    filters over 1080p pictures: one by one, by multiprocessing's pools, by FramePool
   accuracy   capture times and sets: ours, those of other rules, and the true ones
 """
 _SECONDS: Final = {"pipeline": 8.0, "capacity": 20.0, "latency": 20.0, "article": 15.0, "accuracy": 40.0}
+_FRAMES: Final = {"process": 24}
 _OPTIONS: Final = {
     "transport": ("rounds", "frames", "only"),
     "pipeline": ("seconds", "rounds", "only"),
     "capacity": ("seconds", "step", "only"),
     "latency": ("seconds", "rounds", "only"),
     "article": ("seconds", "only"),
+    "process": ("rounds", "frames", "only"),
     "accuracy": ("seconds", "only", "case"),
 }
 
@@ -47,8 +50,8 @@ _OPTIONS: Final = {
     type=FiniteRange(min=1),
     help="Length of each turn: pipeline (8), capacity, latency (20), article (15), accuracy's live runs (40).",
 )
-@click.option("--rounds", type=click.IntRange(min=1), help="transport, pipeline, latency: turns of each (3).")
-@click.option("--frames", type=click.IntRange(min=1), help="transport: frames per turn (100).")
+@click.option("--rounds", type=click.IntRange(min=1), help="transport, pipeline, latency, process: turns of each (3).")
+@click.option("--frames", type=click.IntRange(min=1), help="Per turn: transport (100), process (24).")
 @click.option("--step", type=click.IntRange(min=1), help="capacity: streams more at a time (4; 16 with `encoded`).")
 @click.option("--only", metavar="WORDS", help="The rows that have these words; accuracy: `simulated` or `live`.")
 @click.option("--case", metavar="CASE", help="accuracy: one of the simulated cases, such as `four`.")
@@ -67,7 +70,8 @@ def bench(name: str, as_json: bool, as_markdown: bool, plot: Path | None, **give
         require_plotting(plot)
     command = " ".join(["syncsvc bench", name, *(f"--{option} {_as_word(value)}" for option, value in options.items())])
     with progress() as tell:
-        request = BenchRequest(tell, **{"seconds": _SECONDS.get(name, 0.0), **options})
+        usual = {"seconds": _SECONDS.get(name, 0.0), "frames": _FRAMES.get(name, 100)}
+        request = BenchRequest(tell, **{**usual, **options})
         result: BenchReport = import_module(f"syncsvc.bench.{name}").run(request)
     if as_json:
         click.echo(json.dumps(report.as_object(result, name, command)))

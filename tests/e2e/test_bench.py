@@ -204,3 +204,17 @@ def test_a_daemon_that_refuses_its_configuration_is_one_error_with_its_last_word
         DaemonRunner({"streams": {"a": {"url": "synthetic:"}}, "groups": {"g": {"streams": ["b"]}}}),
     ):
         pass
+
+
+def test_process_has_a_picture_made_by_ways_of_both_kinds(tmp_path: Path) -> None:
+    words = ("--only", "starmap, filter", "--rounds", "1", "--frames", "1", "--json")
+    found = bench("process", *words, "--plot", str(tmp_path / "bars.png"))
+    assert found.returncode == 0, found.stderr
+    rows = json.loads(found.stdout)["process"]
+    assert set(rows) == {"FramePool.starmap, a filter each"}
+    for row in rows.values():
+        assert row["cost"]["made"] == 8
+        assert row["peak_bytes"] > row["cost"]["made"] * 1920 * 1080 * 3 / 8
+    assert (tmp_path / "bars.png").stat().st_size > 1000
+    theirs = json.loads(bench("process", "--only", "array", *words[2:]).stdout)["process"]
+    assert [row["cost"]["made"] for row in theirs.values()] == [1]
