@@ -176,6 +176,19 @@ class Standstill:
         return self._seen >= self._looks
 
 
+def begin(thread: threading.Thread) -> None:
+    """Start a thread.
+
+    Raises:
+        BlockingIOError: the machine has no room for another (now); it says so in words.
+    """
+    try:
+        thread.start()
+    except RuntimeError as error:
+        why = f"thread {thread.name} cannot be started: the machine has no room for another"
+        raise BlockingIOError(errno.EAGAIN, why) from error
+
+
 class Worker:
     """A thread with a name, a stop token, and an error that is kept instead of printed.
 
@@ -210,14 +223,9 @@ class Worker:
         """Start the thread.
 
         Raises:
-            OSError: the machine has no room for another.
+            BlockingIOError: the machine has no room for another.
         """
-        try:
-            self._thread.start()
-        except RuntimeError as error:
-            raise OSError(
-                errno.EAGAIN, f"thread {self.name} cannot be started: there is no room for another"
-            ) from error
+        begin(self._thread)
         return self
 
     @property

@@ -43,7 +43,7 @@ from syncsvc.errors import (
     SourceUnavailable,
     TransportError,
 )
-from syncsvc.lifecycle import LongTurns, StopToken, die_with_parent, leave_signals_to_parent, name_process
+from syncsvc.lifecycle import LongTurns, StopToken, begin, die_with_parent, leave_signals_to_parent, name_process
 from syncsvc.observe import logs
 from syncsvc.transport.channel import Channel
 from syncsvc.transport.link import LinkWriter
@@ -72,11 +72,11 @@ class CaptureProcess:
     def run(self) -> int:
         """Capture until the end; the return value is the exit code."""
         self._pulse(Position.STARTING)
-        threading.Thread(target=self._listen, name="channel", daemon=True).start()
-        self._stop.begin()
         feed = self._feed
         source: Source | None = None
         try:
+            begin(threading.Thread(target=self._listen, name="channel", daemon=True))
+            self._stop.begin()
             source = open_source(self._spec, self._clock, self._pulse, self._stop, self._page)
             self._await_start(source)
             feed.rings.rate = RingRate(source.fps, is_known=self._spec.has_known_rate)
@@ -100,6 +100,10 @@ class CaptureProcess:
         except (MemoryShortage, MemoryError) as error:
             feed.end(is_over=False)
             self._send(Unhoused(logs.redact(str(error) or "there is no memory for its pictures")))
+            return EX_UNAVAILABLE
+        except BlockingIOError as error:  # for a thread
+            feed.end(is_over=False)
+            self._send(Unhoused(str(error.strerror)))
             return EX_UNAVAILABLE
         except (ConfigError, ImportError) as error:
             self._send(Misconfigured(logs.redact(str(error))))

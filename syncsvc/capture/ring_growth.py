@@ -22,7 +22,7 @@ from syncsvc.capture.spec import RingPlan
 from syncsvc.clock import NS_PER_S
 from syncsvc.errors import MemoryShortage
 from syncsvc.layout import RAW_FORMATS, Layout
-from syncsvc.lifecycle import StopToken
+from syncsvc.lifecycle import StopToken, begin
 from syncsvc.transport.link import RETIRED, LinkWriter
 from syncsvc.transport.messages import GrowthMessage
 from syncsvc.transport.ring import RingWriter
@@ -176,8 +176,14 @@ class Rings:
         can_grow = ring.slots <= need.slots <= ring.most_slots and not is_spent
         other_id = None if can_grow else next(self._ring_ids)
         arguments = ring, need, other_id, is_spent
-        self._helper = threading.Thread(target=self._help, args=arguments, name="ring", daemon=True)
-        self._helper.start()
+        helper = threading.Thread(target=self._help, args=arguments, name="ring", daemon=True)
+        try:
+            begin(helper)
+        except BlockingIOError as error:
+            log.warning("the ring stays as it is: %s", error.strerror)
+            self._put_off(is_spent=is_spent)
+        else:
+            self._helper = helper
 
     def _help(self, ring: RingWriter, need: _Need, other_id: int | None, is_spent: bool) -> None:
         """Get more slots for the ring, or another ring of this number."""

@@ -20,7 +20,7 @@ from syncsvc.errors import (
     SyncsvcError,
     UsageError,
 )
-from syncsvc.observe.logs import said
+from syncsvc.observe.logs import say
 
 EXIT_USAGE: Final = 2
 EXIT_CONFIG: Final = 78  # EX_CONFIG of sysexits.h: a restart would not help
@@ -109,7 +109,7 @@ def exit_code_of(error: SyncsvcError) -> int:
 
 def _fail(message: str, code: int) -> int:
     with contextlib.suppress(BrokenPipeError):
-        click.echo(said(message, "error"), err=True)
+        say(message, "error")
     return code
 
 

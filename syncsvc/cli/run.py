@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from syncsvc.cli.log_options import log_options
-from syncsvc.observe.logs import said
+from syncsvc.observe.logs import say
 
 
 @click.command(epilog="Example: syncsvc run configs/two-cameras.yaml")
@@ -25,5 +25,5 @@ def run(config: Path, log_observations: Path | None) -> None:
     """
     from syncsvc.daemon.daemon import Daemon
 
-    daemon = Daemon(config, announce=lambda line: click.echo(said(line), err=True), log_observations=log_observations)
+    daemon = Daemon(config, announce=say, log_observations=log_observations)
     raise SystemExit(daemon.run())

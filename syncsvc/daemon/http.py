@@ -21,6 +21,7 @@ import msgspec
 
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import BindError
+from syncsvc.lifecycle import begin
 from syncsvc.observe.status import ServiceStatus
 
 REQUEST_TIMEOUT_S = 2.0
@@ -214,13 +215,21 @@ class HttpServer:
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
 
     def start(self) -> None:
-        """Serve from a thread."""
-        self._thread.start()
+        """Serve from a thread.
+
+        Raises:
+            BindError: the machine has no room for one.
+        """
+        try:
+            begin(self._thread)
+        except BlockingIOError as error:
+            raise BindError(f"http.bind {self.address}", str(error.strerror)) from error
 
     def stop(self) -> None:
         """End the thread and close the socket."""
         os.eventfd_write(self._over, 1)
-        self._thread.join()
+        if self._thread.ident is not None:  # else it could not be started
+            self._thread.join()
         self._server.server_close()
         os.close(self._over)
 

@@ -2,13 +2,17 @@
 
 import logging
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple, Self, TextIO
 
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, Clock
+from syncsvc.observe.line_writer import LineWriter
 
 MOST_LINES = 5
 """Of one source in a second."""
+TELL_AFTER_S = 1.0
+"""From the first line that was left out, where nobody speaks."""
 _OF_SOMEBODY = ("stream %s", "group %s", "%s ", "%s:")
 """How templates begin whose first argument says whom they are about; there are as many as the configuration names."""
 
@@ -77,24 +81,53 @@ class LogLimit:
         return any(second.untold for second in self._seconds.values())
 
 
-class LimitedHandler(logging.StreamHandler[TextIO]):
-    """Writes records, within the limit; what was left out is told when its second is over, or shortly after."""
+class LimitedHandler(logging.Handler):
+    """Writes records, within the limit; what was left out is told when its second is over, or shortly after.
+
+    It waits for no reader: what nobody reads is counted, and the number is said where somebody reads again.
+    """
 
     def __init__(self, stream: TextIO, clock: Clock = SYSTEM_CLOCK) -> None:
-        super().__init__(stream)
-        self._limit, self._clock = LogLimit(), clock
+        super().__init__()
+        self.stream = stream
+        self._limit, self._clock, self._writer = LogLimit(), clock, LineWriter(stream)
         self._timer: threading.Timer | None = None
+        self._unread = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write it, or count it."""
         now_ns = self._clock.monotonic_ns()
         self._tell(now_ns)
         if self._limit.admits(record, now_ns):
-            super().emit(record)
+            self._write(record)
         elif self._timer is None:
-            self._timer = threading.Timer(1.0, self._on_time)
-            self._timer.daemon = True
-            self._timer.start()
+            timer = threading.Timer(TELL_AFTER_S, self._on_time)
+            timer.daemon = True
+            with suppress(RuntimeError):  # no room for a thread: the next line tells it
+                timer.start()
+                self._timer = timer
+
+    def say(self, line: str) -> None:
+        """Write a line that is no record, whatever the limit."""
+        with self.lock or threading.RLock():
+            self._put(line)
+
+    def _write(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:  # as every handler of the library does it
+            self.handleError(record)
+            return
+        if self._unread:
+            text = "%d lines are missing here: nobody read this log"
+            lost = logging.LogRecord(__name__, logging.WARNING, "", 0, text, (self._unread,), None)
+            if self._writer.write(self.format(lost) + "\n"):
+                self._unread = 0
+        self._put(line)
+
+    def _put(self, line: str) -> None:
+        if not self._writer.write(line + "\n"):
+            self._unread += 1
 
     def _on_time(self) -> None:
         with self.lock or threading.RLock():
@@ -105,7 +138,7 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
         for record, count in self._limit.due(now_ns):
             told = logging.makeLogRecord(record.__dict__)
             told.msg, told.args = f"{count:,} more lines in a second, the last of them: %s", (_text_of(record),)
-            super().emit(told)
+            self._write(told)
 
     def close(self) -> None:
         """Tell what is untold, and end."""
@@ -114,6 +147,7 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
                 self._timer.cancel()
                 self._timer = None
             self._tell(None)
+            self._writer.close()
         super().close()
 
 

@@ -8,12 +8,14 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterable
+from contextlib import closing
 from types import TracebackType
 from typing import Final
 from urllib.parse import quote, quote_plus, unquote
 
 from syncsvc.clock import SYSTEM_CLOCK, utc_text
 from syncsvc.config.urls import MASK, redact_text
+from syncsvc.observe.line_writer import LineWriter
 from syncsvc.observe.log_limit import LimitedHandler
 
 log = logging.getLogger(__name__)
@@ -145,6 +147,16 @@ def said(text: str, level: str = "info") -> str:
     """What a command has to say on stderr, whatever the level: a line of the log's format."""
     text = one_line(redact(text))
     return _as_json(SYSTEM_CLOCK.utc_ns(), level, "syncsvc", text) if _is_json() else f"syncsvc: {text}"
+
+
+def say(text: str, level: str = "info") -> None:
+    """Say it on stderr, in its turn among the lines of the log, and without waiting for a reader, as they do."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LimitedHandler) and handler.stream is sys.stderr:
+            handler.say(said(text, level))
+            return
+    with closing(LineWriter(sys.stderr)) as writer:
+        writer.write(said(text, level) + "\n")
 
 
 def _is_json() -> bool:

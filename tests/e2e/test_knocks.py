@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from syncsvc import Subscriber
 from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.lifecycle import StopToken, Worker
 from syncsvc.transport import leasing
@@ -124,6 +125,30 @@ def test_hundreds_of_signals_are_one_reload_and_the_wish_to_stop_is_heard_among_
             service.process.send_signal(number)
         assert service.process.wait(LIMIT_S) == 0
         assert service.log.count("reloaded:") == 1
+
+
+def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
+    """A pipe that is full before it is written to: not even the line that says `ready` has room."""
+    publish = {"live": f"ipc://{tmp_path}/live", "control": f"ipc://{tmp_path}/control"}
+    service = Service(tmp_path, streams(2), groups=patient("c1", "c2"), publish=publish)
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(writer, b"x" * 4096)
+    words = [sys.executable, "-m", "syncsvc", "run", str(service.path)]
+    with subprocess.Popen(words, stderr=writer) as daemon:
+        with Subscriber(publish["live"], group="all") as batches:
+            batches.wait_ready(LIMIT_S)
+            while not next(batches).sets:
+                pass
+            daemon.send_signal(signal.SIGHUP)
+            next(batches)
+            daemon.send_signal(signal.SIGTERM)
+            while set(next(batches).missing.values()) != {"draining"}:
+                pass
+        assert daemon.wait(LIMIT_S) == 0
+    assert os.read(reader, 8192) == b"x" * 4096
+    for end in (reader, writer):
+        os.close(end)
 
 
 def take_terminal() -> None:

@@ -125,5 +125,5 @@ def test_a_worker_that_finds_no_room_is_an_error_of_the_machine(monkeypatch: pyt
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with pytest.raises(OSError, match="thread one cannot be started: there is no room for another"):
+    with pytest.raises(OSError, match="thread one cannot be started: the machine has no room for another"):
         Worker("one", lambda _: None).start()

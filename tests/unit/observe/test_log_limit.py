@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncsvc.observe import log_limit
 from syncsvc.observe.log_limit import MOST_LINES, LimitedHandler, LogLimit
 from syncsvc.testing import MS, ManualClock, S
 
@@ -41,7 +42,10 @@ def test_a_source_that_is_loud_hides_no_other() -> None:
 
 
 @pytest.mark.parametrize("speaks_again", [True, False])
-def test_what_was_left_out_is_told_with_its_number_when_somebody_speaks_or_at_the_end(*, speaks_again: bool) -> None:
+def test_what_was_left_out_is_told_with_its_number_when_somebody_speaks_or_at_the_end(
+    *, speaks_again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_limit, "TELL_AFTER_S", 3600.0)  # a slow machine takes a second for these lines
     clock, shown = ManualClock(), StringIO()
     handler = LimitedHandler(shown, clock)
     for number in range(5_700):
