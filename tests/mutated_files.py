@@ -1,13 +1,14 @@
-"""Recordings that are damaged by chance, each played beside a sound one: nothing hangs, nobody prints a traceback.
+"""Recordings that are damaged by chance, played beside a sound one: nothing hangs, nobody prints a traceback.
 
-``python -m tests.mutated_files --count 300 --seed 1`` tries as many and prints those that went wrong; the suite tries a
-few (``tests/e2e/test_damaged_recordings.py``).
+``python -m tests.mutated_files --count 1000 --seed 1`` tries as many, some at once, and prints those that went wrong;
+the suite tries a few (``tests/e2e/test_damaged_recordings.py``).
 """
 
 import argparse
+import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,9 @@ from tests.e2e.harness import History, Service
 FRAMES = 50
 KINDS = ("mp4", "mkv", "ts", "avi", "mjpeg", "fragmented.mp4", "b.avi", "flv")
 _CODECS = {"mjpeg": "mjpeg", "avi": "mpeg4", "b.avi": "libx264"}
+PIXELS = ("i420", "encoded", "jpeg", "bgr24")
 LIMIT_S = 60.0
-"""For one recording of two seconds: three captures that are killed where libav stands still, and then some."""
+"""For recordings of two seconds: three captures that are killed where libav stands still, and then some."""
 
 
 def film(path: Path, kind: str, frames: int = FRAMES) -> Path:
@@ -112,7 +114,7 @@ class Specimen:
         """The damaged recording."""
         data, rng = bytearray(sound), Random(f"{self.seed} {self.kind} {self.way.__name__}")
         self.way(data, rng)
-        path = folder / f"damaged.{self.kind}"
+        path = folder / f"{self}.{self.kind}"
         path.write_bytes(data)
         return path
 
@@ -124,12 +126,12 @@ def specimens(count: int, seed: int) -> Iterator[Specimen]:
         yield Specimen(KINDS[number % len(KINDS)], way, seed * 100_000 + number)
 
 
-def try_beside_a_sound_one(folder: Path, damaged: Path, sound: Path, pixels: str = "i420") -> str:
-    """Play both as fast as can be; what went wrong, or nothing."""
-    streams = {
-        "sound": {"url": f"file:{sound}", "pace": "asap"},
-        "damaged": {"url": f"file:{damaged}", "pace": "asap", "pixels": pixels},
-    }
+def try_beside_a_sound_one(folder: Path, damaged: Sequence[Path], sound: Path) -> str:
+    """Play all of them as fast as can be; what went wrong, or nothing."""
+    streams = {"sound": {"url": f"file:{sound}", "pace": "asap"}}
+    for number, path in enumerate(damaged):
+        pixels = PIXELS[(number + number // len(KINDS)) % len(PIXELS)]
+        streams[f"damaged-{number}"] = {"url": f"file:{path}", "pace": "asap", "pixels": pixels}
     history = History()
     with Service(folder, streams, publish={"wait_for": 1}) as service:
         with service.subscribe() as subscriber, suppress(SubscriptionEnded):
@@ -142,7 +144,7 @@ def try_beside_a_sound_one(folder: Path, damaged: Path, sound: Path, pixels: str
         log = service.log
     if "Traceback" in log:
         return f"a traceback: {log}"
-    if code not in (0, 1) or (code == 1 and "error daemon: stream damaged" not in log):
+    if code not in (0, 1) or (code == 1 and "error daemon: stream damaged-" not in log):
         return f"exit code {code}: {log}"
     if len(history.frames("sound")) != FRAMES or history.dropped("sound"):
         return f"the sound one lost frames: {len(history.frames('sound'))} came, {history.dropped('sound')}: {log}"
@@ -155,23 +157,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--at-once", type=int, default=20, help="beside one sound recording")
     parser.add_argument("--keep", type=Path, help="folder for the specimens that went wrong")
     options = parser.parse_args()
     wrong = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         whole = {kind: film(folder / f"sound.{kind}", kind) for kind in KINDS}
-        for number, specimen in enumerate(specimens(options.count, options.seed)):
-            damaged = specimen.write(whole[specimen.kind].read_bytes(), folder)
-            pixels = ("i420", "encoded", "jpeg", "bgr24")[number % 4]
-            problem = try_beside_a_sound_one(folder, damaged, whole["mkv"], pixels)
-            if problem:
+        left = list(specimens(options.count, options.seed))
+        while left:
+            some, left = left[: options.at_once], left[options.at_once :]
+            damaged = [specimen.write(whole[specimen.kind].read_bytes(), folder) for specimen in some]
+            if problem := try_beside_a_sound_one(folder, damaged, whole["mkv"]):
                 wrong += 1
-                sys.stdout.write(f"{specimen} {pixels}: {problem}\n")
+                sys.stdout.write(f"{', '.join(map(str, some))}: {problem}\n")
                 sys.stdout.flush()
-                if options.keep:
-                    damaged.rename(options.keep / f"{specimen}.{specimen.kind}")
-    sys.stdout.write(f"{options.count} tried, {wrong} went wrong\n")
+            for path in damaged:
+                if problem and options.keep:
+                    shutil.copy(path, options.keep)
+                path.unlink()
+    sys.stdout.write(f"{options.count} tried, {options.at_once} at once; {wrong} times something went wrong\n")
     return 1 if wrong else 0
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 import av
@@ -153,7 +153,7 @@ class RtspCamera:
                 connection.sendall(self.habits.raw)
             else:
                 Conversation(self, connection).go_on()
-        with suppress(OSError):
+        with connection, suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
 
 
@@ -166,7 +166,15 @@ class Conversation:
         self.target: tuple[socket.socket, tuple[str, int]] | None = None
 
     def go_on(self) -> None:
-        reader = self.connection.makefile("rb")
+        """Until one of the two has enough; then nothing more is sent, and nothing stays open."""
+        try:
+            with self.connection.makefile("rb") as reader:
+                self._listen(reader)
+        finally:
+            if self.target is not None:
+                self.target[0].close()
+
+    def _listen(self, reader: BinaryIO) -> None:
         while first := reader.read(1):
             if first == b"$":
                 reader.read(int.from_bytes(reader.read(3)[1:], "big"))
