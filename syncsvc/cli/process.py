@@ -23,7 +23,7 @@ from syncsvc.observe.logs import said
 from syncsvc.pool.frame_pool import FramePool
 from syncsvc.sinks.process.answers import Answers
 from syncsvc.sinks.process.process_sink import ProcessSink, WhenLate
-from syncsvc.sinks.process.target import Target, argument, find_target
+from syncsvc.sinks.process.target import Target, argument, begin_worker, find_target
 from syncsvc.wire.result import Per
 
 
@@ -113,7 +113,7 @@ def _process(wanted: _Wanted, enough: Enough) -> tuple[dict[str, Any], str]:
     with (
         stop_on_signals() as stop,
         progress("waiting for a batch") as show,
-        FramePool(given["workers"], timeout_s=given["limit_s"]) as pool,
+        FramePool(given["workers"], begin_worker, timeout_s=given["limit_s"]) as pool,
     ):
         pool.wait_ready()
         answers = Answers(given["publish"], wanted.target.name)

@@ -135,6 +135,10 @@ class Crew:
         with self.changed:
             return [mate.process.pid for mate in self._mates.values()]
 
+    def leave(self) -> None:
+        """End all workers, without a wait: nobody has the pool any more."""
+        self._thread.stop_token.set()
+
     def close(self) -> None:
         """End all workers; calls that are under way are cancelled."""
         self._thread.stop(2 * _GRACE_S + 5.0)
@@ -248,7 +252,11 @@ class Crew:
         torn = [index for index, (lent, _) in call.parcel.lents.items() if not lent.is_intact()]
         for index in torn:
             _, view = call.parcel.lents.pop(index)
-            block = self._arena.take(view.nbytes)
+            try:
+                block = self._arena.take(view.nbytes)
+            except MemoryShortage as error:
+                self._settle(call, None, error)
+                return True
             np.copyto(block.view(view.nbytes), view)
             call.parcel.blocks.append(block)
             call.parcel.places[index] = block.number, 0, view.nbytes

@@ -1,6 +1,7 @@
 """``FramePool``: the calls of ``multiprocessing.Pool`` for frames and arrays, without a pickled pixel."""
 
 import os
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count, islice
@@ -71,6 +72,7 @@ class FramePool:
         self._arena, self._lending = Arena(), Lending()
         first = parcels.pack((initializer or _nothing, tuple(initargs), {}), self._arena)
         self._crew = Crew(self.workers, self.in_flight, first, self._arena, self._lending)
+        weakref.finalize(self, _leave, self._pid, self._crew).atexit = False
 
     @property
     def stats(self) -> PoolStats:
@@ -289,6 +291,12 @@ class FramePool:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _leave(pid: int, crew: Crew) -> None:
+    """Nobody has the pool any more; in a process that was forked that says nothing."""
+    if os.getpid() == pid:
+        crew.leave()
 
 
 def _nothing() -> None:

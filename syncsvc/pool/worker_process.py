@@ -12,7 +12,7 @@ from multiprocessing import spawn
 
 from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.errors import LinkClosed
-from syncsvc.lifecycle import name_process
+from syncsvc.lifecycle import leave_signals_to_parent, name_process
 from syncsvc.pool import blocks, parcels
 from syncsvc.pool.orders import (
     FIRST_CALL,
@@ -113,6 +113,7 @@ def _prepare(start: WorkerStart) -> None:
 def main(fd: int) -> None:
     """Work until the pool lets go of us."""
     name_process("syncsvc-pool")
+    leave_signals_to_parent()
     for threads in ("OPENCV_FOR_THREADS_NUM", "OMP_NUM_THREADS"):  # the pool is what keeps all cores busy
         os.environ.setdefault(threads, "1")
     workman = Workman(Channel.of(fd, ToWorker))

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,7 @@ def mean_of_set(one: FrameSet, previous: FrameSet | None, scale: float, folder: 
 
 
 def slowly(_: Frame, value: int) -> int:
+    sys.stdout.write("what a function says\n")
     return after(1.5, value)
 
 

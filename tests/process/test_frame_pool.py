@@ -3,6 +3,8 @@
 import os
 import random
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from itertools import count
@@ -238,3 +240,30 @@ def test_a_pool_whose_workers_cannot_begin_says_why() -> None:
     assert isinstance(caught.value.__cause__ or caught.value, ValueError | CallCancelled)
     with pytest.raises(UsageError):
         FramePool(0)
+
+
+HOST = """
+from syncsvc import FramePool
+if __name__ == "__main__":
+    pool = FramePool(2)
+    pool.wait_ready()
+    for_ever = pool.apply_async(input)
+    print(*pool.pids(), flush=True)
+    input()
+"""
+
+
+def test_workers_end_with_the_program_that_made_them_also_when_it_is_killed_or_forgets_its_pool(tmp_path: Path) -> None:
+    (tmp_path / "host.py").write_text(HOST)
+    line = [sys.executable, str(tmp_path / "host.py")]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as host:
+        assert host.stdout is not None
+        pids = host.stdout.readline().split()
+        host.kill()
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "the end of all workers")
+    assert len(pids) == 2
+    pool = FramePool(1)
+    pool.wait_ready()
+    (pid,) = pool.pids()
+    del pool
+    wait_for(lambda: not Path(f"/proc/{pid}").exists(), "the end of a worker whose pool nobody has")

@@ -1,6 +1,7 @@
 """Which function is meant: one of ours by its short name, or ``package.module:function``, with its arguments fixed."""
 
 import inspect
+import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -61,6 +62,11 @@ def _function(name: str) -> Callable[..., Any]:
     if not callable(found):
         raise UsageError(f"target {name}: is a {type(found).__name__}, and cannot be called")
     return found  # type: ignore[no-any-return]  # callable, as was seen
+
+
+def begin_worker() -> None:
+    """In a worker: what the function prints is for people, and goes where messages go."""
+    os.dup2(2, 1)
 
 
 def argument(word: str) -> tuple[str, Any]:
