@@ -4,7 +4,7 @@ A recorder that was killed leaves the end of a segment as it was: pictures witho
 a line. That is told, and no difference: nothing of an acknowledged batch is missing.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.errors import FrameUndecodable, RecordingBroken
-from syncsvc.model import Frame, FrameBatch, Gap
+from syncsvc.model import Frame, FrameBatch, FrameSet, Gap
 from syncsvc.recording.contents import StoredPicture
 from syncsvc.recording.folder import FolderRecording, FolderSegment
 from syncsvc.recording.recording_findings import RecordingFindings, SegmentFindings
@@ -64,13 +64,15 @@ class _Open:
     lines: dict[_Key, tuple[TimeLine, Path]] = field(default_factory=dict)
     unrecorded: dict[str, int] = field(default_factory=dict)
     """How many rows there are, by stream, as the segment's findings say."""
+    sets: list[tuple[FrameBatch, FrameSet]] = field(default_factory=list)
+    """Those without a row that lack a picture: it may come with the next segment, and the row with it."""
 
 
 class _ToldSet(NamedTuple):
     """A set of a batch; ``members`` are its frames' lines, None where this segment has none."""
 
     batch: FrameBatch
-    spread_ns: int
+    some: FrameSet
     members: Mapping[str, TimeLine | None]
 
     @property
@@ -162,9 +164,10 @@ class _Segment:
             elif self._before.lines.pop(key, None) is None:
                 self.left.rows[key] = frame, name
                 _count(self._looked.unrecorded, frame.stream)
-        for some in batch.sets:
-            members = {one.stream: self._by_key.get(_key_of(one)) for one in some.frames.values()}
-            self._sets.append(_ToldSet(batch, some.spread_ns, members))
+        self._sets += [self._told(batch, some) for some in batch.sets]
+
+    def _told(self, batch: FrameBatch, some: FrameSet) -> "_ToldSet":
+        return _ToldSet(batch, some, {one.stream: self._by_key.get(_key_of(one)) for one in some.frames.values()})
 
     def _look_at_line(self, line: TimeLine, frame: Frame, name: str) -> None:
         """Hold a frame's line against what its batch says."""
@@ -178,18 +181,24 @@ class _Segment:
 
     def _look_at_sets(self) -> None:
         """In their order; one that lacks a picture may be left out, as where only whole ones are kept."""
-        path, at = self._segment.path / SETS, 0
+        path = self._segment.path / SETS
+        waiting = deque([*(self._told(*one) for one in self._before.sets), *self._sets])
         for row in read_sets(path) if path.exists() else ():
-            while at < len(self._sets) and self._sets[at].is_partial and not self._sets[at].is_like(row):
-                at += 1
-            if at < len(self._sets):
-                self._look_at_set(row, self._sets[at])
+            while waiting and waiting[0].is_partial and not waiting[0].is_like(row):
+                self._do_without(waiting.popleft())
+            if waiting:
+                self._look_at_set(row, waiting.popleft())
             elif self._segment.is_finished:
                 self._differ(SETS, f"set {row.number} is in no batch", row.line)
-            at += 1
-        for told in self._sets[at:]:
-            if not told.is_partial:
-                self._differ(SETS, f"a set of group {told.batch.group} #{told.batch.seq} is not there")
+        for told in waiting:
+            self._do_without(told)
+
+    def _do_without(self, told: "_ToldSet") -> None:
+        """A set has no row here."""
+        if not told.is_partial:
+            self._differ(SETS, f"a set of group {told.batch.group} #{told.batch.seq} is not there")
+        elif not any(told.some is one for _, one in self._before.sets):
+            self.left.sets.append((told.batch, told.some))
 
     def _look_at_set(self, row: SetLine, told: "_ToldSet") -> None:
         name, batch = f"set {row.number}", told.batch
@@ -197,8 +206,8 @@ class _Segment:
         if row.window_start_ns != batch.window_start_ns:
             what = f"window_start_ns is {row.window_start_ns}; {says} {batch.window_start_ns}"
             self._differ(SETS, f"{name}: {what}", row.line)
-        if row.spread_ns != told.spread_ns and not told.is_partial:
-            self._differ(SETS, f"{name}: spread_ns is {row.spread_ns}; {says} {told.spread_ns}", row.line)
+        if row.spread_ns != told.some.spread_ns:
+            self._differ(SETS, f"{name}: spread_ns is {row.spread_ns}; {says} {told.some.spread_ns}", row.line)
         for stream, frame in row.frames.items():
             if frame >= len(self._lines.get(stream, ())):
                 self._differ(SETS, f"{name}: frame {frame} of {stream} is not in {TIMES}", row.line)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from syncsvc.layout import Layout
 from syncsvc.model import Payload
 from syncsvc.transport.payload import BufferPool, CodedPart
 
@@ -15,24 +16,29 @@ class PlayedPayload(Payload):
 
     Args:
         nbytes: of the payload.
+        layout: what it is.
+        is_key: whether it refers to no other.
         make: writes it; may raise FrameUndecodable.
         coded: how the coded picture beside it looks, where the service had one.
         data: that picture.
         on_release: called when the frame was sent.
     """
 
-    __slots__ = ("_copy", "_data", "_lock", "_make", "_on_release", "coded", "nbytes")
+    __slots__ = ("_copy", "_data", "_lock", "_make", "_on_release", "coded", "is_key", "layout",
+                 "nbytes")  # fmt: skip
 
     def __init__(
         self,
         nbytes: int,
+        layout: Layout,
+        is_key: bool,
         make: Callable[[NDArray[np.uint8]], None],
         coded: CodedPart | None,
         data: bytes,
         on_release: Callable[[], None],
     ) -> None:
-        self.nbytes, self._make, self.coded, self._data = nbytes, make, coded, data
-        self._on_release = on_release
+        self.nbytes, self.layout, self.is_key, self.coded = nbytes, layout, is_key, coded
+        self._make, self._data, self._on_release = make, data, on_release
         self._copy: NDArray[np.uint8] | None = None
         self._lock = threading.Lock()
 

@@ -166,14 +166,15 @@ class ReadAhead:
         if found is None:
             return NOT_RECORDED
         stored = found.stored
-        if frame.layout.format not in RAW_FORMATS:
-            size = len(stored.data)
-            return PlayedPayload(size, partial(_copy, stored.data), None, b"", self._room.take(size))
+        if frame.format not in RAW_FORMATS:
+            size, layout = len(stored.data), frame.layout if _is_of(stored, frame) else stored.layout
+            is_key = frame.keyframe or (frame.format == "encoded" and stored.is_key)
+            return PlayedPayload(size, layout, is_key, partial(_copy, stored.data), None, b"", self._room.take(size))
         if found.problem:
             return found.problem
         size, write = frame.layout.size_bytes, partial(source.write, found, frame.layout)
         coded = None if stored.is_ours else CodedPart(stored.layout, len(stored.data))
-        payload = PlayedPayload(size, write, coded, stored.data, self._room.take(size))
+        payload = PlayedPayload(size, frame.layout, frame.keyframe, write, coded, stored.data, self._room.take(size))
         try:
             self._publisher.take_early(payload, [topic])
         except FrameUndecodable as error:
@@ -208,6 +209,12 @@ def _pictures(segments: Sequence[StoredSegment], stream: str) -> Generator[Store
     """Those of a stream over several segments; closing it closes the file that is open."""
     for segment in segments:
         yield from segment.pictures(stream)
+
+
+def _is_of(stored: StoredPicture, frame: Frame) -> bool:
+    """Whether a coded picture is the camera's own, and not one that the recorder made of it."""
+    named, kept = frame.layout.codec, stored.layout.codec
+    return named is None or kept is None or named.name == kept.name
 
 
 def _copy(data: bytes, target: NDArray[np.uint8]) -> None:

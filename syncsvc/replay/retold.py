@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from msgspec import structs
 
-from syncsvc.model import Counts, Frame, FrameBatch, FrameSet, MissingReason, Payload
+from syncsvc.model import Counts, Frame, FrameBatch, FrameSet, MissingReason
 from syncsvc.replay.course import ReplayPlace
+from syncsvc.replay.played_payload import PlayedPayload
 
-Found = Mapping[tuple[str, int], Payload | str]
+Found = Mapping[tuple[str, int], PlayedPayload | str]
 """By stream and recorded number: a frame's payload, or why it has none."""
 
 
@@ -29,7 +30,8 @@ def retold(batch: FrameBatch, place: ReplayPlace, found: Found) -> FrameBatch:
             else:
                 kept[name, frame.seq] = structs.replace(
                     frame, seq=frame.seq + place.offsets[name], time_ns=frame.time_ns + place.shift_ns,
-                    arrival_ns=frame.arrival_ns + place.shift_ns, payload=payload,
+                    arrival_ns=frame.arrival_ns + place.shift_ns, keyframe=payload.is_key, layout=payload.layout,
+                    payload=payload,
                 )  # fmt: skip
     left = {
         name: [kept[name, one.seq] for one in some if (name, one.seq) in kept] for name, some in batch.frames.items()

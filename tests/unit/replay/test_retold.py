@@ -5,13 +5,13 @@ from syncsvc.model import Counts, FrameBatch
 from syncsvc.replay.course import ReplayPlace
 from syncsvc.replay.played_payload import PlayedPayload
 from syncsvc.replay.retold import retold
-from tests.batches import MS, T0, batch, frame, together
+from tests.batches import MS, T0, TINY, batch, frame, together
 
 NAMES = ("north", "south", "east")
 
 
 def payload() -> PlayedPayload:
-    return PlayedPayload(8, lambda target: None, None, b"", lambda: None)
+    return PlayedPayload(8, TINY, False, lambda target: None, None, b"", lambda: None)
 
 
 def recorded() -> FrameBatch:
