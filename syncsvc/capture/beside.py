@@ -29,23 +29,22 @@ class CodedBeside(Decoder):
     def __init__(self, opened: OpenInput) -> None:
         super().__init__(opened)
         self._coder: PassThrough | None = PassThrough(opened)
-        self._coded: OrderedDict[int, Picture] = OrderedDict()
+        self._coded: OrderedDict[int | None, Picture] = OrderedDict()
+        """By pts; the first picture of an RTSP session has none."""
 
     def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[Sighting]:
         sightings = list(super()._take(packet, arrival_mono_ns))  # first: the coder's filter takes the packet away
-        pts = packet.pts
-        if pts is not None:
-            self._keep(pts, packet)
+        self._keep(packet.pts, packet)
         for item in sightings:
             yield item if isinstance(item, Loss) else (self._with_coded(item[0]), item[1])
 
     def _with_coded(self, unit: Unit) -> Unit:
-        if not isinstance(unit, VideoFrame) or (pts := unit.pts) is None:
+        if not isinstance(unit, VideoFrame):
             return unit
-        coded = self._coded.pop(pts, None)
+        coded = self._coded.pop(unit.pts, None)
         return unit if coded is None else Accompanied(unit, coded)
 
-    def _keep(self, pts: int, packet: Any) -> None:
+    def _keep(self, pts: int | None, packet: Any) -> None:
         """Keep a packet's coded picture until the decoder has made its own of it."""
         if self._coder is None:
             return

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from av import VideoFrame
 
-from syncsvc.capture.decode import Decoder, OpenInput, with_side_data
+from syncsvc.capture.beside import CodedBeside
+from syncsvc.capture.decode import Accompanied, Decoder, OpenInput, with_side_data
 from syncsvc.capture.source import Loss
 from syncsvc.model import Observation
 from syncsvc.testing import MS, ManualClock, S
@@ -156,3 +157,16 @@ def test_a_camera_that_refreshes_piece_by_piece_is_whole_again_after_two_refresh
     assert 1 <= len(whole) - len(mended) <= 2 * REFRESH
     for pts_ns, picture in mended.items():
         np.testing.assert_array_equal(picture, whole[pts_ns])
+
+
+def test_the_first_picture_of_a_session_has_its_coded_one_beside_it_though_it_has_no_time_yet() -> None:
+    """As over RTSP, where libavformat gives the first packet none: all up to the next key frame refer to it."""
+    found: list[Any] = []
+    with av.open(BytesIO(clip(0)), "r") as container:
+        reader = CodedBeside(OpenInput("a", container, lambda position: None, ManualClock()))
+        for number, packet in enumerate(container.demux(reader.stream)):
+            if not number:
+                packet.pts = packet.dts = None
+            found += reader._take(packet, 0)
+    assert len(found) == FRAMES
+    assert all(isinstance(item[0], Accompanied) for item in found)
