@@ -18,7 +18,7 @@ PARAMETER_SETS = {"h264": (7, 8), "hevc": (32, 33, 34)}
 """NAL unit types that a decoder must have seen before a key frame, in the order in which they refer to each other."""
 _SPS = {"h264": 7, "hevc": 33}
 _SEI = {"h264": 6, "hevc": 39}
-_USER_DATA_UNREGISTERED, _RECOVERY_POINT = 5, 6
+_USER_DATA_UNREGISTERED, _RECOVERY_POINT, _DISPLAY_ORIENTATION = 5, 6, 47
 _SLICE_HEAD_BYTES = 24
 _IDR = 5
 _HIGH_PROFILES = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
@@ -57,6 +57,30 @@ def parameter_sets(data: bytes, codec: str) -> dict[int, bytes]:
     for kind, unit in head_units(data, codec):
         if kind in PARAMETER_SETS[codec]:
             found[kind] = found.get(kind, b"") + START + unit
+    return found
+
+
+class Orientation(NamedTuple):
+    """How a picture is to be shown: mirrored first, then turned counter-clockwise by so many 65536ths of a circle."""
+
+    flips_horizontally: bool = False
+    flips_vertically: bool = False
+    angle: int = 0
+
+
+def orientation(data: bytes, codec: str) -> Orientation | None:
+    """What the last message before the first slice says of that, none of both where it takes an earlier one back.
+
+    None where it says nothing: then the one before stands. Source: ITU-T H.264, D.1.27; H.265, D.2.17.
+    """
+    header, found = 1 if codec == "h264" else 2, None
+    for kind, unit in head_units(data, codec):
+        for message in _messages(_unescaped(unit[header:]), _DISPLAY_ORIENTATION) if kind == _SEI[codec] else ():
+            bits = _Bits(message)
+            with suppress(ValueError):
+                is_taken_back = bits.take(1)
+                flips = (False, False) if is_taken_back else (bool(bits.take(1)), bool(bits.take(1)))
+                found = Orientation(*flips, 0 if is_taken_back else bits.take(16))
     return found
 
 

@@ -5,6 +5,8 @@ codes (Annex B), and each key frame with its parameter sets, whatever the contai
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from av.bitstream import BitStreamFilterContext
@@ -15,6 +17,7 @@ from syncsvc.capture import stamps
 from syncsvc.capture.decode import Decoder, Demuxer, OpenInput, Sighting, with_stamp
 from syncsvc.capture.jpeg import coded, jpeg_layout, plain_jpeg
 from syncsvc.capture.source import Loss, Picture
+from syncsvc.capture.upright import UPRIGHT, Turn, turn_of, turn_of_message
 from syncsvc.clock import NS_PER_S
 from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, ColorRange, Layout, jpeg_header
 
@@ -43,6 +46,9 @@ class PassThrough(Demuxer):
         elif self._is_nal:
             self._sets, extradata = nal.parameter_sets(extradata, self._codec), b""
         self._layout: Layout | None = None
+        self._turn = opened.turn
+        """By the container, as far as somebody looked; the codec's own word goes before it."""
+        self._may_have_matrix = reads_stamps and self._filter is not None
         self.has_b_frames = False
         """Whether one came whose order is not that of its time."""
         self._head = b""
@@ -62,6 +68,9 @@ class PassThrough(Demuxer):
         if (refused := self._refused(packet)) is not None:  # it came before the next one all the same
             yield refused
             return
+        if is_key and self._may_have_matrix:
+            self._may_have_matrix = False
+            self._show_by(_turn_of_container(packet))
         data = self._converted(packet)
         if data is not None and self._is_nal and self._reads_stamps:
             data = bytes(data)
@@ -108,6 +117,8 @@ class PassThrough(Demuxer):
         if self._is_nal:  # parameters come with the key frames; to ask libav for others costs more than all the rest
             if is_key:
                 data = bytes(data)
+                if (said := nal.orientation(data, self._codec)) is not None:
+                    self._show_by(turn_of_message(said))
                 self._learn(nal.parameter_sets(data, self._codec))
                 head = self._head
         elif self._codec == "mjpeg":
@@ -116,6 +127,12 @@ class PassThrough(Demuxer):
         elif data.has_sidedata("new_extradata"):
             self._describe(bytes(data.get_sidedata("new_extradata"))[:MAX_EXTRADATA_BYTES], None)
         return Loss("no_parameters") if self._layout is None else coded(self._layout, data, head)
+
+    def _show_by(self, turn: Turn) -> None:
+        """Take in which way up pictures are from now on."""
+        self._turn = turn
+        if self._layout is not None and self._layout.rotation != turn.rotation:
+            self._layout = replace(self._layout, rotation=turn.rotation)
 
     def _is_out_of_order(self, pts: int | None) -> bool:
         """Whether it is shown before one that came before it; a fall of a second or more is a new timeline."""
@@ -153,14 +170,22 @@ class PassThrough(Demuxer):
             codec = Codec(self._codec, extradata)
             self._layout = Layout(
                 "encoded", shape.width, shape.height, shape.range or told, shape.matrix or matrix, codec,
-                self._input.turn.rotation,
+                self._turn.rotation,
             )  # fmt: skip
 
     def _measure(self, data: bytes) -> None:
         """Motion JPEG says in every picture how big it is, and which way up."""
         header = jpeg_header(data)
-        if header is not None and (layout := jpeg_layout(header, _MJPEG, self._input.turn)) != self._layout:
+        if header is not None and (layout := jpeg_layout(header, _MJPEG, self._turn)) != self._layout:
             self._layout = layout
+
+
+def _turn_of_container(packet: Any) -> Turn:
+    """What a container says of its pictures, which it tells beside decoded ones alone."""
+    with suppress(FFmpegError, ValueError):
+        shown = [*packet.decode(), *packet.stream.codec_context.decode(None)]
+        return turn_of(shown[0]) if shown else UPRIGHT
+    return UPRIGHT
 
 
 class JpegPassThrough(Decoder):

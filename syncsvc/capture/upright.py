@@ -8,6 +8,7 @@ from av.sidedata.sidedata import SideDataContainer, Type
 from numpy.typing import NDArray
 
 from syncsvc.layout import Layout, Rotation
+from syncsvc.nal import Orientation
 from syncsvc.pictures import planes
 
 _STRIP = 64
@@ -38,6 +39,12 @@ _BY_EXIF = (UPRIGHT, Turn(0, True), Turn(2), Turn(2, True), Turn(1, True), Turn(
 def turn_of_exif(orientation: int) -> Turn:
     """By EXIF's number, 1 to 8."""
     return _BY_EXIF[orientation - 1]
+
+
+def turn_of_message(said: Orientation) -> Turn:
+    """By what stands in H.264 or H.265 beside the picture, rounded to quarters."""
+    half = 2 * said.flips_vertically  # what is mirrored upside down is mirrored, and turned by half a circle
+    return Turn((half + round(said.angle / (1 << 14))) % 4, said.flips_horizontally != said.flips_vertically)
 
 
 def turn_of(frame: Any) -> Turn:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import av
 import numpy as np
 import pytest
+from av.bitstream import BitStreamFilterContext
 from msgspec.structs import replace
 
 from syncsvc import nal
@@ -18,6 +19,7 @@ from syncsvc.capture.picture import jpeg_of, picture_of, pixels_of
 from syncsvc.capture.readers import reader_of
 from syncsvc.capture.source import Loss, Picture
 from syncsvc.capture.spec import CaptureSpec, HttpSpec, RingPlan
+from syncsvc.capture.upright import turn_of, turn_of_message
 from syncsvc.decoded import packet_of
 from syncsvc.layout import Layout
 from syncsvc.model import Observation
@@ -362,3 +364,55 @@ def test_a_source_with_b_frames_has_none_to_hand_on_and_says_so_once(caplog: pyt
     assert all(picture.coded is None for picture, _ in found[GOP:])
     assert len([line for line in caplog.messages if "B-frames" in line]) == 1
     assert "`coded: true`" in caplog.text
+
+
+def oriented(data: bytes, what: str, codec: str = "h264") -> bytes:
+    """A byte stream whose key frames say which way up they are."""
+    with av.open(BytesIO(data)) as container:
+        stream = container.streams.video[0]
+        changed = BitStreamFilterContext(f"{codec}_metadata=display_orientation={what}", stream)
+        packets = [bytes(one) for packet in container.demux(stream) for one in changed.filter(packet)]
+    return b"".join(packets)
+
+
+@pytest.mark.parametrize("angle", [0, 90, 180, 270])
+@pytest.mark.parametrize("flip", ["", ":flip=horizontal", ":flip=vertical", ":flip=horizontal+vertical"])
+def test_a_camera_that_says_which_way_up_it_hangs_is_told_as_a_decoder_has_it(angle: int, flip: str) -> None:
+    data = oriented(clip("h264"), f"insert:rotate={angle}{flip}")
+    with av.open(BytesIO(data)) as container:
+        expected = turn_of(next(container.decode(video=0)))
+    sent = payloads(items(data))
+    assert {layout.rotation for layout, _ in sent} == {expected.rotation}
+    said = nal.orientation(sent[0][1], "h264")
+    assert said is not None
+    assert turn_of_message(said) == expected
+
+
+def test_the_orientation_stands_until_another_is_said_and_may_be_taken_back() -> None:
+    plain, cancelled = clip("h264"), nal.START + bytes((6, 47, 1, 0x80 | 0x40, 0x80))
+    turned = oriented(plain, "insert:rotate=90")
+    sent = payloads(items(turned + plain + cancelled + plain))
+    assert [layout.rotation for layout, _ in sent[::FRAMES]] == [90, 90, 0]
+    layouts = [layout for layout, _ in sent]
+    assert len(set(layouts)) == 2, "and nothing else of the layout changes"
+
+
+def test_h265_says_it_with_a_header_of_two_bytes() -> None:
+    message = nal.START + bytes((39 << 1, 1, 47, 3, 0b00010000, 0b00000000, 0b00010000, 0x80))
+    assert nal.orientation(message + nal.START + bytes((19 << 1, 1)), "hevc") == nal.Orientation(False, False, 1 << 15)
+
+
+def test_the_matrix_of_a_recording_on_a_server_is_told_too() -> None:
+    sink = BytesIO()
+    with av.open(BytesIO(clip("mp4"))) as source, av.open(sink, "w", format="mp4") as output:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        stream.set_display_rotation(90)
+        for packet in source.demux(source.streams.video[0]):
+            if packet.size:
+                packet.stream = stream
+                output.mux(packet)
+    sent = payloads(items(sink.getvalue()))
+    with av.open(BytesIO(sink.getvalue())) as container:
+        expected = turn_of(next(container.decode(video=0))).rotation
+    assert expected in (90, 270)
+    assert [layout.rotation for layout, _ in sent] == [expected] * FRAMES
