@@ -1,6 +1,7 @@
 """The thread that has the workers: starts them, hands calls out, hears results, and answers for those that end."""
 
 import select
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -31,7 +32,7 @@ from syncsvc.transport.bell import Bell
 
 _GRACE_S = 0.5
 _STILLBORN = 5
-"""Workers in a row that end before they can begin: the next one would too."""
+"""Workers in a row that end by themselves before they can begin: the next one would too."""
 
 
 @dataclass(slots=True)
@@ -303,6 +304,6 @@ class Crew:
                 self._over(lost, None, WorkerDied(f"two workers ended with the call in hand, the last with {code}"))
             elif had_calls and not is_ours:
                 self.stats.retried += 1
-            self._stillborn += not was_ready
+            self._stillborn += not was_ready and code != -signal.SIGKILL  # which nobody does to himself
             if self._stillborn >= _STILLBORN:
                 self._break(PoolError(f"{_STILLBORN} workers in a row ended before they could begin, with {code}"))
