@@ -47,7 +47,8 @@ class Run(NamedTuple):
 
 def sharpened(picture: Pixels) -> Pixels:
     """What most ways do with a picture: some milliseconds of work."""
-    return filters.sharpen(picture)
+    made: Pixels = filters.sharpen(picture)
+    return made
 
 
 def with_arguments(picture: Pixels, name: str, scale: int) -> Pixels:

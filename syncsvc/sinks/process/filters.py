@@ -1,20 +1,21 @@
 """Targets that are useful at once: Pillow's filters by OpenCV, and how much has moved.
 
-Each takes a frame, which becomes BGR, or an array ``(height, width)`` or ``(height, width, channels)``, uint8. The
-filters' results are Pillow's of the same names within ±1; like there, pixels at the edges are left as they are.
+Each takes a frame, which becomes BGR, or an array ``(height, width)`` or ``(height, width, channels)``, uint8; of a set
+it makes a map of streams. The filters' results are Pillow's of the same names within ±1; like there, pixels at the
+edges are left as they are.
 
 Source: Pillow, ``ImageFilter.py`` (kernels) and ``Filter.c`` (kernels go from the bottom row to the top).
 """
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, wraps
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from syncsvc.layout import RAW_FORMATS
-from syncsvc.model import Frame
+from syncsvc.model import Frame, FrameSet
 from syncsvc.pictures import load_cv2
 from syncsvc.pool import empty
 
@@ -25,6 +26,23 @@ Pixels = NDArray[np.uint8]
 def _kernel(weights: tuple[int, ...], scale: int) -> NDArray[np.float32]:
     side = 3 if len(weights) == 9 else 5
     return np.array([weight / scale for weight in weights], np.float32).reshape(side, side)[::-1].copy()
+
+
+def _of_sets_too(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, which takes each frame of a set by itself, with the one of its stream in the set before."""
+
+    @wraps(function)
+    def either(picture: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(picture, FrameSet):
+            return function(picture, *args, **kwargs)
+        before = kwargs.pop("previous", None)
+        made = {}
+        for name, frame in picture.frames.items():
+            beside = {} if before is None else {"previous": before.frames.get(name)}
+            made[name] = function(frame, *args, **beside, **kwargs)
+        return made
+
+    return either
 
 
 def _filtered(picture: Frame | Pixels, weights: Sequence[int], scale: int, offset: int = 0) -> Pixels:
@@ -38,47 +56,56 @@ def _filtered(picture: Frame | Pixels, weights: Sequence[int], scale: int, offse
     return out
 
 
+@_of_sets_too
 def blur(picture: Frame | Pixels) -> Pixels:
     """The mean of a ring two pixels away."""
     return _filtered(picture, (1, 1, 1, 1, 1, *(1, 0, 0, 0, 1) * 3, 1, 1, 1, 1, 1), 16)
 
 
+@_of_sets_too
 def contour(picture: Frame | Pixels) -> Pixels:
     """Edges, dark on white."""
     return _filtered(picture, (-1, -1, -1, -1, 8, -1, -1, -1, -1), 1, 255)
 
 
+@_of_sets_too
 def detail(picture: Frame | Pixels) -> Pixels:
     """A little sharper."""
     return _filtered(picture, (0, -1, 0, -1, 10, -1, 0, -1, 0), 6)
 
 
+@_of_sets_too
 def edges(picture: Frame | Pixels) -> Pixels:
     """Edges, bright on black (Pillow's ``FIND_EDGES``)."""
     return _filtered(picture, (-1, -1, -1, -1, 8, -1, -1, -1, -1), 1)
 
 
+@_of_sets_too
 def emboss(picture: Frame | Pixels) -> Pixels:
     """As if pressed from below."""
     return _filtered(picture, (-1, 0, 0, 0, 1, 0, 0, 0, 0), 1, 128)
 
 
+@_of_sets_too
 def sharpen(picture: Frame | Pixels) -> Pixels:
     """Sharper."""
     return _filtered(picture, (-2, -2, -2, -2, 32, -2, -2, -2, -2), 16)
 
 
+@_of_sets_too
 def smooth(picture: Frame | Pixels) -> Pixels:
     """A weighted mean of 3 x 3."""
     return _filtered(picture, (1, 1, 1, 1, 5, 1, 1, 1, 1), 13)
 
 
+@_of_sets_too
 def smooth_more(picture: Frame | Pixels) -> Pixels:
     """A weighted mean of 5 x 5."""
     inner = (1, 5, 5, 5, 1)
     return _filtered(picture, (1, 1, 1, 1, 1, *inner, 1, 5, 44, 5, 1, *inner, 1, 1, 1, 1, 1), 100)
 
 
+@_of_sets_too
 def motion(picture: Frame | Pixels, previous: Frame | Pixels | None = None, threshold: int = 25) -> dict[str, Any]:
     """The share of pixels whose brightness changed by more than ``threshold``; None where nothing was before."""
     share = None

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from syncsvc.layout import Layout
-from syncsvc.model import Frame
+from syncsvc.model import Frame, FrameSet
 from syncsvc.sinks.process import filters
 
 PILLOWS = {
@@ -51,3 +51,17 @@ def test_motion_is_the_share_of_pixels_that_changed() -> None:
     frames = [Frame("a", 0, 0, 0, "pts", 0, True, Layout("i420", 20, 10), payload) for payload in i420]
     assert filters.motion(*frames) == {"changed": 0.1}
     assert filters.motion(np.dstack([after] * 3), np.dstack([before] * 3)) == {"changed": 0.1}
+
+
+def test_a_set_gives_a_map_of_streams_and_each_frame_is_compared_with_its_own_streams() -> None:
+    layout = Layout("gray8", 20, 10, "full")
+
+    def grey(stream: str, value: int) -> Frame:
+        return Frame(stream, 0, 0, 0, "pts", 0, True, layout, bytes([value]) * layout.size_bytes)
+
+    before = FrameSet(0, {"a": grey("a", 10), "b": grey("b", 10)}, ("c",))
+    now = FrameSet(0, {name: grey(name, value) for name, value in (("a", 10), ("b", 90), ("c", 90))}, ())
+    assert {name: found["changed"] for name, found in filters.motion(now, previous=before).items()} == {
+        "a": 0.0, "b": 1.0, "c": None,
+    }  # fmt: skip
+    assert {name: made.shape for name, made in filters.smooth(before).items()} == {"a": (10, 20, 3), "b": (10, 20, 3)}
