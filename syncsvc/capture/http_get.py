@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 import pycurl
 
 from syncsvc.camera_http import Address, HttpTrouble, address_of, log_in, new_handle, words_of
+from syncsvc.capture.login import Challenge, challenges_in, left_by_curl
 from syncsvc.clock import NS_PER_S, Clock, sleep_s
 from syncsvc.errors import AccessRefused, SourceUnavailable
 
@@ -34,6 +35,8 @@ class Answer:
         self._read_timeout_s = read_timeout_s
         self.status = 0
         self.headers: Mapping[str, str] = {}
+        self.challenges: list[str] = []
+        """How it asks who we are."""
         self._lines: list[bytes] = []
         self._is_headed = self._is_over = False
         self._waiting: deque[bytes] = deque()
@@ -167,8 +170,10 @@ class Answer:
         if self._come:
             return  # a trailer
         if not line.strip():
-            pairs = (text.decode(errors="replace").partition(":") for text in reversed(self._lines))
-            self.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+            split = [text.decode(errors="replace").partition(":") for text in reversed(self._lines)]
+            pairs = [(name.strip().lower(), value.strip()) for name, _, value in split]
+            self.headers = dict(pairs)
+            self.challenges = [value for name, value in reversed(pairs) if name == "www-authenticate"]
             self._lines.clear()
             return
         self._lines.append(line)
@@ -198,6 +203,10 @@ class Client:
         self._open_timeout_s, self._read_timeout_s = timeouts_s
         self._curl, self._multi = new_handle(), pycurl.CurlMulti()
         self._answer: Answer | None = None
+        self._asked: list[str] = []
+        self._challenge: Challenge | None = None
+        """Where curl has no answer and we have one."""
+        self._answered = 0
         try:
             self._home = address_of(url)
         except HttpTrouble as trouble:
@@ -214,7 +223,7 @@ class Client:
                 success; the message has no URL.
         """
         end_ns = self._clock.monotonic_ns() + round(self._open_timeout_s * NS_PER_S)
-        self._curl.setopt(pycurl.HTTPHEADER, ["Accept: */*", *lines])
+        self._asked = ["Accept: */*", *lines]
         if range_bytes is None:
             self._curl.unsetopt(pycurl.RANGE)
         else:
@@ -234,10 +243,27 @@ class Client:
             raise kind(self._source_id, f"cannot be opened: {trouble}") from None
 
     def _ask(self, address: Address, seconds: float) -> Answer:
+        who = self._home if address.user is None and address.origin == self._home.origin else address
+        answer = self._ask_as(who, address, seconds)
+        if answer.status != _UNAUTHORIZED or who.user is None or who.origin != self._home.origin:
+            return answer
+        before, self._challenge = self._challenge, left_by_curl(challenges_in(answer.challenges))
+        if self._challenge is None or (before is not None and not self._challenge.is_stale):
+            return answer
+        self._answered = 0
+        return self._ask_as(who, address, seconds)
+
+    def _ask_as(self, who: Address, address: Address, seconds: float) -> Answer:
         self._let_go()
         self._curl.setopt(pycurl.URL, address.url)
-        who = self._home if address.user is None and address.origin == self._home.origin else address
-        log_in(self._curl, who.user, who.password, _LOGINS)
+        lines, curls = self._asked, who.user
+        if self._challenge is not None and who.user is not None and who.origin == self._home.origin:
+            self._answered += 1
+            target = "/" + address.url.split("/", 3)[3]
+            said = self._challenge.answer("GET", target, who.user, who.password, self._answered)
+            lines, curls = [*lines, f"Authorization: {said}"], None
+        log_in(self._curl, curls, who.password, _LOGINS)
+        self._curl.setopt(pycurl.HTTPHEADER, [line.encode() for line in lines])
         self._answer = Answer(self._source_id, address.url, self._clock, self._curl, self._read_timeout_s)
         self._answer.begin(self._multi, seconds)
         return self._answer

@@ -14,8 +14,8 @@ from typing import Final
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 
 from syncsvc.capture.decode import describe
+from syncsvc.capture.login import Challenge, best_of, challenges_in
 from syncsvc.capture.rtp_jpeg import too_big
-from syncsvc.capture.rtsp_login import Challenge, best_of, challenges_in
 from syncsvc.capture.rtsp_messages import NotRtsp, RtspMessage, Wire
 from syncsvc.capture.sdp import MAX_JPEG_SIDE, VideoDescription, video_in
 from syncsvc.clock import NS_PER_S, Clock

@@ -10,6 +10,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler
 from itertools import chain, islice, repeat
 from pathlib import Path
+from urllib.request import parse_http_list, parse_keqv_list
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from syncsvc.capture.spec import HttpSpec
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from tests.aes import encrypted
 from tests.e2e.httpcamera import FPS, HEIGHT, PERIOD_US, WIDTH, Respond, answer, http_camera, see, source_of, video
-from tests.e2e.test_mjpeg import CHALLENGES, PASSWORD, USER, jpegs, part, sends, wants
+from tests.e2e.test_mjpeg import CHALLENGES, PASSWORD, USER, is_logged_in, jpegs, part, sends, wants
 
 LOGIN = "ann:p%C3%A4%40ss%20w%2Fo%22rd%3A@"
 assert (USER, PASSWORD) == ("ann", 'pä@ss w/o"rd:'), "the same as in LOGIN"
@@ -207,6 +208,47 @@ def test_variables_of_the_master_playlist_lead_to_segments() -> None:
     }
     with http_camera(routes) as url:
         assert len(see(source_of(f"{url}/"))[0]) == FPS
+
+
+class Counting:
+    """A log-in that curl has no answer to, whose nonce serves twice; notes nonce and count of who is let in."""
+
+    def __init__(self) -> None:
+        self.let_in, self.refused = list[tuple[str, str]](), 0
+
+    def guard(self, then: Respond) -> Respond:
+        def respond(handler: BaseHTTPRequestHandler) -> None:
+            nonce = f"n{len(self.let_in) // 2}"
+            known, said = f'Digest realm="cam", nonce="{nonce}", qop="auth"', handler.headers["Authorization"] or ""
+            words = parse_keqv_list(parse_http_list(said.partition(" ")[2]))
+            is_stale = words.get("nonce", nonce) != nonce
+            if words and not is_stale and is_logged_in(handler, [known]):
+                self.let_in.append((nonce, words["nc"]))
+                then(handler)
+                return
+            self.refused += 1
+            handler.send_response(401)
+            handler.send_header("WWW-Authenticate", 'Digest realm="cam", nonce="x", algorithm=NEW')
+            handler.send_header("WWW-Authenticate", known + ", stale=true" * is_stale)
+            handler.end_headers()
+
+        return respond
+
+
+def test_where_we_answer_ourselves_requests_are_counted_and_a_stale_nonce_is_renewed() -> None:
+    camera = Counting()
+    playlist = LISTED.format("1\n#EXTINF:1,\n2\n#EXTINF:1,\n3").encode()
+    routes = {f"/{name}": camera.guard(clip) for name in "123"}
+    routes["/"] = camera.guard(lambda handler: answer(handler, "application/vnd.apple.mpegurl", playlist))
+    with http_camera(routes) as url:
+        assert len(see(source_of(url.replace("//", f"//{LOGIN}") + "/"))[0]) == 3 * FPS
+        assert camera.let_in == [("n0", "00000001"), ("n0", "00000002"), ("n1", "00000001"), ("n1", "00000002")]
+        refused = camera.refused
+        assert see(source_of(url.replace("//", "//ann:wrong@") + "/")) == (
+            [],
+            "cannot be opened: HTTP 401 Unauthorized",
+        )
+    assert camera.refused - refused <= 3, "so that no camera locks its account"
 
 
 @pytest.mark.parametrize("key", [bytes(range(16)), b"too short"])

@@ -155,6 +155,12 @@ CHALLENGES = {
     "both in one line": [f'{DIGEST}, qop="auth", Basic realm="cam"'],
     "the other way round": [f'Basic realm="cam", {DIGEST}, qop="auth"'],
     "more fields": [f'Digest qop="auth", stale="FALSE", domain="::", opaque="", {DIGEST.removeprefix("Digest ")}'],
+    "one that nobody knows first": [
+        f'{DIGEST}, qop="auth", algorithm=BLAKE3',
+        f'{DIGEST}, qop="auth", algorithm=SHA-256',
+    ],
+    "and the other is old": [f'{DIGEST}, algorithm=SHA-1, Basic realm="x"', DIGEST],
+    "in one line": [f'{DIGEST}, algorithm=TOKEN, {DIGEST}, algorithm=MD5-sess, qop="auth"'],
     "one of no use": ["Negotiate", 'Bearer realm="cam"', f'{DIGEST}, qop="auth"'],
 }
 

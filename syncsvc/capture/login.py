@@ -1,7 +1,8 @@
-"""How one says who one is over RTSP: what a camera asks for, brought to what libavformat can answer.
+"""How one says who one is where libraries cannot: over RTSP in what libavformat can answer, over HTTP instead of curl.
 
-It takes the last Digest that it meets, has MD5 alone, and knows that name in capitals only; so cameras that offer
-SHA-256 beside MD5, or write ``md5``, refused it. Source: RFC 2617, and ``libavformat/httpauth.c`` of FFmpeg 8.
+libavformat takes the last Digest that it meets, has MD5 alone, and knows that name in capitals only; so cameras that
+offer SHA-256 beside MD5, or write ``md5``, refused it. curl takes the first Digest, and gives up where it does not know
+it. Source: RFC 2617, RFC 7616; ``libavformat/httpauth.c`` of FFmpeg 8, ``lib/http.c`` of curl 8.
 """
 
 import base64
@@ -14,7 +15,9 @@ from dataclasses import dataclass
 _QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
 _SCHEME = re.compile(r"(?:^|,)\s*([A-Za-z][A-Za-z0-9_-]*)(?=\s+[A-Za-z]|\s*(?:,|$))")
 _FIELD = re.compile(r'([A-Za-z][\w-]*)\s*=\s*("(?:\\.|[^"\\])*"|[^\s,"]+)')
-_ALGORITHMS = {"md5": "MD5", "md5-sess": "MD5-sess"}
+_HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
+_OF_LIBAV = ("MD5", "MD5-sess")
+_SESSION = "-sess"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,10 @@ class Challenge:
 
     @property
     def algorithm(self) -> str:
-        """Of a Digest, as libavformat writes it; empty where it knows none such."""
-        return _ALGORITHMS.get(self.fields.get("algorithm", "MD5").lower(), "")
+        """Of a Digest, as RFC 7616 writes it; empty where there is none such."""
+        name, session, rest = self.fields.get("algorithm", "MD5").lower().partition(_SESSION)
+        is_known = name.upper() in _HASHES and not rest
+        return name.upper() + session if is_known else ""
 
     @property
     def is_stale(self) -> bool:
@@ -44,7 +49,12 @@ class Challenge:
     @property
     def can_be_answered(self) -> bool:
         """Whether libavformat has an answer to it."""
-        return self.scheme == "basic" or (self.scheme == "digest" and bool(self.algorithm) and self._qop is not None)
+        return self.scheme == "basic" or (self.is_ours and self.algorithm in _OF_LIBAV)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is a Digest that ``answer`` answers."""
+        return self.scheme == "digest" and bool(self.algorithm) and self._qop is not None
 
     def __str__(self) -> str:
         """What it asks for, for people."""
@@ -65,27 +75,33 @@ class Challenge:
             told["qop"] = self._qop
         return "Digest " + ", ".join(f'{name}="{value}"' for name, value in told.items())
 
-    def answer(self, method: str, url: str, user: str, password: str) -> str:
-        """The ``Authorization`` of a request."""
+    def answer(self, method: str, url: str, user: str, password: str, nth: int = 1) -> str:
+        """The ``Authorization`` of a request, the ``nth`` with this nonce."""
         if self.scheme == "basic":
             return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-        fields, cnonce, count = self.fields, secrets.token_hex(8), "00000001"
+        fields, cnonce, count = self.fields, secrets.token_hex(8), f"{nth:08x}"
         realm, nonce = fields.get("realm", ""), fields.get("nonce", "")
-        secret = _md5(user, realm, password)
-        if self.algorithm == "MD5-sess":
-            secret = _md5(secret, nonce, cnonce)
-        task = _md5(method, url)
-        told = {"username": user, "realm": realm, "nonce": nonce, "uri": url}
+        is_session, hashed = self.algorithm.endswith(_SESSION), self._hashed
+        secret = hashed(user, realm, password)
+        if is_session:
+            secret = hashed(secret, nonce, cnonce)
+        task = hashed(method, url)
+        name = user.replace("\\", "\\\\").replace('"', '\\"')
+        told = {"username": name, "realm": realm, "nonce": nonce, "uri": url}
         if self._qop:
-            told["response"] = _md5(secret, nonce, count, cnonce, self._qop, task)
+            told["response"] = hashed(secret, nonce, count, cnonce, self._qop, task)
         else:
-            told["response"] = _md5(secret, nonce, task)
+            told["response"] = hashed(secret, nonce, task)
         words = [f'{name}="{value}"' for name, value in told.items()]
         words += [f'algorithm="{self.algorithm}"'] if "algorithm" in fields else []
         words += [f'opaque="{fields["opaque"]}"'] if "opaque" in fields else []
         words += [f"qop={self._qop}", f"nc={count}"] if self._qop else []
-        words += [f'cnonce="{cnonce}"'] if self._qop or self.algorithm == "MD5-sess" else []
+        words += [f'cnonce="{cnonce}"'] if self._qop or is_session else []
         return "Digest " + ", ".join(words)
+
+    def _hashed(self, *parts: str) -> str:
+        name = _HASHES[self.algorithm.removesuffix(_SESSION)]
+        return hashlib.new(name, ":".join(parts).encode(), usedforsecurity=False).hexdigest()
 
 
 def challenges_in(headers: Iterable[str]) -> list[Challenge]:
@@ -97,6 +113,14 @@ def best_of(challenges: Iterable[Challenge]) -> Challenge | None:
     """The safest challenge that libavformat can answer: Digest before Basic, then as the camera names them."""
     able = [challenge for challenge in challenges if challenge.can_be_answered]
     return min(able, key=lambda challenge: challenge.scheme != "digest", default=None)
+
+
+def left_by_curl(challenges: Iterable[Challenge]) -> Challenge | None:
+    """What curl could not answer and we can: a Digest behind one that nobody knows."""
+    digests = [challenge for challenge in challenges if challenge.scheme == "digest"]
+    if not digests or (digests[0].is_ours and digests[0].algorithm.removesuffix(_SESSION) != "SHA-512-256"):
+        return None
+    return next((challenge for challenge in digests if challenge.is_ours), None)
 
 
 def _split(header: str) -> list[Challenge]:
@@ -112,7 +136,3 @@ def _split(header: str) -> list[Challenge]:
 
 def _unquoted(value: str) -> str:
     return value[1:-1] if value.startswith('"') else value  # a quote that is escaped goes back as it came
-
-
-def _md5(*parts: str) -> str:
-    return hashlib.md5(":".join(parts).encode(), usedforsecurity=False).hexdigest()
