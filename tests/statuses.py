@@ -5,6 +5,7 @@ from syncsvc.observe.histogram import Histogram
 from syncsvc.observe.status import (
     GroupStatus,
     LocalStatus,
+    LosslessStatus,
     PromisesStatus,
     ReceiverProcess,
     ServiceStatus,
@@ -64,4 +65,5 @@ SERVICE = ServiceStatus(
     receiver=ReceiverProcess(12),
     streams={"a": STREAM},
     groups={"g": GROUP},
+    lossless=LosslessStatus(1, 2, 3, 4096, 5, 6),
 )

@@ -8,14 +8,14 @@ from syncsvc.client.inlets import Mode
 from syncsvc.client.live import DEFAULT_LIVE
 from syncsvc.client.lossless import Start
 from syncsvc.client.sequence import Groups, Wanted
-from syncsvc.client.subscription import Gaps, Item, Subscription
+from syncsvc.client.subscribing import Gaps, Item, Subscribing
 from syncsvc.client.timeouts import Deadline
 from syncsvc.errors import SubscriberClosed, SubscriptionEnded
 from syncsvc.model import FrameBatch, Gap, LateFrame
 from syncsvc.wire.result import Result
 
 
-class AsyncSubscriber(Subscription[Item], MeetsAsync):
+class AsyncSubscriber(Subscribing[Item], MeetsAsync):
     """The same for asyncio.
 
     ::

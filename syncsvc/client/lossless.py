@@ -311,9 +311,13 @@ class LosslessInlet(Inlet):
         return True
 
     def _note(self, parts: Sequence[Any]) -> bool:
-        """What says how the service is; of several in a row the last is enough."""
+        """What says how the service is; of several in a row that say the same the last is enough."""
         with self._lock:
-            if self._items and self._items[-1][0] == parts[0]:
+            if self._items and self._items[-1][0] == STATUS_TOPIC == parts[0] and _same_state(self._items[-1], parts):
                 self._items.pop()
             self._items.append(parts)
         return True
+
+
+def _same_state(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    return wire.decode_status(one[1]).state == wire.decode_status(other[1]).state

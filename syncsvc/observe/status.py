@@ -143,6 +143,19 @@ class LocalStatus(Struct, frozen=True):
     batches_missed: int = 0
 
 
+class LosslessStatus(Struct, frozen=True):
+    """Lossless subscribers that are there, subscriptions that are kept, and the history that they share."""
+
+    subscribers: int = 0
+    subscriptions: int = 0
+    batches: int = 0
+    size_bytes: int = 0
+    gaps: int = 0
+    """Told, of batches that the history has not any more."""
+    cut_off: int = 0
+    """Connections that were ended since their subscriber did not read while the history passed it."""
+
+
 class ReceiverStatus(Struct, frozen=True):
     """What the receiver reports to the daemon, and answers on ``control``."""
 
@@ -153,6 +166,7 @@ class ReceiverStatus(Struct, frozen=True):
     local: LocalStatus
     streams: dict[str, IngestStatus]
     groups: dict[str, GroupStatus]
+    lossless: LosslessStatus = LosslessStatus()
     revision: int = 0
     replays: str = ""
     """The recording that is served, where there are no cameras."""
@@ -179,6 +193,7 @@ class ServiceStatus(Struct, frozen=True):
     receiver: ReceiverProcess
     streams: dict[str, StreamStatus]
     groups: dict[str, GroupStatus]
+    lossless: LosslessStatus = LosslessStatus()
     revision: int = 0
     version: str = ""
     """Ours."""

@@ -45,7 +45,7 @@ class Control:
         """
         self.socket, bound = bind(context, zmq.ROUTER, endpoint, send_mark=MAX_ANSWERS, most_bytes=wire.MAX_WORD_BYTES)
         self._guests = Guests(self.socket, "control", most_guests, self._clock)
-        self._lossless.attach(self.socket, self.serve)
+        self._lossless.attach(self.socket, self._guests.hang_up)
         return bound
 
     def follow(self, most_guests: int) -> None:
@@ -73,13 +73,14 @@ class Control:
     def _hear(self) -> None:
         for _ in range(MAX_REQUESTS_PER_TURN):
             try:
-                parts = self.socket.recv_multipart(zmq.DONTWAIT)
+                frames = self.socket.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
+            parts = [frame.bytes for frame in frames]
             if len(parts) < 2:
                 continue
             if len(parts) == 2 and wire.is_word(parts[-1]):
-                self._lossless.hear(*parts)
+                self._lossless.hear(parts[0], parts[1], int(frames[1].get(zmq.SRCFD)))
                 continue
             try:
                 # A REQ peer puts an empty part between its identity and its words; it wants it back.

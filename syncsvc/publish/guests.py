@@ -58,6 +58,11 @@ class Guests:
                         self._untold, self.most)  # fmt: skip
             self._untold = 0
 
+    def hang_up(self, descriptor: int) -> None:
+        """Cut one of them off, if it is there still."""
+        if self._here.pop(descriptor, self) is None:
+            _hang_up(descriptor)
+
     def close(self) -> None:
         """Stop watching; before the socket is closed."""
         self._socket.disable_monitor()

@@ -15,8 +15,11 @@ from syncsvc import wire
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import WireError
 from syncsvc.model import FrameBatch
-from syncsvc.publish.history import History, Kept
+from syncsvc.observe.pace import Pace
+from syncsvc.observe.status import LosslessStatus
+from syncsvc.publish.flights import Flights
 from syncsvc.publish.outlet import Prepared, Waits
+from syncsvc.publish.store import Kept, MemoryStore
 from syncsvc.publish.subscription import Subscription
 from syncsvc.wire import LATE_PREFIX, STATUS_TOPIC, Credit, Leave, Mark, Resume
 
@@ -26,6 +29,8 @@ BACK_NS: Final = 10 * NS_PER_S
 """How long one without a name outlives its connection, which may come back."""
 MOST_SUBSCRIPTIONS: Final = 256
 POLL_MS: Final = 50
+SHARED_BYTES: Final = 4096
+"""From here on all subscribers share a payload's memory with the history; pyzmq would copy up to 64 KiB for each."""
 STALLED_NS: Final = NS_PER_S
 """At a stop, how long without progress somebody is waited for."""
 
@@ -37,7 +42,7 @@ class LosslessOutlet:
 
     needs_copies = is_bound = True
 
-    def __init__(self, clock: Clock, history: History, *, is_patient: bool) -> None:
+    def __init__(self, clock: Clock, history: MemoryStore, *, is_patient: bool) -> None:
         """Prepare.
 
         Args:
@@ -49,20 +54,30 @@ class LosslessOutlet:
         self._subscriptions: dict[str, Subscription] = {}
         self._wanted: dict[bytes, int] = {}
         self._patterns: tuple[bytes, ...] = ()
-        self._bounds = history.bounds
+        self._flights = Flights()
         self._order = 0
+        self._pace = Pace()
         self._told: set[bytes] = set()
+        self._cut_off = self._gaps = 0
+        self._is_over = False
         self.subscriptions = 0
         """How many subscribers are there."""
 
-    def attach(self, sock: "zmq.Socket[bytes]", serve: Callable[[], None]) -> None:
-        """Speak over this ROUTER; ``serve`` hears what came there, and ends in ``attend``."""
-        sock.set(zmq.ROUTER_MANDATORY, 1)
-        self._socket, self._serve = sock, serve
+    def attach(self, sock: "zmq.Socket[bytes]", hang_up: Callable[[int], None]) -> None:
+        """Speak over this ROUTER.
 
-    def follow(self, most: int, most_bytes: int) -> None:
-        """The history may have so many batches per topic, and so many bytes, from now on; from any thread."""
-        self._bounds = most, most_bytes
+        Args:
+            sock: bound; whoever serves it ends in ``attend``.
+            hang_up: ends the connection of a descriptor.
+        """
+        sock.set(zmq.ROUTER_MANDATORY, 1)
+        sock.copy_threshold = SHARED_BYTES
+        self._socket, self._hang_up = sock, hang_up
+
+    def status(self) -> LosslessStatus:
+        """What the service tells of them; from any thread."""
+        kept, size_bytes = len(self._subscriptions), self._history.size_bytes
+        return LosslessStatus(self.subscriptions, kept, self._history.batches, size_bytes, self._gaps, self._cut_off)
 
     def wants(self, topic: bytes) -> bool:
         """Whether batches under the topic are kept."""
@@ -70,8 +85,8 @@ class LosslessOutlet:
 
     # What comes.
 
-    def hear(self, route: bytes, data: bytes) -> None:
-        """Take in one word of a subscriber."""
+    def hear(self, route: bytes, data: bytes, descriptor: int) -> None:
+        """Take in one word of a subscriber; ``descriptor`` is its connection's."""
         try:
             word = wire.decode_word(data)
         except WireError as error:
@@ -80,7 +95,7 @@ class LosslessOutlet:
         now_ns, one = self._clock.monotonic_ns(), self._of_client(word.client)
         match word:
             case Resume():
-                self._resume(route, word)
+                self._resume(route, word, descriptor)
             case Credit():
                 if one is None or one.route != route or one.session != word.session:
                     self._answer(route, {"type": "resume"})
@@ -98,7 +113,7 @@ class LosslessOutlet:
     def _of_client(self, client: str) -> Subscription | None:
         return next((one for one in self._subscriptions.values() if one.client == client), None)
 
-    def _resume(self, route: bytes, word: Resume) -> None:
+    def _resume(self, route: bytes, word: Resume, descriptor: int) -> None:
         now_ns, key = self._clock.monotonic_ns(), _key(word)
         one = self._subscriptions.get(key)
         is_new = one is None
@@ -111,14 +126,14 @@ class LosslessOutlet:
             problem = f"another subscriber has taken the subscription {word.name!r}"
             self._answer(one.route, {"type": "error", "problem": problem})
         courses = one.resume(word, self._history, now_ns, is_new=is_new)
-        one.route = route
+        one.route, one.descriptor = route, descriptor
         self._want(one, now_ns)
         resumed = wire.encode_word(wire.Resumed(1, word.session, dict(courses)))
-        if self._send(one, [wire.RESUMED_TOPIC, resumed]):
+        if self._send(one, [wire.RESUMED_TOPIC, resumed]) is not None:
             self._pump(one)
 
     def _objection(self) -> str:
-        if self._history.keeps_nothing:
+        if not self._history.most[0]:
             return "mode 'lossless' needs a history, and publish.history is 0"
         if len(self._subscriptions) >= MOST_SUBSCRIPTIONS:
             return f"the service keeps {MOST_SUBSCRIPTIONS} lossless subscriptions already"
@@ -127,11 +142,9 @@ class LosslessOutlet:
     def attend(self) -> None:
         """Send what can be sent by now, and let go of who is gone for good."""
         now_ns = self._clock.monotonic_ns()
-        if self._bounds != self._history.bounds:
-            self._history.follow(*self._bounds)
         for one in tuple(self._subscriptions.values()):
             self._pump(one)
-            if self._is_over(one, now_ns):
+            if self._has_expired(one, now_ns):
                 self._end(one)
             else:
                 self._want(one, now_ns)
@@ -140,10 +153,11 @@ class LosslessOutlet:
             for pattern in over:
                 del self._wanted[pattern]
             self._patterns = tuple(self._wanted)
+            self._told.intersection_update(self._history.topics)
             self._history.forget([topic for topic in self._history.topics if not _is_matched(topic, self._patterns)])
         self._count()
 
-    def _is_over(self, one: Subscription, now_ns: int) -> bool:
+    def _has_expired(self, one: Subscription, now_ns: int) -> bool:
         if not one.is_connected:
             return now_ns - one.left_ns >= (BACK_NS if one.name is None else KEPT_NS)
         return not self._is_patient and now_ns - one.heard_ns >= KEPT_NS
@@ -170,11 +184,30 @@ class LosslessOutlet:
         going = self._history.displaced_by(batch)
         while self._is_patient and any(self._is_needed(one) for one in going) and waits():
             self._socket.poll(POLL_MS)
-            self._serve()
             going = self._history.displaced_by(batch)
+        for descriptor in {descriptor for one in going for descriptor in self._flights.end(one)}:
+            self._hang_up(descriptor)  # it stands still: what is on its way to it would outlive the history
+            self._cut_off += 1
         self._history.append(batch)
+        self._tell(batch)
         for one in tuple(self._subscriptions.values()):
             self._pump(one)
+
+    def _tell(self, batch: Kept) -> None:
+        """Say how far the history reaches, once its first batch shows how big they are; and what it has no room for."""
+        is_first, is_here = batch.topic not in self._told, batch in self._history
+        if is_here and is_first:
+            self._told.add(batch.topic)
+            most, most_bytes = self._history.most
+            fit = min(most, most_bytes // batch.size_bytes)
+            window = batch.mark.window or (0, 0)
+            log.info("mode lossless: %s is kept from now on; batches of %.1f MiB as this one: %d of %d fit, %.4g s",
+                     batch.topic.decode(), batch.size_bytes / _MIB, fit, most,
+                     fit * (window[1] - window[0]) / NS_PER_S)  # fmt: skip
+        if not is_here and self._pace.allows(self._clock.monotonic_ns()):
+            log.warning("mode lossless: batch %d of %s takes %.1f MiB and is not kept: history_mb is %.0f",
+                        batch.mark.seq, batch.topic.decode(), batch.size_bytes / _MIB,
+                        self._history.most[1] / _MIB)  # fmt: skip
 
     def _kept(self, prepared: Prepared, batch: FrameBatch) -> Kept:
         self._order += 1
@@ -191,23 +224,25 @@ class LosslessOutlet:
         while (found := one.next(self._history)) is not None and one.is_connected:
             batch, missing = found
             if missing is None:
-                parts = [batch.topic, one.header_of(batch), *batch.payloads]
+                tracker = self._send(one, [batch.topic, one.header_of(batch), *batch.payloads])
+                if tracker is not None:
+                    self._flights.begin(batch, one.descriptor, tracker)
             else:
-                parts = [wire.gap_topic(batch.group), wire.encode_word(missing)]
-            if not self._send(one, parts):
+                tracker = self._send(one, [wire.gap_topic(batch.group), wire.encode_word(missing)])
+            if tracker is None:
                 return
             one.sent(batch, missing)
+            self._gaps += missing is not None
 
-    def _send(self, one: Subscription, parts: Sequence[Any]) -> bool:
-        """Send one message, unless its way is full, or it is gone."""
+    def _send(self, one: Subscription, parts: Sequence[Any]) -> zmq.MessageTracker | None:
+        """Send one message; None where its way is full, or it is gone."""
         try:
-            self._socket.send_multipart([one.route, *parts], zmq.DONTWAIT, copy=False)
+            return self._socket.send_multipart([one.route, *parts], zmq.DONTWAIT, copy=False, track=True)
         except zmq.Again:
-            return False
+            return None
         except zmq.ZMQError:  # EHOSTUNREACH: routing is mandatory
             one.leave(self._clock.monotonic_ns())
-            return False
-        return True
+            return None
 
     def _answer(self, route: bytes, words: dict[str, Any]) -> None:
         try:
@@ -217,7 +252,7 @@ class LosslessOutlet:
 
     def send_status(self, status: bytes, waits: Waits) -> None:
         """Send what is said under ``status``, which shows too who is gone."""
-        for one in self._subscriptions.values():
+        for one in () if self._is_over else self._subscriptions.values():
             if one.is_connected:
                 self._send(one, [STATUS_TOPIC, status])
         self._count()
@@ -237,14 +272,15 @@ class LosslessOutlet:
             if linger_ms >= 0 and now_ns - since_ns >= STALLED_NS:
                 break
             self._socket.poll(POLL_MS)
-            self._serve()
         self.send_status(status(), waits)
+        self._is_over = True  # that was the last word, however long the other outlets take for theirs
 
     def _is_waited_for(self, one: Subscription) -> bool:
         return (one.is_connected or self._is_patient) and not one.is_done(self._history)
 
 
 _NAMED: Final = "name:"
+_MIB: Final = 2**20
 
 
 def _key(word: Resume) -> str:

@@ -264,11 +264,15 @@ class Publisher:
     def _waits(self) -> bool:
         """Whether a subscriber that is full is waited for; asked again and again while one is.
 
-        Meanwhile the others hear that the service is there, and who comes where ``control`` is.
+        Meanwhile everybody else is served: also who is waited for may have to say something before that is over.
         """
         self._turned_ns = self._clock.monotonic_ns()
-        self._send_status()
-        return (self._is_patient or self._is_draining) and not self._impatience.is_set()
+        is_waiting = (self._is_patient or self._is_draining) and not self._impatience.is_set()
+        if is_waiting:
+            self._send_status()
+            for server in self._servers:
+                server.serve()
+        return is_waiting
 
 
 def _topics_of(item: Outgoing) -> list[bytes]:

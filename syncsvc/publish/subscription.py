@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from syncsvc import wire
-from syncsvc.publish.history import LOST, Kept, Store
-from syncsvc.wire import Course, Mark, Missing, Place, Resume
+from syncsvc.publish.store import LOST, Kept, Store
+from syncsvc.wire import Continuation, Mark, Missing, Place, Resume
 
 BEGINNING: Final = Mark("", 0, -1, None)
 """Before every batch."""
@@ -67,6 +67,8 @@ class Subscription:
         self.name, self.groups, self.heard_ns = word.name, word.groups, now_ns
         self.route = b""
         """Where its subscriber is; empty while nobody is there."""
+        self.descriptor = -1
+        """Of the connection to it."""
         self.left_ns = now_ns
         """When it left."""
         self.progress = 0
@@ -98,7 +100,7 @@ class Subscription:
 
     # What its subscriber says.
 
-    def resume(self, word: Resume, store: Store, now_ns: int, *, is_new: bool) -> Mapping[str, Course]:
+    def resume(self, word: Resume, store: Store, now_ns: int, *, is_new: bool) -> Mapping[str, Continuation]:
         """It begins, or its subscriber is back; how it goes on, by group."""
         is_other, self.heard_ns = word.client != self.client, now_ns
         self._follow(word)
@@ -116,17 +118,19 @@ class Subscription:
             newest = store.newest(self.prefix + group.encode())
             is_ours = newest is None or newest.mark.run_id == mark.run_id or newest.mark.epoch > mark.epoch
             at = mark if is_ours else BEGINNING  # of another service, whose epochs say nothing of ours
-            self._go_on(self._lines.setdefault(group, _Line()), at, word.acknowledged.get(group, at.place))
+            self._go_on(self._lines.setdefault(group, _Line()), at, word.acknowledged.get(group, BEGINNING.place))
         return {self._group_of(topic): self._course(topic, store) for topic in self._topics(store)}
 
     @staticmethod
     def _go_on(line: _Line, received: Mark, acknowledged: Place) -> None:
         """The same process is back, and knows best."""
         line.acknowledge(acknowledged)
-        kept = [mark for mark in line.pending if mark.place <= received.place]
-        line.pending, line.sent, line.is_known = deque(kept), received, True
-        if not kept and acknowledged >= received.place:
-            line.acknowledged = received
+        if acknowledged > line.acknowledged.place:  # this is news to us: it was somewhere before
+            line.acknowledged = received if acknowledged == received.place else Mark("", *acknowledged, None)
+        pending = [mark for mark in line.pending if mark.place < received.place]
+        if received.place > acknowledged:
+            pending.append(received)
+        line.pending, line.sent, line.is_known = deque(pending), received, True
 
     def _begin(self, line: _Line, start: str | int | Place | None, topic: bytes, store: Store) -> None:
         """Where a new one stands in a group that has batches."""
@@ -159,10 +163,10 @@ class Subscription:
         end_ns = known.window[1] - missing * length_ns
         return Mark(known.run_id, epoch, seq - 1, (end_ns - length_ns, end_ns))
 
-    def _course(self, topic: bytes, store: Store) -> Course:
+    def _course(self, topic: bytes, store: Store) -> Continuation:
         line, newest = self._lines[self._group_of(topic)], store.newest(topic)
         after = line.sent if line.is_known and line.sent is not BEGINNING else None
-        return Course(after, newest.place if newest is not None and newest.place > line.sent.place else None)
+        return Continuation(after, newest.place if newest is not None and newest.place > line.sent.place else None)
 
     def credit(self, word: wire.Credit, now_ns: int) -> bool:
         """Batches are acknowledged, and others may be sent; whether that is news."""

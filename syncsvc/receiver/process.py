@@ -200,6 +200,7 @@ class Receiver:
                 local=self._publishing.local.status(),
                 streams=self._served.stream_status,
                 groups=self._served.group_status,
+                lossless=self._publishing.lossless.status(),
             )
         )
 

@@ -11,11 +11,11 @@ from syncsvc.lifecycle import StopToken, Worker
 from syncsvc.observe.status import ReceiverStatus
 from syncsvc.plan.plans import ReceiverPlan
 from syncsvc.publish.control import Control
-from syncsvc.publish.history import History
 from syncsvc.publish.live import LiveOutlet
 from syncsvc.publish.local import LocalOutlet
 from syncsvc.publish.lossless import LosslessOutlet
 from syncsvc.publish.publisher import Leave, Publisher
+from syncsvc.publish.store import MemoryStore
 from syncsvc.timing.utc import UtcMapper
 from syncsvc.transport.payload import BufferPool
 from syncsvc.transport.socket_files import SocketFile
@@ -40,14 +40,14 @@ class Publishing:
         local: type[LocalOutlet] = LocalOutlet,
     ) -> None:
         self._plan, pool = plan, BufferPool()
-        history = History(plan.history, plan.history_bytes)
-        self._lossless = LosslessOutlet(clock, history, is_patient=plan.is_patient)
-        self._control = Control(hello, status, clock, self._lossless)
+        history = MemoryStore(plan.history, plan.history_bytes)
+        self.lossless = LosslessOutlet(clock, history, is_patient=plan.is_patient)
+        self._control = Control(hello, status, clock, self.lossless)
         self._context = zmq.Context()
         self.local = local(plan.run_id, clock, utc.now_utc, backlog_of, is_patient=plan.is_patient)
         self._live = LiveOutlet(clock, backlog_of, pool.trim)
         self.publisher = Publisher(
-            plan.run_id, clock, utc.now_utc, (self._lossless, self.local, self._live), (self._live, self._control),
+            plan.run_id, clock, utc.now_utc, (self.lossless, self.local, self._live), (self._live, self._control),
             is_patient=plan.is_patient, leave=leave, pool=pool,
         )  # fmt: skip
         self._sending = Worker("publisher", self._send, on_failure)
@@ -76,7 +76,6 @@ class Publishing:
         """The configuration was read again."""
         self._live.follow(plan.guests)
         self._control.follow(plan.guests)
-        self._lossless.follow(plan.history, plan.history_bytes)
 
     def start(self) -> None:
         """Serve."""

@@ -1,6 +1,5 @@
 """The one place that knows the protocol's bytes (docs/protocol.md), for both ends of the wire."""
 
-from syncsvc.wire.batch import as_redelivered as as_redelivered
 from syncsvc.wire.batch import decode_batch as decode_batch
 from syncsvc.wire.batch import decode_coded as decode_coded
 from syncsvc.wire.batch import decode_head as decode_head
@@ -22,7 +21,7 @@ from syncsvc.wire.lines import decode_line as decode_line
 from syncsvc.wire.lossless import MAX_WORD_BYTES as MAX_WORD_BYTES
 from syncsvc.wire.lossless import MOST_CREDIT as MOST_CREDIT
 from syncsvc.wire.lossless import MOST_GROUPS as MOST_GROUPS
-from syncsvc.wire.lossless import Course as Course
+from syncsvc.wire.lossless import Continuation as Continuation
 from syncsvc.wire.lossless import Credit as Credit
 from syncsvc.wire.lossless import Leave as Leave
 from syncsvc.wire.lossless import Mark as Mark
@@ -30,6 +29,7 @@ from syncsvc.wire.lossless import Missing as Missing
 from syncsvc.wire.lossless import Place as Place
 from syncsvc.wire.lossless import Resume as Resume
 from syncsvc.wire.lossless import Resumed as Resumed
+from syncsvc.wire.lossless import as_redelivered as as_redelivered
 from syncsvc.wire.lossless import decode_identity as decode_identity
 from syncsvc.wire.lossless import decode_missing as decode_missing
 from syncsvc.wire.lossless import decode_resumed as decode_resumed

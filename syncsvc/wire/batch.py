@@ -15,14 +15,14 @@ from msgspec import UNSET, UnsetType
 from syncsvc.errors import WireError
 from syncsvc.layout import Codec, Layout
 from syncsvc.model import Counts, Frame, FrameBatch, FrameSet, LateFrame, Payload
-from syncsvc.wire.header import CodecMap, CountsMap, FrameRow, Header, Look, StreamMap, unpack
+from syncsvc.wire.header import CodecMap, CountsMap, FrameRow, Header, Look, ReceivedHeader, StreamMap, unpack
 from syncsvc.wire.shown import shown_as, shown_of
 from syncsvc.wire.topics import BATCH_PREFIX, CODED_PREFIX, HEAD_PREFIX, LATE_PREFIX
 
 KEY_FRAME = 1  # bit 0 of a row's flags
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Header)
+_decoder = msgspec.msgpack.Decoder(ReceivedHeader)
 
 
 def encode_batch(
@@ -87,11 +87,6 @@ def encode_late(late: LateFrame, *, run_id: str, emitted_ns: int) -> bytes:
         {name: Counts(captured=1, late=1)}, run_id,
     )  # fmt: skip
     return encode_batch(alone, {}, {}, emitted_ns=emitted_ns)
-
-
-def as_redelivered(header: bytes) -> bytes:
-    """The header of a batch, marked as one that its subscriber was sent before."""
-    return _encoder.encode({**msgspec.msgpack.decode(header), "redelivered": True})
 
 
 def _rows(frames: Sequence[Frame], first_row: int) -> list[FrameRow]:

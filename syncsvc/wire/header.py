@@ -84,6 +84,11 @@ class Header(Struct, frozen=True, kw_only=True):
     counts: CountsMap
     frames: list[FrameRow]
     sets: list[SetRow]
+
+
+class ReceivedHeader(Header, frozen=True, kw_only=True):
+    """The same as it may come: with what is said of one delivery, and of no batch."""
+
     redelivered: bool | UnsetType = UNSET
 
 

@@ -84,7 +84,7 @@ Word = Resume | Credit | Leave
 _WORDS = frozenset(("resume", "credit", "leave"))
 
 
-class Course(Struct, frozen=True):
+class Continuation(Struct, frozen=True):
     """How a subscription goes on in one group.
 
     ``after`` is the batch behind which it does, ``until`` the last one that is here already: with it, or with what is
@@ -100,7 +100,7 @@ class Resumed(Struct, frozen=True):
 
     v: Literal[1]
     session: Natural
-    groups: dict[Name, Course]
+    groups: dict[Name, Continuation]
 
 
 class Missing(Struct, frozen=True):
@@ -187,3 +187,8 @@ def decode_identity(header: bytes) -> Identity:
         WireError: it is no header.
     """
     return unpack(_identity, header, "header")
+
+
+def as_redelivered(header: bytes) -> bytes:
+    """The header of a batch, marked as one that its subscriber was sent before."""
+    return _encoder.encode({**msgspec.msgpack.decode(header), "redelivered": True})

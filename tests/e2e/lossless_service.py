@@ -14,10 +14,10 @@ from syncsvc.model import FrameBatch
 from syncsvc.observe.status import LocalStatus, ReceiverStatus
 from syncsvc.publish.control import Control
 from syncsvc.publish.guests import _hang_up
-from syncsvc.publish.history import History
 from syncsvc.publish.live import LiveOutlet
 from syncsvc.publish.lossless import LosslessOutlet
 from syncsvc.publish.publisher import Publisher
+from syncsvc.publish.store import MemoryStore
 from tests.batches import T0, batch, frame
 from tests.e2e.harness import LIMIT_S, wait_for
 
@@ -51,7 +51,7 @@ class LosslessService:
         run_id: str = "run-1", clock: Clock = SYSTEM_CLOCK,
     ) -> None:  # fmt: skip
         self.live, self.control, self._run_id = f"ipc://{folder}/live", f"ipc://{folder}/control", run_id
-        self.history = History(history, most_bytes)
+        self.history = MemoryStore(history, most_bytes)
         self.lossless = LosslessOutlet(clock, self.history, is_patient=is_patient)
         self._control = Control(self._hello, self._status, clock, self.lossless)
         self._live = LiveOutlet(clock, lambda group: 8, lambda: None)

@@ -50,7 +50,7 @@ def test_who_stalls_longer_than_the_history_is_told_exactly_what_it_missed_and_n
         assert [one.seq for one in found if isinstance(one, FrameBatch)] == [0, 1, 8, 9, 10, 11]
         assert found[2] == Gap(2, 7, "lost", "lobby", *windows(2, 7))
         assert not quick.stats.gaps
-        assert len(service.history) == 4
+        assert service.history.batches == 4
 
 
 def test_a_named_subscription_outlives_its_process_and_marks_the_batch_that_was_in_hand(tmp_path: Path) -> None:

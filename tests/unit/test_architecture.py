@@ -21,6 +21,7 @@ NAMES_OF_SEVERAL_FILES: Mapping[str, str] = {
     "live": "one outlet, at its two ends",
     "local": "one outlet, at its two ends",
     "stills": "pictures one by one: from a camera that gives no more, and the command that writes them to the disk",
+    "lossless": "one outlet, at its two ends, and what they say to each other",
     "control": "what is said on that socket, and who says it",
 }
 IMPORTS_IN_FUNCTIONS: Mapping[str, str] = {

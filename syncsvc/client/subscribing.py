@@ -19,7 +19,7 @@ Item = TypeVar("Item", bound=FrameBatch | Gap | LateFrame | Result)
 Gaps = Literal["count", "yield"]
 
 
-class Subscription(Attached, Generic[Item]):
+class Subscribing(Attached, Generic[Item]):
     """What both subscribers are: one inlet, one inbox, and the rules of when to ask for what."""
 
     def __init__(

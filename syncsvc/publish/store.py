@@ -73,7 +73,7 @@ class Store(Protocol):
         ...
 
 
-class History:
+class MemoryStore:
     """A store in memory, of so many batches per topic, and so many bytes in all.
 
     Guarantees: never more than either; the oldest goes first, of whichever topic; a batch that is bigger than all of
@@ -84,30 +84,16 @@ class History:
         self._most, self._most_bytes = most, most_bytes
         self._lines: dict[bytes, list[Kept]] = {}
         self._gone: dict[bytes, Kept] = {}
-        self.size_bytes = 0
-
-    def follow(self, most: int, most_bytes: int) -> None:
-        """The bounds are these from now on."""
-        self._most, self._most_bytes = most, most_bytes
-        for topic, line in self._lines.items():
-            for batch in line[: max(0, len(line) - most)]:
-                self._drop(topic, batch)
-        for batch in list(merge(*self._lines.values(), key=lambda one: one.order)):
-            if self.size_bytes > most_bytes:
-                self._drop(batch.topic, batch)
+        self.size_bytes = self.batches = 0
+        """What is here takes so many bytes, and is so many."""
 
     @property
-    def bounds(self) -> tuple[int, int]:
+    def most(self) -> tuple[int, int]:
         """How many batches per topic, and how many bytes in all."""
         return self._most, self._most_bytes
 
-    @property
-    def keeps_nothing(self) -> bool:
-        """Whether there is no history."""
-        return not self._most
-
-    def __len__(self) -> int:
-        return sum(not batch.why_not for line in self._lines.values() for batch in line)
+    def __contains__(self, batch: Kept) -> bool:
+        return batch in self._lines.get(batch.topic, ())
 
     @property
     def topics(self) -> Collection[bytes]:
@@ -139,22 +125,26 @@ class History:
         if self._is_too_big(batch):
             batch = batch.gone(TOO_BIG)
         self._lines.setdefault(batch.topic, []).append(batch)
-        self.size_bytes += batch.size_bytes
+        self._count([batch], 1)
 
     def _drop(self, topic: bytes, batch: Kept) -> None:
         """Let go of a batch, and of what is known of those before it."""
         line = self._lines[topic]
         if batch in line:
             going = line[: line.index(batch) + 1]
-            self.size_bytes -= sum(one.size_bytes for one in going)
+            self._count(going, -1)
             del line[: len(going)]
             self._gone[topic] = batch.gone(LOST)
+
+    def _count(self, some: Iterable[Kept], sign: int) -> None:
+        for one in some:
+            self.size_bytes += sign * one.size_bytes
+            self.batches += sign * (not one.why_not)
 
     def forget(self, topics: Iterable[bytes]) -> None:
         """Let go of all that lies under these, as though nothing ever had."""
         for topic in topics:
-            for one in self._lines.pop(topic, ()):
-                self.size_bytes -= one.size_bytes
+            self._count(self._lines.pop(topic, ()), -1)
             self._gone.pop(topic, None)
 
     def after(self, topic: bytes, place: Place) -> Kept | None:
