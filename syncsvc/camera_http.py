@@ -76,6 +76,7 @@ def new_handle() -> pycurl.Curl:
         (pycurl.HTTP200ALIASES, ["ICY 200 OK"]),
         (pycurl.PATH_AS_IS, 1),
         (pycurl.COOKIEFILE, ""),
+        (pycurl.ACCEPT_ENCODING, "identity"),  # curl unpacks what comes packed all the same
         (pycurl.USERAGENT, "syncsvc"),
         (pycurl.SSL_VERIFYPEER, 0),
         (pycurl.SSL_VERIFYHOST, 0),

@@ -58,6 +58,8 @@ def describe(error: BaseException) -> str:
         return "timed out"
     if isinstance(error, socket.gaierror):
         return "its host's name is not known: no address was found for it"
+    if isinstance(error, av.error.InvalidDataError):
+        return "it is no video of a kind that is known here"
     return str(getattr(error, "strerror", None) or "it is not what it says it is")
 
 

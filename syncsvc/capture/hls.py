@@ -5,15 +5,15 @@ look like a camera that died.
 """
 
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from typing import NamedTuple
 
 from syncsvc.capture.decode import UNKNOWN_FPS, Demuxer, OpenInput, Sighting, open_container
-from syncsvc.capture.http_get import Answer, Client
-from syncsvc.capture.playlist import HEADER, Cipher, MediaSegment, Playlist, PlaylistError, Resource, parse
+from syncsvc.capture.http_get import PART, Answer, Client
+from syncsvc.capture.playlist import HEADER, Cipher, MediaSegment, Playlist, PlaylistError, Resource, Variant, parse
 from syncsvc.capture.readers import reader_of
 from syncsvc.capture.source import Loss, Pulse
 from syncsvc.capture.spec import CaptureSpec
@@ -110,12 +110,26 @@ class HlsReader:
         self._trouble: SourceUnavailable | None = None
         self._playlist = self._take(answer)
         if variants := self._playlist.best_first(spec.size):
-            self._url, self._variables = variants[0].url, self._playlist.variables
-            self._playlist = self._take(client.get(self._url))
+            self._variables = self._playlist.variables
+            self._choose(variants)
         segments = self._playlist.segments
         first = 0 if self._playlist.is_ended else max(0, len(segments) - FROM_END)
         self._next = segments[first].number if segments else 0
         self._has_changed = True
+
+    def _choose(self, variants: Sequence[Variant]) -> None:
+        """Take the first variant whose playlist is there, of those that may have video; players do so too."""
+        troubles = list[SourceUnavailable]()
+        for variant in [one for one in variants if one.rank] or variants:
+            self._url = variant.url
+            try:
+                self._playlist = self._take(self._client.get(self._url))
+                return
+            except AccessRefused:
+                raise
+            except SourceUnavailable as error:
+                troubles.append(error)
+        raise troubles[0]
 
     @property
     def is_encrypted(self) -> bool:
@@ -268,7 +282,11 @@ class HlsReader:
         self._tick()
         answer = self._client.get(resource.url, resource.range_bytes)
         limit_s = max(self._read_timeout_s, 2 * self._playlist.turn_ns / NS_PER_S)
-        return answer.read_all(MAX_SEGMENT_BYTES, limit_s, self._tick)
+        data = answer.read_all(MAX_SEGMENT_BYTES, limit_s, self._tick)
+        if resource.range_bytes is None or answer.status == PART:
+            return data
+        offset, length = resource.range_bytes  # the server gives no pieces
+        return data[offset : offset + length]
 
     def close(self) -> None:
         """Let go of a segment that was not played."""

@@ -20,7 +20,7 @@ _LOOK_S, _NO_SOCKET_S = 0.1, 0.005
 _MOST_REDIRECTS = 10
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
-NOT_MODIFIED = 304
+OK, PART, NOT_MODIFIED = 200, 206, 304
 _LOGINS = pycurl.HTTPAUTH_DIGEST | pycurl.HTTPAUTH_BASIC
 
 
@@ -67,7 +67,7 @@ class Answer:
     @property
     def is_searchable(self) -> bool:
         """Whether it is a file of which pieces can be asked for."""
-        said = self.headers.get("accept-ranges", "").lower() == "bytes"
+        said = self.headers.get("accept-ranges", "").lower() == "bytes" and "content-encoding" not in self.headers
         return said and self.headers.get("content-length", "").isdecimal()
 
     @property
@@ -215,7 +215,8 @@ class Client:
     def get(self, url: str, range_bytes: tuple[int, int | None] | None = None, lines: Iterable[str] = ()) -> Answer:
         """Ask for ``url``, or for ``(offset, length)`` of it, with more header lines; lets go of the answer before.
 
-        Redirects are followed as long as they stay at the same scheme, host and port.
+        A server that gives no pieces answers with the whole: its status is 200 then, and not 206. Redirects are
+        followed as long as they stay at the same scheme, host and port.
 
         Raises:
             AccessRefused: user or password are refused.
@@ -234,13 +235,20 @@ class Client:
             for _ in range(_MOST_REDIRECTS + 1):
                 answer = self._ask(address, (end_ns - self._clock.monotonic_ns()) / NS_PER_S)
                 if (place := answer.redirect) is None:
-                    return _wanted(answer, 200 if range_bytes is None else 206)
+                    return _wanted(answer)
                 address = _followed(answer, place, address)
             raise HttpTrouble(f"sends us on more than {_MOST_REDIRECTS} times")
         except HttpTrouble as trouble:
             is_refused = self._answer is not None and self._answer.status in (_UNAUTHORIZED, _FORBIDDEN)
             kind = AccessRefused if is_refused else SourceUnavailable
             raise kind(self._source_id, f"cannot be opened: {trouble}") from None
+
+    def get_piece(self, url: str, offset: int) -> Answer:
+        """Ask for ``url`` from there to its end; raises as ``get`` does, also where all of it comes."""
+        answer = self.get(url, (offset, None))
+        if answer.status != PART:
+            raise SourceUnavailable(self._source_id, "cannot be opened: gives no piece of a file, only all of it")
+        return answer
 
     def _ask(self, address: Address, seconds: float) -> Answer:
         who = self._home if address.user is None and address.origin == self._home.origin else address
@@ -280,11 +288,9 @@ class Client:
         self._curl.close()
 
 
-def _wanted(answer: Answer, status: int) -> Answer:
-    if answer.status in (status, NOT_MODIFIED):
+def _wanted(answer: Answer) -> Answer:
+    if answer.status in (OK, PART, NOT_MODIFIED):
         return answer
-    if answer.status == 200:
-        raise HttpTrouble("gives no piece of a file, only all of it")
     raise HttpTrouble(f"HTTP {answer.status} {responses.get(answer.status, '')}".rstrip())
 
 
@@ -325,7 +331,7 @@ class Searchable:
         if self._answer is None:
             if self._at >= self._size_bytes:
                 return b""
-            self._answer = self._client.get(self._url, (self._at, None))
+            self._answer = self._client.get_piece(self._url, self._at)
             self._answer.wait_at_most(self._seconds)
         data = self._answer.read(size)
         self._at += len(data)

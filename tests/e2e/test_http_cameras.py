@@ -1,5 +1,6 @@
 """HTTP cameras against real servers: redirects, cookies and passwords, single pictures, FLV, files, and failures."""
 
+import gzip
 import os
 import subprocess
 import sys
@@ -207,6 +208,47 @@ def test_variables_of_the_master_playlist_lead_to_segments() -> None:
         "/deep/seg": clip,
     }
     with http_camera(routes) as url:
+        assert len(see(source_of(f"{url}/"))[0]) == FPS
+
+
+@pytest.mark.parametrize("gives_pieces", [True, False])
+def test_pieces_of_one_file_are_segments_whether_the_server_cuts_or_not(gives_pieces: bool) -> None:
+    clips = [video({3 * at + one: (3 * at + one) * PERIOD_US for one in range(3)}) for at in range(2)]
+    first, second = map(len, clips)
+    listed = f"#EXT-X-BYTERANGE:{first}@0\n#EXTINF:1,\nall\n#EXT-X-BYTERANGE:{second}\n#EXTINF:1,\nall"
+    playlist = LISTED.replace("#EXTINF:1,\n{}", listed).encode()
+
+    def whole(handler: BaseHTTPRequestHandler) -> None:
+        if not gives_pieces:
+            answer(handler, "video/mp2t", b"".join(clips))
+            return
+        at, end = map(int, handler.headers["Range"].removeprefix("bytes=").split("-"))
+        handler.send_response(206)
+        handler.end_headers()
+        handler.wfile.write(b"".join(clips)[at : end + 1])
+
+    routes = {"/": partial(answer, kind="application/vnd.apple.mpegurl", body=playlist), "/all": whole}
+    with http_camera(routes) as url:
+        assert [code.counter for _, code in see(source_of(f"{url}/"))[0]] == list(range(6))
+
+
+def test_a_variant_that_is_not_there_is_passed_over_for_the_next_best_with_video() -> None:
+    variants = ("BANDWIDTH=9,RESOLUTION=640x360\nnone", 'BANDWIDTH=8,CODECS="mp4a.40.2"\nsound', "BANDWIDTH=1\nlist")
+    master = "#EXTM3U\n" + "".join(f"#EXT-X-STREAM-INF:{one}\n" for one in variants)
+    routes = {"/": partial(answer, kind="x/y", body=master.encode()), "/none": gone, "/sound": gone, "/seg": clip}
+    with http_camera(routes) as url:
+        assert see(source_of(f"{url}/"))[1] == "cannot be opened: HTTP 404 Not Found"
+        routes["/list"] = lists("/seg")
+        assert len(see(source_of(f"{url}/"))[0]) == FPS
+
+
+def test_what_comes_packed_though_nobody_asked_for_that_is_unpacked() -> None:
+    def packed(handler: BaseHTTPRequestHandler) -> None:
+        assert handler.headers["Accept-Encoding"] == "identity"
+        body = gzip.compress(LISTED.format("seg").encode())
+        answer(handler, "application/vnd.apple.mpegurl", body, **{"Content-Encoding": "gzip"})
+
+    with http_camera({"/": packed, "/seg": clip}) as url:
         assert len(see(source_of(f"{url}/"))[0]) == FPS
 
 
