@@ -32,3 +32,16 @@ def test_what_cannot_be_played_is_refused_in_one_line(
     assert refused.exit_code == code
     assert said in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
+
+
+def test_what_can_be_read_is_played_and_then_told_where_it_broke(tmp_path: Path) -> None:
+    write_segments(tmp_path, recording())
+    path = tmp_path / "000001" / "batches.jsonl"
+    path.write_text(path.read_text().replace('"seq":4', '"seq":-4'))
+    words = ["replay", str(tmp_path), "--live", "tcp://127.0.0.1:0", "--control", "tcp://127.0.0.1:0", "--speed", "max"]
+    broken = CliRunner().invoke(main, words)
+    assert broken.exit_code == 1
+    ready, played, error = broken.stderr.splitlines()
+    assert ready.startswith("syncsvc: ready live=tcp://127.0.0.1:")
+    assert played == f"syncsvc: played 1 batches, 15 frames, 5 sets of {tmp_path}"
+    assert f"{path}:2: neither a header nor a gap" in error
