@@ -123,6 +123,7 @@ def report(results: Results[WayTurn], pictures: int, workers: int) -> BenchRepor
             "ms, CPU: per picture that was made, of all processes together, after their start; one thread in each",
             "peak: of all processes together, shared memory once; all pictures and all results are held in every row",
             "aims: hand-over <= 0.1 of the CPU of Pool.map; all workers within 10 % of the ideal",
+            "ideal: one after the other, by the number of workers; to be had where nothing else runs",
             *results.notes(),
         ),
         data={"process": data},
@@ -139,4 +140,8 @@ def _ratios(results: Results[WayTurn], workers: int) -> dict[str, float]:
         ratio = results.ratio(label, _ALONE, lambda one: one.cost.wall_ms)
         if ratio is not None:
             found[f"time: {label} / ideal of {workers} workers (aim: 1.1)"] = ratio * workers
+    for label in ("FramePool.map", "Pool.map"):
+        ratio = results.ratio(label, _ALONE, lambda one: one.cost.cpu_ms)
+        if ratio is not None:
+            found[f"CPU: {label} / {_ALONE} (aim: 1.1)"] = ratio
     return found

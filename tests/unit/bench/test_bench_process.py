@@ -23,6 +23,8 @@ def test_the_report_compares_hand_over_and_speed_with_what_they_aim_at() -> None
         "CPU: FramePool.map, nothing done / Pool.map, nothing done (aim: 0.1)": 0.05,
         "time: FramePool.map / ideal of 2 workers (aim: 1.1)": 1.05,
         "time: Pool.map / ideal of 2 workers (aim: 1.1)": 6.0,
+        "CPU: FramePool.map / sequential (aim: 1.1)": 1.05,
+        "CPU: Pool.map / sequential (aim: 1.1)": 4.0,
     }
     (table,) = report.tables
     assert table.rows[0] == ("sequential", "20.00", "20.00", "100", "0.50")
