@@ -39,6 +39,9 @@ PATHS = {
 KINDS = ("rtsp", "udp", *PATHS)
 LIMIT_S = 120.0
 _CHUNK_BYTES = 1316
+_EVERY = 3
+"""Of 25 pictures a second those that are sent: many streams at once are to be little work."""
+_RATE_HZ = FPS / _EVERY
 
 
 class Damage:
@@ -183,11 +186,11 @@ def web_cameras() -> Iterator[str]:
 
     def multipart(handler: BaseHTTPRequestHandler) -> None:
         answer(handler, "multipart/x-mixed-replace; boundary=frame")
-        while not over.wait(1 / FPS):
+        while not over.wait(1 / _RATE_HZ):
             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(still)}\r\n\r\n"
             handler.wfile.write(head.encode() + still + b"\r\n")
 
-    times = {number: number * PERIOD_US for number in range(4 * FPS)}
+    times = {number: number * PERIOD_US for number in range(0, 4 * FPS, _EVERY)}
     still = cv2.imencode(".jpg", np.add.outer(np.arange(96), np.arange(160)).astype(np.uint8))[1].tobytes()
     segment = video(times)
     fragments = video(times, "mp4", movflags="frag_keyframe+empty_moov+default_base_moof")
@@ -220,10 +223,10 @@ def all_cameras(quota: Quota) -> Iterator[tuple[str, dict[str, str]]]:
 
     def payloads() -> Iterator[tuple[int, float, Sequence[bytes]]]:
         with quota.damage("udp") as damage:
-            for timestamp, wait_s, sound in steadily(3 * FPS)():
+            for timestamp, wait_s, sound in steadily(25, fps=_RATE_HZ)():
                 yield timestamp, wait_s, sound if damage is None else [damage.pass_on(one) for one in sound]
 
-    spec = partial(CameraSpec, fps=FPS, width=160, height=96, gop=10)
+    spec = partial(CameraSpec, fps=_RATE_HZ, width=160, height=96, gop=10)
     with (
         VirtualCameras([spec("sound"), spec("rtsp")]) as farm,
         web_cameras() as web,

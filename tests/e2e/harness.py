@@ -59,7 +59,11 @@ class Service:
             command = [*self._under, sys.executable, "-m", "syncsvc", "run", str(self.path), *self.options]
             options: dict[str, Any] = {"stderr": log, "stdout": log, "start_new_session": True} | self.started_with
             self.process = subprocess.Popen(command, **options)
-        line = wait_for(self._ready_line, "the ready line")
+        try:
+            line = wait_for(self._ready_line, "the ready line")
+        except BaseException:  # one that is not ready is left by nobody else
+            self.__exit__()
+            raise
         words = dict(word.split("=", 1) for word in line.split() if "=" in word)
         self.live, self.control, self.http = words["live"], words["control"], words.get("http", "")
         return self
