@@ -22,15 +22,22 @@ MASK: Final = "***"
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _PASSWORD_NAME: Final = re.compile(
-    "pas|pwd|psw|secret|token|key|auth|cred|signature|jwt|^(?:p|pw|sig|sid|sess|session|sessionid)$", re.IGNORECASE
+    "pas|pwd|psw|secret|token|key|auth|cred|signature|jwt|hmac|^hdn|^(?:p|pw|sig|sid|sess|session|sessionid)$",
+    re.IGNORECASE,
 )
 _USER_NAME: Final = re.compile("user|usr|login|account|^(?:u|un|uid)$", re.IGNORECASE)
-_PARAMETER: Final = re.compile(r"(?<![\w%.-])([\w%.-]+)(=|%3D)([^&;#\s'\"<>]+)", re.IGNORECASE)
+_SIGN_NAME: Final = re.compile("^(?:pin|code|sign|sas|st|hash|md5|nonce|policy)$", re.IGNORECASE)
+"""Of what may be worth something to others, but is too common a word to be looked for elsewhere."""
+_PARAMETER: Final = re.compile(r"(?<![\w%.\[\]-])([\w%.\[\]-]+)(=|%3D)([^&;#\s'\"<>]+)", re.IGNORECASE)
+_MEMBER: Final = re.compile(
+    r"""(["']|%22)([\w.-]+)(\1(?:\s|%20)*(?::|%3A)(?:\s|%20)*\1)(.*?)(?=\1)""",
+    re.IGNORECASE,
+)
+"""Of a JSON object, in a query or an answer: ``"password": "secret"``."""
 _JOINED_PARAMETER: Final = re.compile(
     r"([A-Za-z%][\w%.-]*?)(=|%3D)([^&;#?\s'\"<>]+?)(?=_[A-Za-z]+=|[&;#?\s'\"<>]|$)", re.IGNORECASE
 )
 """Some cameras join theirs by an underscore: ``user=admin_password=secret_channel=1``."""
-_STEP: Final = re.compile(r"/([^/?#=\s'\"<>]+)/([^/?#=\s'\"<>]+)")
 _LOGIN_STEP: Final = re.compile(r"(?<=/)(?!(?:mp4|flv|smil|mp3|aac|raw|ngrp):)[^/?#&=:\s'\"<>]*:([^/?#&=\s'\"<>]+)")
 _URL_IN_TEXT: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^/?#\s'\"<>]*)([^\s'\"<>]*)")
 _USERINFO_IN_TEXT: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"<>]*@")
@@ -75,28 +82,32 @@ def redact_url(url: str) -> str:
 def redact_text(text: str) -> str:
     """Any text with what is called like a user or a password masked, and in its URLs whatever may be one."""
     text = _CODED_USERINFO.sub(rf"\g<1>{MASK}%40", _USERINFO_IN_TEXT.sub(rf"\g<1>{MASK}@", text))
+    text = _MEMBER.sub(_hidden_member, text)
     text = _URL_IN_TEXT.sub(lambda url: url[1] + _hidden_in_path(url[2]), text)
     return _PARAMETER.sub(_hidden_parameter, text)
 
 
+def _is_secret(name: str) -> bool:
+    return any(kind.search(name) for kind in (_PASSWORD_NAME, _USER_NAME, _SIGN_NAME))
+
+
 def _hidden_parameter(found: re.Match[str]) -> str:
-    name = unquote(found[1])
-    is_secret = is_password_name(name) or _USER_NAME.search(name)
-    return f"{found[1]}{found[2]}{MASK}" if is_secret else found[0]
+    return f"{found[1]}{found[2]}{MASK}" if _is_secret(unquote(found[1])) else found[0]
+
+
+def _hidden_member(found: re.Match[str]) -> str:
+    return f"{found[1]}{found[2]}{found[3]}{MASK}" if _is_secret(found[2]) else found[0]
 
 
 def _hidden_in_path(rest: str) -> str:
     """``/token/abc`` and ``/user:password/`` as they may be shown, of what stands behind a URL's host."""
-
-    def hidden_step(found: re.Match[str]) -> str:
-        word = unquote(found[1])
-        is_secret = _PASSWORD_NAME.match(word) or _USER_NAME.match(word)
-        return f"/{found[1]}/{MASK}" if is_secret else found[0]
-
     path, mark, query = re.split("([?#]|$)", rest, maxsplit=1)
-    for _ in range(2):  # steps that are words may follow each other without a gap
-        path = _STEP.sub(hidden_step, path)
-    return _LOGIN_STEP.sub(MASK, path) + mark + query
+    steps, before = path.split("/"), ""
+    for at, step in enumerate(steps):
+        word, before = before, unquote(step)
+        if step and "=" not in word and (_PASSWORD_NAME.match(word) or _USER_NAME.match(word)):
+            steps[at] = MASK
+    return _LOGIN_STEP.sub(MASK, "/".join(steps)) + mark + query
 
 
 def secrets_in(url: str) -> frozenset[str]:

@@ -189,6 +189,13 @@ def test_a_url_keeps_what_is_not_secret(url: str, shown: str) -> None:
         "http://h/p?url=rtsp%3A%2F%2Fann%3A{}%40cam%2F1&y=2",
         "http://h/?passwd={}/more",
         "http://h/v?user={}",
+        "http://h/v?user[password]={}",
+        "http://h/api/pw/{}/x",
+        "http://h/v/auth/token/{}/x",
+        "http://h/v?hdnts=exp=1~acl=/*~hmac={}",
+        "http://h/v?st={}&e=1&sign=1",
+        'http://h/v?json={"a":1,"password": "{}"}',
+        "http://h/v?json=%7B%22secret%22%3A%22{}%22%7D",
         "http://{}@h/",
         "http://ann:{}@h/",
     ],
@@ -214,6 +221,11 @@ def test_wherever_a_camera_puts_a_password_it_is_hidden(url: str) -> None:
 )
 def test_what_is_no_password_is_shown(text: str) -> None:
     assert redact_text(text) == text
+
+
+def test_common_words_are_hidden_in_place_and_looked_for_nowhere_else() -> None:
+    assert redact_text("http://h/v?code=h264&x=1") == "http://h/v?code=***&x=1"
+    assert secrets_in("http://h/v?code=h264&policy=all&hmac=abcd") == {"abcd"}
 
 
 def test_the_passwords_of_parameters_are_known_by_value_and_names_of_users_are_not() -> None:
