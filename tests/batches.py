@@ -222,6 +222,25 @@ def coded_streams() -> list[Any]:
     return message_of(batch(8, frames={"north": north, "south": south}, sets=sets))
 
 
+def redelivered() -> list[Any]:
+    """A batch that a named subscription was sent before."""
+    topic, header, *payloads = message_of(batch(7, frames={"north": [frame("north", 3, T0 + 7005 * MS)]}))
+    return [topic, wire.as_redelivered(header), *payloads]
+
+
+def lossless_resumed() -> list[Any]:
+    """A subscription to two groups goes on, in one of them behind batch 6."""
+    after = wire.Mark("run-1", 1_767_225_590_000, 6, windows(6, 7))
+    lobby = wire.Continuation(after, (1_767_225_590_000, 9))
+    return [wire.RESUMED_TOPIC, wire.encode_word(wire.Resumed(1, 2, {"lobby": lobby, "yard_2": wire.Continuation()}))]
+
+
+def lossless_gap() -> list[Any]:
+    """The history has passed the batches up to 8."""
+    last = wire.Mark("run-1", 1_767_225_590_000, 8, windows(8, 9))
+    return [wire.gap_topic("lobby"), wire.encode_word(wire.Missing(1, "lobby", "lost", last))]
+
+
 VECTORS: dict[str, Callable[[], list[Any]]] = {
     "two-cameras": two_cameras,
     "somebody-missing": somebody_missing,
@@ -231,6 +250,9 @@ VECTORS: dict[str, Callable[[], list[Any]]] = {
     "after-a-restart": after_a_restart,
     "coded-beside": coded_beside,
     "head-of-two-cameras": head_of_two_cameras,
+    "redelivered": redelivered,
+    "lossless-resumed": lossless_resumed,
+    "lossless-gap": lossless_gap,
     "status-ended": status_ended,
 }
 

@@ -7,8 +7,10 @@ import pytest
 import zmq
 
 from syncsvc import AsyncSubscriber, FrameBatch, Gap, Subscriber, SubscriptionEnded, UsageError, wire
+from syncsvc.publish.lossless import KEPT_NS
+from syncsvc.testing import ManualClock, S
 from tests.batches import T0, windows
-from tests.e2e.harness import LIMIT_S
+from tests.e2e.harness import LIMIT_S, wait_for
 from tests.e2e.lossless_service import EPOCH, LosslessService
 
 
@@ -210,3 +212,50 @@ def test_words_that_are_none_are_answered_and_harm_nobody(tmp_path: Path) -> Non
             assert wire.decode_control(stranger.recv())["type"] == "error"
         stranger.send(wire.encode_word(wire.Credit(1, "nobody", 0, 1)))
         assert wire.decode_control(stranger.recv())["type"] == "resume"
+
+
+def test_who_stands_still_costs_no_more_than_the_history_and_is_cut_off_when_that_passes_it(tmp_path: Path) -> None:
+    size_bytes = 4 << 20
+    with (
+        LosslessService(tmp_path, history=3, most_bytes=3 * size_bytes + 4096) as service,
+        zmq.Context() as context,
+        context.socket(zmq.DEALER) as still,
+        service.subscribe() as quick,
+    ):
+        for option, value in {zmq.LINGER: 0, zmq.RCVHWM: 1, zmq.RCVBUF: 4096, zmq.RECONNECT_IVL: -1}.items():
+            still.set(option, value)
+        still.connect(service.control)
+        still.send(wire.encode_word(wire.Resume(1, "still", 0, "batch", 4, ("lobby",))))
+        service.until_subscribed(2)
+        for seq in range(12):
+            service.put([seq], size_bytes=size_bytes)
+            assert seqs(quick, 1) == [seq]
+        wait_for(lambda: service.lossless.status().cut_off == 1, "that it is cut off")
+        service.put([12])
+        assert seqs(quick, 1) == [12]
+        wait_for(lambda: service.lossless.status().subscribers == 1, "that it is gone")
+        assert service.history.size_bytes <= 3 * size_bytes + 4096
+
+
+def test_subscriptions_expire_and_with_the_last_one_the_history(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with LosslessService(tmp_path, clock=clock) as service:
+        with (  # by `control` itself: the clock stands, so `status` does not tell where that is
+            Subscriber(service.control, "lobby", "lossless", name="kept") as named,
+            Subscriber(service.control, "lobby", "lossless"),
+        ):
+            service.until_subscribed(2)
+            service.put([0])
+            assert seqs(named, 1) == [0]
+        service.until_subscribed(0)
+        assert service.lossless.status().subscriptions == 1, "one without a name ends with its close"
+        clock.advance(KEPT_NS - S)
+        service.put([1])
+        service.until_sent(1)
+        assert service.lossless.status().subscriptions == 1
+        clock.advance(2 * S)
+        wait_for(lambda: service.lossless.status().subscriptions == 0, "its end")
+        assert service.lossless.wants(wire.batch_topic("lobby")), "somebody may yet come back for the history"
+        clock.advance(KEPT_NS)
+        wait_for(lambda: not service.lossless.wants(wire.batch_topic("lobby")), "the end of the history")
+        wait_for(lambda: service.lossless.status().size_bytes == 0, "its memory")

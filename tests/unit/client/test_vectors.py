@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 VECTORS = Path(__file__).parents[3] / "docs" / "vectors"
-OF_OTHER_KINDS = ("result-of-a-set", "status-ended")
+OF_OTHER_KINDS = ("result-of-a-set", "status-ended", "lossless-resumed", "lossless-gap")
 NAMES = sorted(path.stem for path in VECTORS.glob("*.bin"))
 SCALARS = {0xCA: ">f", 0xCB: ">d", 0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q", 0xD0: ">b", 0xD1: ">h", 0xD2: ">i"}
 SCALARS[0xD3] = ">q"
@@ -124,8 +124,8 @@ def bgr_at(payload: bytes, look: dict[str, Any], x: int, y: int) -> list[float]:
 
 def test_there_are_vectors_of_every_kind_of_message() -> None:
     kinds = {parts_of(name)[0].split(b"/")[0] for name in NAMES}
-    assert kinds == {b"batch", b"coded", b"head", b"late", b"result", b"status"}
-    assert len(NAMES) == 10
+    assert kinds == {b"batch", b"coded", b"head", b"late", b"result", b"status", b"resumed", b"gap"}
+    assert len(NAMES) == 13
 
 
 @pytest.mark.parametrize("name", NAMES)
