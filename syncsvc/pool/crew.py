@@ -171,7 +171,9 @@ class Crew:
         self._broken = self._broken or error
         calls = [*self._roster.waiting, *(call for one in self._roster.members.values() for call in one.calls)]
         for call in calls:
-            self._withdraw(call, CallCancelled(f"the pool is over: {self._broken}"))
+            over = CallCancelled(f"the pool is over: {self._broken}")
+            over.__cause__ = self._broken
+            self._withdraw(call, over)
             self.stats.cancelled += 1
         self.changed.notify_all()
 
