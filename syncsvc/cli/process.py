@@ -163,6 +163,7 @@ def _report(sink: ProcessSink, answers: Answers, pool: FramePool, missed: int) -
         "workers": pool.workers,
         "workers_died": pool.stats.died,
         "retried": pool.stats.retried,
+        "copied_bytes_held": pool.held_bytes,
         "call_ms": {"p50": spent.p50, "p99": spent.p99, "max": spent.max},
         "results": answers.endpoint,
     }

@@ -98,6 +98,7 @@ def test_sets_go_through_a_function_in_order_though_a_worker_dies_and_the_functi
     assert process.returncode == 1, "the function raised"
     assert (report["taken"], report["published"], report["missed_batches"]) == (6, 6, 1)
     assert (report["errors"], report["workers_died"], report["retried"]) == ({"ValueError": 1}, 1, 1)
+    assert 0 < report["copied_bytes_held"] <= 2 * 2 * 2 * 64 * 48 * 3 * 2, "two sets in flight, and those before them"
 
 
 def test_frames_of_a_real_service_go_through_by_their_slots_and_a_subscriber_reads_what_came_of_them(
@@ -120,6 +121,7 @@ def test_frames_of_a_real_service_go_through_by_their_slots_and_a_subscriber_rea
     assert report["errors"] == {}
     assert report["taken"] == report["published"] + sum(report["dropped"].values()), "each frame has its account"
     assert report["published"] >= 40
+    assert report["copied_bytes_held"] == 0, "frames were read where the captures wrote them"
     last: dict[str, int] = {}
     for one, number in zip(found, range(found[0].number, 10**9), strict=False):  # type: ignore[union-attr]  # see below
         assert isinstance(one, Result), one
