@@ -1,10 +1,11 @@
 """Recordings that are pictures on disk, one file each, played at a rate."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 from syncsvc.capture.decode import Demuxer, OpenInput, Sighting, open_container
-from syncsvc.capture.placement import FilmPlace
+from syncsvc.capture.placement import LONGEST_PAUSE_NS, Placement
 from syncsvc.capture.readers import reader_of
 from syncsvc.capture.recording import FilmFrame
 from syncsvc.capture.source import Loss, Pulse
@@ -17,7 +18,7 @@ DEFAULT_FPS = 25.0
 
 
 class PictureSequence:
-    """Pictures at a rate; a number that is missing leaves its place empty."""
+    """Pictures at a rate; a number that is missing leaves its place empty, up to an hour: then it goes on without."""
 
     def __init__(self, spec: FileSpec, clock: Clock, pulse: Pulse) -> None:
         """Look which there are.
@@ -80,15 +81,16 @@ class PictureSequence:
 
     def play(self, near_ns: int) -> Iterator[FilmFrame | Loss]:
         """See ``Recording``: a file that is no picture is lost, and takes its place."""
-        for place, path in self._found():
-            at_ns = round(place * NS_PER_S / self._fps)
-            if at_ns + self.period_ns < near_ns:
+        placement = Placement(self.period_ns, LONGEST_PAUSE_NS)
+        for number, path in self._found():
+            place = placement.place(round(number * NS_PER_S / Fraction(self._fps)))  # exact, for dates too
+            if place.at_ns + self.period_ns < near_ns:
                 continue
             try:
                 found = self._picture(path)
             except SourceUnavailable as error:
                 found = Loss("decode_error", f"{path.name} {error.problem}")
-            yield found if isinstance(found, Loss) else FilmFrame(found[0], True, FilmPlace(at_ns))
+            yield found if isinstance(found, Loss) else FilmFrame(found[0], True, place)
 
     def _picture(self, path: Path) -> Sighting:
         """The picture of one file; of one that has several, the first."""

@@ -308,6 +308,14 @@ def test_numbered_pictures_are_played_at_their_rate_and_a_missing_one_leaves_its
     assert all(shot.seen.is_key for shot in shots)
 
 
+def test_a_gap_of_more_than_an_hour_in_the_numbers_is_left_out_and_told(tmp_path: Path, page: StreamPage) -> None:
+    for at, number in enumerate((1, 2, 20261121130000, 20261121130002)):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((48, 64, 3), 20 * at, np.uint8))
+    shots = Playing(tmp_path / "%d.png", page).play()
+    assert [shot.media_ns // (40 * MS) for shot in shots] == [0, 1, 2, 4]
+    assert [bool(shot.why) for shot in shots] == [False, False, True, False]
+
+
 def test_a_folder_of_pictures_is_played_by_their_names(tmp_path: Path, page: StreamPage) -> None:
     for number in (1, 2, 10, 9):
         cv2.imwrite(str(tmp_path / f"shot{number}.jpg"), np.full((48, 64, 3), 20 * number, np.uint8))
