@@ -115,7 +115,7 @@ class LimitedHandler(logging.Handler):
     def _write(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
-        except Exception:  # as every handler of the library does it
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):  # of who is shown
             self.handleError(record)
             return
         if self._unread:
