@@ -11,7 +11,9 @@ import zmq
 from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.publish.control import Control
 from syncsvc.publish.guests import Guests
+from syncsvc.publish.lossless import LosslessOutlet
 from syncsvc.publish.sockets import bind
+from syncsvc.publish.store import MemoryStore
 
 MOST = 3
 
@@ -63,7 +65,8 @@ def is_open(connection: socket.socket) -> bool:
 
 def test_a_client_is_answered_while_strangers_take_every_place_but_its_own(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR)
-    control = Control(cast(Any, lambda: None), cast(Any, lambda: None), SYSTEM_CLOCK)
+    lossless = LosslessOutlet(SYSTEM_CLOCK, MemoryStore(8, 1 << 20), is_patient=False)
+    control = Control(cast(Any, lambda: None), cast(Any, lambda: None), SYSTEM_CLOCK, lossless)
     with zmq.Context() as context, ExitStack() as opened:
         endpoint = control.bind(context, "tcp://127.0.0.1:0", MOST)
         opened.callback(control.close)

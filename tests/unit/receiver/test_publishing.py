@@ -9,7 +9,6 @@ import zmq
 from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.errors import BindError
 from syncsvc.plan.plans import ReceiverPlan
-from syncsvc.publish.control import Control
 from syncsvc.publish.live import LiveOutlet
 from syncsvc.receiver.publishing import Publishing
 from syncsvc.timing.utc import UtcMapper
@@ -20,7 +19,7 @@ def publishing(live: str, control: str) -> Publishing:
     plan = ReceiverPlan("run", 1, live, control, 0, False, {}, {})
     nothing = pytest.fail
     return Publishing(
-        plan, SYSTEM_CLOCK, UtcMapper(SYSTEM_CLOCK), Control(nothing, nothing, SYSTEM_CLOCK), leave=nothing,
+        plan, SYSTEM_CLOCK, UtcMapper(SYSTEM_CLOCK), hello=nothing, status=nothing, leave=nothing,
         backlog_of=nothing, on_failure=nothing,
     )  # fmt: skip
 
