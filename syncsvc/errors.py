@@ -19,6 +19,8 @@
     * FrameUndecodable         a frame of an encoded stream refers to others that are not there
     * FrameWithoutPixels       a frame came in a header alone: its subscriber asked for no pixels
     * StillsNotSaved           some pictures could not be written; all others were
+    * NotRecorded              a recording cannot be written
+        * DiskFull             there is no room for more of it: what was written stays, and there may be room again
     * SubscriptionEnded        every recording of the service is over: no batch will come any more
     * SubscriberClosed         a subscriber was used after its close
     * BindError                an endpoint cannot be bound (exit code 78)
@@ -146,6 +148,21 @@ class FrameWithoutPixels(SyncsvcError):
             "pictures of streams with `coded: true`"
         )
         self.stream, self.seq = stream, seq
+
+
+class NotRecorded(SyncsvcError):
+    """A recording cannot be written; what was written before stays as it is."""
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(f"{place}: cannot be written: {problem}")
+        self.place, self.problem = place, problem
+
+    def __reduce__(self) -> tuple[type["NotRecorded"], tuple[str, str]]:
+        return type(self), (self.place, self.problem)
+
+
+class DiskFull(NotRecorded):
+    """There is no room for more of a recording; there may be room again."""
 
 
 class StillsNotSaved(SyncsvcError):
