@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from syncsvc.client.subscriber import Subscriber as Subscriber
     from syncsvc.errors import CallCancelled as CallCancelled
     from syncsvc.errors import ConfigError as ConfigError
+    from syncsvc.errors import DiskFull as DiskFull
     from syncsvc.errors import FrameReclaimedError as FrameReclaimedError
     from syncsvc.errors import FrameUndecodable as FrameUndecodable
     from syncsvc.errors import FrameWithoutPixels as FrameWithoutPixels
     from syncsvc.errors import NoAnswer as NoAnswer
+    from syncsvc.errors import NotRecorded as NotRecorded
     from syncsvc.errors import PoolError as PoolError
     from syncsvc.errors import StillsNotSaved as StillsNotSaved
     from syncsvc.errors import SubscriberClosed as SubscriberClosed
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from syncsvc.pool.calls import PoolCall as PoolCall
     from syncsvc.pool.crew import PoolStats as PoolStats
     from syncsvc.pool.frame_pool import FramePool as FramePool
+    from syncsvc.sinks.record.recorder import Recorder as Recorder
     from syncsvc.sinks.stills.save import save_stills as save_stills
     from syncsvc.wire.result import Result as Result
 
@@ -49,15 +52,16 @@ _NAMES = {
     "syncsvc.client.async_subscriber": ("AsyncSubscriber",),
     "syncsvc.client.subscriber": ("Subscriber",),
     "syncsvc.errors": (
-        "CallCancelled", "ConfigError", "FrameReclaimedError", "FrameUndecodable", "FrameWithoutPixels", "NoAnswer",
-        "PoolError", "StillsNotSaved", "SubscriberClosed", "SubscriptionEnded", "SyncsvcError", "UnknownGroup",
-        "UsageError", "WireError", "WorkerDied",
+        "CallCancelled", "ConfigError", "DiskFull", "FrameReclaimedError", "FrameUndecodable", "FrameWithoutPixels",
+        "NoAnswer", "NotRecorded", "PoolError", "StillsNotSaved", "SubscriberClosed", "SubscriptionEnded",
+        "SyncsvcError", "UnknownGroup", "UsageError", "WireError", "WorkerDied",
     ),
     "syncsvc.layout": ("Codec", "Layout"),
     "syncsvc.model": ("Counts", "Frame", "FrameBatch", "FrameSet", "Gap", "LateFrame", "Payload"),
     "syncsvc.pool.calls": ("PoolCall",),
     "syncsvc.pool.crew": ("PoolStats",),
     "syncsvc.pool.frame_pool": ("FramePool",),
+    "syncsvc.sinks.record.recorder": ("Recorder",),
     "syncsvc.sinks.stills.save": ("save_stills",),
     "syncsvc.wire.result": ("Result",),
 }  # fmt: skip

@@ -26,7 +26,7 @@ _LOCKED = b"\x1f"
 """The status byte of a precision time stamp: the clock is locked, and did not jump."""
 _OUR_UNIT = {
     "h264": _CODE + b"\x06" + bytes((_USER_DATA_UNREGISTERED, 28)) + b"MISPmicrosectime",
-    "hevc": _CODE + b"\x4e\x01" + bytes((_USER_DATA_UNREGISTERED, 28)) + bytes.fromhex("a8687dd4d7593758a5cef0338b6545f1"),
+    "hevc": _CODE + bytes((0x4E, 1, _USER_DATA_UNREGISTERED, 28)) + bytes.fromhex("a8687dd4d7593758a5cef0338b6545f1"),
 }
 """How the unit begins that ``with_time`` puts in."""
 _HIGH_PROFILES = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244})
@@ -182,7 +182,8 @@ def with_time(data: bytes, codec: str, time_ns: int) -> bytes:
 def without_time(data: bytes, codec: str) -> bytes:
     """The same picture without the unit that ``with_time`` put there; others' messages are left alone."""
     mark = data.find(_OUR_UUID, 0, max(0, _first_slice_at(data, codec)))
-    if mark < 0 or not 0 <= (begin := data.rfind(_OUR_UNIT[codec], 0, mark)):
+    begin = data.rfind(_OUR_UNIT[codec], 0, max(0, mark))
+    if begin < 0:
         return data
     begin -= 1 if data[begin - 1 : begin] == b"\0" else 0
     end = data.find(_CODE, mark)

@@ -46,6 +46,7 @@ COMMANDS: Final = {
     "status": Entry("service_status", "Show how a running daemon is."),
     "align": Entry("align", "Make the decisions of an observation log again."),
     "demo": Entry("demo", "Virtual cameras, daemon and subscriber in one, with a verdict."),
+    "record": Entry("record", "Record a running daemon into a folder."),
     "verify": Entry("verify", "Hold a recording against itself."),
     "replay": Entry("replay", "Serve a recording as the live run was served."),
     "doctor": Entry("doctor", "Measure the streams of a configuration, and propose its bounds."),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from typing import Any, Final, Self
 
+import msgspec
 import zmq
 
 from syncsvc import wire
@@ -19,6 +20,7 @@ from syncsvc.client.presence import Patience, look
 from syncsvc.errors import LinkClosed, NoAnswer, TransportError, WireError
 from syncsvc.transport import leasing
 from syncsvc.transport.leasing import FromService, LeaseSocket, Welcome
+from syncsvc.wire import GroupTerms
 
 PATIENCE_S: Final = 1.7
 MAX_ANSWER_BYTES: Final = 1 << 24
@@ -59,6 +61,21 @@ def ask_groups(live: str, patience: Patience) -> list[str]:
         problem = f"that is the `control` of a service; its `live` is {_as_seen_from_here(str(said.get('live')), live)}"
         raise NoAnswer(live, problem, may_come=False)
     return [str(name) for name in said.get("groups") or ()]
+
+
+def ask_terms(live: str, patience: Patience) -> dict[str, GroupTerms]:
+    """What each group of the service promises whose ``live`` is there.
+
+    Raises:
+        NoAnswer: there is no service, or none that answers.
+        SubscriberClosed: the bell rang.
+    """
+    with _Inquiry(live, patience) as inquiry:
+        said = inquiry.ask(inquiry.control(subscribes=True), "hello")
+    try:
+        return msgspec.convert(said.get("groups"), dict[str, GroupTerms])
+    except msgspec.ValidationError as error:
+        raise NoAnswer(live, f"its `control` says of its groups what cannot be read: {error}") from error
 
 
 def find_control(endpoint: str, patience: Patience) -> str:

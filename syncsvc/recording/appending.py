@@ -11,14 +11,19 @@ from pathlib import Path
 
 from syncsvc.errors import DiskFull, NotRecorded
 
+_BOX_HEAD_BYTES = 8
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class GrowingFile:
-    """One file that only grows; it is made when something is to be in it."""
+    """One file that only grows; it is made when something is to be in it.
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.size_bytes = path, 0
+    ``has_boxes``: what is added begins with a box's kind and size. These are written last, so that whoever is killed
+    meanwhile leaves zeros there: readers take them for the end, and a box that is cut off for damage.
+    """
+
+    def __init__(self, path: Path, *, has_boxes: bool = False) -> None:
+        self.path, self.size_bytes, self._has_boxes = path, 0, has_boxes
         self._pending: list[bytes] = []
         self._fd = -1
 
@@ -40,11 +45,16 @@ class GrowingFile:
         """
         if self._fd < 0:
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        left, at = memoryview(b"".join(self._pending)), self.size_bytes
+        data, at = memoryview(b"".join(self._pending)), self.size_bytes
+        head_bytes = _BOX_HEAD_BYTES if self._has_boxes else 0
+        self._write(data[head_bytes:], at + head_bytes)
+        self._write(data[:head_bytes], at)
+        return at + len(data)
+
+    def _write(self, left: memoryview, at: int) -> None:
         while left:
             count = os.pwrite(self._fd, left, at)
             left, at = left[count:], at + count
-        return at
 
     def settle(self, size_bytes: int) -> None:
         """What was written belongs to the file from now on."""

@@ -24,6 +24,8 @@ _MKV_CODECS: Final[Mapping[str, str]] = {
     "ffv1": "V_FFV1", "vp8": "V_VP8", "mpeg4": "V_MPEG4/ISO/ASP", "mpeg2video": "V_MPEG2", "mpeg1video": "V_MPEG1",
 }  # fmt: skip
 _KEY_SAMPLE, _OTHER_SAMPLE = 0x02000000, 0x01010000
+_MATRICES: Final = {"bt601": 6, "bt709": 1, "bt2020": 9}
+"""Numbers of ITU-T H.273."""
 _CLUSTER_MS: Final = 30_000
 """A block's time counts from its cluster's, in 16 bits."""
 _DELIMITER = b"\x12\x00"
@@ -55,7 +57,7 @@ def container_of(layout: Layout) -> Container | None:
         return None
     if codec.name in _MP4_CODECS:
         return Mp4(codec.name, layout.width, layout.height)
-    return Matroska(codec, layout.width, layout.height) if codec.name in _MKV_CODECS else None
+    return Matroska(codec, layout) if codec.name in _MKV_CODECS else None
 
 
 class Mp4:
@@ -120,8 +122,8 @@ class Matroska:
 
     suffix = "mkv"
 
-    def __init__(self, codec: Codec, width: int, height: int) -> None:
-        self._codec, self._size, self._has_begun = codec, (width, height), False
+    def __init__(self, codec: Codec, layout: Layout) -> None:
+        self._codec, self._layout, self._has_begun = codec, layout, False
 
     def piece(self, samples: Sequence[Sample]) -> bytes:
         """See ``Container``."""
@@ -143,7 +145,9 @@ class Matroska:
         kind = (
             (0x4286, 1), (0x42F7, 1), (0x42F2, 4), (0x42F3, 8), (0x4282, b"matroska"), (0x4287, 4), (0x4285, 2),
         )  # fmt: skip
-        picture = _elements((0xB0, self._size[0]), (0xBA, self._size[1]))
+        colour_range = 2 if self._layout.range == "full" else 1
+        colours = _elements((0x55B1, _MATRICES[self._layout.matrix]), (0x55B9, colour_range))
+        picture = _elements((0xB0, self._layout.width), (0xBA, self._layout.height), (0x55B0, colours))
         private = self._codec.extradata
         track = _elements(
             (0xD7, 1), (0x73C5, 1), (0x83, 1), (0x9C, 0), (0x86, _MKV_CODECS[self._codec.name].encode()),

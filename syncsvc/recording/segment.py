@@ -12,11 +12,11 @@ import yaml
 from msgspec import Struct
 
 from syncsvc import nal
-from syncsvc.layout import RAW_FORMATS, Codec, Layout
+from syncsvc.layout import RAW_FORMATS, Layout
 from syncsvc.model import Frame
 from syncsvc.recording.appending import GrowingFile, grow
 from syncsvc.recording.containers import Container, Sample, container_of
-from syncsvc.recording.sidecar_lines import HELD, TIMES_HEAD, held_line, sets_head, time_line
+from syncsvc.recording.sidecar_lines import TIMES_HEAD, held_line, sets_head, time_line
 from syncsvc.wire import GroupTerms
 
 UNFINISHED: Final = ".unfinished"
@@ -111,7 +111,7 @@ class Segment:
         if container is None:
             return None
         stream = take.frame.stream
-        file = GrowingFile(self.working / f"{stream}.{container.suffix}")
+        file = GrowingFile(self.working / f"{stream}.{container.suffix}", has_boxes=True)
         film = Film(take.layout, take.frame.layout, container, file, take.is_ours)
         return self.films.setdefault(stream, film)
 
@@ -200,3 +200,8 @@ def next_number(folder: Path) -> int:
     """Of the first segment that is not there yet."""
     numbers = [int(match[1]) for one in folder.iterdir() if (match := _NUMBER.fullmatch(one.name))]
     return max(numbers, default=0) + 1
+
+
+def is_segment_name(name: str) -> bool:
+    """Whether a folder of that name is a segment, finished or not."""
+    return _NUMBER.fullmatch(name) is not None

@@ -1,0 +1,169 @@
+"""The command that records a service: what a subscriber gets, in files that everything plays."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from syncsvc.cli.amounts import DURATION, SIZE
+from syncsvc.cli.endpoint import endpoints_of
+from syncsvc.cli.following import LOOK_S
+from syncsvc.cli.meeting import meet, telling
+from syncsvc.cli.numbers import FiniteRange
+from syncsvc.cli.progress import progress
+from syncsvc.cli.stopping import stop_on_signals
+from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
+from syncsvc.errors import NotRecorded, SubscriptionEnded
+from syncsvc.lifecycle import StopToken
+from syncsvc.observe.logs import said
+from syncsvc.sinks.record.coding import CODECS
+from syncsvc.sinks.record.recorder import Recorder
+
+_FULL_LOOK_S = 1.0
+
+
+@click.command(epilog="Example: syncsvc record tcp://127.0.0.1:5555 tape --group lobby --segment 10m --keep 24h")
+@click.argument("endpoint")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--group", metavar="G", help="Only this group; without it, all.")
+@click.option(
+    "--codec",
+    type=click.Choice(CODECS),
+    default="copy",
+    show_default=True,
+    help="copy keeps the camera's coded pictures where they come, and codes others as H.264; h264 and ffv1 code all "
+    "that has pixels, ffv1 without loss.",
+)
+@click.option("--sets", is_flag=True, help="Only frames of sets: of every stream as many.")
+@click.option(
+    "--fill",
+    type=click.Choice(["skip", "hold"]),
+    default="skip",
+    show_default=True,
+    help="A set that lacks a stream is skipped, or has that stream's last picture again (clock `held` in times.csv).",
+)
+@click.option("--segment", metavar="TIME", type=DURATION, help="A folder of its own for each 10m, 1h, ...")
+@click.option("--keep", metavar="TIME", type=DURATION, help="Take finished segments away after 24h, 7d, ...")
+@click.option("--max-size", metavar="SIZE", type=SIZE, help="Take the oldest away where all have more than 50G, ...")
+@click.option("--mode", type=click.Choice(["lossless", "live"]), default="lossless", show_default=True)
+@click.option("--count", metavar="N", type=click.IntRange(min=1), help="Stop after N batches.")
+@click.option("--seconds", metavar="N", type=FiniteRange(min=0, min_open=True), help="Stop after N seconds.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    metavar="SECONDS",
+    type=FiniteRange(min=0, min_open=True),
+    help="Stop with exit code 1 when no batch comes for this long.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object at the end.")
+def record(endpoint: str, folder: Path, as_json: bool, **given: Any) -> None:
+    """Record the daemon whose `publish.live` is ENDPOINT, or of the configuration that it runs, into FOLDER.
+
+    A file per stream: the camera's own coded pictures, from the first key frame on, or pictures coded here; and beside
+    them times.csv, sets.csv, batches.jsonl with all headers and gaps, and recording.yaml, which `syncsvc run` plays.
+    Every batch is on the disk before the next one is asked for. With --segment, and where a camera changes its codec or
+    size, numbered folders follow, each of which plays by itself. --keep and --max-size imply --segment 10m.
+
+    It ends after N batches or seconds, when every stream of the daemon has ended, or with Ctrl-C, and says of each
+    stream how many frames are in its file, and how many are in none and why: `no_key` (before the first key frame),
+    `no_picture`, `codec` (no container takes it), `out_of_order`. While the disk is full it waits for room.
+    """
+    live = endpoints_of(endpoint).live
+    segment, keep, max_size = given["segment"], given["keep"], given["max_size"]
+    recorder = Recorder(
+        live, folder, given["group"], codec=given["codec"], mode=given["mode"], sets=given["sets"], fill=given["fill"],
+        segment_s=segment, keep_s=keep, max_bytes=None if max_size is None else int(max_size),
+    )  # fmt: skip
+    problem = ""
+    with recorder, stop_on_signals() as stop, progress("waiting for a batch") as show, telling():
+        try:
+            _record(recorder, stop, show, given["count"], given["seconds"], given["timeout_s"])
+            recorder.close()
+        except TimeoutError as error:
+            problem = f"{live}: {error}"
+        except NotRecorded as error:
+            problem = str(error)
+    report = report_of(recorder)
+    click.echo(json.dumps(report) if as_json else _shown(report))
+    if problem:
+        click.echo(said(problem, "error"), err=True)
+        click.get_current_context().exit(1)
+
+
+def _record(
+    recorder: Recorder, stop: StopToken, show: Any, count: int | None, seconds: float | None, timeout_s: float | None
+) -> None:
+    """Record to the end.
+
+    Raises:
+        TimeoutError: no batch came for too long.
+        NotRecorded: the folder cannot be written, or the end came while the disk was full.
+    """
+    patience_s = meet(recorder, timeout_s)
+    begun_ns = heard_ns = SYSTEM_CLOCK.monotonic_ns()
+
+    def is_over() -> bool:
+        now_ns = SYSTEM_CLOCK.monotonic_ns()
+        return stop.is_set or (seconds is not None and now_ns - begun_ns >= seconds * NS_PER_S)
+
+    def wait_for_room() -> bool:
+        if not was_full:
+            was_full.append(True)
+            click.echo(said(f"{recorder.problem}: recording pauses until there is room", "warning"), err=True)
+        show(f"paused: {recorder.problem}")
+        return not stop.sleep(_FULL_LOOK_S) and not is_over()
+
+    was_full: list[bool] = []
+    while not is_over() and (count is None or recorder.tally.batches < count):
+        try:
+            recorder.record_next(LOOK_S, wait_for_room)
+        except TimeoutError:
+            if patience_s is not None and SYSTEM_CLOCK.monotonic_ns() - heard_ns >= patience_s * NS_PER_S:
+                raise TimeoutError(f"no batch within {timeout_s:g} s") from None
+            continue
+        except SubscriptionEnded:
+            return
+        if was_full:
+            was_full.clear()
+            click.echo(said("there is room again: recording goes on", "info"), err=True)
+        heard_ns, patience_s = SYSTEM_CLOCK.monotonic_ns(), timeout_s
+        tally = recorder.tally
+        show(f"{tally.batches} batches, {sum(one.frames for one in tally.streams.values())} frames, {tally.gaps} gaps")
+
+
+def report_of(recorder: Recorder) -> dict[str, Any]:
+    """What was recorded, as plain values."""
+    tally = recorder.tally
+    frames = {one.frames for one in tally.streams.values()}
+    return {
+        "folder": str(recorder.folder),
+        "batches": tally.batches,
+        "gaps": tally.gaps,
+        "missed_batches": tally.missed,
+        "sets": tally.sets,
+        "skipped_sets": tally.skipped_sets,
+        "segments": tally.segments,
+        "removed_segments": recorder.removed,
+        "pauses": recorder.pauses,
+        "equal_counts": len(frames) <= 1,
+        "streams": {
+            name: {"frames": one.frames, "held": one.held, "unrecorded": dict(one.unrecorded)}
+            for name, one in tally.streams.items()
+        },
+    }
+
+
+def _shown(report: dict[str, Any]) -> str:
+    """The numbers for eyes: a line for each stream, and one for all."""
+    lines = []
+    for name, one in report["streams"].items():
+        held = f", {one['held']} of them held" if one["held"] else ""
+        causes = ", ".join(f"{number} {cause}" for cause, number in one["unrecorded"].items())
+        lines.append(f"{name}: {one['frames']} frames{held}{f'; in no file: {causes}' if causes else ''}")
+    counts = "equal counts" if report["equal_counts"] else "counts differ"
+    gaps = f"{report['gaps']} gaps ({report['missed_batches']} batches missed)" if report["gaps"] else "no gaps"
+    skipped = f", {report['skipped_sets']} skipped" if report["skipped_sets"] else ""
+    segments = f" in {report['segments']} segments" if report["segments"] > 1 else ""
+    total = f"{report['batches']} batches, {report['sets']} sets{skipped}, {gaps}, {counts}"
+    return "\n".join([*lines, f"{total}; {report['folder']}{segments}"])

@@ -1,0 +1,1 @@
+"""Recordings: what a subscriber gets, on the disk batch by batch."""

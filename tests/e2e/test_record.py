@@ -1,0 +1,144 @@
+"""``syncsvc record`` on a real service: what is in the files is what its subscribers saw."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+
+from syncsvc import FrameBatch, Recorder, Subscriber, nal
+from syncsvc.capture import stamps
+from syncsvc.cli import main
+from syncsvc.clock import NS_PER_MS as MS
+from syncsvc.layout import Codec, Layout
+from syncsvc.lifecycle import Worker
+from syncsvc.model import Frame
+from syncsvc.recording.containers import Sample, container_of
+from syncsvc.recording.folder import FolderRecording
+from syncsvc.recording.verification import verify
+from syncsvc.sinks.record.tape import TapeTally
+from tests.e2e.harness import LIMIT_S, Service
+from tests.recordings import coded_pictures
+
+WIDTH, HEIGHT, COUNT = 64, 48, 60
+
+
+def clip(path: Path) -> None:
+    """Sixty pictures at 25 a second, a key frame every fifth."""
+    container = container_of(Layout("encoded", WIDTH, HEIGHT, codec=Codec("h264")))
+    assert container is not None
+    path.write_bytes(
+        container.piece([Sample(40 * at * MS, key, data) for at, (data, key) in enumerate(coded_pictures(COUNT))])
+    )
+
+
+def pictures(path: Path) -> list[Any]:
+    """What libav shows of a file."""
+    with av.open(str(path)) as film:
+        return list(film.decode(video=0))
+
+
+def raw(picture: Any, pixels: str) -> NDArray[np.uint8]:
+    """A picture's bytes as a payload of the service has them."""
+    if pixels == "bgr24":
+        return np.asarray(picture.to_ndarray(format="bgr24"), np.uint8).reshape(-1)
+    rows = [np.asarray(picture.to_ndarray(format=picture.format.name), np.uint8)]
+    return np.concatenate([one.reshape(-1) for one in rows])
+
+
+def frames_of(batches: list[FrameBatch], stream: str) -> list[Frame]:
+    return sorted((one for batch in batches for one in batch.frames[stream]), key=lambda one: one.seq)
+
+
+PIXELS: Mapping[str, Mapping[str, Any]] = {
+    "own": {"pixels": "encoded"},
+    "both": {"pixels": "i420", "coded": True},
+    "plain": {"pixels": "i420"},
+    "grey": {"pixels": "gray8"},
+    "colour": {"pixels": "bgr24"},
+    "jpeg": {"pixels": "jpeg"},
+}
+
+
+def test_the_files_hold_what_subscribers_saw_bit_for_bit(tmp_path: Path) -> None:
+    clip(tmp_path / "clip.mp4")
+    streams = {name: {"url": "file:clip.mp4", "pace": "asap"} | how for name, how in PIXELS.items()}
+    groups = {"all": {"streams": list(streams), "window_ms": 400}}
+    tape, exact = tmp_path / "tape", tmp_path / "exact"
+    tallies: list[TapeTally] = []
+    with Service(tmp_path, streams, groups=groups, publish={"wait_for": 3}) as service:
+        line = [sys.executable, "-m", "syncsvc", "record", service.live, str(exact), "--codec", "ffv1", "--json"]
+        with (
+            subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as command,
+            Subscriber(service.live, "all", "lossless") as seen,
+            Recorder(service.live, tape) as recorder,
+        ):
+            recording = Worker("records", lambda _: tallies.append(recorder.run())).start()
+            batches = list(seen)
+            assert recording.join(LIMIT_S)
+            assert recording.error is None, recording.error
+            out, err = command.communicate(timeout=LIMIT_S)
+        assert service.process.wait(LIMIT_S) == 0, service.log
+    assert (command.returncode, err) == (0, "")
+    report = json.loads(out)
+    assert report["streams"].keys() == PIXELS.keys()
+    assert {one["frames"] for one in report["streams"].values()} == {COUNT}
+    assert (report["batches"], report["gaps"], report["equal_counts"]) == (len(batches), 0, True)
+    (tally,) = tallies
+    assert {name: (one.frames, dict(one.unrecorded)) for name, one in tally.streams.items()} == {
+        name: (COUNT, {}) for name in PIXELS
+    }
+    for folder in (tape, exact):
+        findings = verify(FolderRecording(folder))
+        assert (findings.differences, findings.notes) == ([], []), folder
+    for name, how in PIXELS.items():
+        live = frames_of(batches, name)
+        for folder in (tape, exact):
+            (path,) = folder.glob(f"{name}.*")
+            shown = pictures(path)
+            assert len(shown) == COUNT
+            first_ns = batches[0].window_start_ns
+            for one, frame in zip(shown, live, strict=True):
+                tick_ns = MS if path.suffix == ".mkv" else 1000
+                assert abs(int(one.pts * one.time_base * 10**9) - (frame.time_ns - first_ns)) <= tick_ns, name
+            is_exact = folder is exact or name == "both"
+            if how["pixels"] in ("i420", "gray8", "bgr24") and is_exact:
+                for one, frame in zip(shown, live, strict=True):
+                    assert np.array_equal(raw(one, how["pixels"]), frame.pixels), (name, frame.seq)
+    own = next(iter(FolderRecording(tape).segments))
+    for film, frame in zip(own.pictures("own"), frames_of(batches, "own"), strict=True):
+        time_ns = frame.time_ns // 1000 * 1000
+        assert stamps.first_of(nal.user_data(film.data, "h264")) == (time_ns, 1000)
+        assert nal.with_lengths(nal.without_time(film.data, "h264")) == nal.with_lengths(bytes(frame.pixels))
+    headers = [json.loads(text) for text in (tape / "batches.jsonl").read_text().splitlines()]
+    assert [one["seq"] for one in headers] == [one.seq for one in batches]
+    assert headers[0]["streams"]["both"]["format"] == "i420", "as everybody is told"
+    assert (tape / "times.csv").read_text().startswith("stream,frame,time_s,seq,uncertainty_ns,clock,arrival_ns\n")
+    assert (tape / "sets.csv").read_text().startswith("set,window_start_ns,spread_ns,own,both,plain,grey,colour,jpeg\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["tcp://127.0.0.1:1", "{full}"], "is not empty (it has notes.txt)"),
+        (["tcp://127.0.0.1:1", "{full}/notes.txt"], "is there, and no folder"),
+        (["tcp://127.0.0.1:1", "new", "--segment", "soon"], "a number above 0 and s, m, h, d, as in 10m"),
+        (["tcp://127.0.0.1:1", "new", "--max-size", "0"], "found '0'"),
+        (["nowhere", "new"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused_in_one_line(tmp_path: Path, words: list[str], said: str) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes.txt").write_text("mine")
+    given = [word.format(full=tmp_path / "full") for word in words]
+    given[1] = given[1] if "/" in given[1] else str(tmp_path / given[1])
+    result = CliRunner().invoke(main, ["record", *given])
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1), result.stderr
+    assert said in result.stderr
