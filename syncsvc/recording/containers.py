@@ -11,6 +11,8 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Final, NamedTuple, Protocol
 
+import av
+
 from syncsvc import nal
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.layout import Codec, Layout
@@ -93,8 +95,6 @@ class Mp4:
 
     def _head(self, first: Sample) -> bytes:
         """Type and movie boxes, as libavformat makes them of the first picture."""
-        import av
-
         out = _Memory()
         options = {"movflags": "empty_moov+delay_moov+default_base_moof+frag_custom"}
         with av.open(out, "w", format="mp4", options=options) as sink:

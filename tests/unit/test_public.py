@@ -12,9 +12,10 @@ from syncsvc import errors
 
 NAMES = {
     "__version__",
-    "AsyncSubscriber", "Subscriber", "SubscriberStats", "save_stills", "stack",
+    "AsyncSubscriber", "Recorder", "Subscriber", "SubscriberStats", "save_stills", "stack",
     "Codec", "Counts", "Frame", "FrameBatch", "FrameSet", "Gap", "LateFrame", "Layout", "Payload", "Result",
     "FramePool", "PoolCall", "PoolStats", "CallCancelled", "PoolError", "WorkerDied",
+    "DiskFull", "NotRecorded",
     "ConfigError", "FrameReclaimedError", "FrameUndecodable", "FrameWithoutPixels", "NoAnswer", "StillsNotSaved",
     "SubscriberClosed", "SubscriptionEnded", "SyncsvcError", "UnknownGroup", "UsageError", "WireError",
 }  # fmt: skip

@@ -17,10 +17,10 @@ from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, sleep_s
 from syncsvc.errors import DiskFull, NoAnswer, NotRecorded, SubscriberClosed, SubscriptionEnded, UsageError
 from syncsvc.model import FrameBatch
 from syncsvc.recording.segment import is_segment_name
-from syncsvc.sinks.record.coding import CODECS, CodecName
-from syncsvc.sinks.record.feed import Fed, Feed
+from syncsvc.sinks.record.stream_coder import CODECS, CodecName
+from syncsvc.sinks.record.batch_feed import Fed, BatchFeed
 from syncsvc.sinks.record.shelf import Shelf
-from syncsvc.sinks.record.tape import Fill, Kept, Tape, TapeTally
+from syncsvc.sinks.record.tape import Fill, TapeTerms, Tape, TapeTally
 from syncsvc.wire import GroupTerms
 
 _SKEW_MS, _LATENCY_MS = 40.0, 500.0
@@ -87,9 +87,9 @@ class Recorder:
         self.folder = Path(folder).absolute()
         check_folder(self.folder, goes_on=segment_s is not None)
         segment_ns = None if segment_s is None else round(segment_s * NS_PER_S)
-        self._kept = Kept(codec, segment_ns, sets, fill)
+        self._kept = TapeTerms(codec, segment_ns, sets, fill)
         self._endpoint, self._group = endpoint, group
-        self._feed = Feed(endpoint, group, mode, wants_coded=codec == "copy" and not sets)
+        self._feed = BatchFeed(endpoint, group, mode, wants_coded=codec == "copy" and not sets)
         self._shelf = Shelf(self.folder, keep_s, max_bytes)
         self._tape: Tape | None = None
         self._is_closed = False

@@ -15,8 +15,8 @@ from syncsvc.clock import NS_PER_S
 from syncsvc.model import Frame, FrameBatch, FrameSet
 from syncsvc.recording.segment import PART, Film, Segment, Take, is_alike, next_number
 from syncsvc.recording.sidecar_lines import gap_line, header_line, set_line
-from syncsvc.sinks.record.coding import CodecName, StreamCoder, own_take
-from syncsvc.sinks.record.feed import Fed
+from syncsvc.sinks.record.stream_coder import CodecName, StreamCoder, own_take
+from syncsvc.sinks.record.batch_feed import Fed
 from syncsvc.wire import GroupTerms
 
 Fill = Literal["skip", "hold"]
@@ -26,7 +26,7 @@ REMEMBERED_NS: Final = 120 * NS_PER_S
 
 
 @dataclass(slots=True)
-class StreamTally:
+class RecordedStream:
     """What became of one stream's frames: those in files, and those in none by cause."""
 
     frames: int = 0
@@ -38,7 +38,7 @@ class StreamTally:
 class TapeTally:
     """What is recorded; ``skipped_sets`` lacked a stream, and were left out."""
 
-    streams: dict[str, StreamTally] = field(default_factory=lambda: defaultdict(StreamTally))
+    streams: dict[str, RecordedStream] = field(default_factory=lambda: defaultdict(RecordedStream))
     batches: int = 0
     gaps: int = 0
     missed: int = 0
@@ -48,7 +48,7 @@ class TapeTally:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class TapeTerms:
     """What is kept, and how.
 
     ``segment_ns``: how much time a segment holds; None: all of it. ``of_sets``: only frames of sets, ``fill`` says what
@@ -75,7 +75,7 @@ class Tape:
         self,
         folder: Path,
         terms: Mapping[str, GroupTerms],
-        kept: Kept,
+        kept: TapeTerms,
         on_finished: Callable[[Path], None] = lambda path: None,
     ) -> None:
         self.tally = TapeTally()
@@ -225,10 +225,10 @@ class Tape:
             segment = self._previous
             film = segment.films.get(frame.stream)
             if film is None or not self._fits(film, frame, coded):
-                self._lose(frame, "no_key")
+                self._leave_out(frame, "no_key")
                 return
         elif film is None and not is_key:
-            self._lose(frame, "no_key")
+            self._leave_out(frame, "no_key")
             return
         take = self._take(frame, coded, film)
         if take is not None:
@@ -239,7 +239,7 @@ class Tape:
         if coded is not None:
             return own_take(frame, coded)
         if frame.payload is None or (film is not None and not film.is_ours):
-            self._lose(frame, "no_picture")
+            self._leave_out(frame, "no_picture")
             return None
         coder = self._coders.get(frame.stream)
         if coder is None:
@@ -249,7 +249,7 @@ class Tape:
             coder.restart()
         take = coder.take(frame)
         if take is None:
-            self._lose(frame, "no_picture")
+            self._leave_out(frame, "no_picture")
         return take
 
     def _keep(self, segment: Segment, film: Film | None, take: Take) -> int | None:
@@ -257,10 +257,10 @@ class Tape:
         frame = take.frame
         film = film or segment.begin(take)
         if film is None:
-            self._lose(frame, "codec")
+            self._leave_out(frame, "codec")
             return None
         if not film.takes(take):
-            self._lose(frame, "out_of_order")
+            self._leave_out(frame, "out_of_order")
             return None
         number = segment.put(film, take)
         tally = self.tally.streams[frame.stream]
@@ -268,7 +268,7 @@ class Tape:
         self._places[frame.stream, frame.seq] = frame.time_ns, segment, number
         return number
 
-    def _lose(self, frame: Frame, cause: Cause) -> None:
+    def _leave_out(self, frame: Frame, cause: Cause) -> None:
         self.tally.streams[frame.stream].unrecorded[cause] += 1
 
     # Sets.

@@ -31,7 +31,7 @@ class Fed(Struct, frozen=True):
     gaps: Sequence[Gap]
 
 
-class Feed:
+class BatchFeed:
     """One or two subscriptions to one service.
 
     Args:

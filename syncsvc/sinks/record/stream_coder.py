@@ -3,6 +3,7 @@
 from fractions import Fraction
 from typing import Any, Final, Literal
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -70,8 +71,6 @@ class StreamCoder:
         return Layout("bgr24", frame.width, frame.height, "full"), bgr.reshape(-1)
 
     def _begin(self, raw: Layout) -> None:
-        import av
-
         is_odd = raw.format != "gray8" and (raw.width % 2 or raw.height % 2)
         name = "ffv1" if self._codec == "ffv1" or is_odd else "libx264"  # x264 has no halves of pixels
         context: Any = av.CodecContext.create(name, "w")
@@ -84,8 +83,6 @@ class StreamCoder:
         self._context, self._raw, self._layout, self._number = context, raw, None, 0
 
     def _picture(self, raw: Layout, pixels: NDArray[np.uint8]) -> Any:
-        import av
-
         if raw.format == "bgr24":
             made: Any = av.VideoFrame.from_ndarray(pixels.reshape(raw.shape), "bgr24")
             made = made.reformat(format=self._context.pix_fmt, threads=1)
