@@ -17,8 +17,8 @@ from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import NotRecorded, SubscriptionEnded
 from syncsvc.lifecycle import StopToken
 from syncsvc.observe.logs import said
-from syncsvc.sinks.record.stream_coder import CODECS
 from syncsvc.sinks.record.recorder import Recorder
+from syncsvc.sinks.record.stream_coder import CODECS
 
 _FULL_LOOK_S = 1.0
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from msgspec import structs
 
+from syncsvc import nal
 from syncsvc.capture.decode import OpenInput, open_container
 from syncsvc.capture.passthrough import PassThrough
 from syncsvc.capture.source import Loss, Picture
@@ -19,14 +20,14 @@ from syncsvc.errors import ConfigError, RecordingBroken, SourceUnavailable, Usag
 from syncsvc.layout import RAW_FORMATS, Layout
 from syncsvc.model import Gap
 from syncsvc.recording.contents import StoredBatch, StoredPicture
+from syncsvc.recording.picture_times import without_time
+from syncsvc.recording.segment import UNFINISHED
 from syncsvc.recording.sidecars import BATCHES, TIMES, TimeLine, read_batches, read_times
 from syncsvc.transport.page import Position
 from syncsvc.wire import GroupTerms
 
 CONFIG = "recording.yaml"
 VIDEO_SUFFIXES = (".mp4", ".mkv")
-UNFINISHED = ".unfinished"
-"""Lies in a folder whose recorder is at work, or was killed."""
 _FINISHED = re.compile(r"[0-9]{6}")
 _NUMBERED = re.compile(r"\.?[0-9]{6}(\.[a-z]+)?")
 
@@ -128,7 +129,10 @@ class FolderSegment:
         """A picture of a file as the frame that it is, by its line."""
         settings = self.config.streams.get(line.stream)
         is_ours = settings is not None and settings.pixels in RAW_FORMATS and not settings.coded
-        return StoredPicture(line.stream, film.frame, line.seq, line.time_ns, film.is_key, layout, film.data, is_ours)
+        codec, data = layout.codec.name if layout.codec else "", film.data
+        if codec in nal.CODECS:
+            data = without_time(data, codec)
+        return StoredPicture(line.stream, film.frame, line.seq, line.time_ns, film.is_key, layout, data, is_ours)
 
 
 class FolderRecording:

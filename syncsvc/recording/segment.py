@@ -16,6 +16,7 @@ from syncsvc.layout import RAW_FORMATS, Layout
 from syncsvc.model import Frame
 from syncsvc.recording.appending import GrowingFile, grow
 from syncsvc.recording.containers import Container, Sample, container_of
+from syncsvc.recording.picture_times import with_time
 from syncsvc.recording.sidecar_lines import TIMES_HEAD, held_line, sets_head, time_line
 from syncsvc.wire import GroupTerms
 
@@ -120,7 +121,7 @@ class Segment:
         number, film.frames, film.last_ns = film.frames, film.frames + 1, take.time_ns
         name, data = _codec_name(take.layout), take.data
         if name in nal.CODECS and take.time_ns >= 0:
-            data = nal.with_time(data, name, take.time_ns)
+            data = with_time(data, name, take.time_ns)
         film.samples.append(Sample(max(0, take.time_ns - self.base_ns), take.is_key, data))
         held_ns, frame = take.held_ns, take.frame
         self._times.add(time_line(frame, number) if held_ns is None else held_line(frame, number, held_ns))

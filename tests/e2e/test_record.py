@@ -113,10 +113,10 @@ def test_the_files_hold_what_subscribers_saw_bit_for_bit(tmp_path: Path) -> None
                 for one, frame in zip(shown, live, strict=True):
                     assert np.array_equal(raw(one, how["pixels"]), frame.pixels), (name, frame.seq)
     own = next(iter(FolderRecording(tape).segments))
-    for film, frame in zip(own.pictures("own"), frames_of(batches, "own"), strict=True):
+    for film, kept, frame in zip(own.filmed("own"), own.pictures("own"), frames_of(batches, "own"), strict=True):
         time_ns = frame.time_ns // 1000 * 1000
         assert stamps.first_of(nal.user_data(film.data, "h264")) == (time_ns, 1000)
-        assert nal.with_lengths(nal.without_time(film.data, "h264")) == nal.with_lengths(bytes(frame.pixels))
+        assert nal.with_lengths(kept.data) == nal.with_lengths(bytes(frame.pixels)), "without our time"
     headers = [json.loads(text) for text in (tape / "batches.jsonl").read_text().splitlines()]
     assert [one["seq"] for one in headers] == [one.seq for one in batches]
     assert headers[0]["streams"]["both"]["format"] == "i420", "as everybody is told"

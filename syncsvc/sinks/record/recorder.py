@@ -17,10 +17,10 @@ from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, sleep_s
 from syncsvc.errors import DiskFull, NoAnswer, NotRecorded, SubscriberClosed, SubscriptionEnded, UsageError
 from syncsvc.model import FrameBatch
 from syncsvc.recording.segment import is_segment_name
-from syncsvc.sinks.record.stream_coder import CODECS, CodecName
-from syncsvc.sinks.record.batch_feed import Fed, BatchFeed
+from syncsvc.sinks.record.batch_feed import BatchFeed, Fed
 from syncsvc.sinks.record.shelf import Shelf
-from syncsvc.sinks.record.tape import Fill, TapeTerms, Tape, TapeTally
+from syncsvc.sinks.record.stream_coder import CODECS, CodecName
+from syncsvc.sinks.record.tape import Fill, Tape, TapeTally, TapeTerms
 from syncsvc.wire import GroupTerms
 
 _SKEW_MS, _LATENCY_MS = 40.0, 500.0

@@ -15,8 +15,8 @@ from syncsvc.clock import NS_PER_S
 from syncsvc.model import Frame, FrameBatch, FrameSet
 from syncsvc.recording.segment import PART, Film, Segment, Take, is_alike, next_number
 from syncsvc.recording.sidecar_lines import gap_line, header_line, set_line
-from syncsvc.sinks.record.stream_coder import CodecName, StreamCoder, own_take
 from syncsvc.sinks.record.batch_feed import Fed
+from syncsvc.sinks.record.stream_coder import CodecName, StreamCoder, own_take
 from syncsvc.wire import GroupTerms
 
 Fill = Literal["skip", "hold"]

@@ -1,0 +1,53 @@
+"""Capture times in coded pictures: put in by a recorder, so that they survive every remuxing, and taken out again.
+
+Source: MISB ST 0604, "Timestamps for Class 1/Class 2 Motion Imagery"; ITU-T H.264 and H.265, annex D.
+"""
+
+from syncsvc.nal import START, first_slice_at
+
+_CODE = START[1:]
+_USER_DATA_UNREGISTERED = 5
+_OUR_UUID = bytes.fromhex("6d1c1b7e5f6a4c2d9b8e73796e637376")
+_LOCKED = b"\x1f"
+"""The status byte of a precision time stamp: the clock is locked, and did not jump."""
+_OUR_UNIT = {
+    "h264": _CODE + b"\x06" + bytes((_USER_DATA_UNREGISTERED, 28)) + b"MISPmicrosectime",
+    "hevc": _CODE + bytes((0x4E, 1, _USER_DATA_UNREGISTERED, 28)) + bytes.fromhex("a8687dd4d7593758a5cef0338b6545f1"),
+}
+"""How the unit begins that ``with_time`` puts in."""
+
+
+def with_time(data: bytes, codec: str, time_ns: int) -> bytes:
+    """A coded picture that says when it was taken: a SEI unit of ours before its first slice, all else as it was.
+
+    Its first message is a precision time stamp after MISB ST 0604, in microseconds, which others read; its second one,
+    whose UUID is ours, has the nanoseconds, and is what ``without_time`` knows the unit by. Where there is no slice,
+    nothing is put in.
+
+    Args:
+        data: Annex B of H.264 or H.265.
+        codec: which of them.
+        time_ns: UTC, not before 1970.
+    """
+    data = without_time(data, codec)
+    at = first_slice_at(data, codec)
+    return data if at < 0 else data[:at] + START + _time_unit(codec, time_ns) + data[at:]
+
+
+def without_time(data: bytes, codec: str) -> bytes:
+    """The same picture without the unit that ``with_time`` put there; others' messages are left alone."""
+    mark = data.find(_OUR_UUID, 0, max(0, first_slice_at(data, codec)))
+    begin = data.rfind(_OUR_UNIT[codec], 0, max(0, mark))
+    if begin < 0:
+        return data
+    begin -= 1 if data[begin - 1 : begin] == b"\0" else 0
+    end = data.find(_CODE, mark)
+    return data[:begin] + data[end - 1 if data[end - 1] == 0 else end :]
+
+
+def _time_unit(codec: str, time_ns: int) -> bytes:
+    """The SEI unit without its start code."""
+    micros = (time_ns // 1000).to_bytes(8, "big")
+    spread = b"\xff".join(micros[at : at + 2] for at in range(0, 8, 2))
+    ours = b"\xff".join(time_ns.to_bytes(8, "big")[at : at + 2] for at in range(0, 8, 2))
+    return _OUR_UNIT[codec][3:] + _LOCKED + spread + bytes((_USER_DATA_UNREGISTERED, 27)) + _OUR_UUID + ours + b"\x80"
