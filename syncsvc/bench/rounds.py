@@ -36,11 +36,16 @@ class BenchRequest:
         Raises:
             UsageError: none has.
         """
-        labels, words = list(labels), (self.only or "").lower().replace(",", " ").split()
-        found = [label for label in labels if all(word in label.lower() for word in words)]
+        labels = list(labels)
+        found = self.among(labels)
         if not found:
             raise UsageError(f"--only {self.only!r} names nothing; there are {'; '.join(labels)}")
         return found
+
+    def among(self, labels: Iterable[str]) -> list[str]:
+        """The same, of a part of the rows: there may be none among these."""
+        words = (self.only or "").lower().replace(",", " ").split()
+        return [label for label in labels if all(word in label.lower() for word in words)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,12 @@ NAME is one of
   latency    from the last frame that a window needs to the batch in a subscriber's hands
   article    two cameras by the Queue and the Pipe program of a much-read article, and by the service
   process    filters over 1080p pictures: one by one, by multiprocessing's pools, by FramePool
+  stills     pictures to the disk: loop, threads, processes, chunks, and a service's own
   accuracy   capture times and sets: ours, those of other rules, and the true ones
 """
-_SECONDS: Final = {"pipeline": 8.0, "capacity": 20.0, "latency": 20.0, "article": 15.0, "accuracy": 40.0}
+_SECONDS: Final = {
+    "pipeline": 8.0, "capacity": 20.0, "latency": 20.0, "article": 15.0, "stills": 10.0, "accuracy": 40.0,
+}  # fmt: skip
 _FRAMES: Final = {"process": 24}
 _OPTIONS: Final = {
     "transport": ("rounds", "frames", "only"),
@@ -36,6 +39,7 @@ _OPTIONS: Final = {
     "latency": ("seconds", "rounds", "only"),
     "article": ("seconds", "only"),
     "process": ("rounds", "frames", "only"),
+    "stills": ("seconds", "rounds", "frames", "only"),
     "accuracy": ("seconds", "only", "case"),
 }
 
@@ -48,10 +52,10 @@ _OPTIONS: Final = {
 @click.option(
     "--seconds",
     type=FiniteRange(min=1),
-    help="Length of each turn: pipeline (8), capacity, latency (20), article (15), accuracy's live runs (40).",
+    help="Length of each turn: pipeline (8), stills (10), article (15), capacity, latency (20), accuracy's runs (40).",
 )
-@click.option("--rounds", type=click.IntRange(min=1), help="transport, pipeline, latency, process: turns of each (3).")
-@click.option("--frames", type=click.IntRange(min=1), help="Per turn: transport (100), process (24).")
+@click.option("--rounds", type=click.IntRange(min=1), help="All but capacity, article, accuracy: turns of each (3).")
+@click.option("--frames", type=click.IntRange(min=1), help="1080p ones per turn: transport, stills (100), process (24).")
 @click.option("--step", type=click.IntRange(min=1), help="capacity: streams more at a time (4; 16 with `encoded`).")
 @click.option("--only", metavar="WORDS", help="The rows that have these words; accuracy: `simulated` or `live`.")
 @click.option("--case", metavar="CASE", help="accuracy: one of the simulated cases, such as `four`.")

@@ -52,4 +52,5 @@ def follow(
         except SubscriptionEnded:
             return
         yield batch
+        del batch  # its frames are the service's, and are not held until the next one comes
         left, heard_ns, patience_s = left - 1, SYSTEM_CLOCK.monotonic_ns(), enough.timeout_s

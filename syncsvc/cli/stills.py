@@ -122,6 +122,7 @@ def _write(wanted: _Wanted, enough: Enough) -> tuple[StillsTally, int, str]:
                     else:
                         sink.take(batch, lambda: stop.is_set)
                     tell()
+                    del batch
             except TimeoutError as error:
                 problem = str(error)
             sink.finish(tell)

@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import av
+import cv2
 import msgspec
+import numpy as np
 import pytest
 
-from syncsvc.bench import article, capacity, clip, latency, pipeline, transport, ways
+from syncsvc.bench import article, capacity, clip, latency, pipeline, stills, transport, ways
 from syncsvc.bench.article_programs import TimedGet
 from syncsvc.bench.pipeline import Load
 from syncsvc.bench.running_service import NOBODY
@@ -119,6 +121,35 @@ def test_a_level_of_the_capacity_is_so_many_streams_or_decoders(small_film: Path
     assert all(5 < mib < 1000 for mib in level.receiver_mib)
     with pytest.raises(LinkClosed, match=r"did not become ready: .*pixels"):
         capacity.level_of(small_film, 1, "webp", NOBODY, 1.0)
+
+
+def test_every_way_to_save_stills_writes_every_picture_and_its_start_is_told_apart(tmp_path: Path) -> None:
+    images = [np.full((50, 50, 1), value, np.uint8) for value in range(70)]
+    for way in stills.ARTICLE:
+        found = stills.article(way, images, str(tmp_path))
+        assert (found.pictures, found.total_s) == (70, found.start_s + found.save_s)
+        assert (found.start_s > 1e-3) or not way.endswith("processes")
+    folders = list(tmp_path.iterdir())
+    assert [len(list(folder.glob("*.jpg"))) for folder in folders] == [70] * len(stills.ARTICLE)
+    assert {path.read_bytes() for path in tmp_path.glob("*/7.jpg")} == {cv2.imencode(".jpg", images[7])[1].tobytes()}
+    assert stills.ours("loop", images, str(tmp_path)).pictures == 70
+
+
+def test_a_service_s_stills_are_measured_beside_the_encoder(recording: Path) -> None:
+    distinct = stills.decoded(recording)
+    found = stills.live(recording, "bgr24", distinct, 1.0)
+    assert found.pictures >= 20
+    assert found.service_ms > 0.5 * found.encoder_ms > 0
+    results = stills.Results({"live service, bgr24": [found]}, {})
+    took = stills.Results({"article: loop": [stills.Took(100, 0.0, 1.0)]}, {})
+    made = stills.report({"100 of 50x50": took}, results)
+    assert [table.title for table in made.tables] == [
+        "100 of 50x50 to JPEG", "1080p25 from a running service, quality 95",
+    ]  # fmt: skip
+    assert set(made.ratios) == {"live service, bgr24: CPU a picture / encoder alone (aim: <= 1.15)"}
+    assert made.plot == stills.Bars(
+        "Saving 100 of 50x50, start of the workers included", "s", {"article: loop": 1.0}, True
+    )
 
 
 @pytest.mark.alone

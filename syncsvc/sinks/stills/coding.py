@@ -1,6 +1,7 @@
 """From a picture to the bytes of a file: which formats there are, and what each of them can hold."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
@@ -13,6 +14,8 @@ Suffix = Literal["jpg", "png", "webp"]
 SUFFIXES: Final[tuple[Suffix, ...]] = get_args(Suffix)
 DEFAULT_QUALITY: Final = 90
 _SAME: Final = {"jpeg": "jpg"}
+_BYTES: Final = (np.dtype(np.uint8),)
+_DEPTHS: Final = {"jpg": _BYTES, "png": (*_BYTES, np.dtype(np.uint16)), "webp": _BYTES}
 _MOST_SIDE: Final = {"jpg": 65_535, "png": 65_535, "webp": 16_383}
 
 
@@ -56,14 +59,15 @@ def encode(picture: NDArray[Any], coding: Coding) -> NDArray[np.uint8]:
         ImportError: OpenCV cannot be loaded; the message names the system packages that it needs.
     """
     check(picture, coding)
-    cv2 = load_cv2()
+    cv2, suffix, parameters = _encoder(coding)
     try:
-        is_done, data = cv2.imencode(f".{coding.suffix}", picture, _parameters(cv2, coding))
+        is_done, data = cv2.imencode(suffix, picture, parameters)
     except cv2.error as error:
         raise ValueError(f"a picture {shown(picture)} cannot be coded as {coding.suffix}: {error}") from error
     if not is_done:
         raise ValueError(f"a picture {shown(picture)} cannot be coded as {coding.suffix}")
-    return np.asarray(data, np.uint8)
+    coded: NDArray[np.uint8] = data
+    return coded
 
 
 def check(picture: NDArray[Any], coding: Coding) -> None:
@@ -72,13 +76,14 @@ def check(picture: NDArray[Any], coding: Coding) -> None:
     Raises:
         ValueError: the format cannot hold such a picture.
     """
-    depths = ("uint8", "uint16") if coding.suffix == "png" else ("uint8",)
-    if picture.dtype.name not in depths:
-        raise ValueError(f"a picture {shown(picture)}: {coding.suffix} takes {' or '.join(depths)}")
+    depths = _DEPTHS[coding.suffix]
+    if picture.dtype not in depths:
+        allowed = " or ".join(depth.name for depth in depths)
+        raise ValueError(f"a picture {shown(picture)}: {coding.suffix} takes {allowed}")
     if picture.ndim not in (2, 3) or (picture.ndim == 3 and picture.shape[2] not in (1, 3, 4)):
         raise ValueError(f"a picture {shown(picture)}: allowed are (h, w), (h, w, 1), (h, w, 3) and (h, w, 4)")
     most = _MOST_SIDE[coding.suffix]
-    if not all(1 <= side <= most for side in picture.shape[:2]):
+    if not (1 <= picture.shape[0] <= most and 1 <= picture.shape[1] <= most):
         raise ValueError(f"a picture {shown(picture)}: {coding.suffix} takes sides of 1 to {most} pixels")
 
 
@@ -87,8 +92,11 @@ def shown(picture: NDArray[Any]) -> str:
     return f"of shape {picture.shape} and dtype {picture.dtype.name}"
 
 
-def _parameters(cv2: Any, coding: Coding) -> tuple[int, ...]:
+@cache
+def _encoder(coding: Coding) -> tuple[Any, str, tuple[int, ...]]:
+    """OpenCV, and what ``imencode`` is told: looked up once, as that takes as long as a row of a small picture."""
+    cv2 = load_cv2()
     if coding.quality is None:
-        return ()
+        return cv2, f".{coding.suffix}", ()
     flag = cv2.IMWRITE_JPEG_QUALITY if coding.suffix == "jpg" else cv2.IMWRITE_WEBP_QUALITY
-    return int(flag), coding.quality
+    return cv2, f".{coding.suffix}", (int(flag), coding.quality)

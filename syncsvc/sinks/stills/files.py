@@ -15,7 +15,7 @@ def write_whole(path: str, data: Any) -> int:
 
     Args:
         path: of the file.
-        data: a readable buffer.
+        data: a readable buffer of bytes, one-dimensional.
 
     Returns:
         Its size in bytes.
@@ -31,7 +31,10 @@ def write_whole(path: str, data: Any) -> int:
         fd = os.open(part, _FLAGS, 0o666)
     try:
         try:
-            size_bytes = _write(fd, memoryview(data).cast("B"))
+            size_bytes = len(data)
+            done = os.write(fd, data)
+            while done < size_bytes:  # a disk that fills up takes a part
+                done += os.write(fd, data[done:])
         finally:
             os.close(fd)
         os.replace(part, path)
@@ -39,13 +42,6 @@ def write_whole(path: str, data: Any) -> int:
         _forget(part)
         raise
     return size_bytes
-
-
-def _write(fd: int, data: memoryview) -> int:
-    done = 0
-    while done < len(data):  # a disk that fills up takes a part
-        done += os.write(fd, data[done:])
-    return done
 
 
 def _forget(path: str) -> None:

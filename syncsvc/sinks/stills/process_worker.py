@@ -6,13 +6,16 @@ Started as ``python -m syncsvc.sinks.stills.process_worker CHANNEL_FD MEMORY_FD`
 import mmap
 import os
 import sys
+from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from syncsvc.errors import LinkClosed
 from syncsvc.pictures import load_cv2
 from syncsvc.sinks.stills.coding import Coding
-from syncsvc.sinks.stills.still import Outcome, failure, save
+from syncsvc.sinks.stills.still import Still, save_chunk
 from syncsvc.sinks.stills.still_orders import Imported, PlacedPicture, SavedStills, SaveStills
 from syncsvc.transport.channel import Channel
 
@@ -29,15 +32,14 @@ class MappedPictures:
         if size_bytes > self._flat.size:
             self._flat = np.frombuffer(mmap.mmap(self._fd, size_bytes, prot=mmap.PROT_READ), np.uint8)
 
-    def save(self, still: PlacedPicture, coding: Coding) -> Outcome:
-        """Code and write one picture."""
-        try:
-            depth = np.dtype(still.depth)
-            size_bytes = int(np.prod(still.shape, dtype=np.int64)) * depth.itemsize
-            pixels = self._flat[still.offset : still.offset + size_bytes].view(depth).reshape(still.shape)
-        except (TypeError, ValueError) as error:
-            return failure(still.number, "", error)
-        return save(still.number, os.fsdecode(still.path), pixels, coding)
+    def still(self, placed: PlacedPicture) -> Still:
+        """One of the pictures, and its file."""
+        return Still(placed.number, os.fsdecode(placed.path), partial(self._pixels, placed), 0)
+
+    def _pixels(self, placed: PlacedPicture) -> NDArray[Any]:
+        depth = np.dtype(placed.depth)
+        size_bytes = int(np.prod(placed.shape, dtype=np.int64)) * depth.itemsize
+        return self._flat[placed.offset : placed.offset + size_bytes].view(depth).reshape(placed.shape)
 
 
 def main(channel_fd: int, memory_fd: int) -> None:
@@ -50,7 +52,7 @@ def main(channel_fd: int, memory_fd: int) -> None:
         order, _ = received
         memory.grow(order.size_bytes)
         coding = Coding(order.suffix, order.quality)
-        outcomes = [memory.save(still, coding) for still in order.stills]
+        outcomes = save_chunk(map(memory.still, order.stills), coding)
         channel.send(SavedStills([(one.size_bytes, one.cause, one.problem) for one in outcomes]), timeout_s=None)
 
 

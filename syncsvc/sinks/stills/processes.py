@@ -13,7 +13,16 @@ from syncsvc import programs
 from syncsvc.errors import LinkClosed, TransportError
 from syncsvc.sinks.stills import still_orders as orders
 from syncsvc.sinks.stills.coding import Coding, check
-from syncsvc.sinks.stills.still import CHUNK_BYTES, FAILURES, FileAsItCame, Outcome, Still, failure, pixels_of, save
+from syncsvc.sinks.stills.still import (
+    CHUNK_BYTES,
+    FAILURES,
+    FileAsItCame,
+    Outcome,
+    Still,
+    failure,
+    pixels_of,
+    save_chunk,
+)
 from syncsvc.transport import memfd
 from syncsvc.transport.channel import Channel
 
@@ -144,7 +153,7 @@ class RemoteSaver:
             try:
                 pixels = pixels_of(still)
                 if isinstance(pixels, FileAsItCame):
-                    done.append(save(still.number, still.path, pixels, self._coding))
+                    done += save_chunk([still._replace(picture=pixels)], self._coding)
                 else:
                     check(pixels, self._coding)
                     found.append((still, pixels))

@@ -63,17 +63,45 @@ class Outcome(NamedTuple):
 
 
 def pixels_of(still: Still) -> Pixels:
-    """The picture itself; errors are those that ``failure`` knows."""
+    """The picture itself.
+
+    Raises:
+        FAILURES: it cannot be made.
+    """
     return still.picture() if callable(still.picture) else still.picture
 
 
-def save(number: int, path: str, pixels: Pixels, coding: Coding) -> Outcome:
-    """Code and write one; its own errors are told, and cost nobody else anything."""
+def save_chunk(chunk: Iterable[Still], coding: Coding) -> list[Outcome]:
+    """Code and write some stills; errors of one are told, and cost nobody else anything.
+
+    First all are coded, then all are written: threads that do both by turns take the interpreter's lock from each other
+    at every call, and lost by that what they had won, with pictures of 50x50.
+    """
+    return [_written(coded) for coded in [_coded(still, coding) for still in chunk]]
+
+
+class _Coded(NamedTuple):
+    number: int
+    path: str
+    data: Any
+
+
+def _coded(still: Still, coding: Coding) -> _Coded | Outcome:
     try:
+        pixels = pixels_of(still)
         data = pixels.data if isinstance(pixels, FileAsItCame) else encode(pixels, coding)
-        return Outcome(number, path, write_whole(path, data))
     except FAILURES as error:
-        return failure(number, path, error)
+        return failure(still.number, still.path, error)
+    return _Coded(still.number, still.path, data)
+
+
+def _written(coded: _Coded | Outcome) -> Outcome:
+    if isinstance(coded, Outcome):
+        return coded
+    try:
+        return Outcome(coded.number, coded.path, write_whole(coded.path, coded.data))
+    except FAILURES as error:
+        return failure(coded.number, coded.path, error)
 
 
 def failure(number: int, path: str, error: BaseException) -> Outcome:

@@ -12,7 +12,7 @@ from syncsvc.lifecycle import StopToken, Worker
 from syncsvc.pictures import load_cv2
 from syncsvc.sinks.stills.coding import Coding
 from syncsvc.sinks.stills.processes import remote_savers
-from syncsvc.sinks.stills.still import CHUNK_STILLS, FAILURES, Outcome, Still, failure, pixels_of, save
+from syncsvc.sinks.stills.still import CHUNK_STILLS, Outcome, Still, save_chunk
 
 How = Literal["loop", "threads", "processes", "chunked_threads", "chunked_processes"]
 HOWS: Final[tuple[How, ...]] = get_args(How)
@@ -109,6 +109,7 @@ class PoolWriter:
     def _work(self, saver: Saver, _: StopToken) -> None:
         while (chunk := self._chunks.get()) is not None:
             self._done.put(saver(chunk))
+            del chunk  # nobody holds frames of the service while there is nothing to do
 
     def put(self, chunk: Sequence[Still]) -> None:
         """See ``Writer``."""
@@ -128,23 +129,6 @@ class PoolWriter:
         except queue.Empty:
             pass
         return found
-
-
-def save_here(coding: Coding) -> Saver:
-    """A saver that codes and writes where it is called."""
-
-    def saver(chunk: Sequence[Still]) -> list[Outcome]:
-        return [_save(still, coding) for still in chunk]
-
-    return saver
-
-
-def _save(still: Still, coding: Coding) -> Outcome:
-    try:
-        pixels = pixels_of(still)
-    except FAILURES as error:
-        return failure(still.number, still.path, error)
-    return save(still.number, still.path, pixels, coding)
 
 
 def check_how(how: str, workers: int | None) -> None:
@@ -174,14 +158,15 @@ def opened(how: How, coding: Coding, workers: int | None = None) -> Iterator[Wri
         ImportError: OpenCV cannot be loaded; the message names the system packages that it needs.
     """
     check_how(how, workers)
+    save_here = partial(save_chunk, coding=coding)
     load_cv2()  # here, where somebody hears that it is not there
     if how == "loop":
-        yield LoopWriter(save_here(coding))
+        yield LoopWriter(save_here)
         return
     number = len(os.sched_getaffinity(0)) if workers is None else workers
     most = CHUNK_STILLS if how.startswith("chunked_") else 1
     with ExitStack() as running:
-        savers: Sequence[Saver] = [save_here(coding)] * number
+        savers: Sequence[Saver] = [save_here] * number
         if how.endswith("processes"):
             savers = running.enter_context(remote_savers(number, coding))
         yield running.enter_context(PoolWriter(savers, most))
