@@ -24,6 +24,9 @@ _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}.get(os.uname().machine)
 """Number of the system call, which the C library has no name for."""
 _SCHED_ATTR = struct.Struct("=IIQiIQQQ")
 """``struct sched_attr``: size, policy, flags, nice, priority, runtime, deadline, period."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Of <malloc.h>."""
+_KEPT_BYTES, _MOST_IN_POOLS_BYTES = 128 << 20, 32 << 20
 _OF_THE_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 START_NS = 120 * 10**9
 """In which a process of ours is to have imported what it needs, on a machine that starts everything at once."""
@@ -92,6 +95,18 @@ def name_process(name: str) -> None:
 def _prctl(option: int, argument: int | bytes) -> None:
     if _libc.prctl(option, argument, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl({option})")
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what is freed instead of giving it back, for a process that codes picture after picture.
+
+    Threads got a megabyte for each coded 1080p picture anew from the kernel, page by page: 2 of 11 ms. It keeps 128 MB
+    at most in each of its pools. Where the C library is another (musl), nothing changes.
+    """
+    mallopt = getattr(_libc, "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+        mallopt(_M_MMAP_THRESHOLD, _MOST_IN_POOLS_BYTES)
 
 
 class StopToken:

@@ -55,7 +55,9 @@ _OPTIONS: Final = {
     help="Length of each turn: pipeline (8), stills (10), article (15), capacity, latency (20), accuracy's runs (40).",
 )
 @click.option("--rounds", type=click.IntRange(min=1), help="All but capacity, article, accuracy: turns of each (3).")
-@click.option("--frames", type=click.IntRange(min=1), help="1080p ones per turn: transport, stills (100), process (24).")
+@click.option(
+    "--frames", type=click.IntRange(min=1), help="1080p frames per turn: transport, stills (100), process (24)."
+)
 @click.option("--step", type=click.IntRange(min=1), help="capacity: streams more at a time (4; 16 with `encoded`).")
 @click.option("--only", metavar="WORDS", help="The rows that have these words; accuracy: `simulated` or `live`.")
 @click.option("--case", metavar="CASE", help="accuracy: one of the simulated cases, such as `four`.")

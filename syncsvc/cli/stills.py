@@ -18,8 +18,10 @@ from syncsvc.client.inlets import Mode
 from syncsvc.client.subscriber import Subscriber
 from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.errors import UsageError
+from syncsvc.lifecycle import keep_freed_memory
 from syncsvc.observe.logs import said
-from syncsvc.sinks.stills.choice import Choice, Of, Wish
+from syncsvc.pictures import load_cv2
+from syncsvc.sinks.stills.choice import Choice, Of, StillsWish
 from syncsvc.sinks.stills.coding import SUFFIXES, coding_of
 from syncsvc.sinks.stills.files import require_folder
 from syncsvc.sinks.stills.sink import StillsSink, WhenLate
@@ -71,7 +73,9 @@ def stills(endpoint: str, folder: Path, as_json: bool, **given: Any) -> None:
     if given["of_sets"] and given["mosaic"]:
         raise UsageError("--sets and --mosaic are two answers to one question: give one")
     of: Of = "mosaics" if given["mosaic"] else "sets" if given["of_sets"] else "frames"
-    wanted = _Wanted(endpoints_of(endpoint).live, folder, Choice(Wish(of, given["every"], given["per_second"])), given)
+    wanted = _Wanted(
+        endpoints_of(endpoint).live, folder, Choice(StillsWish(of, given["every"], given["per_second"])), given
+    )
     tally, missed, problem = _write(wanted, Enough(given["count"], given["seconds"], given["timeout_s"]))
     report = tally.as_object() | {"folder": str(folder), "missed_batches": missed}
     click.echo(json.dumps(report) if as_json else _shown(report))
@@ -100,6 +104,8 @@ def _write(wanted: _Wanted, enough: Enough) -> tuple[StillsTally, int, str]:
     """Write to the end; the numbers, how many batches were missed, and what went wrong."""
     given, problem = wanted.given, ""
     coding, place = coding_of(given["format"], given["quality"]), require_folder(wanted.folder)
+    keep_freed_memory()
+    load_cv2().setNumThreads(1)  # the writers are as many as there are cores
     when_late, how = cast("WhenLate", given["when_late"]), cast("How", given["how"])
     keeps_jpeg = given["quality"] is None and coding.suffix == "jpg"
     with (

@@ -123,16 +123,20 @@ def test_a_level_of_the_capacity_is_so_many_streams_or_decoders(small_film: Path
         capacity.level_of(small_film, 1, "webp", NOBODY, 1.0)
 
 
-def test_every_way_to_save_stills_writes_every_picture_and_its_start_is_told_apart(tmp_path: Path) -> None:
+def test_every_way_to_save_stills_writes_every_picture_and_its_start_is_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = [np.full((50, 50, 1), value, np.uint8) for value in range(70)]
     for way in stills.ARTICLE:
         found = stills.article(way, images, str(tmp_path))
         assert (found.pictures, found.total_s) == (70, found.start_s + found.save_s)
         assert (found.start_s > 1e-3) or not way.endswith("processes")
-    folders = list(tmp_path.iterdir())
-    assert [len(list(folder.glob("*.jpg"))) for folder in folders] == [70] * len(stills.ARTICLE)
-    assert {path.read_bytes() for path in tmp_path.glob("*/7.jpg")} == {cv2.imencode(".jpg", images[7])[1].tobytes()}
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(stills, "_FEW", 0)
     assert stills.ours("loop", images, str(tmp_path)).pictures == 70
+    assert stills.article("chunked threads", images, str(tmp_path)).pictures == 70
+    assert [len(list(folder.glob("*.jpg"))) for folder in tmp_path.iterdir()] == [70, 70]
+    assert {path.read_bytes() for path in tmp_path.glob("*/7.jpg")} == {cv2.imencode(".jpg", images[7])[1].tobytes()}
 
 
 def test_a_service_s_stills_are_measured_beside_the_encoder(recording: Path) -> None:

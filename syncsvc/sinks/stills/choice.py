@@ -25,7 +25,7 @@ class Chosen(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class StillsWish:
     """What somebody wants of the batches.
 
     ``every`` N takes the first of each N, ``per_second`` at most so many of a second of capture time; of each stream's
@@ -60,7 +60,7 @@ class Choice:
         * Names of one stream, and of sets, sort by capture time.
     """
 
-    def __init__(self, wish: Wish) -> None:
+    def __init__(self, wish: StillsWish) -> None:
         """Begin.
 
         Raises:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from syncsvc.errors import LinkClosed
+from syncsvc.lifecycle import keep_freed_memory
 from syncsvc.pictures import load_cv2
 from syncsvc.sinks.stills.coding import Coding
 from syncsvc.sinks.stills.still import Still, save_chunk
@@ -45,6 +46,7 @@ class MappedPictures:
 def main(channel_fd: int, memory_fd: int) -> None:
     """Say that all is imported, and save what is told to."""
     load_cv2().setNumThreads(1)
+    keep_freed_memory()
     memory = MappedPictures(memory_fd)
     channel: Channel[SaveStills] = Channel.of(channel_fd, SaveStills)
     channel.send(Imported())

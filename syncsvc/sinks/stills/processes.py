@@ -64,8 +64,8 @@ class PictureMemory:
 
     def write(self, offset: int, pixels: NDArray[Any]) -> None:
         """Copy an array to a place, its values in C order."""
-        place: NDArray[Any] = np.frombuffer(self._map, pixels.dtype, pixels.size, offset).reshape(pixels.shape)
-        np.copyto(place, pixels)
+        place: NDArray[Any] = np.ndarray(pixels.shape, pixels.dtype, self._map, offset)
+        place[...] = pixels
 
     def close(self) -> None:
         """Let it go; the other process keeps what it has mapped."""
@@ -198,7 +198,7 @@ class RemoteSaver:
 
 
 def _placed(still: Still, pixels: NDArray[Any], offset: int) -> orders.PlacedPicture:
-    return orders.PlacedPicture(still.number, os.fsencode(still.path), offset, list(pixels.shape), pixels.dtype.name)
+    return orders.PlacedPicture(still.number, os.fsencode(still.path), offset, list(pixels.shape), pixels.dtype.str)
 
 
 @contextmanager

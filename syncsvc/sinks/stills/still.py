@@ -25,7 +25,7 @@ FAILURES: Final = (
 )
 """What a picture or its file may raise: it costs that one alone."""
 CHUNK_BYTES: Final = 2 << 20
-CHUNK_STILLS: Final = 64
+CHUNK_STILLS: Final = 256
 """What a worker gets at once, at most: small pictures come in dozens, a 1080p one alone."""
 
 

@@ -9,7 +9,7 @@ from syncsvc.sinks.stills.still import Cause
 from syncsvc.transport.channel import Message
 
 Natural = Annotated[int, Meta(ge=0, le=2**62)]
-Depth = Annotated[str, Meta(pattern=r"^[a-z]+[0-9]*\Z", max_length=16)]
+Depth = Annotated[str, Meta(pattern=r"^[<>|=]u[12]\Z")]
 
 
 class PlacedPicture(Message, frozen=True):

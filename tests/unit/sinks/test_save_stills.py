@@ -143,8 +143,8 @@ def test_chunks_end_by_number_and_by_size_and_lose_nothing() -> None:
     def stills(*sizes: int) -> list[Still]:
         return [Still(number, "", np.zeros(0), size) for number, size in enumerate(sizes)]
 
-    small = list(chunks(stills(*[10] * 150), CHUNK_STILLS))
-    assert [len(chunk) for chunk in small] == [CHUNK_STILLS, CHUNK_STILLS, 150 - 2 * CHUNK_STILLS]
+    small = list(chunks(stills(*[10] * (2 * CHUNK_STILLS + 22)), CHUNK_STILLS))
+    assert [len(chunk) for chunk in small] == [CHUNK_STILLS, CHUNK_STILLS, 22]
     big = list(chunks(stills(CHUNK_BYTES * 3, 5, CHUNK_BYTES - 5, 1), CHUNK_STILLS))
     assert [[still.number for still in chunk] for chunk in big] == [[0], [1, 2], [3]]
     assert list(chunks([], CHUNK_STILLS)) == []

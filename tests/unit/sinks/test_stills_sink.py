@@ -12,7 +12,7 @@ from syncsvc.errors import FrameUndecodable
 from syncsvc.layout import Layout
 from syncsvc.model import Frame, FrameBatch
 from syncsvc.sinks.stills import sink as sinks
-from syncsvc.sinks.stills.choice import Choice, Wish
+from syncsvc.sinks.stills.choice import Choice, StillsWish
 from syncsvc.sinks.stills.coding import coding_of
 from syncsvc.sinks.stills.mosaic import BAR, compose, title
 from syncsvc.sinks.stills.still import Outcome, Still
@@ -21,6 +21,7 @@ from tests.batches import MS, T0, batch, frame, together
 
 SMALL = Layout("bgr24", 64, 48)
 NAMES = ("north", "south", "east")
+ALL = StillsWish()
 
 
 class Slow:
@@ -62,7 +63,7 @@ def pair(seq: int, number: int = 2) -> FrameBatch:
     return batch(seq, frames={"north": north, "south": south, "east": []}, sets=sets, missing={"east": "stalled"})
 
 
-def sink_of(folder: Path, writer: Any, wish: Wish = Wish(), when_late: Any = "drop", suffix: str = "png") -> Any:  # noqa: B008
+def sink_of(folder: Path, writer: Any, wish: StillsWish = ALL, when_late: Any = "drop", suffix: str = "png") -> Any:
     return sinks.StillsSink(str(folder), Choice(wish), coding_of(suffix), writer, when_late, keeps_jpeg=True)
 
 
@@ -141,7 +142,9 @@ def test_a_jpeg_stream_is_written_as_it_came_and_coded_anew_where_that_is_wanted
     for keeps in (True, False):
         place = tmp_path / str(keeps)
         with opened("loop", coding_of("jpg", 30)) as writer:
-            sink = sinks.StillsSink(str(place), Choice(Wish()), coding_of("jpg", 30), writer, "drop", keeps_jpeg=keeps)
+            sink = sinks.StillsSink(
+                str(place), Choice(StillsWish()), coding_of("jpg", 30), writer, "drop", keeps_jpeg=keeps
+            )
             sink.take(some)
             sink.finish()
         (path,) = place.rglob("*.jpg")
@@ -150,7 +153,7 @@ def test_a_jpeg_stream_is_written_as_it_came_and_coded_anew_where_that_is_wanted
 
 def test_a_mosaic_has_every_stream_in_its_place_and_shows_who_is_missing(tmp_path: Path) -> None:
     with opened("loop", coding_of("png")) as writer:
-        sink = sink_of(tmp_path, writer, Wish("mosaics"))
+        sink = sink_of(tmp_path, writer, StillsWish("mosaics"))
         sink.take(pair(0))
         sink.finish()
     assert [path.name for path in sorted(tmp_path.iterdir())] == [
