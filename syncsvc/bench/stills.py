@@ -282,11 +282,12 @@ def _table(section: str, rows: Mapping[str, Took]) -> Table:
 def _ratios(found: Mapping[str, Results[Took]]) -> dict[str, float]:
     """What the article compares, round by round, the start of the workers included."""
     best = f"save_stills: {DEFAULT_HOW}"
-    aims = {"article: loop": "aim: > 1 from 1000 on", "article: processes": "aim: >= 3", "save_stills: loop": ""}
+    more = "aim: > 1 from 1000 on"
+    aims = {"article: loop": more, "article: processes": "aim: >= 3", "save_stills: loop": more}
     ratios = dict[str, float]()
     for section, results in found.items():
         for label, aim in aims.items():
             ratio = results.ratio(label, best, lambda one: one.total_s)
             if ratio is not None:
-                ratios[f"{section}: {label} / {best}" + (f" ({aim})" if aim else "")] = ratio
+                ratios[f"{section}: {label} / {best} ({aim})"] = ratio
     return ratios
