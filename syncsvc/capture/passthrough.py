@@ -19,6 +19,7 @@ from syncsvc.capture.jpeg import coded, jpeg_layout, plain_jpeg
 from syncsvc.capture.source import Loss, Picture
 from syncsvc.capture.upright import UPRIGHT, Turn, turn_of, turn_of_message
 from syncsvc.clock import NS_PER_S
+from syncsvc.errors import SourceUnavailable
 from syncsvc.layout import MAX_EXTRADATA_BYTES, Codec, ColorRange, Layout, jpeg_header
 
 _MJPEG = Codec("mjpeg")
@@ -42,7 +43,7 @@ class PassThrough(Demuxer):
         self._filter: BitStreamFilterContext | None = None
         self._sets: dict[int, bytes] = {}
         if self._is_nal and extradata[:1] == b"\1":  # avcC, hvcC: lengths before the units instead of start codes
-            self._filter = BitStreamFilterContext(f"{self._codec}_mp4toannexb", self.stream)
+            self._filter = self._start_codes()
         elif self._is_nal:
             self._sets, extradata = nal.parameter_sets(extradata, self._codec), b""
         self._layout: Layout | None = None
@@ -60,6 +61,17 @@ class PassThrough(Demuxer):
         self._has_begun = False
         self._last_pts: int | None = None
         self._ticks_per_s = self.ticks_of(NS_PER_S)
+
+    def _start_codes(self) -> BitStreamFilterContext:
+        """What puts start codes where the container has lengths.
+
+        Raises:
+            SourceUnavailable: the container's parameters are damaged.
+        """
+        try:
+            return BitStreamFilterContext(f"{self._codec}_mp4toannexb", self.stream)
+        except (FFmpegError, ValueError) as error:
+            raise SourceUnavailable(self._input.source_id, "its parameters of the codec cannot be read") from error
 
     def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[Sighting]:
         if not packet.size:

@@ -17,9 +17,12 @@ import numpy as np
 import pytest
 
 from syncsvc import barcode
+from syncsvc.capture.network import NetworkSource
 from syncsvc.capture.source import Loss, Shot
-from syncsvc.capture.spec import HttpSpec
+from syncsvc.capture.spec import HttpSpec, RingPlan
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
+from syncsvc.errors import SourceUnavailable
+from syncsvc.lifecycle import StopToken
 from tests.aes import encrypted
 from tests.e2e.httpcamera import FPS, HEIGHT, PERIOD_US, WIDTH, Respond, answer, http_camera, see, source_of, video
 from tests.e2e.test_mjpeg import CHALLENGES, PASSWORD, USER, is_logged_in, jpegs, part, sends, wants
@@ -445,6 +448,20 @@ def flv_camera(change: Callable[[list[bytes]], list[bytes]]) -> Iterator[str]:
             yield f"{url}/live.flv"
         finally:
             over.set()
+
+
+def test_damaged_parameters_are_a_camera_that_is_not_there_for_who_wants_coded_pictures() -> None:
+    def lie(tags: list[bytes]) -> list[bytes]:
+        """Say that the first parameter set is longer than all of them."""
+        begin = b"\x17\0\0\0\0\1"
+        return [
+            tag[: (at := tag.index(begin) + 11)] + b"\xff\xff" + tag[at + 2 :] if begin in tag else tag for tag in tags
+        ]
+
+    with flv_camera(lie) as url:
+        spec = HttpSpec(name="a", url=url, pixels="encoded", ring=RingPlan(1_000_000_000), read_timeout_s=0.5)
+        with pytest.raises(SourceUnavailable):
+            NetworkSource(spec, SYSTEM_CLOCK, lambda position: None, StopToken())
 
 
 def test_flv_is_open_once_its_first_picture_is_there_whatever_it_promises() -> None:
