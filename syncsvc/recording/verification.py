@@ -82,8 +82,8 @@ class _ToldSet(NamedTuple):
 
     def is_like(self, row: SetLine) -> bool:
         """Whether the line may be that of this set."""
-        frames = {name: line.frame for name, line in self.members.items() if line is not None}
-        return row.window_start_ns == self.batch.window_start_ns and frames.items() <= row.frames.items()
+        is_same = all(row.frames.get(name) == (line and line.frame) for name, line in self.members.items())
+        return is_same and row.window_start_ns == self.batch.window_start_ns
 
 
 class _Segment:

@@ -17,26 +17,14 @@ from syncsvc import FrameBatch, Recorder, Subscriber, nal
 from syncsvc.capture import stamps
 from syncsvc.cli import main
 from syncsvc.clock import NS_PER_MS as MS
-from syncsvc.layout import Codec, Layout
 from syncsvc.lifecycle import Worker
 from syncsvc.model import Frame
-from syncsvc.recording.containers import Sample, container_of
 from syncsvc.recording.folder import FolderRecording
 from syncsvc.recording.verification import verify
 from syncsvc.sinks.record.tape import TapeTally
 from tests.e2e.harness import LIMIT_S, Service
-from tests.recordings import coded_pictures
-
-WIDTH, HEIGHT, COUNT = 64, 48, 60
-
-
-def clip(path: Path) -> None:
-    """Sixty pictures at 25 a second, a key frame every fifth."""
-    container = container_of(Layout("encoded", WIDTH, HEIGHT, codec=Codec("h264")))
-    assert container is not None
-    path.write_bytes(
-        container.piece([Sample(40 * at * MS, key, data) for at, (data, key) in enumerate(coded_pictures(COUNT))])
-    )
+from tests.film import COUNT, write_clip
+from tests.killed_recorders import kill_recorders
 
 
 def pictures(path: Path) -> list[Any]:
@@ -68,7 +56,7 @@ PIXELS: Mapping[str, Mapping[str, Any]] = {
 
 
 def test_the_files_hold_what_subscribers_saw_bit_for_bit(tmp_path: Path) -> None:
-    clip(tmp_path / "clip.mp4")
+    write_clip(tmp_path / "clip.mp4")
     streams = {name: {"url": "file:clip.mp4", "pace": "asap"} | how for name, how in PIXELS.items()}
     groups = {"all": {"streams": list(streams), "window_ms": 400}}
     tape, exact = tmp_path / "tape", tmp_path / "exact"
@@ -122,6 +110,10 @@ def test_the_files_hold_what_subscribers_saw_bit_for_bit(tmp_path: Path) -> None
     assert headers[0]["streams"]["both"]["format"] == "i420", "as everybody is told"
     assert (tape / "times.csv").read_text().startswith("stream,frame,time_s,seq,uncertainty_ns,clock,arrival_ns\n")
     assert (tape / "sets.csv").read_text().startswith("set,window_start_ns,spread_ns,own,both,plain,grey,colour,jpeg\n")
+
+
+def test_a_recorder_that_is_killed_costs_at_most_the_batch_in_hand(tmp_path: Path) -> None:
+    assert kill_recorders(tmp_path, count=2, seed=7) == []
 
 
 @pytest.mark.parametrize(
