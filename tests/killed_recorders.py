@@ -79,4 +79,4 @@ def _kill_one(live: str, tape: Path, rng: random.Random, seen: Mapping[tuple[int
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as place:
         wrong = kill_recorders(Path(place), int(sys.argv[1]), seed=int(sys.argv[2]) if len(sys.argv) > 2 else 1)
-        sys.exit("\n".join(wrong[:20]))
+        sys.exit("\n".join(wrong[:20]) or 0)
