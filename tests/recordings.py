@@ -18,6 +18,7 @@ from syncsvc.clock import NS_PER_MS as MS
 from syncsvc.layout import Codec, Layout
 from syncsvc.model import Counts, Frame, FrameBatch, Gap
 from syncsvc.recording.contents import StoredBatch, StoredPicture
+from syncsvc.recording.picture_times import our_time, with_time
 from syncsvc.wire import GroupTerms
 from tests.batches import T0, batch, frame, together
 
@@ -215,13 +216,13 @@ def header_line(batch: FrameBatch) -> bytes:
 
 
 def write_film(path: Path, pictures: Sequence[StoredPicture]) -> None:
-    """Pictures in a container, each as long after the first as it was taken."""
+    """Pictures in a container, each as long after the first as it was taken, with the time in it."""
     with av.open(str(path), "w", options={"movflags": "frag_keyframe+delay_moov+default_base_moof"}) as sink:
         layout = pictures[0].layout
         out = sink.add_mux_stream("h264", rate=25, width=layout.width, height=layout.height)
         out.time_base = Fraction(1, 90_000)
         for one in pictures:
-            packet = av.Packet(one.data)
+            packet = av.Packet(with_its_time(one))
             packet.stream, packet.time_base, packet.is_keyframe = out, Fraction(1, 90_000), one.is_key
             packet.pts = packet.dts = (one.time_ns - pictures[0].time_ns) * 9 // 100_000
             sink.mux(packet)
@@ -258,3 +259,8 @@ def taken_out(live: Sequence[FrameBatch], ours: Sequence[FrameBatch]) -> None:
             {name: each.seq for name, each in some.frames.items() if each.seq in there[name]} for some in was.sets
         ]
         assert kept == [some for some in expected if len(some) > 1]
+
+
+def with_its_time(one: StoredPicture) -> bytes:
+    """A picture's bytes as a recorder writes them, which may have a time already."""
+    return one.data if our_time(one.data, "h264") is not None else with_time(one.data, "h264", one.time_ns)

@@ -21,7 +21,7 @@ from syncsvc.layout import RAW_FORMATS, Layout
 from syncsvc.model import Gap
 from syncsvc.recording.contents import StoredBatch, StoredPicture
 from syncsvc.recording.picture_times import without_time
-from syncsvc.recording.segment import UNFINISHED
+from syncsvc.recording.segment import UNFINISHED, is_segment_name
 from syncsvc.recording.sidecars import BATCHES, TIMES, TimeLine, read_batches, read_times
 from syncsvc.transport.page import Position
 from syncsvc.wire import GroupTerms
@@ -29,7 +29,6 @@ from syncsvc.wire import GroupTerms
 CONFIG = "recording.yaml"
 VIDEO_SUFFIXES = (".mp4", ".mkv")
 _FINISHED = re.compile(r"[0-9]{6}")
-_NUMBERED = re.compile(r"\.?[0-9]{6}(\.[a-z]+)?")
 
 
 class Filmed(NamedTuple):
@@ -125,13 +124,17 @@ class FolderSegment:
             if line is not None and film.layout is not None:
                 yield self.stored(film, film.layout, line)
 
+    def is_coded_here(self, stream: str) -> bool:
+        """Whether the recorder made a stream's pictures of pixels, since none came coded."""
+        settings = self.config.streams.get(stream)
+        return settings is not None and settings.pixels in RAW_FORMATS and not settings.coded
+
     def stored(self, film: Filmed, layout: Layout, line: TimeLine) -> StoredPicture:
-        """A picture of a file as the frame that it is, by its line."""
-        settings = self.config.streams.get(line.stream)
-        is_ours = settings is not None and settings.pixels in RAW_FORMATS and not settings.coded
+        """A picture of a file as the frame that it is, by its line; without the time that the recorder put there."""
         codec, data = layout.codec.name if layout.codec else "", film.data
         if codec in nal.CODECS:
             data = without_time(data, codec)
+        is_ours = self.is_coded_here(line.stream)
         return StoredPicture(line.stream, film.frame, line.seq, line.time_ns, film.is_key, layout, data, is_ours)
 
 
@@ -148,7 +151,7 @@ class FolderRecording:
         if not path.is_dir():
             raise UsageError(f"{path}: found {'a file' if path.exists() else 'nothing'}; allowed: a folder that "
                              "`syncsvc record` wrote")  # fmt: skip
-        found = sorted(one for one in path.iterdir() if one.is_dir() and _NUMBERED.fullmatch(one.name))
+        found = sorted(one for one in path.iterdir() if one.is_dir() and is_segment_name(one.name))
         parts = [one for one in found if (one / BATCHES).exists()]
         if (path / BATCHES).exists():
             parts.insert(0, path)

@@ -45,6 +45,13 @@ def without_time(data: bytes, codec: str) -> bytes:
     return data[:begin] + data[end - 1 if data[end - 1] == 0 else end :]
 
 
+def our_time(data: bytes, codec: str) -> int | None:
+    """When a picture was taken, UTC nanoseconds, by the unit that ``with_time`` put there; None where there is none."""
+    mark = data.find(_OUR_UUID, 0, max(0, first_slice_at(data, codec)))
+    told = data[mark + 16 : mark + 27]
+    return int.from_bytes(b"".join(told[at : at + 2] for at in range(0, 11, 3)), "big") if mark >= 0 else None
+
+
 def _time_unit(codec: str, time_ns: int) -> bytes:
     """The SEI unit without its start code."""
     micros = (time_ns // 1000).to_bytes(8, "big")

@@ -17,8 +17,6 @@ from syncsvc.recording.contents import StoredBatch
 from syncsvc.wire import decode_line
 
 TIMES, SETS, BATCHES = "times.csv", "sets.csv", "batches.jsonl"
-HELD = "held"
-"""The clock of a picture that is there again, at the time of a set that it fills."""
 SET_COLUMNS = ("set", "window_start_ns", "spread_ns")
 
 

@@ -14,10 +14,13 @@ from typing import NamedTuple
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.errors import FrameUndecodable, RecordingBroken
 from syncsvc.model import Frame, FrameBatch, FrameSet, Gap
+from syncsvc.nal import CODECS
 from syncsvc.recording.contents import StoredPicture
-from syncsvc.recording.folder import FolderRecording, FolderSegment
+from syncsvc.recording.folder import Filmed, FolderRecording, FolderSegment
+from syncsvc.recording.picture_times import our_time
 from syncsvc.recording.recording_findings import RecordingFindings, SegmentFindings
-from syncsvc.recording.sidecars import BATCHES, HELD, SETS, TIMES, SetLine, TimeLine, is_cut_off, read_sets
+from syncsvc.recording.sidecar_lines import HELD
+from syncsvc.recording.sidecars import BATCHES, SETS, TIMES, SetLine, TimeLine, is_cut_off, read_sets
 from syncsvc.recording.stream_pictures import StreamPictures
 
 TICK_NS = NS_PER_MS
@@ -263,6 +266,7 @@ class _Segment:
         """What is wrong with each picture of a file; empty where nothing is."""
         source = StreamPictures(stream, iter(()))
         first_ns: int | None = None
+        has_times: bool | None = None
         for film in self._segment.filmed(stream):
             line = lines[film.frame] if film.frame < len(lines) else None
             if line is None:
@@ -271,7 +275,11 @@ class _Segment:
             if film.problem or film.layout is None:
                 yield f"{_named(line)} cannot be read: {film.problem}"
                 continue
-            problem = ""
+            problem, told_ns = "", _time_within(film)
+            has_times = told_ns is not None if has_times is None else has_times
+            if has_times != (told_ns is not None) or told_ns not in (None, line.time_ns):
+                says = "says of itself nothing" if told_ns is None else f"says of itself {told_ns} ns"
+                problem = f"{_named(line)} {says}; {TIMES} has {line.time_ns}"
             if film.at_ns is not None:
                 offset_ns = film.at_ns - line.time_ns
                 first_ns = offset_ns if first_ns is None else first_ns
@@ -303,6 +311,12 @@ def _count(counts: dict[str, int], stream: str, more: int = 1) -> None:
 
 def _key_of(one: TimeLine | Frame) -> _Key:
     return one.stream, one.seq, one.time_ns
+
+
+def _time_within(film: Filmed) -> int | None:
+    """The time that the recorder put into a picture, UTC nanoseconds; None where there is none."""
+    codec = film.layout.codec if film.layout is not None else None
+    return our_time(film.data, codec.name) if codec is not None and codec.name in CODECS else None
 
 
 def _follows(before: FrameBatch, batch: FrameBatch) -> bool:

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from syncsvc.recording.picture_times import with_time
 from syncsvc.recording.folder import FolderRecording
 from syncsvc.recording.recording_findings import MOST_DIFFERENCES, RecordingFindings
 from syncsvc.recording.verification import verify
+from tests.batches import MS, T0
 from tests.recordings import recording, stored, write_film, write_segments
 
 
@@ -34,15 +36,25 @@ def edit(name: str, before: str, after: str, times: int = -1) -> Callable[[Path]
     return change
 
 
+def time_of(seq: int) -> int:
+    return T0 + (40 * seq + 2) * MS
+
+
+def retime(folder: Path) -> None:
+    """One picture says another time of itself than its line."""
+    *others, last = stored("west", range(10), time_of)
+    write_film(folder / "000001/west.mp4", [*others, structs.replace(last, data=with_time(last.data, "h264", 7))])
+
+
 def refilm(folder: Path, *seqs: int, shifted_ns: int = 0) -> None:
     """Other pictures in the file of ``west``, or the last of them at another time."""
-    *others, last = stored("west", seqs, lambda seq: 40_000_000 * seq)
+    *others, last = stored("west", seqs, time_of)
     write_film(folder / "000001/west.mp4", [*others, structs.replace(last, time_ns=last.time_ns + shifted_ns)])
 
 
 def spoil(folder: Path) -> None:
     """A picture whose bytes are not its codec's."""
-    pictures = stored("west", range(10), lambda seq: 40_000_000 * seq)
+    pictures = stored("west", range(10), time_of)
     pictures[6] = structs.replace(pictures[6], data=b"\0\0\0\1\x41" + b"\xff" * 40)
     write_film(folder / "000001/west.mp4", pictures)
 
@@ -54,6 +66,7 @@ def spoil(folder: Path) -> None:
         (lambda folder: refilm(folder, *range(9)), "frame 9 of west (seq 9) is not there"),
         (lambda folder: refilm(folder, *range(11)), "1 pictures at its end are in no line of times.csv"),
         (lambda folder: refilm(folder, *range(10), shifted_ns=20_000_000), "frame 9 of west (seq 9) is shown +0.02"),
+        (retime, "frame 9 of west (seq 9) says of itself 7 ns; times.csv has 1767225600362000000"),
         (spoil, "frame 6 of west (seq 6) cannot be decoded"),
         (edit("times.csv", "west,3,1767225600.122000000,3,", "west,3,1767225600.122000001,3,"), "is in no batch"),
         (edit("times.csv", "north,2,1767225600.080000000,2,1000000", "north,2,1767225600.080000000,2,1000001"),
