@@ -178,8 +178,9 @@ class Outlook:
             look(self._endpoint, patience)
             patience.pause(BINDS_S)
             if not self._shares_memory():
-                who = "another user, in another container, or a replay"
-                problem = f"who is there is {who}: mode 'local' is not to be had, 'live' is"
+                problem = (
+                    "who is there is another user, or in another container: mode 'local' is not to be had, 'live' is"
+                )
                 raise UsageError(f"{self._endpoint}: {problem}")
         if not self._has_control:
             look(self._endpoint, patience)

@@ -248,12 +248,16 @@ class LocalOutlet:
                 message, fd = received
                 if fd is not None:
                     os.close(fd)
-                one.handle(message, self._clock.monotonic_ns())
+                self._do(one, message)
         except TransportError as error:
             if not isinstance(error, LinkClosed):
                 log.warning("a subscriber on this host sent nonsense: %s", error)
                 one.is_silent = True  # who knows what it does with what it holds
             one.is_gone = True
+
+    def _do(self, one: LocalSubscriber, message: leasing.FromSubscriber) -> None:
+        """Do what a subscriber says."""
+        one.handle(message, self._clock.monotonic_ns())
 
     def _revoke_overdue(self) -> None:
         """Ask for leases whose time is over; who does not answer is cut off, or waited for if nothing may be lost."""

@@ -16,11 +16,11 @@ from syncsvc.lifecycle import StopToken, Worker
 from syncsvc.model import FrameBatch
 from syncsvc.observe.status import LocalStatus, ReceiverStatus, Revisions
 from syncsvc.plan.plans import ReceiverPlan
-from syncsvc.publish.local import LocalOutlet
 from syncsvc.receiver.publishing import Publishing
 from syncsvc.receiver.served import DRAIN_S
 from syncsvc.recording.contents import StoredRecording
 from syncsvc.replay.course import ReplayCourse, grain_ns, shift_to
+from syncsvc.replay.no_memory import NoMemoryShared
 from syncsvc.replay.reading import Read, ReadAhead
 from syncsvc.replay.replayed_group import ReplayedGroup, plan_of
 from syncsvc.replay.span import ReplaySpan, first_played
@@ -63,16 +63,6 @@ class Played:
     lost: int = 0
 
 
-class _NoMemoryShared(LocalOutlet):
-    """Pictures of a replay lie in no ring: nobody listens for subscribers on this host, who find ``live``."""
-
-    def bind(self, endpoint: str) -> None:
-        """Listen to nobody."""
-
-    def follow(self, live: str, control: str, most_guests: int = 0) -> None:
-        """Nobody is told anything."""
-
-
 class ReplayService:
     """One run, from binding the sockets to the last word."""
 
@@ -95,7 +85,7 @@ class ReplayService:
             leave=lambda batch, emitted_ns, wanted: self._groups[batch.group].leave(batch, emitted_ns, wanted),
             backlog_of=lambda group: self._groups[group].backlog.mark,
             on_failure=self._on_failure,
-            local=_NoMemoryShared,
+            local=NoMemoryShared,
         )  # fmt: skip
 
     @property

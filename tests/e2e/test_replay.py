@@ -160,8 +160,13 @@ def test_it_waits_for_subscriptions_says_what_it_is_and_has_no_memory_to_share()
     with replayed(recording(), wait_for=2) as (_, live, _):
         told = ask_status(live)
         assert (told["replays"], list(told["streams"]), told["groups"]["lobby"]["batches"]) == ("memory", [*NAMES], 0)
-        with Subscriber(live, mode="local") as local, pytest.raises(UsageError, match=r"or a replay.*'live' is"):
-            local.wait_ready(LIMIT_S)
+        with (
+            Subscriber(live, mode="local") as local,
+            pytest.raises(UsageError, match="a replay has no memory to share"),
+        ):
+            local.receive(LIMIT_S)
+        with Subscriber(live) as early:
+            early.wait_ready(LIMIT_S)  # wherever its control is
         with read_beside(live, mode="auto") as ours, Subscriber(live) as other:
             assert len(list(other)) == 4
     assert len(ours) == 4
