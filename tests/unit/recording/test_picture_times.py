@@ -7,7 +7,7 @@ from syncsvc import nal
 from syncsvc.capture import stamps
 from syncsvc.decoded import packet_of
 from syncsvc.recording import picture_times
-from syncsvc.recording.picture_times import with_time, without_time
+from syncsvc.recording.picture_times import our_time, with_time, without_time
 from tests.unit.test_nal import ENCODERS, coded
 
 
@@ -19,6 +19,8 @@ def test_a_time_that_is_put_in_is_read_by_others_and_taken_out_again_to_the_byte
     assert without_time(stamped, codec) == bare == without_time(bare, codec)
     again = with_time(stamped, codec, time_ns + 1_000_000)
     assert without_time(again, codec) == bare
+    assert our_time(again, codec) == time_ns + 1_000_000
+    assert our_time(bare, codec) is None
     assert len(again) == len(stamped)
     assert nal.parameter_sets(stamped, codec) == nal.parameter_sets(bare, codec)
     decoder = av.CodecContext.create(codec, "r")

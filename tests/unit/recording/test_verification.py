@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from syncsvc.recording.picture_times import with_time
 from syncsvc.recording.folder import FolderRecording
+from syncsvc.recording.picture_times import with_time
 from syncsvc.recording.recording_findings import MOST_DIFFERENCES, RecordingFindings
 from syncsvc.recording.verification import verify
 from tests.batches import MS, T0
