@@ -32,7 +32,7 @@ def test_every_batch_comes_in_order_however_late_it_is_asked_for(tmp_path: Path)
         assert seqs(batches, 8) == list(range(8))
         assert not batches.stats.gaps
         assert bytes(batches.header["group"], "ascii") == b"lobby"
-        with pytest.raises(UsageError, match="mode 'lossless' hands out every one"):
+        with pytest.raises(UsageError, match="mode 'lossless' hands out all"):
             batches.latest()
 
 
