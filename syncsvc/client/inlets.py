@@ -85,7 +85,7 @@ class AutoInlet(Inlet):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Asked:
     """What somebody asks for; ``topics`` are what to subscribe to on ``live`` for ``groups``, or for all (None)."""
 
     endpoint: str
@@ -115,7 +115,7 @@ class Wish:
         return "" if self.start is None else f"start={self.start!r}"
 
 
-def open_inlet(wish: Wish, mode: Mode, stats: SubscriberStats) -> Inlet:
+def open_inlet(wish: Asked, mode: Mode, stats: SubscriberStats) -> Inlet:
     """The way that a mode stands for.
 
     Raises:
@@ -131,11 +131,11 @@ def open_inlet(wish: Wish, mode: Mode, stats: SubscriberStats) -> Inlet:
     return _WAYS[mode](wish, stats)
 
 
-def _live(wish: Wish, stats: SubscriberStats) -> Inlet:
+def _live(wish: Asked, stats: SubscriberStats) -> Inlet:
     return LiveInlet(wish.endpoint, wish.topics)
 
 
-def _local(wish: Wish, stats: SubscriberStats) -> Inlet:
+def _local(wish: Asked, stats: SubscriberStats) -> Inlet:
     if wish.beyond_local:
         raise UsageError(f"mode 'local' has batches with their pixels; {wish.beyond_local} is for mode 'live'")
     if not leasing.is_on_this_host(wish.endpoint):
@@ -144,20 +144,20 @@ def _local(wish: Wish, stats: SubscriberStats) -> Inlet:
     return LocalInlet(wish.endpoint, wish.groups, stats)
 
 
-def _auto(wish: Wish, stats: SubscriberStats) -> Inlet:
+def _auto(wish: Asked, stats: SubscriberStats) -> Inlet:
     if wish.beyond_local or not leasing.is_on_this_host(wish.endpoint):
         return _live(wish, stats)
     local = partial(LocalInlet, wish.endpoint, wish.groups, stats)
     return AutoInlet(wish.endpoint, local, partial(_live, wish, stats))
 
 
-def _lossless(wish: Wish, stats: SubscriberStats) -> Inlet:
+def _lossless(wish: Asked, stats: SubscriberStats) -> Inlet:
     if wish.of_live_alone:
         raise UsageError(f"mode 'lossless' has batches alone; {wish.of_live_alone} is for mode 'live'")
     check_start(wish.groups, wish.name, wish.start)
     return LosslessInlet(wish.endpoint, wish.groups, PAYLOADS[wish.payload], wish.name, wish.start)
 
 
-_WAYS: Mapping[Mode, Callable[[Wish, SubscriberStats], Inlet]] = {
+_WAYS: Mapping[Mode, Callable[[Asked, SubscriberStats], Inlet]] = {
     "live": _live, "lossless": _lossless, "local": _local, "auto": _auto,
 }  # fmt: skip

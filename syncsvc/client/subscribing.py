@@ -3,7 +3,7 @@
 from typing import Generic, Literal, TypeVar, cast
 
 from syncsvc.client.attached import Attached
-from syncsvc.client.inlets import Mode, Wish, open_inlet
+from syncsvc.client.inlets import Asked, Mode, open_inlet
 from syncsvc.client.latest import MESSAGES_PER_LOOK, Latest
 from syncsvc.client.lossless import Start
 from syncsvc.client.outlook import Outlook
@@ -45,7 +45,7 @@ class Subscribing(Attached, Generic[Item]):
             self._inbox = Inbox(group, gaps == "yield", payload, yields_late=late)
         self._all_there_is = "results=True" if results else "mode 'lossless'" if mode == "lossless" else ""
         groups = self._inbox.groups
-        wish = Wish(endpoint, groups, self._inbox.topics, payload, late, name, start, results)
+        wish = Asked(endpoint, groups, self._inbox.topics, payload, late, name, start, results)
         outlook = Outlook(endpoint, groups, is_local=mode == "local", has_control=not results)
         super().__init__(open_inlet(wish, mode, self.stats), outlook)
         self._recency = Recency()

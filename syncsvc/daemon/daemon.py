@@ -16,6 +16,7 @@ from syncsvc.daemon.attendance import Attendance
 from syncsvc.daemon.capture_child import SupervisedCapture
 from syncsvc.daemon.descriptors import guests, raise_limit, refuse_too_many
 from syncsvc.daemon.drain import DrainSteps, Step, leave_nobody
+from syncsvc.daemon.history_room import history_lines
 from syncsvc.daemon.http import HttpServer
 from syncsvc.daemon.nursery_child import SupervisedNursery
 from syncsvc.daemon.pages import KeptPages
@@ -23,6 +24,7 @@ from syncsvc.daemon.planning import group_statuses, receiver_plan
 from syncsvc.daemon.receiver_child import SupervisedReceiver
 from syncsvc.daemon.recordings import begin_together
 from syncsvc.daemon.reload import refuse_unreloadable
+from syncsvc.daemon.ring_memory import demands
 from syncsvc.daemon.signals import Wishes
 from syncsvc.daemon.streams import Streams
 from syncsvc.daemon.supervisor import Supervised, Supervisor
@@ -272,6 +274,8 @@ class Daemon:
             self._announce(f"ready live={live} control={control}{http}")
             self._has_announced = True
             notify("READY=1")
+            for line in history_lines(self._config, {one.name: one for one in demands(self._config, {})}):
+                log.info("%s", line)
         self._receiver.send(Begin(self._ready_ns))
         self._receiver.is_ready = True
 

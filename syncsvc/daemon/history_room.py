@@ -9,11 +9,10 @@ _MIB = 2**20
 
 
 def history_lines(config: Config, some: Mapping[str, Demand]) -> list[str]:
-    """One line per group: what it keeps, and how many seconds of that there is room for; ``some`` is by stream."""
+    """One line per group: what it keeps, and how many seconds of that fit where it is alone; ``some`` is by stream."""
     if not config.publish.history:
         return ["history  off: mode lossless is refused"]
-    lines = [f"history  for mode lossless, once one subscribes: {config.publish.history_mb} MiB for all"]
-    width = max(map(len, config.groups))
+    lines = []
     for name, group in config.groups.items():
         streams = [some[stream] for stream in group.streams]
         bytes_per_s = sum(one.fps * one.payload_bytes for one in streams)
@@ -21,10 +20,10 @@ def history_lines(config: Config, some: Mapping[str, Demand]) -> list[str]:
         wanted_s, room_s = config.publish.history * window_s, config.publish.history_mb * _MIB / bytes_per_s
         batch_bytes = round(bytes_per_s * window_s)
         number = int(room_s / window_s)
-        fits = "which fits" if room_s >= wanted_s else f"and {room_s:.1f} s fit ({number} batches)"
+        fits = "they fit" if room_s >= wanted_s else f"{room_s:.1f} s fit ({number} batches)"
         if not number:
-            fits = "and not one fits: raise history_mb, or take a shorter window_ms, a smaller size or coded pictures"
+            fits = "raise history_mb, or take a shorter window_ms, a smaller size or coded pictures: not one fits"
         what = f"{config.publish.history} batches, {wanted_s:.4g} s, of {mib(batch_bytes)} each"
-        assumed = ", as assumed above" if any(one.is_assumed for one in streams) else ""
-        lines.append(f"  {name:{width}}  {what}{assumed}: {fits}")
+        assumed = ", assuming 1080p at 25/s where that is not known" if any(one.is_assumed for one in streams) else ""
+        lines.append(f"history  for mode lossless, {name}: {what}{assumed}: {fits} in {config.publish.history_mb} MiB")
     return lines

@@ -63,6 +63,7 @@ def test_a_full_history_takes_no_slot_and_a_receiver_that_is_killed_leaves_a_gap
         assert full["size_bytes"] <= 4 << 20
         assert not service.status()["groups"]["all"]["counts"]["a"]["dropped"]
         assert "mode lossless: batch/all is kept from now on" in service.log
+        assert "history  for mode lossless, all: 200 batches, 20 s, of 0 MiB each:" in service.log
         service.kill_receiver()
         last, gaps = first, []
         while last.epoch == first.epoch:

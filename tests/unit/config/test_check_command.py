@@ -79,9 +79,9 @@ def test_check_says_how_many_streams_a_set_has_and_where_there_is_nothing_to_pai
 @pytest.mark.parametrize(
     ("publish", "line"),
     [
-        ("{}", "8 batches, 8 s, of 1 MiB each: which fits"),
-        ("{history: 100, history_mb: 64}", "100 batches, 100 s, of 1 MiB each: and 66.6 s fit (66 batches)"),
-        ("{history_mb: 1, history: 1}", "1 batches, 1 s, of 1 MiB each: which fits"),
+        ("{}", "8 batches, 8 s, of 1 MiB each: they fit in 512 MiB"),
+        ("{history: 100, history_mb: 64}", "100 batches, 100 s, of 1 MiB each: 66.6 s fit (66 batches) in 64 MiB"),
+        ("{history_mb: 1, history: 1}", "1 batches, 1 s, of 1 MiB each: they fit in 1 MiB"),
         ("{history: 0}", "history  off: mode lossless is refused"),
     ],
 )
@@ -95,10 +95,7 @@ def test_check_says_how_many_seconds_of_history_fit(publish: str, line: str, tmp
 def test_check_says_where_not_one_batch_fits(tmp_path: Path) -> None:
     streams = "streams: {a: {url: 'synthetic:?fps=25&size=1920x1080'}}\n"
     (tmp_path / "history.yaml").write_text(f"{streams}publish: {{history_mb: 64}}\n")
-    assert (
-        "and not one fits: raise history_mb"
-        in CliRunner().invoke(main, ["check", str(tmp_path / "history.yaml")]).stdout
-    )
+    assert "raise history_mb" in CliRunner().invoke(main, ["check", str(tmp_path / "history.yaml")]).stdout
 
 
 @pytest.mark.parametrize(
