@@ -63,6 +63,8 @@ class FolderSegment:
     @property
     def groups(self) -> Mapping[str, GroupTerms]:
         """What its groups promised; their streams are those of their first batch, also where one has no file."""
+        if not self.has_files:
+            return {}
         left, found = dict(self.config.groups), dict[str, GroupTerms]()
         for item in self.batches():
             if isinstance(item, StoredBatch) and (group := left.pop(item.batch.group, None)) is not None:
@@ -76,7 +78,14 @@ class FolderSegment:
     @property
     def streams(self) -> tuple[str, ...]:
         """Those that have a file."""
+        if not self.has_files:
+            return ()
         return tuple(name for name in self.config.streams if self.file_of(name) is not None)
+
+    @property
+    def has_files(self) -> bool:
+        """Whether there is any picture, or word of one: before the first a recorder has nothing to configure."""
+        return (self.path / CONFIG).exists() or any(one.suffix in VIDEO_SUFFIXES for one in self.path.iterdir())
 
     def file_of(self, stream: str) -> Path | None:
         """A stream's file; None where it has none."""

@@ -150,7 +150,7 @@ class Segment:
                 film.file.add(film.container.piece(film.samples))
                 film.samples = []
         settings = self._yaml()
-        if settings != self._settings:
+        if self.films and settings != self._settings:
             config = GrowingFile(self.working / "recording.yaml.new")
             config.add(settings.encode())
             try:

@@ -200,3 +200,9 @@ def test_gaps_stand_between_the_batches_that_they_part(tmp_path: Path) -> None:
     check(tmp_path)
     assert (tape.tally.gaps, tape.tally.missed) == (1, 1)
     assert [one for one in FolderRecording(tmp_path).segments[0].batches() if isinstance(one, Gap)] == [gap]
+
+
+def test_before_its_first_frame_a_recording_is_whole_and_has_nothing_to_play(tmp_path: Path) -> None:
+    record(tmp_path, [fed(0, {"north": [], "south": []})])
+    assert not (tmp_path / "recording.yaml").exists()
+    check(tmp_path)
