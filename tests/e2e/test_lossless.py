@@ -69,6 +69,7 @@ def test_a_named_subscription_outlives_its_process_and_marks_the_batch_that_was_
         with service.subscribe(name="recorder", gaps="yield") as late:
             service.until_subscribed()
             service.put(range(6, 20))
+            service.until_sent(19)
             found = [late.receive(LIMIT_S) for _ in range(3)]
         assert [getattr(one, "seq", one) for one in found] == [5, Gap(6, 11, "lost", "lobby", *windows(6, 11)), 12]
 
