@@ -95,7 +95,7 @@ class Segment:
         self._mark.add(b"\n" if working == path else b"")
         self.set_streams: tuple[str, ...] = ()
         self.sets = 0
-        self._settings = ""
+        self._configured = 0
 
     @property
     def size_bytes(self) -> int:
@@ -149,16 +149,15 @@ class Segment:
             if film.samples:
                 film.file.add(film.container.piece(film.samples))
                 film.samples = []
-        settings = self._yaml()
-        if self.films and settings != self._settings:
+        if len(self.films) > self._configured:
             config = GrowingFile(self.working / "recording.yaml.new")
-            config.add(settings.encode())
+            config.add(self._yaml().encode())
             try:
                 grow(self.working, [config])
                 os.replace(config.path, self.working / "recording.yaml")
             finally:
                 config.close()
-            self._settings = settings
+            self._configured = len(self.films)
         grow(self.working, self._files())
 
     def finish(self) -> None:
