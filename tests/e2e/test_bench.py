@@ -215,7 +215,7 @@ def test_the_same_seed_gives_the_same_figures() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("nothing",), "'transport', 'pipeline', 'capacity', 'latency', 'article', 'accuracy'"),
+        (("nothing",), "'transport', 'pipeline', 'capacity', 'latency', 'article', 'process', 'stills', 'accuracy'"),
         (("accuracy", "--rounds", "2"), "--rounds means nothing to `bench accuracy`"),
         (("accuracy", "--case", "five"), "--case five is not known; cases are four, four-latency"),
         (("accuracy", "--case", "four", "--only", "live"), "--only live leaves that out"),
