@@ -73,7 +73,7 @@ def replay(
     end: str | None,
     times: Literal["now", "original"],
 ) -> None:
-    """Serve the recording in FOLDER (or an MCAP file) as the live run was served.
+    """Serve the recording in FOLDER as the live run was served.
 
     Frames, sets, clocks, accounts and numbers are those of the live run; a subscriber cannot tell the difference.
     Prints a line with ``ready`` on stderr when its sockets are bound. Exit code 0 when all was played, or after a drain
