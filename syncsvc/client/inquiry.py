@@ -5,6 +5,7 @@ it is looked for beside ``live``. ``live`` itself says it too, but to subscriber
 that waits for them, so it is made only where somebody asks how the service is and nothing else tells.
 """
 
+import math
 import select
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
@@ -25,7 +26,6 @@ from syncsvc.wire import GroupTerms
 PATIENCE_S: Final = 1.7
 MAX_ANSWER_BYTES: Final = 1 << 24
 _GUESSES_S: Final = 0.4
-_WELCOME_S: Final = 0.3
 _LOCAL_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::]", "*")
 
 _Read = Callable[[list[bytes]], dict[str, Any] | None]
@@ -190,12 +190,22 @@ class _Inquiry:
 
 
 def _told_on_this_host(endpoint: str, patience: Patience) -> str:
-    """Where ``control`` is, as a service of our own user on this host says; empty where there is none."""
+    """Where ``control`` is, as a service of our own user on this host says; empty where there is none.
+
+    One that is there is waited for, however slow the machine: who looked elsewhere meanwhile would subscribe to find
+    out, and so begin what waits for its subscribers.
+
+    Raises:
+        NoAnswer: it is there, and says nothing.
+        SubscriberClosed: the bell rang.
+    """
     sock = leasing.connect(endpoint, is_ours=True)
     if sock is None:
         return ""
     with closing(LeaseSocket[FromService](sock, FromService)) as link, suppress(LinkClosed, TransportError):
-        if patience.is_ready(sock, select.POLLIN, _WELCOME_S) and (received := link.receive()) is not None:
+        if not patience.is_ready(sock, select.POLLIN, math.inf):
+            raise NoAnswer(endpoint, "it does not answer: the service is stuck, or stops")
+        if (received := link.receive()) is not None:
             return received[0].control if isinstance(received[0], Welcome) else ""
     return ""
 
