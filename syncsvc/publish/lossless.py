@@ -31,9 +31,6 @@ MOST_SUBSCRIPTIONS: Final = 256
 POLL_MS: Final = 50
 SHARED_BYTES: Final = 4096
 """From here on all subscribers share a payload's memory with the history; pyzmq would copy up to 64 KiB for each."""
-LAST_WORDS: Final = 6
-LAST_WORD_MS: Final = 500
-"""How often the last word is said to who is still there, and how long after one another."""
 STALLED_NS: Final = NS_PER_S
 """At a stop, how long without progress somebody is waited for."""
 
@@ -275,12 +272,7 @@ class LosslessOutlet:
             if linger_ms >= 0 and now_ns - since_ns >= STALLED_NS:
                 break
             self._socket.poll(POLL_MS)
-        last = status()
-        for _ in range(LAST_WORDS):  # until nobody is there: who comes back from a broken connection has not heard it
-            self.send_status(last, waits)
-            if not self.subscriptions or not waits():
-                break
-            self._socket.poll(LAST_WORD_MS)
+        self.send_status(status(), waits)
         self._is_over = True  # that was the last word, however long the other outlets take for theirs
 
     def _is_waited_for(self, one: Subscription) -> bool:

@@ -1,6 +1,9 @@
 """Mode ``lossless`` over real sockets: order, credit, gaps that are told, connections and processes that end."""
 
 import asyncio
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from syncsvc.testing import ManualClock, S
 from tests.batches import T0, windows
 from tests.e2e.harness import LIMIT_S, wait_for
 from tests.e2e.lossless_service import EPOCH, LosslessService
+from tests.project import ROOT
 
 
 def seqs(batches: Subscriber, number: int) -> list[int]:
@@ -53,6 +57,31 @@ def test_who_stalls_longer_than_the_history_is_told_exactly_what_it_missed_and_n
         assert found[2] == Gap(2, 7, "lost", "lobby", *windows(2, 7))
         assert not quick.stats.gaps
         assert service.history.batches == 4
+
+
+def test_who_stood_still_while_the_service_ended_gets_all_that_it_sent_and_its_last_word(tmp_path: Path) -> None:
+    code = (
+        "import sys; from syncsvc import Subscriber\n"
+        "with Subscriber(sys.argv[1], 'lobby', 'lossless') as batches:\n"
+        "    for batch in batches: print(batch.seq, flush=True)\n"
+        "print('ended')"
+    )
+    with LosslessService(tmp_path) as service:
+        command = [sys.executable, "-c", code, service.live]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as reader:
+            assert reader.stdout is not None
+            service.until_subscribed()
+            service.put([0])
+            assert reader.stdout.readline() == "0\n"
+            reader.send_signal(signal.SIGSTOP)
+            service.put([1])
+            service.until_sent(1)
+            service.end("ended")
+            reader.send_signal(signal.SIGCONT)
+            try:
+                assert reader.communicate(timeout=LIMIT_S)[0] == "1\nended\n"
+            finally:
+                reader.kill()
 
 
 def test_a_named_subscription_outlives_its_process_and_marks_the_batch_that_was_in_hand(tmp_path: Path) -> None:
