@@ -8,7 +8,7 @@ from typing import Any, cast
 import click
 
 from syncsvc.cli.endpoint import endpoints_of
-from syncsvc.cli.following import Enough, follow
+from syncsvc.cli.following import Enough, ends, follow
 from syncsvc.cli.meeting import meet, telling
 from syncsvc.cli.numbers import FiniteRange
 from syncsvc.cli.progress import progress
@@ -58,17 +58,9 @@ from syncsvc.wire.result import Per
     type=FiniteRange(min=0, min_open=True),
     help="The longest that a call may take.",
 )
-@click.option("--count", metavar="N", type=click.IntRange(min=1), help="Stop after N batches.")
-@click.option("--seconds", metavar="N", type=FiniteRange(min=0, min_open=True), help="Stop after N seconds.")
-@click.option(
-    "--timeout",
-    "timeout_s",
-    metavar="SECONDS",
-    type=FiniteRange(min=0, min_open=True),
-    help="Stop with exit code 1 when no batch comes for this long.",
-)
+@ends
 @click.option("--json", "as_json", is_flag=True, help="One JSON object at the end.")
-def process(endpoint: str, target: str, words: tuple[str, ...], as_json: bool, **given: Any) -> None:
+def process(endpoint: str, target: str, words: tuple[str, ...], as_json: bool, enough: Enough, **given: Any) -> None:
     """Call TARGET for every frame, or set, of the daemon whose `publish.live` is ENDPOINT, and publish the results.
 
     TARGET is package.module:function, or one of blur, contour, detail, edges, emboss, sharpen, smooth, smooth_more
@@ -85,7 +77,7 @@ def process(endpoint: str, target: str, words: tuple[str, ...], as_json: bool, *
     except RefusedError as error:
         raise UsageError(f"--publish {given['publish']}: {error}") from None
     wanted = _Wanted(endpoints_of(endpoint).live, find_target(target, dict(map(argument, words))), given)
-    report, problem = _process(wanted, Enough(given["count"], given["seconds"], given["timeout_s"]))
+    report, problem = _process(wanted, enough)
     click.echo(json.dumps(report) if as_json else _shown(report))
     if problem:
         click.echo(said(f"{wanted.live}: {problem}", "error"), err=True)
@@ -143,7 +135,7 @@ def _process(wanted: _Wanted, enough: Enough) -> tuple[dict[str, Any], str]:
 
 
 def _follow(batches: "Subscriber[Any]", enough: Enough, stop: StopToken, sink: ProcessSink, tell: Any) -> None:
-    for batch in follow(batches, enough, meet(batches, enough.timeout_s), stop):
+    for batch in follow(batches.receive, enough, meet(batches, enough.timeout_s), stop):
         if batch is not None:
             sink.take(batch, lambda: stop.is_set)
         tell()

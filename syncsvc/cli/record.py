@@ -1,6 +1,7 @@
 """The command that records a service: what a subscriber gets, in files that everything plays."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,12 @@ import click
 
 from syncsvc.cli.amounts import DURATION, SIZE
 from syncsvc.cli.endpoint import endpoints_of
-from syncsvc.cli.following import LOOK_S
+from syncsvc.cli.following import Enough, ends, follow
 from syncsvc.cli.meeting import meet, telling
-from syncsvc.cli.numbers import FiniteRange
 from syncsvc.cli.progress import progress
 from syncsvc.cli.stopping import stop_on_signals
-from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
-from syncsvc.errors import NotRecorded, SubscriptionEnded
+from syncsvc.clock import SYSTEM_CLOCK
+from syncsvc.errors import NotRecorded
 from syncsvc.lifecycle import StopToken
 from syncsvc.observe.logs import said
 from syncsvc.sinks.record.recorder import Recorder
@@ -47,17 +47,9 @@ _FULL_LOOK_S = 1.0
 @click.option("--keep", metavar="TIME", type=DURATION, help="Take finished segments away after 24h, 7d, ...")
 @click.option("--max-size", metavar="SIZE", type=SIZE, help="Take the oldest away where all have more than 50G, ...")
 @click.option("--mode", type=click.Choice(["lossless", "live"]), default="lossless", show_default=True)
-@click.option("--count", metavar="N", type=click.IntRange(min=1), help="Stop after N batches.")
-@click.option("--seconds", metavar="N", type=FiniteRange(min=0, min_open=True), help="Stop after N seconds.")
-@click.option(
-    "--timeout",
-    "timeout_s",
-    metavar="SECONDS",
-    type=FiniteRange(min=0, min_open=True),
-    help="Stop with exit code 1 when no batch comes for this long.",
-)
+@ends
 @click.option("--json", "as_json", is_flag=True, help="One JSON object at the end.")
-def record(endpoint: str, folder: Path, as_json: bool, **given: Any) -> None:
+def record(endpoint: str, folder: Path, as_json: bool, enough: Enough, **given: Any) -> None:
     """Record the daemon whose `publish.live` is ENDPOINT, or of the configuration that it runs, into FOLDER.
 
     A file per stream: the camera's own coded pictures, from the first key frame on, or pictures coded here; and beside
@@ -78,7 +70,7 @@ def record(endpoint: str, folder: Path, as_json: bool, **given: Any) -> None:
     problem = ""
     with recorder, stop_on_signals() as stop, progress("waiting for a batch") as show, telling():
         try:
-            _record(recorder, stop, show, given["count"], given["seconds"], given["timeout_s"])
+            _record(recorder, stop, show, enough)
             recorder.close()
         except TimeoutError as error:
             problem = f"{live}: {error}"
@@ -91,43 +83,30 @@ def record(endpoint: str, folder: Path, as_json: bool, **given: Any) -> None:
         click.get_current_context().exit(1)
 
 
-def _record(
-    recorder: Recorder, stop: StopToken, show: Any, count: int | None, seconds: float | None, timeout_s: float | None
-) -> None:
+def _record(recorder: Recorder, stop: StopToken, show: Callable[[str], None], enough: Enough) -> None:
     """Record to the end.
 
     Raises:
         TimeoutError: no batch came for too long.
         NotRecorded: the folder cannot be written, or the end came while the disk was full.
     """
-    patience_s = meet(recorder, timeout_s)
-    begun_ns = heard_ns = SYSTEM_CLOCK.monotonic_ns()
-
-    def is_over() -> bool:
-        now_ns = SYSTEM_CLOCK.monotonic_ns()
-        return stop.is_set or (seconds is not None and now_ns - begun_ns >= seconds * NS_PER_S)
+    first_s = meet(recorder, enough.timeout_s)
+    begun_ns, is_full = SYSTEM_CLOCK.monotonic_ns(), False
 
     def wait_for_room() -> bool:
-        if not was_full:
-            was_full.append(True)
+        nonlocal is_full
+        if not is_full:
+            is_full = True
             click.echo(said(f"{recorder.problem}: recording pauses until there is room", "warning"), err=True)
         show(f"paused: {recorder.problem}")
-        return not stop.sleep(_FULL_LOOK_S) and not is_over()
+        return not stop.sleep(_FULL_LOOK_S) and not enough.is_past(begun_ns)
 
-    was_full: list[bool] = []
-    while not is_over() and (count is None or recorder.tally.batches < count):
-        try:
-            recorder.record_next(LOOK_S, wait_for_room)
-        except TimeoutError:
-            if patience_s is not None and SYSTEM_CLOCK.monotonic_ns() - heard_ns >= patience_s * NS_PER_S:
-                raise TimeoutError(f"no batch within {timeout_s:g} s") from None
+    for batch in follow(lambda wait_s: recorder.record_next(wait_s, wait_for_room), enough, first_s, stop):
+        if batch is None:
             continue
-        except SubscriptionEnded:
-            return
-        if was_full:
-            was_full.clear()
+        if is_full:
+            is_full = False
             click.echo(said("there is room again: recording goes on", "info"), err=True)
-        heard_ns, patience_s = SYSTEM_CLOCK.monotonic_ns(), timeout_s
         tally = recorder.tally
         show(f"{tally.batches} batches, {sum(one.frames for one in tally.streams.values())} frames, {tally.gaps} gaps")
 

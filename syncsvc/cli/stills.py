@@ -9,7 +9,7 @@ from typing import Any, cast
 import click
 
 from syncsvc.cli.endpoint import endpoints_of
-from syncsvc.cli.following import Enough, follow
+from syncsvc.cli.following import Enough, ends, follow
 from syncsvc.cli.meeting import meet, telling
 from syncsvc.cli.numbers import FiniteRange
 from syncsvc.cli.progress import progress
@@ -49,17 +49,9 @@ from syncsvc.sinks.stills.writers import DEFAULT_HOW, HOWS, MOST_WORKERS, How, o
     help="When it cannot keep up: drop pictures, or wait, so that whole batches are missed. Both are counted.",
 )
 @click.option("--mode", type=click.Choice(["auto", "live", "local"]), help="auto; live with --when-late wait.")
-@click.option("--count", metavar="N", type=click.IntRange(min=1), help="Stop after N batches.")
-@click.option("--seconds", metavar="N", type=FiniteRange(min=0, min_open=True), help="Stop after N seconds.")
-@click.option(
-    "--timeout",
-    "timeout_s",
-    metavar="SECONDS",
-    type=FiniteRange(min=0, min_open=True),
-    help="Stop with exit code 1 when no batch comes for this long.",
-)
+@ends
 @click.option("--json", "as_json", is_flag=True, help="One JSON object at the end.")
-def stills(endpoint: str, folder: Path, as_json: bool, **given: Any) -> None:
+def stills(endpoint: str, folder: Path, as_json: bool, enough: Enough, **given: Any) -> None:
     """Write the pictures of the daemon whose `publish.live` is ENDPOINT, or of the configuration that it runs.
 
     They go into FOLDER as STREAM/UTC_SEQ.ext, with the time to the nanosecond, each under a temporary name first. A
@@ -76,7 +68,7 @@ def stills(endpoint: str, folder: Path, as_json: bool, **given: Any) -> None:
     wanted = _Wanted(
         endpoints_of(endpoint).live, folder, Choice(StillsWish(of, given["every"], given["per_second"])), given
     )
-    tally, missed, problem = _write(wanted, Enough(given["count"], given["seconds"], given["timeout_s"]))
+    tally, missed, problem = _write(wanted, enough)
     report = tally.as_object() | {"folder": str(folder), "missed_batches": missed}
     click.echo(json.dumps(report) if as_json else _shown(report))
     if problem:
@@ -122,7 +114,7 @@ def _write(wanted: _Wanted, enough: Enough) -> tuple[StillsTally, int, str]:
 
         with telling(), Subscriber(wanted.live, given["group"], wanted.mode) as batches:
             try:
-                for batch in follow(batches, enough, meet(batches, enough.timeout_s), stop):
+                for batch in follow(batches.receive, enough, meet(batches, enough.timeout_s), stop):
                     if batch is None:
                         sink.collect()
                     else:

@@ -10,8 +10,8 @@ from typing import cast
 import click
 
 from syncsvc.cli.endpoint import endpoints_of
+from syncsvc.cli.following import Enough, ends
 from syncsvc.cli.meeting import meet, telling
-from syncsvc.cli.numbers import FiniteRange
 from syncsvc.client.subscriber import Subscriber
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, time_of_day
 from syncsvc.errors import SubscriptionEnded
@@ -30,24 +30,14 @@ LATE_LEGEND = "late at the start: a frame that came when its window had left; ba
 @click.command(epilog="Example: syncsvc tail tcp://127.0.0.1:5555 --group lobby --count 10")
 @click.argument("endpoint", required=False)
 @click.option("--group", metavar="G", help="Only this group; without it, all.")
-@click.option("--count", metavar="N", type=click.IntRange(min=1), help="Stop after N batches.")
-@click.option("--seconds", metavar="N", type=FiniteRange(min=0, min_open=True), help="Stop after N seconds.")
+@ends
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line: the header of docs/protocol.md.")
-@click.option(
-    "--timeout",
-    "timeout_s",
-    metavar="SECONDS",
-    type=FiniteRange(min=0, min_open=True),
-    help="Stop with exit code 1 when no batch comes for this long.",
-)
 @click.option("--late", "shows_late", is_flag=True, help="Also a line per frame that came after its window had closed.")
 def tail(
     endpoint: str | None,
     group: str | None,
-    count: int | None,
-    seconds: float | None,
+    enough: Enough,
     as_json: bool,
-    timeout_s: float | None,
     shows_late: bool,
 ) -> None:
     """Print one line per batch of the daemon whose `publish.live` is ENDPOINT, or of the configuration that it runs.
@@ -59,13 +49,13 @@ def tail(
     It ends after N batches or seconds, when every stream of the daemon has ended, or with Ctrl-C. Batches that never
     came show as lines of their own (with --json on stderr).
     """
-    end = _End(seconds)
+    end = _End(enough.seconds)
     endpoint = endpoints_of(endpoint).live
     if not as_json and sys.stdout.isatty():
         click.echo("\n".join((*LEGEND, LATE_LEGEND) if shows_late else LEGEND))
     try:
         with telling(), _subscriber(endpoint, group, shows_late) as batches:
-            _follow(batches, count, as_json, meet(batches, timeout_s), timeout_s, end)
+            _follow(batches, as_json, meet(batches, enough.timeout_s), enough, end)
     except TimeoutError as error:
         click.echo(said(f"{endpoint}: {error}", "error"), err=True)
         click.get_current_context().exit(1)
@@ -95,14 +85,13 @@ class _End:
 
 def _follow(
     batches: Subscriber[FrameBatch | Gap | LateFrame],
-    count: int | None,
     as_json: bool,
     first_s: float | None,
-    timeout_s: float | None,
+    enough: Enough,
     end: _End,
 ) -> None:
     """Print; ``echo`` lets each line leave at once: somebody may wait for it at the other end of a pipe."""
-    left, patience_s = count, first_s
+    left, patience_s = enough.count, first_s
     while (left is None or left > 0) and (until_end_s := end.left_s()):
         wait_s = min(until_end_s, math.inf if patience_s is None else patience_s)
         try:
@@ -110,8 +99,8 @@ def _follow(
         except TimeoutError:
             if wait_s == until_end_s:
                 break
-            raise TimeoutError(f"no batch within {timeout_s} s") from None
-        patience_s = timeout_s
+            raise TimeoutError(f"no batch within {enough.timeout_s} s") from None
+        patience_s = enough.timeout_s
         if isinstance(item, Gap):
             click.echo(gap_line(item), err=as_json)
             continue
