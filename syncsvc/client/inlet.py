@@ -3,14 +3,17 @@
 import asyncio
 import os
 import select
+import threading
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from syncsvc.errors import SubscriberClosed
+from syncsvc.errors import SubscriberClosed, UsageError
 from syncsvc.transport.bell import Bell
 
 LOOK_MS = 50
+JOIN_S = 5.0
 
 
 class Inlet:
@@ -99,6 +102,57 @@ class Inlet:
     def close(self) -> None:
         """Leave the service; what was handed out stays valid. From any thread: who waits hears that it is closed."""
         self.leave()
+
+
+class ThreadedInlet(Inlet):
+    """One with a thread of its own, which hears the service and puts what came where ``take`` finds it.
+
+    Who makes one has it ``begin`` once it is whole.
+    """
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__()
+        self._endpoint = endpoint
+        self._items: deque[Sequence[Any]] = deque()
+        self._wake, self._news = Bell(), Bell()  # for the thread, and for the user
+        self.problem = ""
+        """Why the service does not serve us."""
+
+    def begin(self, name: str) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        """Hear the service until somebody has left, or it does not serve us."""
+        raise NotImplementedError
+
+    def check_served(self) -> None:
+        """Raise UsageError where the service refuses us."""
+        if self.problem:
+            raise UsageError(f"endpoint {self._endpoint!r}: {self.problem}")
+
+    def fileno(self) -> int:
+        """See ``Inlet``."""
+        return self._news.fd
+
+    def is_here(self) -> bool:
+        """See ``Inlet``: who takes some of what is here, and waits, has answered the bell for all of it."""
+        return bool(self._items)
+
+    def answer(self) -> None:
+        """See ``Inlet``."""
+        self._news.answer()
+
+    def leave(self) -> None:
+        """See ``Inlet``; the thread says so to the service."""
+        super().leave()
+        self._wake.ring()
+
+    def close(self) -> None:
+        """Leave, and wait until that is done."""
+        self.leave()
+        self._thread.join(JOIN_S)
 
 
 def _shorter(timeout_ms: int | None) -> int:

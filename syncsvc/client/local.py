@@ -3,23 +3,20 @@
 import os
 import select
 import socket
-import threading
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from syncsvc.client.inlet import Inlet
+from syncsvc.client.inlet import ThreadedInlet
 from syncsvc.client.leases import HeldLeases, LeasedPayload
 from syncsvc.client.sequence import SubscriberStats
-from syncsvc.errors import LinkClosed, TransportError, UsageError
+from syncsvc.errors import LinkClosed, TransportError
 from syncsvc.transport import leasing
-from syncsvc.transport.bell import Bell
 from syncsvc.transport.leasing import Freed, FromService, FromSubscriber, Hello, LeaseSocket, Taken
 from syncsvc.wire import BATCH_PREFIX, STATUS_TOPIC
 
 RETRY_MS = 100
-JOIN_S = 5.0
 A_FEW = 8
 """Leases that are given back at a time, so that the service sees us at it while many are moved."""
 
@@ -35,7 +32,7 @@ def _hello(groups: Sequence[str] | None) -> Hello:
     return Hello(None, list(groups))
 
 
-class LocalInlet(Inlet):
+class LocalInlet(ThreadedInlet):
     """Messages of the service as they come on ``live``, with payloads leased instead of buffers."""
 
     def __init__(
@@ -45,16 +42,11 @@ class LocalInlet(Inlet):
 
         ``groups`` None takes all of them; ``stats`` counts the frames that were reclaimed.
         """
-        super().__init__()
-        self._endpoint, self._groups, self._stats, self._first = endpoint, groups, stats, sock
-        self._wake, self._news = Bell(), Bell()
-        self._items: deque[Sequence[Any]] = deque()
+        super().__init__(endpoint)
+        self._groups, self._stats, self._first = groups, stats, sock
         self._taken: deque[str] = deque()
         self._outbox: deque[FromSubscriber] = deque()
-        self.problem = ""
-        """Why the service does not serve us."""
-        self._thread = threading.Thread(target=self._run, name="syncsvc-local", daemon=True)
-        self._thread.start()
+        self.begin("syncsvc-local")
 
     # From the user's thread.
 
@@ -64,35 +56,12 @@ class LocalInlet(Inlet):
         try:
             parts = self._items.popleft()
         except IndexError:
-            if self.problem:
-                raise UsageError(f"endpoint {self._endpoint!r}: {self.problem}") from None
+            self.check_served()
             return None
         if parts[0] != STATUS_TOPIC:
             self._taken.append(_group_of(parts))
             self._wake.ring()
         return parts
-
-    def fileno(self) -> int:
-        """See ``Inlet``."""
-        return self._news.fd
-
-    def is_here(self) -> bool:
-        """See ``Inlet``: who takes some of what is here, and waits, has answered the bell for all of it."""
-        return bool(self._items)
-
-    def answer(self) -> None:
-        """See ``Inlet``."""
-        self._news.answer()
-
-    def leave(self) -> None:
-        """Give everything back; frames that are still held get memory of their own, and stay valid."""
-        super().leave()
-        self._wake.ring()
-
-    def close(self) -> None:
-        """Leave, and wait until that is done."""
-        self.leave()
-        self._thread.join(JOIN_S)
 
     # The inlet's own thread.
 

@@ -13,12 +13,11 @@ import zmq
 
 from syncsvc import wire
 from syncsvc.client.addresses import is_ipv6
-from syncsvc.client.inlet import Inlet
+from syncsvc.client.inlet import ThreadedInlet
 from syncsvc.client.inquiry import find_control
 from syncsvc.client.presence import Patience
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import NoAnswer, SubscriberClosed, UsageError, WireError
-from syncsvc.transport.bell import Bell
 from syncsvc.wire import GAP_PREFIX, RESUMED_TOPIC, STATUS_TOPIC, Credit, Mark, Place, Resume
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -31,7 +30,6 @@ RETRY_MS: Final = 100
 FINDING_S: Final = 2.0
 SILENCE_NS: Final = 5 * NS_PER_S
 """A service answers every word; after so long without one it is looked for anew."""
-JOIN_S: Final = 5.0
 _OPTIONS = {
     zmq.LINGER: 100,  # for the word that we leave
     zmq.TCP_KEEPALIVE: 1,
@@ -122,7 +120,7 @@ class Ledger:
         return Credit(1, client, session, self._credit, news)
 
 
-class LosslessInlet(Inlet):
+class LosslessInlet(ThreadedInlet):
     """Messages of the service as they come on ``live``, none left out while the service has them."""
 
     def __init__(
@@ -137,21 +135,16 @@ class LosslessInlet(Inlet):
 
         ``groups`` None takes all of them; ``name`` and ``start`` are those of ``Subscriber``.
         """
-        super().__init__()
-        self._endpoint, self._client, self._session = endpoint, secrets.token_hex(8), 0
+        super().__init__(endpoint)
+        self._client, self._session = secrets.token_hex(8), 0
         self._word = Resume(
             1, self._client, 0, payload, 0, None if groups is None else tuple(groups), name, start == "oldest",
             start if isinstance(start, int) else None, start if isinstance(start, tuple) else None,
         )  # fmt: skip
         self._ledger, self._lock = Ledger(1 if name is not None else AHEAD), threading.Lock()
-        self._items: deque[Sequence[Any]] = deque()
-        self._wake, self._news = Bell(), Bell()
         self._is_resumed = False
         self._said_ns = self._heard_ns = 0
-        self.problem = ""
-        """Why the service does not serve us."""
-        self._thread = threading.Thread(target=self._run, name="syncsvc-lossless", daemon=True)
-        self._thread.start()
+        self.begin("syncsvc-lossless")
 
     # From the user's thread.
 
@@ -164,8 +157,7 @@ class LosslessInlet(Inlet):
                 if bytes(parts[0]) not in (STATUS_TOPIC, RESUMED_TOPIC):
                     self._ledger.take()
                 return parts
-        if self.problem:
-            raise UsageError(f"endpoint {self._endpoint!r}: {self.problem}")
+        self.check_served()
         return None
 
     def acknowledge(self) -> None:
@@ -174,28 +166,6 @@ class LosslessInlet(Inlet):
             has_news = self._ledger.finish()
         if has_news:
             self._wake.ring()
-
-    def fileno(self) -> int:
-        """See ``Inlet``."""
-        return self._news.fd
-
-    def is_here(self) -> bool:
-        """See ``Inlet``."""
-        return bool(self._items)
-
-    def answer(self) -> None:
-        """See ``Inlet``."""
-        self._news.answer()
-
-    def leave(self) -> None:
-        """See ``Inlet``."""
-        super().leave()
-        self._wake.ring()
-
-    def close(self) -> None:
-        """Leave, and wait until that is done."""
-        self.leave()
-        self._thread.join(JOIN_S)
 
     # The inlet's own thread.
 
