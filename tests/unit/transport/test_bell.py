@@ -5,7 +5,7 @@ import select
 
 import pytest
 
-from syncsvc.client.local import Bell
+from syncsvc.transport.bell import Bell
 
 
 def is_heard(bell: Bell) -> bool:
