@@ -12,9 +12,9 @@ import yaml
 from msgspec import Struct
 
 from syncsvc import nal
+from syncsvc.appending import GrowingFile, grow
 from syncsvc.layout import RAW_FORMATS, Layout
 from syncsvc.model import Frame
-from syncsvc.recording.appending import GrowingFile, grow
 from syncsvc.recording.containers import Container, Sample, container_of
 from syncsvc.recording.picture_times import with_time
 from syncsvc.recording.sidecar_lines import TIMES_HEAD, held_line, sets_head, time_line

@@ -8,9 +8,9 @@ import av
 import numpy as np
 import pytest
 
+from syncsvc.appending import GrowingFile, grow
 from syncsvc.clock import NS_PER_MS as MS
 from syncsvc.layout import Codec, Layout
-from syncsvc.recording.appending import GrowingFile, grow
 from syncsvc.recording.containers import Container, Sample, container_of
 
 KINDS = [

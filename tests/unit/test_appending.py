@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from syncsvc.appending import GrowingFile, grow
 from syncsvc.errors import DiskFull, NotRecorded
-from syncsvc.recording.appending import GrowingFile, grow
 
 
 @pytest.fixture
