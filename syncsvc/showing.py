@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from syncsvc.clock import utc_text
+from syncsvc.clock import time_of_day, utc_text
 
 MOST_CHARACTERS = 230
 """Two lines of a terminal, about."""
@@ -131,3 +131,10 @@ def _counted(number: int, word: str) -> str:
 
 def _ms(duration_ns: int) -> str:
     return f"{duration_ns / 1e6:.3f} ms"
+
+
+def gap_line(gap: Any) -> str:
+    """One gap for eyes."""
+    what = f"#{gap.first_seq}-#{gap.last_seq}  {gap.batches} missed" if gap.batches else "no batch missed"
+    windows = f"windows {time_of_day(gap.first_window_ns)} to {time_of_day(gap.last_window_ns)}"
+    return f"gap  {gap.group} {what}  {windows}  {gap.reason}"

@@ -23,16 +23,18 @@ class _Said(logging.Handler):
 
 @contextmanager
 def telling() -> Iterator[None]:
-    """Say on stderr what the client logs."""
-    log, handler = logging.getLogger("syncsvc.client"), _Said(logging.INFO)
-    level = log.level
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
+    """Say on stderr what clients and sinks log."""
+    logs, handler = [logging.getLogger(name) for name in ("syncsvc.client", "syncsvc.sinks")], _Said(logging.INFO)
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
     try:
         yield
     finally:
-        log.setLevel(level)
-        log.removeHandler(handler)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
+            log.removeHandler(handler)
 
 
 class Waits(Protocol):

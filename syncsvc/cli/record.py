@@ -17,6 +17,7 @@ from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.errors import NotRecorded
 from syncsvc.lifecycle import StopToken
 from syncsvc.observe.logs import said
+from syncsvc.showing import gap_line
 from syncsvc.sinks.record.recorder import Recorder
 from syncsvc.sinks.record.stream_coder import CODECS
 
@@ -59,7 +60,8 @@ def record(endpoint: str, folder: Path, as_json: bool, enough: Enough, **given: 
 
     It ends after N batches or seconds, when every stream of the daemon has ended, or with Ctrl-C, and says of each
     stream how many frames are in its file, and how many are in none and why: `no_key` (before the first key frame),
-    `no_picture`, `codec` (no container takes it), `out_of_order`. While the disk is full it waits for room.
+    `no_picture`, `codec` (no container takes it), `out_of_order`. Late frames are counted, and not recorded. Batches
+    that were missed are told when it is known, and stand in batches.jsonl. While the disk is full it waits for room.
     """
     live = endpoints_of(endpoint).live
     segment, keep, max_size = given["segment"], given["keep"], given["max_size"]
@@ -107,6 +109,8 @@ def _record(recorder: Recorder, stop: StopToken, show: Callable[[str], None], en
         if is_full:
             is_full = False
             click.echo(said("there is room again: recording goes on", "info"), err=True)
+        for gap in recorder.gaps:
+            click.echo(said(gap_line(gap), "warning"), err=True)
         tally = recorder.tally
         show(f"{tally.batches} batches, {sum(one.frames for one in tally.streams.values())} frames, {tally.gaps} gaps")
 
@@ -127,7 +131,7 @@ def report_of(recorder: Recorder) -> dict[str, Any]:
         "pauses": recorder.pauses,
         "equal_counts": len(frames) <= 1,
         "streams": {
-            name: {"frames": one.frames, "held": one.held, "unrecorded": dict(one.unrecorded)}
+            name: {"frames": one.frames, "held": one.held, "late": one.late, "unrecorded": dict(one.unrecorded)}
             for name, one in tally.streams.items()
         },
     }
@@ -139,7 +143,8 @@ def _shown(report: dict[str, Any]) -> str:
     for name, one in report["streams"].items():
         held = f", {one['held']} of them held" if one["held"] else ""
         causes = ", ".join(f"{number} {cause}" for cause, number in one["unrecorded"].items())
-        lines.append(f"{name}: {one['frames']} frames{held}{f'; in no file: {causes}' if causes else ''}")
+        late = f"; {one['late']} late, which are not recorded" if one["late"] else ""
+        lines.append(f"{name}: {one['frames']} frames{held}{f'; in no file: {causes}' if causes else ''}{late}")
     counts = "equal counts" if report["equal_counts"] else "counts differ"
     gaps = f"{report['gaps']} gaps ({report['missed_batches']} batches missed)" if report["gaps"] else "no gaps"
     skipped = f", {report['skipped_sets']} skipped" if report["skipped_sets"] else ""

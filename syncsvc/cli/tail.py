@@ -18,6 +18,7 @@ from syncsvc.errors import SubscriptionEnded
 from syncsvc.model import FrameBatch, Gap, LateFrame
 from syncsvc.observe.figures import Figures
 from syncsvc.observe.logs import said
+from syncsvc.showing import gap_line
 
 LEGEND = (
     "window's start (UTC)  group #batch  sets  frames by stream  spread: from the first to the last frame of a set,",
@@ -149,10 +150,3 @@ def late_line(late: LateFrame) -> str:
         f"late  {late.group} {frame.stream} #{frame.seq}  taken {time_of_day(frame.time_ns)}  "
         f"came {came_ms} ms later  window {time_of_day(late.window_start_ns)}  counted in #{late.seq}"
     )
-
-
-def gap_line(gap: Gap) -> str:
-    """One gap for eyes."""
-    what = f"#{gap.first_seq}-#{gap.last_seq}  {gap.batches} missed" if gap.batches else "no batch missed"
-    windows = f"windows {time_of_day(gap.first_window_ns)} to {time_of_day(gap.last_window_ns)}"
-    return f"gap  {gap.group} {what}  {windows}  {gap.reason}"

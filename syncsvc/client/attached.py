@@ -46,7 +46,7 @@ class Attached(ABC):
     def _is_ready(self, patience: Patience) -> bool:
         self._check_owner()
         self._pump()
-        return self._outlook.is_ready(patience.left_ms())
+        return self._outlook.is_ready(patience.left_ms(), is_attached=self._inlet.is_attached)
 
     def _begin_step(self) -> None:
         """The next step of an iteration."""
@@ -72,6 +72,8 @@ class Meets(Attached):
 
     def wait_ready(self, timeout_s: float | None = READY_S) -> None:
         """Wait until the service is there and has what was asked for; no batch need have come, and none is taken.
+
+        In mode ``lossless`` every batch that leaves from then on comes.
 
         Args:
             timeout_s: how long a service may take that is not there yet; None waits for ever.

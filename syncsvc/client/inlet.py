@@ -30,6 +30,11 @@ class Inlet:
         if self.is_closed:
             raise SubscriberClosed("this subscriber is closed")
 
+    @property
+    def is_attached(self) -> bool:
+        """Whether what leaves the service from now on comes here, as far as it can be known."""
+        return True
+
     def take(self) -> Sequence[Any] | None:
         """The next message, ``[topic, header, *payloads]`` as buffers; None when none is here.
 

@@ -96,6 +96,7 @@ class Asked:
     name: str | None
     start: Start
     results: bool = False
+    is_counted: bool = True
 
     @property
     def beyond_local(self) -> str:
@@ -155,7 +156,8 @@ def _lossless(wish: Asked, stats: SubscriberStats) -> Inlet:
     if wish.of_live_alone:
         raise UsageError(f"mode 'lossless' has batches alone; {wish.of_live_alone} is for mode 'live'")
     check_start(wish.groups, wish.name, wish.start)
-    return LosslessInlet(wish.endpoint, wish.groups, PAYLOADS[wish.payload], wish.name, wish.start)
+    payload = PAYLOADS[wish.payload]
+    return LosslessInlet(wish.endpoint, wish.groups, payload, wish.name, wish.start, is_counted=wish.is_counted)
 
 
 _WAYS: Mapping[Mode, Callable[[Asked, SubscriberStats], Inlet]] = {

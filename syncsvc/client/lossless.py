@@ -130,16 +130,19 @@ class LosslessInlet(ThreadedInlet):
         payload: Literal["batch", "coded", "head"],
         name: str | None,
         start: Start,
+        *,
+        is_counted: bool,
     ) -> None:
         """Find the service's ``control`` when it is there, and again whenever it comes back.
 
-        ``groups`` None takes all of them; ``name`` and ``start`` are those of ``Subscriber``.
+        ``groups`` None takes all of them; ``name``, ``start`` and ``is_counted`` are those of ``Subscriber``.
         """
         super().__init__(endpoint)
         self._client, self._session = secrets.token_hex(8), 0
         self._word = Resume(
             1, self._client, 0, payload, 0, None if groups is None else tuple(groups), name, start == "oldest",
             start if isinstance(start, int) else None, start if isinstance(start, tuple) else None,
+            counted=is_counted,
         )  # fmt: skip
         self._ledger, self._lock = Ledger(1 if name is not None else AHEAD), threading.Lock()
         self._is_resumed = False
@@ -166,6 +169,11 @@ class LosslessInlet(ThreadedInlet):
             has_news = self._ledger.finish()
         if has_news:
             self._wake.ring()
+
+    @property
+    def is_attached(self) -> bool:
+        """See ``Inlet``."""
+        return self._is_resumed
 
     # The inlet's own thread.
 

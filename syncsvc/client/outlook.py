@@ -102,8 +102,10 @@ class Outlook:
         """What was found out before may be so no longer."""
         self._is_good, self._problem = False, None
 
-    def is_ready(self, left_ms: int) -> bool:
+    def is_ready(self, left_ms: int, *, is_attached: bool = True) -> bool:
         """Whether the service is there and has what was asked for; to be asked again until ``left_ms`` is 0.
+
+        ``is_attached``: it knows of us.
 
         Raises:
             NoAnswer: no service is there in time, or something else is.
@@ -115,8 +117,8 @@ class Outlook:
         is_answer_due = self._problem is None and self._clock.monotonic_ns() < self._answer_due_ns
         if self._is_asking and (left_ms or is_answer_due):
             return False
-        if self._is_good:
-            return True
+        if self._is_good and (is_attached or left_ms):
+            return is_attached
         problem = self._problem
         if problem is not None and (left_ms < ANOTHER_MS or not _may_pass(problem)):
             self._told, self._problem = str(problem), None  # what is raised holds on to its callers, us among them

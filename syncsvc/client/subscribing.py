@@ -1,6 +1,6 @@
 """What the subscribers for threads and for asyncio have in common: one way, one inbox, and when to ask for what."""
 
-from typing import Generic, Literal, TypeVar, cast
+from typing import ClassVar, Generic, Literal, TypeVar, cast
 
 from syncsvc.client.attached import Attached
 from syncsvc.client.inlets import Asked, Mode, open_inlet
@@ -21,6 +21,10 @@ Gaps = Literal["count", "yield"]
 
 class Subscribing(Attached, Generic[Item]):
     """What both subscribers are: one inlet, one inbox, and the rules of when to ask for what."""
+
+    is_counted: ClassVar[bool] = True
+    """Whether a service that waits for subscriptions (``publish.wait_for``) counts this one. A class that only goes
+    beside another subscription, in mode ``lossless``, may say no."""
 
     def __init__(
         self,
@@ -45,7 +49,7 @@ class Subscribing(Attached, Generic[Item]):
             self._inbox = Inbox(group, gaps == "yield", payload, yields_late=late)
         self._all_there_is = "results=True" if results else "mode 'lossless'" if mode == "lossless" else ""
         groups = self._inbox.groups
-        wish = Asked(endpoint, groups, self._inbox.topics, payload, late, name, start, results)
+        wish = Asked(endpoint, groups, self._inbox.topics, payload, late, name, start, results, self.is_counted)
         outlook = Outlook(endpoint, groups, is_local=mode == "local", has_control=not results)
         super().__init__(open_inlet(wish, mode, self.stats), outlook)
         self._recency = Recency()

@@ -51,6 +51,11 @@ class StreamKeys(Model):
     stall_after_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 3000
     """Silence after which the stream counts as stalled and no longer holds its groups back."""
 
+    @property
+    def carries(self) -> Literal["raw", "coded", "both"]:
+        """What comes of it: raw pictures, coded ones, or both."""
+        return "coded" if self.pixels in ("jpeg", "encoded") else "both" if self.coded else "raw"
+
     @model_validator(mode="after")
     def _suits_the_pixels(self) -> Self:
         if self.quality is not None and self.pixels != "jpeg":

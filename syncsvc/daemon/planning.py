@@ -24,6 +24,7 @@ from syncsvc.observe.events import GroupRules
 from syncsvc.observe.status import GroupStatus
 from syncsvc.plan.plans import GroupPlan, ReceiverPlan, StreamPlan
 from syncsvc.publish.leases import held_ns_of
+from syncsvc.wire import Carries
 
 HOLD_MARGIN_NS = 150 * NS_PER_MS
 """Frames held for a better stamp are let go this much before the budget ends, so that they are never late for it."""
@@ -47,9 +48,11 @@ def _rules(group: GroupConfig) -> GroupRules:
     )
 
 
-def group_plan(name: str, group: GroupConfig, entries: Mapping[str, int]) -> GroupPlan:
+def group_plan(name: str, config: Config, entries: Mapping[str, int]) -> GroupPlan:
     """Plan of one group."""
-    return GroupPlan(name, _rules(group), group.late == "topic", dict(entries))
+    group = config.groups[name]
+    carries: dict[str, Carries] = {stream: config.streams[stream].carries for stream in group.streams}
+    return GroupPlan(name, _rules(group), group.late == "topic", dict(entries), carries)
 
 
 def group_statuses(config: Config, told: Mapping[str, GroupStatus]) -> dict[str, GroupStatus]:
@@ -94,7 +97,7 @@ def receiver_plan(
         config.publish.wait_for,
         is_patient(config),
         {name: stream_plan(name, stream, config) for name, stream in config.streams.items()},
-        {name: group_plan(name, group, entries(name, group.streams)) for name, group in config.groups.items()},
+        {name: group_plan(name, config, entries(name, group.streams)) for name, group in config.groups.items()},
         guests,
         config.publish.history,
         config.publish.history_mb << 20,

@@ -8,7 +8,7 @@ import msgspec
 from syncsvc.clock import NS_PER_MS
 from syncsvc.observe.events import GroupRules
 from syncsvc.observe.records import StreamSettings
-from syncsvc.wire import GroupTerms
+from syncsvc.wire import Carries, GroupTerms
 
 
 class StreamPlan(StreamSettings, frozen=True, kw_only=True):
@@ -31,13 +31,16 @@ class GroupPlan(msgspec.Struct, frozen=True):
     rules: GroupRules
     sends_late: bool
     entries: dict[str, int]
+    carries: dict[str, Carries] = {}
+    """Of each stream."""
 
     @property
     def terms(self) -> GroupTerms:
         """What a client is told of it."""
         rules = self.rules
         window_ms = rules.window_ns // NS_PER_MS if rules.window_ns else None
-        return GroupTerms(rules.streams, window_ms, rules.max_skew_ns / NS_PER_MS, rules.max_latency_ns / NS_PER_MS)
+        skew_ms, latency_ms = rules.max_skew_ns / NS_PER_MS, rules.max_latency_ns / NS_PER_MS
+        return GroupTerms(rules.streams, window_ms, skew_ms, latency_ms, self.carries)
 
 
 class ReceiverPlan(msgspec.Struct, frozen=True):

@@ -61,7 +61,7 @@ class LosslessOutlet:
         self._cut_off = self._gaps = 0
         self._is_over = False
         self.subscriptions = 0
-        """How many subscribers are there."""
+        """How many subscribers are there that count."""
 
     def attach(self, sock: "zmq.Socket[bytes]", hang_up: Callable[[int], None]) -> None:
         """Speak over this ROUTER.
@@ -76,8 +76,9 @@ class LosslessOutlet:
 
     def status(self) -> LosslessStatus:
         """What the service tells of them; from any thread."""
-        kept, size_bytes = len(self._subscriptions), self._history.size_bytes
-        return LosslessStatus(self.subscriptions, kept, self._history.batches, size_bytes, self._gaps, self._cut_off)
+        kept, size_bytes = tuple(self._subscriptions.values()), self._history.size_bytes
+        here = sum(one.is_connected for one in kept)
+        return LosslessStatus(here, len(kept), self._history.batches, size_bytes, self._gaps, self._cut_off)
 
     def wants(self, topic: bytes) -> bool:
         """Whether batches under the topic are kept."""
@@ -173,7 +174,7 @@ class LosslessOutlet:
             self._wanted[pattern] = now_ns + KEPT_NS
 
     def _count(self) -> None:
-        self.subscriptions = sum(one.is_connected for one in self._subscriptions.values())
+        self.subscriptions = sum(one.is_connected and one.is_counted for one in self._subscriptions.values())
 
     # What leaves.
 

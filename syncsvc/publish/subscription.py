@@ -80,6 +80,7 @@ class Subscription:
 
     def _follow(self, word: Resume) -> None:
         self.client, self.session, self._allowed, self._sent = word.client, word.session, word.credit, 0
+        self.is_counted = word.counted
         self.prefix, self.groups = word.payload.encode() + b"/", word.groups
 
     @property

@@ -24,7 +24,7 @@ from syncsvc.recording.picture_times import without_time
 from syncsvc.recording.segment import UNFINISHED, is_segment_name
 from syncsvc.recording.sidecars import BATCHES, TIMES, TimeLine, read_batches, read_times
 from syncsvc.transport.page import Position
-from syncsvc.wire import GroupTerms
+from syncsvc.wire import Carries, GroupTerms
 
 CONFIG = "recording.yaml"
 VIDEO_SUFFIXES = (".mp4", ".mkv")
@@ -68,8 +68,9 @@ class FolderSegment:
         left, found = dict(self.config.groups), dict[str, GroupTerms]()
         for item in self.batches():
             if isinstance(item, StoredBatch) and (group := left.pop(item.batch.group, None)) is not None:
+                carries: dict[str, Carries] = {name: self.config.streams[name].carries for name in group.streams}
                 found[item.batch.group] = GroupTerms(
-                    tuple(item.batch.frames), group.window_ms, group.max_skew_ms, group.max_latency_ms
+                    tuple(item.batch.frames), group.window_ms, group.max_skew_ms, group.max_latency_ms, carries
                 )
             if not left:
                 break
@@ -181,8 +182,10 @@ class FolderRecording:
         found: dict[str, GroupTerms] = {}
         for segment in self.segments:
             for name, terms in segment.groups.items():
-                streams = dict.fromkeys([*found[name].streams, *terms.streams]) if name in found else terms.streams
-                found[name] = structs.replace(terms, streams=tuple(streams))
+                if name in found:
+                    streams = tuple(dict.fromkeys([*found[name].streams, *terms.streams]))
+                    terms = structs.replace(terms, streams=streams, carries=found[name].carries | terms.carries)
+                found[name] = terms
         return found
 
 

@@ -9,6 +9,7 @@ from syncsvc.wire.batch import encode_batch as encode_batch
 from syncsvc.wire.batch import encode_late as encode_late
 from syncsvc.wire.control import MAX_CONTROL_BYTES as MAX_CONTROL_BYTES
 from syncsvc.wire.control import STATUS_TOPIC as STATUS_TOPIC
+from syncsvc.wire.control import Carries as Carries
 from syncsvc.wire.control import GroupTerms as GroupTerms
 from syncsvc.wire.control import HelloReply as HelloReply
 from syncsvc.wire.control import State as State

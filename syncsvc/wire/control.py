@@ -26,6 +26,10 @@ class Status(Struct, frozen=True, omit_defaults=True):
     control: str = ""
 
 
+Carries = Literal["raw", "coded", "both"]
+"""What comes of a stream: raw pictures, coded ones (``jpeg``, ``encoded``), or raw ones with the coded beside them."""
+
+
 class GroupTerms(Struct, frozen=True):
     """What a group promises, as clients are told; ``window_ms`` is None for one batch per set."""
 
@@ -33,6 +37,8 @@ class GroupTerms(Struct, frozen=True):
     window_ms: int | None
     max_skew_ms: float
     max_latency_ms: float
+    carries: dict[str, Carries] = {}
+    """Of each stream, as far as it is known: what is to be had under ``batch/`` and ``coded/``."""
 
 
 class HelloReply(Struct, frozen=True):

@@ -41,7 +41,8 @@ class Resume(Struct, frozen=True, tag="resume", tag_field="type"):
     it wants to go on, by group, where it knows them, ``acknowledged`` those that it has done with. Otherwise a
     subscription with a ``name`` goes on where it was, and a new one begins with what comes from now on, the ``oldest``
     batch that is kept, the one whose window holds ``start_ns`` (UTC), or the one with the epoch and number of
-    ``start_at``. ``credit`` batches may be sent before the next word.
+    ``start_at``. ``credit`` batches may be sent before the next word. One that is not ``counted`` is none of those that
+    the service waits for.
     """
 
     v: Literal[1]
@@ -56,6 +57,7 @@ class Resume(Struct, frozen=True, tag="resume", tag_field="type"):
     start_at: Place | None = None
     received: Annotated[dict[Name, Mark], Meta(max_length=MOST_GROUPS)] = {}
     acknowledged: Places = {}
+    counted: bool = True
 
     @property
     def start(self) -> Literal["oldest"] | int | Place | None:

@@ -112,6 +112,26 @@ def test_the_files_hold_what_subscribers_saw_bit_for_bit(tmp_path: Path) -> None
     assert (tape / "sets.csv").read_text().startswith("set,window_start_ns,spread_ns,own,both,plain,grey,colour,jpeg\n")
 
 
+@pytest.mark.parametrize("kinds", [["both"], ["both", "plain"]])
+def test_a_recording_of_one_batch_has_all_of_it_by_a_recorder_that_was_there_before_its_service(
+    tmp_path: Path, kinds: list[str]
+) -> None:
+    """The only subscriber, of a service that waits for one and is over as soon as its batch has left."""
+    write_clip(tmp_path / "clip.mp4")
+    streams = {name: {"url": "file:clip.mp4", "pace": "asap"} | PIXELS[name] for name in kinds}
+    publish = {"live": f"ipc://{tmp_path}/live", "control": f"ipc://{tmp_path}/control", "wait_for": 1}
+    recorder, tallies = Recorder(publish["live"], tmp_path / "tape"), list[TapeTally]()
+    recording = Worker("records", lambda _: tallies.append(recorder.run())).start()
+    with Service(tmp_path, streams, groups={"all": {"streams": kinds, "window_ms": 5000}}, publish=publish) as service:
+        assert service.process.wait(LIMIT_S) == 0, service.log
+    assert recording.join(LIMIT_S)
+    assert recording.error is None, recording.error
+    assert {name: one.frames for name, one in tallies[0].streams.items()} == dict.fromkeys(kinds, COUNT)
+    assert (tallies[0].batches, tallies[0].gaps) == (1, 0)
+    findings = verify(FolderRecording(tmp_path / "tape"))
+    assert (findings.differences, findings.notes) == ([], [])
+
+
 def test_a_recorder_that_is_killed_costs_at_most_the_batch_in_hand(tmp_path: Path) -> None:
     assert kill_recorders(tmp_path, count=2, seed=7) == []
 

@@ -1,30 +1,26 @@
 """Records a service: every batch is on the disk before the next one is asked for."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from syncsvc.client.attached import READY_S
 from syncsvc.client.inlets import Mode
-from syncsvc.client.inquiry import ask_terms
 from syncsvc.client.live import DEFAULT_LIVE
-from syncsvc.client.presence import Patience
 from syncsvc.client.sequence import Groups
 from syncsvc.client.timeouts import Deadline
-from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, sleep_s
-from syncsvc.errors import DiskFull, NoAnswer, NotRecorded, SubscriberClosed, SubscriptionEnded, UsageError
-from syncsvc.model import FrameBatch
+from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, sleep_s
+from syncsvc.errors import DiskFull, NotRecorded, SubscriberClosed, SubscriptionEnded, UsageError
+from syncsvc.model import FrameBatch, Gap
 from syncsvc.recording.segment import is_segment_name
-from syncsvc.sinks.record.batch_feed import BatchFeed, Fed
+from syncsvc.sinks.record.batch_feed import BatchFeed
 from syncsvc.sinks.record.shelf import Shelf
 from syncsvc.sinks.record.stream_coder import CODECS, CodecName
 from syncsvc.sinks.record.tape import Fill, Tape, TapeTally, TapeTerms
 from syncsvc.wire import GroupTerms
 
-_SKEW_MS, _LATENCY_MS = 40.0, 500.0
-"""The defaults of a group."""
 _PAUSE_S = 1.0
 DEFAULT_SEGMENT_S = 600.0
 """Where only ``keep_s`` or ``max_bytes`` is given: what is taken away is whole segments."""
@@ -93,6 +89,8 @@ class Recorder:
         self._shelf = Shelf(self.folder, keep_s, max_bytes)
         self._tape: Tape | None = None
         self._is_closed = False
+        self.gaps: Sequence[Gap] = ()
+        """What never came before the batch that was recorded last."""
         self.pauses = 0
         """How often the disk was full."""
         self.problem = ""
@@ -110,7 +108,7 @@ class Recorder:
 
     def wait_ready(self, timeout_s: float = READY_S) -> None:
         """Wait until the service is there; errors as of ``Subscriber.wait_ready``."""
-        self._feed.main.wait_ready(timeout_s)
+        self._feed.wait_ready(timeout_s)
 
     def record_next(self, timeout_s: float | None = None, pause: Callable[[], bool] | None = None) -> FrameBatch:
         """Take the next batch, and bring it to the disk.
@@ -127,8 +125,9 @@ class Recorder:
             NotRecorded: the folder cannot be written.
         """
         fed = self._feed.receive(timeout_s)
+        self.gaps = fed.gaps
         if self._tape is None:
-            self._tape = Tape(self.folder, self._terms(fed), self._kept, lambda path: self._shelf.look_again())
+            self._tape = Tape(self.folder, self._terms(), self._kept, lambda path: self._shelf.look_again())
         self._tape.put(fed)
         self._commit(self._tape.commit, pause)
         self._shelf.tidy(SYSTEM_CLOCK.utc_ns(), self._tape.size_bytes)
@@ -148,17 +147,9 @@ class Recorder:
                 self.problem = ""
                 return
 
-    def _terms(self, fed: Fed) -> dict[str, GroupTerms]:
+    def _terms(self) -> Mapping[str, GroupTerms]:
         """What the groups promise that are recorded."""
-        try:
-            terms = ask_terms(self._endpoint, Patience(READY_S))
-        except NoAnswer:  # it has ended meanwhile: what its first batch says is enough to play it
-            batch = fed.batch
-            window_ms = max(1, (batch.window_end_ns - batch.window_start_ns) // NS_PER_MS)
-            terms = {batch.group: GroupTerms(tuple(batch.frames), window_ms, _SKEW_MS, _LATENCY_MS)}
-        wanted = (self._group,) if isinstance(self._group, str) else self._group
-        if wanted is not None:
-            terms = {name: one for name, one in terms.items() if name in wanted}
+        terms = self._feed.terms
         if self._kept.of_sets and len(terms) > 1:
             raise UsageError(f"sets are of one group, and the service has {', '.join(terms)}: name one")
         return terms

@@ -31,6 +31,8 @@ class RecordedStream:
 
     frames: int = 0
     held: int = 0
+    late: int = 0
+    """Those whose window was closed in a group: batches count them, and no recorder gets them."""
     unrecorded: Counter[Cause] = field(default_factory=Counter)
 
 
@@ -100,6 +102,8 @@ class Tape:
     def put(self, fed: Fed) -> None:
         """Take a batch in."""
         current = self._segment_for(fed)
+        for stream, counts in fed.batch.counts.items():
+            self.tally.streams[stream].late += counts.late
         for gap in fed.gaps:
             current.note(gap_line(gap))
             self.tally.gaps, self.tally.missed = self.tally.gaps + 1, self.tally.missed + gap.batches
@@ -310,7 +314,8 @@ class Tape:
                 film = segment.films.get(stream)
                 take: Take | None
                 if frame is not None:
-                    take = self._take(frame, _coded(fed, frame), film)
+                    is_whole = frame.format != "encoded"  # by itself: others may refer to frames that are in no set
+                    take = self._take(frame, _coded(fed, frame) if is_whole else None, film)
                 else:
                     take = self._again(self._last_take[stream], at_ns, film)
                 if take is None:

@@ -44,7 +44,7 @@ def test_the_ring_may_grow_by_the_lease_of_the_longest_window_and_the_grace_afte
 
 def test_its_rules_have_no_window_and_its_clocks_change_on_seconds() -> None:
     sets = config(SETS)
-    assert group_plan("g0", sets.groups["g0"], {}).rules.window_ns is None
+    assert group_plan("g0", sets, {}).rules.window_ns is None
     assert stream_plan("a", sets.streams["a"], sets).edge_ns == S
     assert stream_plan("a", sets.streams["a"], config(SETS, WINDOWS)).edge_ns == 1500 * MS
 
