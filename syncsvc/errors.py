@@ -21,6 +21,7 @@
     * StillsNotSaved           some pictures could not be written; all others were
     * NotRecorded              a recording cannot be written
         * DiskFull             there is no room for more of it: what was written stays, and there may be room again
+    * NotExported              a data set cannot be written, or nothing would be in it
     * SubscriptionEnded        every recording of the service is over: no batch will come any more
     * SubscriberClosed         a subscriber was used after its close
     * BindError                an endpoint cannot be bound (exit code 78)
@@ -137,6 +138,17 @@ class FrameUndecodable(SyncsvcError):
     def __init__(self, stream: str, seq: int, why: str) -> None:
         super().__init__(f"frame {seq} of stream {stream!r} cannot be decoded: {why}")
         self.stream, self.seq, self.why = stream, seq, why
+
+
+class NotExported(SyncsvcError):
+    """A data set cannot be written, or nothing would be in it; nothing is left of it."""
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(f"{place}: {problem}")
+        self.place, self.problem = place, problem
+
+    def __reduce__(self) -> tuple[type["NotExported"], tuple[str, str]]:
+        return type(self), (self.place, self.problem)
 
 
 class FrameWithoutPixels(SyncsvcError):

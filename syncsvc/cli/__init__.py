@@ -49,6 +49,7 @@ COMMANDS: Final = {
     "record": Entry("record", "Record a running daemon into a folder."),
     "verify": Entry("verify", "Hold a recording against itself."),
     "replay": Entry("replay", "Serve a recording as the live run was served."),
+    "export": Entry("export", "Make a data set of a recording: LeRobot, WebDataset."),
     "doctor": Entry("doctor", "Measure the streams of a configuration, and propose its bounds."),
     "cameras": Entry("cameras", "Serve virtual RTSP cameras with known true times."),
     "bench": Entry("bench", "Measure, side by side with what it is compared to."),

@@ -27,6 +27,7 @@ EXAMPLES = [
     errors.FrameReclaimedError("the frame was held for too long"),
     errors.FrameUndecodable("north", 7, "it is damaged"),
     errors.FrameWithoutPixels("north", 7),
+    errors.NotExported("data.tar", "cannot be written: the disk is full"),
     errors.NotRecorded("tape/times.csv", "Permission denied"),
     errors.DiskFull("tape/times.csv", "No space left on device"),
     errors.StillsNotSaved("stills", [Path("a.jpg")], {0: "a.jpg: Is a directory"}),
