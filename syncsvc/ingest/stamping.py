@@ -66,6 +66,11 @@ class Stamping:
         """The source is opened anew, or gone: frames that wait get the time that there is."""
         self._deliver(self.clock.new_session())
 
+    def settle(self) -> None:
+        """Let go of all frames: soon nobody waits for them."""
+        if self.clock.is_holding:
+            self._deliver(self.clock.settle())
+
     def expire(self, now_ns: int) -> None:
         """Let go of frames that cannot wait any longer, now in UTC."""
         if self.clock.is_holding:

@@ -296,6 +296,9 @@ class StreamIngest:
             self._set_state(StreamState.LIVE)
 
     def _set_state(self, state: StreamState) -> None:
+        """Tell it; where its groups wait for it no longer, frames that are still held would all come late."""
+        if state is not StreamState.LIVE:
+            self._stamping.settle()
         self.tally.state = state
         for group in self.groups:
             group.tell(State(self.name, state))

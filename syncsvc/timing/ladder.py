@@ -147,7 +147,7 @@ class StreamClock:
 
     def new_session(self) -> list[Stamp]:
         """The source was opened anew: what was learnt of its clocks is void; returns what was still held."""
-        stamps, before = self._settle(), self._model
+        stamps, before = self.settle(), self._model
         self._stand_on(self._make_rungs())
         self._current = self._edge = self._session_mono_ns = None
         self._lone = LoneTimes()
@@ -173,7 +173,7 @@ class StreamClock:
         if self._current is None:
             self._held.append(seen)
             top = next(rung for rung in self.rungs if not rung.is_lying)
-            return self._settle() if top.is_settled else self.expire(arrival_ns)
+            return self.settle() if top.is_settled else self.expire(arrival_ns)
         if has_jumped:
             self._current = self._best()
         stamp = self._stamp(seen, arrival_ns)
@@ -193,8 +193,19 @@ class StreamClock:
     def expire(self, now_utc_ns: int) -> list[Stamp]:
         """Stamp what was held for as long as the latency budget allows, by the best rung there is."""
         if self._held and now_utc_ns - self._to_utc(self._held[0].arrival_mono_ns) >= self.hold_ns:
-            return self._settle()
+            return self.settle()
         return []
+
+    def settle(self) -> list[Stamp]:
+        """Stamp what is held by the best rung there is: nobody waits for a better word."""
+        if self._current is None:
+            self._current = self._best()
+        held, doubt_ns = _with_first_pts(list(self._held))
+        self._held.clear()
+        stamps = [self._stamp(seen, self._to_utc(seen.arrival_mono_ns)) for seen in held]
+        if doubt_ns:
+            stamps[0] = replace(stamps[0], uncertainty_ns=stamps[0].uncertainty_ns + doubt_ns)
+        return stamps
 
     def _notice_jump(self, utc_less_mono_ns: int) -> bool:
         before, self._utc_less_mono_ns = self._utc_less_mono_ns, utc_less_mono_ns
@@ -226,16 +237,6 @@ class StreamClock:
     def _above(self) -> list[Rung]:
         place = self.rungs.index(self._current) if self._current in self.rungs else len(self.rungs)
         return [rung for rung in self.rungs[:place] if rung.problem]
-
-    def _settle(self) -> list[Stamp]:
-        if self._current is None:
-            self._current = self._best()
-        held, doubt_ns = _with_first_pts(list(self._held))
-        self._held.clear()
-        stamps = [self._stamp(seen, self._to_utc(seen.arrival_mono_ns)) for seen in held]
-        if doubt_ns:
-            stamps[0] = replace(stamps[0], uncertainty_ns=stamps[0].uncertainty_ns + doubt_ns)
-        return stamps
 
     def _best(self) -> Rung:
         return next(rung for rung in self.rungs if rung.is_open)  # the foot of the ladder always is

@@ -310,6 +310,36 @@ def test_silence_while_we_read_is_a_stall_and_time_that_we_did_not_read_is_none(
     assert 30 <= looks <= 40
 
 
+@pytest.mark.parametrize("state", [StreamState.STALLED, StreamState.ENDED])
+def test_what_is_held_is_let_go_before_nobody_waits_for_it(state: StreamState) -> None:
+    rig = Rig(kind="rtsp", hold_ns=3600 * S)
+    link, stop = rig.link(), StopToken()
+    link.send(camera_message(0, 0))
+    if state is StreamState.ENDED:
+        link.send(EndMessage())
+    rig.ingest.attach(link, 0)  # type: ignore[arg-type]  # reads like one
+    came_in: list[list[StreamState]] = []
+
+    def tell(event: StreamEvent) -> None:
+        if isinstance(event, Frame):
+            came_in.append(list(rig.sink.states))
+        elif isinstance(event, State):
+            rig.sink.states.append(event.state)
+
+    def poll(timeout_s: float) -> bool:
+        rig.clock.advance(100 * MS)
+        if state in rig.sink.states:
+            stop.set()
+            link.hang_up()
+        return MemoryLink.poll(link, timeout_s)
+
+    rig.sink.tell, link.poll = tell, poll  # type: ignore[method-assign]  # time passes while it waits
+    rig.ingest.run(stop)
+    rig.ring.close()
+    assert [state in before for before in came_in] == [False]
+    assert state in rig.sink.states
+
+
 NOWHERE: Mapping[str, tuple[Layout, int, int]] = {
     "slot that does not exist": (TINY, 8, TINY.size_bytes),
     "frame beyond its slot": (Layout("jpeg", 4, 2), 0, 4096),
