@@ -109,6 +109,13 @@ def keep_freed_memory() -> None:
         mallopt(_M_MMAP_THRESHOLD, _MOST_IN_POOLS_BYTES)
 
 
+def give_memory_back() -> None:
+    """Ask the C library to give the kernel what was freed and it keeps; where it is another (musl), nothing happens."""
+    trim = getattr(_libc, "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 class StopToken:
     """Asks a body to end; every wait of the body goes through it, or is ended by what it was told to call."""
 

@@ -76,11 +76,12 @@ class Control:
                 frames = self.socket.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
+            peers = [self._guests.note_read(frame) for frame in frames[1:]]  # libzmq put the route before them
             parts = [frame.bytes for frame in frames]
             if len(parts) < 2:
                 continue
-            if len(parts) == 2 and wire.is_word(parts[-1]):
-                self._lossless.hear(parts[0], parts[1], int(frames[1].get(zmq.SRCFD)))
+            if len(parts) == 2 and wire.is_word(parts[-1]) and (peer := peers[-1]) is not None:
+                self._lossless.hear(parts[0], parts[1], peer)
                 continue
             try:
                 # A REQ peer puts an empty part between its identity and its words; it wants it back.

@@ -1,25 +1,56 @@
-"""Who is connected to a bound socket, and how many may be: whoever comes beyond that is cut off, and counted.
+"""Who is connected to a bound socket, and what each may take: whoever takes more is cut off, and counted.
 
-libzmq takes in everybody until no descriptor is left, and captures need some too.
+libzmq takes in everybody until no descriptor is left, and captures need some too. Of what a peer sends it holds back as
+much as has not been read, and for ever the parts of a message that never ends, whatever ``MAXMSGSIZE`` and ``RCVHWM``
+say: 40 MB of either cost 1.8 GB of this process. So the kernel is asked how much came over each connection
+(``TCP_INFO``), and what was read of it is subtracted. A peer over ``ipc`` is the same user, and is not watched.
 """
 
 import logging
 import socket
 import struct
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import zmq
 
-from syncsvc.clock import Clock
+from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
+from syncsvc.lifecycle import give_memory_back
 from syncsvc.observe.pace import Pace
 
 MOST_GUESTS = 1024
 """Where nobody says how many there is room for."""
+MOST_UNREAD_BYTES = 1 << 20
+"""Of one connection: sixteen of the longest words that anybody has to say."""
+MOST_UNREAD_OF_ALL_BYTES = 32 << 20
+HEARTBEAT_BYTES_PER_S = 64
+"""What a connection may send that nobody reads: ZMTP's heartbeats, which libzmq answers itself."""
+WATCH_NS, WATCH_OF_ONE_NS = 20 * NS_PER_MS, NS_PER_MS // 10
+"""How often everybody is looked at: less often where there are many, so that it stays some percent of a processor."""
+STILL_NS = NS_PER_S
+"""Who has taken nothing for so long, though something waits for it, stands still."""
+TIDY_NS = 5 * NS_PER_S
+"""How long after somebody left the allocator is asked for what it keeps; not more often."""
 _EVENT = struct.Struct("=Hi")
 """First part of a monitor's message, zmq_socket_monitor(3): what happened, and the descriptor to which it did. pyzmq's
 own reader imports asyncio, which is a quarter of the receiver's start."""
+_TCP_INFO = struct.Struct("=120xQQ8xI")
+"""``tcpi_bytes_acked``, ``tcpi_bytes_received`` and ``tcpi_notsent_bytes`` of ``struct tcp_info``, <linux/tcp.h>."""
+
+_HOARDS = "that sent more than is read of them"
 
 log = logging.getLogger(__name__)
+
+
+class _Guest:
+    """One connection: since when, how many bytes of it were read, and since when it takes nothing of what waits."""
+
+    __slots__ = ("came_ns", "moved_ns", "read_bytes", "taken_bytes")
+
+    def __init__(self, came_ns: int) -> None:
+        self.came_ns = self.moved_ns = came_ns
+        self.read_bytes = self.taken_bytes = 0
 
 
 class Guests:
@@ -29,39 +60,100 @@ class Guests:
         sock: bound.
         name: what the log calls it.
         most: how many there may be.
-        clock: for how often the log tells of those that were cut off.
+        clock: for how often they are looked at, and the log tells of those that were cut off.
+        let_go: called some seconds after somebody left, before the allocator gives back what it keeps.
     """
 
-    def __init__(self, sock: "zmq.Socket[bytes]", name: str, most: int, clock: Clock) -> None:
-        self._socket, self._name, self._clock = sock, name, clock
+    def __init__(
+        self,
+        sock: "zmq.Socket[bytes]",
+        name: str,
+        most: int,
+        clock: Clock,
+        let_go: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._socket, self._name, self._clock, self._let_go = sock, name, clock, let_go
         self._monitor = sock.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
-        self._here: dict[int, None] = {}  # the order is that of their coming
-        self._pace, self._untold = Pace(), 0
+        self._here: dict[int, _Guest] = {}  # the order is that of their coming
+        self._pace, self._untold = Pace(), Counter[str]()
+        self._watch_due_ns, self._tidy_due_ns = 0, 0
+        self._sealed_bytes = 33 if sock.get(zmq.MECHANISM) == zmq.CURVE else 0
+        """What CURVE adds to each part (CurveZMQ, "MESSAGE"): name, nonce, authenticator and flags."""
         self.most = most
 
     def __len__(self) -> int:
         return len(self._here)
 
+    def __contains__(self, descriptor: int) -> bool:
+        return descriptor in self._here
+
     def look(self) -> None:
-        """Take in who came and went; cut off who is too many."""
+        """Take in who came and went; cut off who is too many, and who sent too much."""
+        now_ns = self._clock.monotonic_ns()
         while self._monitor.poll(0):
             event, descriptor = _EVENT.unpack(self._monitor.recv_multipart()[0])
             self._here.pop(descriptor, None)
+            if event == zmq.EVENT_DISCONNECTED:
+                self._tidy_due_ns = self._tidy_due_ns or now_ns + TIDY_NS
             if event == zmq.EVENT_ACCEPTED:
-                self._here[descriptor] = None
+                self._here[descriptor] = _Guest(now_ns)
         for descriptor in list(self._here)[self.most :]:
-            del self._here[descriptor]
-            self._untold += 1
-            _hang_up(descriptor)
-        if self._untold and self._pace.allows(self._clock.monotonic_ns()):
-            log.warning("%s: %d connections were cut off beyond the %d that there is room for", self._name,
-                        self._untold, self.most)  # fmt: skip
-            self._untold = 0
+            self.hang_up(descriptor, f"beyond the {self.most} that there is room for")
+        if now_ns >= self._watch_due_ns:
+            self._watch_due_ns = now_ns + max(WATCH_NS, len(self._here) * WATCH_OF_ONE_NS)
+            self._watch(now_ns)
+        if self._tidy_due_ns and now_ns >= self._tidy_due_ns:
+            self._tidy_due_ns = 0
+            self._let_go()
+            give_memory_back()
+        if self._untold and self._pace.allows(now_ns):
+            for why, count in self._untold.items():
+                log.warning("%s: %d connections were cut off %s", self._name, count, why)
+            self._untold.clear()
 
-    def hang_up(self, descriptor: int) -> None:
-        """Cut one of them off, if it is there still."""
-        if self._here.pop(descriptor, self) is None:
-            _hang_up(descriptor)
+    def note_read(self, part: "zmq.Frame") -> int | None:
+        """Take note that a part was read; returns the descriptor that it came over, None where nobody sent it."""
+        try:
+            descriptor = int(part.get(zmq.SRCFD))
+        except zmq.ZMQError:  # libzmq itself says what a peer that left had asked for
+            return None
+        if guest := self._here.get(descriptor):
+            size = len(part) + self._sealed_bytes
+            guest.read_bytes += size + (2 if size < 256 else 9)  # ZMTP 3.1, "Framing"
+        return descriptor
+
+    def hang_up(self, descriptor: int, why: str = "") -> None:
+        """Cut one of them off, if it is there still; ``why`` is for the log."""
+        if self._here.pop(descriptor, None) is None:
+            return
+        if why:
+            self._untold[why] += 1
+        with _borrowed(descriptor) as connection:
+            if why:  # a reset when libzmq closes it: what still waits in the kernel, in either direction, goes at once
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
+            connection.shutdown(socket.SHUT_RDWR)
+
+    def hang_up_stillest(self) -> None:
+        """Cut off who has taken nothing for longest though it has yet to be sent something, if anybody stands still."""
+        still = {guest.moved_ns: descriptor for descriptor, guest in self._here.items()}
+        if still and self._clock.monotonic_ns() - min(still) > STILL_NS:
+            self.hang_up(still[min(still)], "that took nothing of what was sent to them")
+
+    def _watch(self, now_ns: int) -> None:
+        unread = dict[int, int]()
+        for descriptor, guest in list(self._here.items()):
+            taken, received, unsent = _tcp_info(descriptor)
+            if taken != guest.taken_bytes or not unsent:
+                guest.taken_bytes, guest.moved_ns = taken, now_ns
+            unread[descriptor] = received - guest.read_bytes
+            heartbeats = (now_ns - guest.came_ns) * HEARTBEAT_BYTES_PER_S // NS_PER_S
+            if unread[descriptor] - heartbeats > MOST_UNREAD_BYTES:
+                self.hang_up(descriptor, _HOARDS)
+                del unread[descriptor]
+        while sum(unread.values()) > MOST_UNREAD_OF_ALL_BYTES:
+            worst = max(unread, key=unread.__getitem__)
+            self.hang_up(worst, _HOARDS)
+            del unread[worst]
 
     def close(self) -> None:
         """Stop watching; before the socket is closed."""
@@ -69,12 +161,24 @@ class Guests:
         self._monitor.close(0)
 
 
-def _hang_up(descriptor: int) -> None:
-    """End a connection of libzmq's, which then finds it ended; it may be gone by now, and something else be there."""
-    with suppress(OSError):
+def _tcp_info(descriptor: int) -> tuple[int, int, int]:
+    """Of a TCP connection the bytes that its peer has taken, that came, and that wait to be sent; else zeros."""
+    info = (0, 0, 0)
+    with _borrowed(descriptor) as connection:
+        info = _TCP_INFO.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
+    return info
+
+
+@contextmanager
+def _borrowed(descriptor: int) -> Iterator[socket.socket]:
+    """A connection of libzmq's, which then finds what was done to it.
+
+    It may be gone by now, and something else be there: what cannot be done to that is passed over.
+    """
+    with suppress(OSError, struct.error):
         connection = socket.socket(fileno=descriptor)
         try:
             if connection.type == socket.SOCK_STREAM:
-                connection.shutdown(socket.SHUT_RDWR)
+                yield connection
         finally:
             connection.detach()

@@ -5,7 +5,7 @@ played ``asap`` are the exception: there a full subscriber is waited for, and no
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import zmq
 
@@ -17,12 +17,15 @@ from syncsvc.publish.outlet import BacklogOf, Prepared, Waits
 from syncsvc.publish.sockets import LINGER_MS, PATIENCE_MS, bind
 from syncsvc.wire import STATUS_TOPIC
 
-MAX_SUBSCRIPTION_BYTES = 256
+MAX_SUBSCRIPTION_BYTES = 1024
 """The longest topic has 70; what peers subscribe to stays in libzmq's memory."""
 POLL_MS = 100
 LATE_COMERS_NS = NS_PER_S
 """How long the end waits for subscribers that have yet to ask for ``status``."""
 LATE_PATIENCE_MS = 20
+BACKLOGS = 4
+"""What waits for all who stand still may be so many times what may wait for one. Who stopped at the same moment waits
+for the same batches, which are there once; each who stopped at another has some of its own."""
 
 
 class LiveOutlet:
@@ -31,16 +34,18 @@ class LiveOutlet:
     needs_copies = is_bound = True
     socket: "zmq.Socket[bytes]"
 
-    def __init__(self, clock: Clock, backlog_of: BacklogOf, on_nobody: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock, backlog_of: BacklogOf, let_go: Callable[[], None]) -> None:
         """Prepare.
 
         Args:
             clock: for what is waited for.
             backlog_of: how many batches of a group a subscriber may fall behind, as of the one that is sent now.
-            on_nobody: called when the last subscriber has left.
+            let_go: called some seconds after a subscriber left, to give back what was kept for it.
         """
-        self._clock, self._backlog_of, self._on_nobody = clock, backlog_of, on_nobody
+        self._clock, self._backlog_of, self._let_go = clock, backlog_of, let_go
         self._marks: dict[str, int] = {}
+        self._largest_bytes: dict[str, int] = {}
+        self._waiting: list[tuple[zmq.MessageTracker, int]] = []
         self._hurried_until_ns = 0
         self._has_lost = False
 
@@ -54,7 +59,7 @@ class LiveOutlet:
         """
         self.socket, bound = bind(context, zmq.XPUB, endpoint, send_mark=1, most_bytes=MAX_SUBSCRIPTION_BYTES)
         self.socket.set(zmq.XPUB_VERBOSER, 1)  # every subscription is told, also a second one to the same topic
-        self._guests = Guests(self.socket, "live", most_guests, self._clock)
+        self._guests = Guests(self.socket, "live", most_guests, self._clock, self._let_go)
         self._audience = Audience(self.socket, self._guests)
         return bound
 
@@ -73,12 +78,12 @@ class LiveOutlet:
 
     def serve(self) -> None:
         """Take in who came, went and subscribed."""
-        if self._audience.look():
-            self._on_nobody()
+        self._audience.look()
 
     def send(self, prepared: Prepared, waits: Waits) -> None:
         """Send one message; a late frame in a burst of them with a moment's patience."""
         self._allow(prepared.item.group)
+        self._bound(prepared)
         parts = [prepared.topic, prepared.header, *prepared.copies]
         if not isinstance(prepared.item, LateFrame) or waits() or not self._send_soon(parts):
             self._send(parts, waits)
@@ -95,6 +100,15 @@ class LiveOutlet:
             self._marks[group] = mark
             self.socket.set(zmq.SNDHWM, sum(self._marks.values()))
 
+    def _bound(self, prepared: Prepared) -> None:
+        """Cut somebody off who stands still where what waits for all of them is more than is fair."""
+        size_bytes, group = sum(map(len, prepared.copies)), prepared.item.group
+        self._largest_bytes[group] = max(size_bytes, self._largest_bytes.get(group, 0))
+        self._waiting = [(tracker, size) for tracker, size in self._waiting if not tracker.done]
+        of_one = sum(self._marks[group] * largest for group, largest in self._largest_bytes.items())
+        if sum(size for _, size in self._waiting) > BACKLOGS * of_one:
+            self._guests.hang_up_stillest()
+
     def _send(self, parts: Sequence[Any], waits: Waits) -> None:
         """Send one message; where subscribers are waited for, when the first part is taken or patience is over."""
         while waits():
@@ -104,16 +118,20 @@ class LiveOutlet:
         if not self._reaches_all(parts, zmq.DONTWAIT):
             self._has_lost = True
             self.socket.set(zmq.XPUB_NODROP, 0)  # who is full loses it, the others get it
-            self.socket.send_multipart(parts, copy=False)
+            self._put(parts)
 
     def _reaches_all(self, parts: Sequence[Any], flags: int = 0) -> bool:
         """Send one message unless a subscriber stays full."""
         self.socket.set(zmq.XPUB_NODROP, 1)
         try:
-            self.socket.send_multipart(parts, flags, copy=False)
+            self._put(parts, flags)
         except zmq.Again:
             return False
         return True
+
+    def _put(self, parts: Sequence[Any], flags: int = 0) -> None:
+        tracker = self.socket.send_multipart(parts, flags, copy=False, track=True)
+        self._waiting.append((cast(zmq.MessageTracker, tracker), sum(len(part) for part in parts)))
 
     def _send_soon(self, parts: Sequence[Any]) -> bool:
         """Send a late frame. They come in bursts that a high-water mark of two would cut: readers are given a moment.

@@ -13,7 +13,6 @@ from syncsvc.lifecycle import Worker
 from syncsvc.model import FrameBatch
 from syncsvc.observe.status import LocalStatus, ReceiverStatus
 from syncsvc.publish.control import Control
-from syncsvc.publish.guests import _hang_up
 from syncsvc.publish.live import LiveOutlet
 from syncsvc.publish.lossless import LosslessOutlet
 from syncsvc.publish.publisher import Publisher
@@ -114,7 +113,7 @@ class LosslessService:
     def cut_connections(self) -> None:
         """End every connection to ``control``, as a network does."""
         for descriptor in tuple(self._control._guests._here):
-            _hang_up(descriptor)
+            self._control._guests.hang_up(descriptor)
 
     def subscribe(self, **options: Any) -> Subscriber:
         """A lossless subscriber, of ``lobby`` unless told otherwise."""

@@ -1,6 +1,5 @@
 """Who gets what: patient recordings, subscribers of everything, late readers, and peers that lie."""
 
-import socket
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ import zmq
 from syncsvc import FrameBatch
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from tests.e2e.harness import LIMIT_S, History, Service, is_any
+from tests.zmtp import part, raw_peer
 
 SMALL = "size=320x180"
 
@@ -63,20 +63,6 @@ def test_a_drain_with_many_open_windows_sends_them_all(tmp_path: Path) -> None:
     assert drained == list(range(drained[0], drained[0] + len(drained)))
 
 
-GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16) + b"\x00" + bytes(31)
-
-
-def raw_subscriber(endpoint: str) -> socket.socket:
-    """A peer that speaks ZMTP by hand, and so may say what no library would."""
-    host, port = endpoint.removeprefix("tcp://").split(":")
-    peer = socket.create_connection((host, int(port)), timeout=10)
-    peer.sendall(GREETING)
-    ready = b"\x05READY" + b"\x0bSocket-Type" + (3).to_bytes(4, "big") + b"SUB"
-    peer.sendall(b"\x04" + bytes([len(ready)]) + ready)
-    peer.recv(64)
-    return peer
-
-
 def test_a_peer_that_lies_of_subscriptions_silences_nobody(tmp_path: Path) -> None:
     groups = {"all": {"streams": ["a"], "window_ms": 500}}
     with (
@@ -85,9 +71,9 @@ def test_a_peer_that_lies_of_subscriptions_silences_nobody(tmp_path: Path) -> No
     ):
         history.read_until()
         for lie in (b"\x00batch/all", b"\x00status", b"\x01" + b"x" * 200):
-            with raw_subscriber(service.live) as peer:
+            with raw_peer(service.live) as peer:
                 for _ in range(50):
-                    peer.sendall(b"\x00" + bytes([len(lie)]) + lie)
+                    peer.sendall(part(lie))
                 history.read_until(is_any, since_ns=SYSTEM_CLOCK.utc_ns())
             history.read_until(is_any, since_ns=SYSTEM_CLOCK.utc_ns())
         assert service.stop() == 0

@@ -8,13 +8,15 @@ import zmq
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import BindError
+from syncsvc.publish.audience import Audience
+from syncsvc.publish.guests import MOST_GUESTS, Guests
 from syncsvc.publish.sockets import bind
 from syncsvc.wire import STATUS_TOPIC, State, encode_status
 
 STATUS_NS = NS_PER_S
 RESULTS_MARK = 64
 """How many results a subscriber may be behind: each may be a picture."""
-MAX_SUBSCRIPTION_BYTES = 256
+MAX_SUBSCRIPTION_BYTES = 1024
 LAST_WORDS_MS = 300
 """How long the end waits for subscribers that have yet to ask for ``status``."""
 
@@ -37,6 +39,7 @@ class ResultOutlet:
         except BindError:
             self._context.destroy(linger=0)
             raise
+        self._audience = Audience(self._socket, Guests(self._socket, "results", MOST_GUESTS, SYSTEM_CLOCK))
         self._due_ns = 0
 
     def send(self, parts: Sequence[Any]) -> None:
@@ -45,12 +48,8 @@ class ResultOutlet:
 
     def look(self) -> None:
         """Say how it is once a second, and to whoever subscribes."""
-        has_news = False
-        while self._socket.poll(0):
-            self._socket.recv()
-            has_news = True
         now_ns = SYSTEM_CLOCK.monotonic_ns()
-        if has_news or now_ns >= self._due_ns:
+        if self._audience.look() or now_ns >= self._due_ns:
             self._due_ns = now_ns + STATUS_NS
             self._say("running")
 
@@ -62,12 +61,12 @@ class ResultOutlet:
         """Say that nothing will come any more, or for now, also to who asks only now."""
         state: State = "ended" if is_over else "draining"
         self._say(state)
-        if self._socket.poll(LAST_WORDS_MS):
-            self._socket.recv()
+        if self._socket.poll(LAST_WORDS_MS) and self._audience.look():
             self._say(state)
 
     def close(self) -> None:
         """Let what was sent leave, for a while."""
+        self._audience.close()
         self._context.destroy(linger=LAST_WORDS_MS)
 
     def __enter__(self) -> Self:
