@@ -77,10 +77,11 @@ def replay(
 
     Frames, sets, clocks, accounts and numbers are those of the live run; a subscriber cannot tell the difference.
     Prints a line with ``ready`` on stderr when its sockets are bound. Exit code 0 when all was played, or after a drain
-    (Ctrl-C, SIGTERM), 1 when the recording could not be read to its end, 2 when it is none, 78 when a socket cannot be
-    bound.
+    (Ctrl-C, SIGTERM), 1 when the recording could not be read to its end, or misses a file, 2 when it is none, 78 when a
+    socket cannot be bound.
     """
     from syncsvc.daemon.descriptors import MOST_GUESTS, raise_limit
+    from syncsvc.recording.folder import FolderRecording
     from syncsvc.recording.opening import open_recording
     from syncsvc.replay.service import ReplayService, Terms
     from syncsvc.replay.span import span_of
@@ -88,6 +89,9 @@ def replay(
     _check("--live", live)
     _check("--control", control)
     recording = open_recording(folder)
+    absent = recording.absent_files if isinstance(recording, FolderRecording) else []
+    for file in absent:
+        click.echo(said(f"{file}: is not there: the frames in it are left out", "warning"), err=True)
     span = span_of(begin, end, recording.segments)
     terms = Terms(live, control, wait_for, speed, times, is_endless, max(16, min(MOST_GUESTS, raise_limit() // 3)))
     service = ReplayService(recording, span, terms, SYSTEM_CLOCK)
@@ -99,6 +103,8 @@ def replay(
                 service.run(stop, on_progress)
         finally:
             click.echo(said(_summary(service.played, recording.place)), err=True)
+    if absent:
+        click.get_current_context().exit(1)
 
 
 def _summary(played: "Played", place: str) -> str:

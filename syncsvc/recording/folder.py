@@ -15,7 +15,7 @@ from syncsvc.capture.passthrough import PassThrough
 from syncsvc.capture.source import Loss, Picture
 from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.config.loader import load
-from syncsvc.config.models import Config
+from syncsvc.config.models import Config, FileStream
 from syncsvc.errors import ConfigError, RecordingBroken, SourceUnavailable, UsageError
 from syncsvc.layout import RAW_FORMATS, Layout
 from syncsvc.model import Gap
@@ -82,6 +82,14 @@ class FolderSegment:
         if not self.has_files:
             return ()
         return tuple(name for name in self.config.streams if self.file_of(name) is not None)
+
+    @property
+    def absent_files(self) -> list[str]:
+        """Files of pictures that it should have, and has not."""
+        if not (self.path / CONFIG).exists():
+            return []
+        files = {name: stream.path for name, stream in self.config.streams.items() if isinstance(stream, FileStream)}
+        return [f"{self.path / path.name}" for name, path in files.items() if self.file_of(name) is None]
 
     @property
     def has_files(self) -> bool:
@@ -171,6 +179,11 @@ class FolderRecording:
         self.segments: Sequence[FolderSegment] = [
             FolderSegment(one, is_finished=_is_finished(one, path)) for one in parts
         ]
+
+    @property
+    def absent_files(self) -> list[str]:
+        """Those of all segments."""
+        return [file for segment in self.segments for file in segment.absent_files]
 
     @property
     def groups(self) -> Mapping[str, GroupTerms]:

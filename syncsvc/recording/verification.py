@@ -193,6 +193,9 @@ class _Segment:
                 self._look_at_set(row, waiting.popleft())
             elif self._segment.is_finished:
                 self._differ(SETS, f"set {row.number} is in no batch", row.line)
+        if not path.exists() and not all(told.is_partial for told in waiting):
+            self._differ(SETS, f"it is not there, and the batches have {len(waiting)} sets")
+            return
         for told in waiting:
             self._do_without(told)
 

@@ -73,6 +73,7 @@ def test_without_a_name_all_groups_are_in_one_recording(service: Service, tmp_pa
 def test_sets_of_encoded_streams_have_a_picture_of_each_that_was_coded_anew(service: Service, tmp_path: Path) -> None:
     report = recorded(service, tmp_path / "tape", "--group", "both", "--sets", "--codec", "ffv1", "--count", "4")
     assert report["equal_counts"]
+    assert report["segments"] == 1
     assert {one["frames"] for one in report["streams"].values()} == {report["sets"]} != {0}
     assert sorted(one.name for one in (tmp_path / "tape").glob("*.mkv")) == ["own.mkv", "plain.mkv"]
 

@@ -182,7 +182,7 @@ class Tape:
     def _is_changed(self, segment: Segment, frames: Sequence[Frame], fed: Fed) -> bool:
         """Whether a stream cannot go on in the file that it has."""
         film = segment.films.get(frames[0].stream) if frames else None
-        return film is not None and any(not self._fits(film, frame, _coded(fed, frame)) for frame in frames)
+        return film is not None and any(not self._fits(film, frame, self._coded(fed, frame)) for frame in frames)
 
     def _fits(self, film: Film, frame: Frame, coded: Frame | None) -> bool:
         """Whether a frame's picture is what a file has; one without a coded picture in between changes nothing."""
@@ -192,13 +192,22 @@ class Tape:
             return False
         return coded is None or is_alike(film.layout, coded.layout)
 
+    def _coded(self, fed: Fed, frame: Frame) -> Frame | None:
+        """A frame's coded picture that may be kept as it is: what came beside it, or its own where that is one."""
+        beside = fed.coded.get((frame.stream, frame.seq))
+        if beside is not None:
+            return beside
+        if self._kept.of_sets and frame.format == "encoded":  # it refers to frames that may be in no set
+            return None
+        return frame if frame.payload is not None and frame.format in ("jpeg", "encoded") else None
+
     # Frames.
 
     def _put_frames(self, fed: Fed) -> None:
         for stream, frames in fed.batch.frames.items():
             known = self._last_seq.get(stream, -1)
             fresh = self._early.pop(stream, [])
-            fresh += [(frame, _coded(fed, frame)) for frame in frames if frame.seq > known]
+            fresh += [(frame, self._coded(fed, frame)) for frame in frames if frame.seq > known]
             fresh.sort(key=lambda one: one[0].seq)
             while fresh and self._is_early([one[0] for one in fresh], fed.batch):
                 self._early[stream].insert(0, fresh.pop())
@@ -314,8 +323,7 @@ class Tape:
                 film = segment.films.get(stream)
                 take: Take | None
                 if frame is not None:
-                    is_whole = frame.format != "encoded"  # by itself: others may refer to frames that are in no set
-                    take = self._take(frame, _coded(fed, frame) if is_whole else None, film)
+                    take = self._take(frame, self._coded(fed, frame), film)
                 else:
                     take = self._again(self._last_take[stream], at_ns, film)
                 if take is None:
@@ -331,11 +339,3 @@ class Tape:
             return Take(last.frame, last.layout, last.data, last.is_key, False, at_ns)
         take = self._take(last.frame, None, film)
         return take and Take(take.frame, take.layout, take.data, take.is_key, True, at_ns)
-
-
-def _coded(fed: Fed, frame: Frame) -> Frame | None:
-    """A frame's coded picture: what came beside it, or its own payload where that is one."""
-    beside = fed.coded.get((frame.stream, frame.seq))
-    if beside is not None:
-        return beside
-    return frame if frame.payload is not None and frame.format in ("jpeg", "encoded") else None

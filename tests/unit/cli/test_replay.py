@@ -34,6 +34,17 @@ def test_what_cannot_be_played_is_refused_in_one_line(
     assert len(refused.stderr.splitlines()) == 1
 
 
+def test_a_file_that_is_missing_is_named_and_the_others_are_played(tmp_path: Path) -> None:
+    write_segments(tmp_path, recording())
+    (tmp_path / "000001" / "west.mp4").unlink()
+    words = ["replay", str(tmp_path), "--live", "tcp://127.0.0.1:0", "--control", "tcp://127.0.0.1:0", "--speed", "max"]
+    short = CliRunner().invoke(main, words)
+    assert short.exit_code == 1
+    missing, _, played = short.stderr.splitlines()
+    assert f"{tmp_path / '000001' / 'west.mp4'}: is not there: the frames in it are left out" in missing
+    assert "frames are not in it" in played
+
+
 def test_what_can_be_read_is_played_and_then_told_where_it_broke(tmp_path: Path) -> None:
     write_segments(tmp_path, recording())
     path = tmp_path / "000001" / "batches.jsonl"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from syncsvc import wire
+from syncsvc.client.decoder import Decoders
 from syncsvc.clock import NS_PER_MS as MS
 from syncsvc.errors import DiskFull
 from syncsvc.layout import Codec, Layout
@@ -123,6 +124,44 @@ def test_a_frame_that_travels_ahead_waits_for_those_before_it(tmp_path: Path) ->
     record(tmp_path, [ahead, rest])
     check(tmp_path)
     assert seqs_of(tmp_path, "north") == [[*range(8)]]
+
+
+def test_a_frame_ahead_of_one_that_never_comes_is_held_for_one_batch(tmp_path: Path) -> None:
+    seqs = range(4)
+    ahead = fed(0, {"north": [north(seq) for seq in seqs], "south": [*(south(seq) for seq in seqs), south(5)]})
+    rest = fed(1, {"north": [north(seq) for seq in range(4, 8)], "south": [south(6), south(7)]})
+    tape = Tape(tmp_path, TERMS, TapeTerms())
+    tape.put(ahead)
+    tape.commit()
+    assert seqs_of(tmp_path, "south") == [[*range(4)]]
+    tape.put(rest)
+    tape.commit()
+    assert seqs_of(tmp_path, "south") == [[0, 1, 2, 3, 5, 6, 7]]
+    tape.finish()
+    check(tmp_path)
+
+
+def test_late_frames_are_counted_and_in_no_file(tmp_path: Path) -> None:
+    on_time = usual(0)
+    counts = {name: replace(one, captured=one.captured + 2, late=2) for name, one in on_time.batch.counts.items()}
+    made = replace(on_time.batch, counts=counts)
+    header = wire.decode_header(wire.encode_batch(made, {}, {}, emitted_ns=0))
+    tape = record(tmp_path, [Fed(made, header, {}, ())])
+    check(tmp_path)
+    assert {name: (one.frames, one.late) for name, one in tape.tally.streams.items()} == dict.fromkeys(NAMES, (4, 2))
+
+
+def test_of_sets_no_coded_picture_is_kept_that_refers_to_another_and_all_lie_in_one_file(tmp_path: Path) -> None:
+    """The camera's own would need the frames between, which are in no set."""
+    decoders, feds = Decoders(), list[Fed]()
+    for one in map(usual, range(3)):
+        some = replace(one.batch, sets=one.batch.sets[::2])
+        decoders.learn(some)
+        feds.append(Fed(some, wire.decode_header(wire.encode_batch(some, {}, {}, emitted_ns=0)), {}, ()))
+    tape = record(tmp_path, feds, of_sets=True)
+    check(tmp_path)
+    assert tape.tally.segments == 1
+    assert {name: one.frames for name, one in tape.tally.streams.items()} == dict.fromkeys(NAMES, 6)
 
 
 def test_frames_before_the_first_key_frame_are_counted(tmp_path: Path) -> None:
