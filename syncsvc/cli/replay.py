@@ -90,14 +90,14 @@ def replay(
     _check("--control", control)
     recording = open_recording(folder)
     absent = recording.absent_files if isinstance(recording, FolderRecording) else []
-    for file in absent:
-        click.echo(said(f"{file}: is not there: the frames in it are left out", "warning"), err=True)
     span = span_of(begin, end, recording.segments)
     terms = Terms(live, control, wait_for, speed, times, is_endless, max(16, min(MOST_GUESTS, raise_limit() // 3)))
     service = ReplayService(recording, span, terms, SYSTEM_CLOCK)
     with stop_on_signals() as stop:
         bound = service.bind()
         click.echo(said(f"ready live={bound[0]} control={bound[1]}"), err=True)
+        for file in absent:
+            click.echo(said(f"{file}: is not there: the frames in it are left out", "warning"), err=True)
         try:
             with watching(service, recording.place) as on_progress:
                 service.run(stop, on_progress)

@@ -193,8 +193,9 @@ def test_the_command_serves_a_folder_to_its_end_and_says_what_it_played(tmp_path
         assert f"replaying {tmp_path} since" in CliRunner().invoke(main, ["status", endpoints["control"]]).stdout
         with Subscriber(endpoints["live"], "lobby", gaps="yield") as subscriber:
             ours = list(subscriber)
-        assert process.wait(LIMIT_S) == 0
+        assert process.wait(LIMIT_S) == 1, "a file is missing"
         said = process.stderr.read()
+    assert f"{tmp_path}/000002/south.mp4: is not there" in said
     check_same([window(0), window(1)], ours[:2])
     assert {one.counts["south"].dropped["not_recorded"] for one in ours[2:]} == {5}
     assert {one.missing["south"] for one in ours[2:]} == {"absent"}

@@ -40,7 +40,7 @@ def test_a_file_that_is_missing_is_named_and_the_others_are_played(tmp_path: Pat
     words = ["replay", str(tmp_path), "--live", "tcp://127.0.0.1:0", "--control", "tcp://127.0.0.1:0", "--speed", "max"]
     short = CliRunner().invoke(main, words)
     assert short.exit_code == 1
-    missing, _, played = short.stderr.splitlines()
+    _, missing, played = short.stderr.splitlines()
     assert f"{tmp_path / '000001' / 'west.mp4'}: is not there: the frames in it are left out" in missing
     assert "frames are not in it" in played
 
