@@ -28,6 +28,8 @@ MAX_PLAYLIST_BYTES = 8 << 20
 """A day of two-second segments that is listed from its start takes five, with long names and dates."""
 LONGEST_PAUSE_S = 60.0
 MAX_SEGMENT_BYTES = 64 << 20
+MOST_LEVELS = 4
+"""Of master playlists: servers put a second one, with who asks in its URLs, behind the first."""
 FROM_END = 3
 """A live playlist is entered this many segments before its end (RFC 8216, 6.3.3)."""
 
@@ -109,22 +111,29 @@ class HlsReader:
         self._variables: Mapping[str, str] = {}
         self._trouble: SourceUnavailable | None = None
         self._playlist = self._take(answer)
-        if variants := self._playlist.best_first(spec.size):
-            self._variables = self._playlist.variables
-            self._choose(variants)
+        self._choose()
         segments = self._playlist.segments
         first = 0 if self._playlist.is_ended else max(0, len(segments) - FROM_END)
         self._next = segments[first].number if segments else 0
         self._has_changed = True
 
-    def _choose(self, variants: Sequence[Variant]) -> None:
-        """Take the first variant whose playlist is there, of those that may have video; players do so too."""
+    def _choose(self) -> None:
+        """Go down from master playlists to one with segments; a server may put one behind the other."""
+        for _ in range(MOST_LEVELS):
+            variants = self._playlist.best_first(self._spec.size)
+            if not variants:
+                return
+            self._variables = self._playlist.variables
+            self._playlist = self._first_of([one for one in variants if one.rank] or variants)
+        raise SourceUnavailable(self._source_id, "cannot be read: its playlists name one another, and no segments")
+
+    def _first_of(self, variants: Sequence[Variant]) -> Playlist:
+        """The playlist of the first variant that is there, of those that may have video; players do so too."""
         troubles = list[SourceUnavailable]()
-        for variant in [one for one in variants if one.rank] or variants:
+        for variant in variants:
             self._url = variant.url
             try:
-                self._playlist = self._take(self._client.get(self._url))
-                return
+                return self._take(self._client.get(self._url))
             except AccessRefused:
                 raise
             except SourceUnavailable as error:

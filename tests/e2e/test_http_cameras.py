@@ -245,6 +245,23 @@ def test_a_variant_that_is_not_there_is_passed_over_for_the_next_best_with_video
         assert len(see(source_of(f"{url}/"))[0]) == FPS
 
 
+@pytest.mark.parametrize("is_endless", [False, True])
+def test_a_master_playlist_behind_another_leads_to_segments_unless_they_name_one_another(is_endless: bool) -> None:
+    outer, inner = ("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n" + name for name in ("deep/", "/" if is_endless else "list"))
+    routes: dict[str, Respond] = {
+        "/": partial(answer, kind="x/y", body=outer.encode()),
+        "/deep/": partial(answer, kind="x/y", body=inner.encode()),
+        "/deep/list": lists("/seg"),
+        "/seg": clip,
+    }
+    with http_camera(routes) as url:
+        seen, problem = see(source_of(f"{url}/"))
+    if is_endless:
+        assert problem == "cannot be read: its playlists name one another, and no segments"
+    else:
+        assert len(seen) == FPS
+
+
 def test_what_comes_packed_though_nobody_asked_for_that_is_unpacked() -> None:
     def packed(handler: BaseHTTPRequestHandler) -> None:
         assert handler.headers["Accept-Encoding"] == "identity"
