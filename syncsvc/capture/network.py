@@ -11,6 +11,7 @@ from syncsvc.capture.hls import HlsReader, is_playlist
 from syncsvc.capture.http_get import Answer, Client, Searchable
 from syncsvc.capture.mjpeg import MjpegReader
 from syncsvc.capture.multipart import SOI
+from syncsvc.capture.other_picture import OtherPictureReader, is_other_picture
 from syncsvc.capture.picture import picture_of
 from syncsvc.capture.readers import reader_of
 from syncsvc.capture.rtsp_camera import open_rtsp
@@ -47,25 +48,27 @@ class NetworkSource:
         spec = self._spec
         if isinstance(spec, RtspSpec):
             return open_rtsp(spec, self._clock, self._pulse, opened)
+        ours = self._pulse, self._clock
         self._pulse(Position.OPENING)
         client = opened.enter_context(closing(Client(spec.name, spec.url, self._clock, spec.timeouts_s)))
         answer = client.get(spec.url)
         if answer.kind.startswith("multipart/"):
-            return MjpegReader(spec, answer, self._pulse, self._clock)
+            return MjpegReader(spec, answer, *ours)
         first = answer.begins_with(_SNIFFED_BYTES)
         if is_playlist(first):
-            reader = HlsReader(spec, client, answer, self._pulse, self._clock, self._stop)
+            reader = HlsReader(spec, client, answer, *ours, self._stop)
             if reader.is_encrypted:
                 return self._libav(_CIPHERED_OPTIONS, opened)
             opened.callback(reader.close)
             reader.open()
             return reader
-        if first.startswith(SOI):
-            return StillsReader(spec, client, answer, self._pulse, self._clock, self._stop)
+        if first.startswith(SOI) or is_other_picture(first):
+            of_jpeg, of_other = MjpegReader(spec, answer, *ours), OtherPictureReader(spec, *ours)
+            return StillsReader(spec, client, answer, of_jpeg if first.startswith(SOI) else of_other, *ours, self._stop)
         if answer.kind == "text/html":
             raise SourceUnavailable(spec.name, "answers with a page for people (text/html), and no video")
         if first.lstrip(b"\r\n").startswith(b"--"):
-            return MjpegReader(spec, answer, self._pulse, self._clock)
+            return MjpegReader(spec, answer, *ours)
         if first.startswith(b"FLV"):
             try:
                 return self._libav(_FLV_OPTIONS, opened, answer)

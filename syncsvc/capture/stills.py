@@ -1,16 +1,24 @@
 """A URL that answers with one picture as a camera: it is asked again and again, at a pace of ours."""
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from syncsvc.capture.decode import UNKNOWN_FPS, Sighting
 from syncsvc.capture.http_get import NOT_MODIFIED, Answer, Client
-from syncsvc.capture.mjpeg import MjpegReader
 from syncsvc.capture.source import Pulse
 from syncsvc.capture.spec import HttpSpec
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.errors import AccessRefused, SourceUnavailable
 from syncsvc.lifecycle import StopToken
 from syncsvc.transport.page import Position
+
+
+class PicturesOf(Protocol):
+    """What reads the pictures of one answer."""
+
+    def pictures_of(self, answer: Answer) -> Iterator[Sighting]:
+        """They, in their order; none where it has no body."""
+        ...
 
 
 class StillsReader:
@@ -22,11 +30,12 @@ class StillsReader:
     declared_fps = None
 
     def __init__(
-        self, spec: HttpSpec, client: Client, answer: Answer, pulse: Pulse, clock: Clock, stop: StopToken
-    ) -> None:
+        self, spec: HttpSpec, client: Client, answer: Answer, reader: PicturesOf, pulse: Pulse, clock: Clock,
+        stop: StopToken,
+    ) -> None:  # fmt: skip
         self._spec, self._client, self._answer, self._said = spec, client, answer, answer.headers
         self._pulse, self._clock, self._stop = pulse, clock, stop
-        self._reader = MjpegReader(spec, answer, pulse, clock)
+        self._reader = reader
         self._every_ns = round(spec.every_s * NS_PER_S)
 
     @property

@@ -13,6 +13,7 @@ from itertools import chain, islice, repeat
 from pathlib import Path
 from urllib.request import parse_http_list, parse_keqv_list
 
+import cv2
 import numpy as np
 import pytest
 
@@ -24,7 +25,19 @@ from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import SourceUnavailable
 from syncsvc.lifecycle import StopToken
 from tests.aes import encrypted
-from tests.e2e.httpcamera import FPS, HEIGHT, PERIOD_US, WIDTH, Respond, answer, http_camera, see, source_of, video
+from tests.e2e.httpcamera import (
+    FPS,
+    HEIGHT,
+    PERIOD_US,
+    WIDTH,
+    Respond,
+    answer,
+    http_camera,
+    picture,
+    see,
+    source_of,
+    video,
+)  # fmt: skip
 from tests.e2e.test_mjpeg import CHALLENGES, PASSWORD, USER, is_logged_in, jpegs, part, sends, wants
 
 LOGIN = "ann:p%C3%A4%40ss%20w%2Fo%22rd%3A@"
@@ -247,7 +260,9 @@ def test_a_variant_that_is_not_there_is_passed_over_for_the_next_best_with_video
 
 @pytest.mark.parametrize("is_endless", [False, True])
 def test_a_master_playlist_behind_another_leads_to_segments_unless_they_name_one_another(is_endless: bool) -> None:
-    outer, inner = ("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n" + name for name in ("deep/", "/" if is_endless else "list"))
+    outer, inner = (
+        "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n" + name for name in ("deep/", "/" if is_endless else "list")
+    )
     routes: dict[str, Respond] = {
         "/": partial(answer, kind="x/y", body=outer.encode()),
         "/deep/": partial(answer, kind="x/y", body=inner.encode()),
@@ -368,6 +383,22 @@ def test_a_url_with_one_picture_is_a_camera_that_is_asked_at_a_pace(length: bool
     gaps_ns = [later - earlier for earlier, later in zip(camera.asked_ns[1:], camera.asked_ns[2:], strict=False)]
     assert min(gaps_ns) > 0.1 * NS_PER_S
     assert [(one.pts_ns, one.stamp_ns, one.is_key) for one, _ in seen] == [(None, None, True)] * 4
+
+
+@pytest.mark.parametrize("kind", [".png", ".webp"])
+def test_pictures_of_other_kinds_are_asked_for_too_and_a_damaged_one_is_one_loss(kind: str) -> None:
+    lossless, made = [cv2.IMWRITE_WEBP_QUALITY, 101] if kind == ".webp" else [], list[bytes]()
+    for number in range(3):
+        shown = picture(number, number).to_ndarray(format="gray")
+        made.append(cv2.imencode(kind, shown, lossless)[1].tobytes())
+    bodies = iter([made[0], made[0][:60], b"", *made[1:]])
+    routes: dict[str, Respond] = {"/": lambda handler: answer(handler, "image/jpeg", next(bodies))}
+    with http_camera(routes) as url, source_of(f"{url}/", every_s=0.02) as source:
+        shots = list(islice(source.shots(), 4))
+    assert [isinstance(one, Loss) for one in shots] == [False, True, False, False]
+    sound = [one for one in shots if isinstance(one, Shot)]
+    assert [shown_number(one) for one in sound] == [0, 1, 2]
+    assert [(one.seen.pts_ns, one.seen.is_key) for one in sound] == [(None, True)] * 3
 
 
 def test_its_rate_is_the_pace() -> None:
