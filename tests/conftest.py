@@ -29,6 +29,7 @@ FIRST = ("tests/e2e/", "tests/process/", "tests/unit/bench/")
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # of an image, which runs one process: we start hundreds
 sys.dont_write_bytecode = False
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # else every program that imports numpy starts threads, which spin
 
 settings.register_profile("syncsvc", deadline=None, max_examples=60)
 settings.register_profile("quick", deadline=None, max_examples=5)

@@ -5,6 +5,7 @@ Each case is run once, from its seed, and held to figures that have room only fo
 
 import gc
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
@@ -28,7 +29,7 @@ PUT_ASIDE = tuple(name for name in CAUGHT if name != "steps")
 """A clock that steps is followed by other means instead."""
 RTCP = ("four", "two-alike", "four-alike", "eight-alike")
 COMPARED = (*RTCP, "four-latency")
-HONEST = (*RTCP, "four-latency", "four-unknown", "congestion", "half-hour")
+HONEST = (*RTCP, "four-latency", "four-unknown", "congestion", "quarter-hour")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -43,7 +44,14 @@ def uncollected() -> Iterator[None]:
 
 @cache
 def outcome(name: str) -> TournamentResult:
-    return contest(cases()[name], CONTESTANTS if name in COMPARED else ())
+    case = quarter_of_an_hour() if name == "quarter-hour" else cases()[name]
+    return contest(case, CONTESTANTS if name in COMPARED else ())
+
+
+def quarter_of_an_hour() -> Case:
+    """Half of the benchmark's half-hour: what is remembered longest is so for six minutes (``clock_model.HOLD_S``)."""
+    half_hour = cases()["half-hour"].setup
+    return Case("quarter-hour", "", replace(half_hour, seconds=900.0, host_steps=((375.0, 3600.0), (750.0, -3600.0))))
 
 
 def ours(name: str) -> Score:
@@ -86,7 +94,7 @@ def test_with_sender_reports_stamps_are_true_to_a_tenth_of_a_millisecond(name: s
     assert ours(name).error_ms.p99 < 0.1
 
 
-@pytest.mark.parametrize("name", ["four-latency", "congestion", "half-hour"])
+@pytest.mark.parametrize("name", ["four-latency", "congestion", "quarter-hour"])
 def test_without_sender_reports_known_latencies_leave_milliseconds(name: str) -> None:
     assert ours(name).error_ms.p99 < 5
     assert ours(name).medians_ms < 1
@@ -120,7 +128,7 @@ def test_the_liars_own_stamps_are_within_their_plus_minus_too(name: str) -> None
         ("four", 99.5),
         ("four-latency", 95),
         ("congestion", 95),
-        ("half-hour", 95),
+        ("quarter-hour", 95),
         ("two-alike", 99.5),
         ("four-alike", 99.5),
         ("eight-alike", 97),
@@ -236,14 +244,14 @@ def test_whoever_is_ten_seconds_off_moves_none_of_the_others(liar: str) -> None:
 # Half an hour.
 
 
-def test_half_an_hour_and_two_jumps_of_the_hosts_clock_lose_no_set() -> None:
-    scores = outcome("half-hour").scores
+def test_a_quarter_of_an_hour_and_two_jumps_of_the_hosts_clock_lose_no_set() -> None:
+    scores = outcome("quarter-hour").scores
     # A jump ends a window in its middle: the sets across it are what may be lost.
     assert scores[OURS].sets >= scores["oracle"].sets - 2 * 15
 
 
 def test_times_and_windows_never_go_back_but_with_the_hosts_clock() -> None:
-    found = served("half-hour")
+    found = served("quarter-hour")
     for stamps in found.stamps.values():
         backward = [(a, b) for a, b in pairwise(stamps) if b.time_ns <= a.time_ns]
         assert all(b.arrival_ns < a.arrival_ns for a, b in backward)
