@@ -224,19 +224,20 @@ def clip(path: Path, codec: str = "libx264", frames: int = 60, bframes: int = 0)
     return path
 
 
-def pictures(tmp_path: Path, path: Path, pixels: str, **more: Any) -> list[tuple[Frame, NDArray[np.uint8]]]:
-    """Every frame of a recording with its picture, all of them asked for when the batch is complete, last first."""
-    found: list[tuple[Frame, NDArray[np.uint8]]] = []
-    with (
-        Service(
-            tmp_path, {"a": {"url": f"file:{path}", "pace": "asap", "pixels": pixels, **more}}, publish={"wait_for": 1}
-        ) as service,
-        service.subscribe() as subscriber,
-    ):
+def pictures(tmp_path: Path, path: Path, *ways: dict[str, Any]) -> list[list[tuple[Frame, NDArray[np.uint8]]]]:
+    """Every frame of a recording in each of some ways with its picture.
+
+    All of them are asked for when the batch is complete, last first.
+    """
+    names = [f"way{place}" for place in range(len(ways))]
+    streams = {name: {"url": f"file:{path}", "pace": "asap", **way} for name, way in zip(names, ways, strict=True)}
+    found: dict[str, list[tuple[Frame, NDArray[np.uint8]]]] = {name: [] for name in names}
+    with Service(tmp_path, streams, publish={"wait_for": 1}) as service, service.subscribe() as subscriber:
         for batch in subscriber:
-            found += [(frame, frame.to_bgr()) for frame in reversed(batch.frames["a"])][::-1]
+            for name in names:
+                found[name] += [(frame, frame.to_bgr()) for frame in reversed(batch.frames[name])][::-1]
         assert service.process.wait(30) == 0, service.log
-    return found
+    return list(found.values())
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
@@ -244,7 +245,7 @@ def test_a_recording_shows_the_same_pictures_coded_and_decoded(tmp_path: Path, c
     if codec not in av.codecs_available:
         pytest.skip("no encoder of H.265 here")
     path = clip(tmp_path / "a.mp4", codec)
-    coded, plain = pictures(tmp_path, path, "encoded"), pictures(tmp_path, path, "i420")
+    coded, plain = pictures(tmp_path, path, {"pixels": "encoded"}, {"pixels": "i420"})
     assert [frame.seq for frame, _ in coded] == [frame.seq for frame, _ in plain] == list(range(60))
     assert all((one == two).all() for (_, one), (_, two) in zip(coded, plain, strict=True))
     assert sum(frame.pixels.size for frame, _ in coded) < sum(frame.pixels.size for frame, _ in plain) / 5
@@ -256,11 +257,11 @@ def psnr(one: NDArray[np.uint8], two: NDArray[np.uint8]) -> float:
 
 def test_jpegs_of_a_recording_are_as_good_as_asked_for(tmp_path: Path) -> None:
     path = clip(tmp_path / "a.mp4", frames=30)
-    plain = [bgr for _, bgr in pictures(tmp_path, path, "bgr24")]
+    ways = ({"pixels": "bgr24"}, {"pixels": "jpeg", "quality": 40}, {"pixels": "jpeg", "quality": 95})
+    plain, *both = pictures(tmp_path, path, *ways)
     sizes = []
-    for quality, least in ((40, 20), (95, 33)):
-        coded = pictures(tmp_path, path, "jpeg", quality=quality)
-        assert min(psnr(one, two) for (_, one), two in zip(coded, plain, strict=True)) > least
+    for coded, least in zip(both, (20, 33), strict=True):
+        assert min(psnr(one, two) for (_, one), (_, two) in zip(coded, plain, strict=True)) > least
         sizes.append(sum(frame.pixels.size for frame, _ in coded))
     assert 2 * sizes[0] < sizes[1]
 
@@ -310,8 +311,7 @@ def test_b_frames_of_a_camera_are_lost_by_name_and_the_stream_says_so(tmp_path: 
     assert times == sorted(times)
 
 
-@pytest.mark.parametrize("pixels", ["jpeg", "encoded"])
-def test_motion_jpeg_over_http_reaches_the_subscriber_as_the_camera_sent_it(tmp_path: Path, pixels: str) -> None:
+def test_motion_jpeg_over_http_reaches_the_subscriber_as_the_camera_sent_it(tmp_path: Path) -> None:
     made = jpegs(50)
 
     def serve(handler: BaseHTTPRequestHandler) -> None:
@@ -321,22 +321,23 @@ def test_motion_jpeg_over_http_reaches_the_subscriber_as_the_camera_sent_it(tmp_
             sleep_s(PERIOD_US / 1e6)
 
     sent = [jpeg for jpeg, _ in made]
-    seen: list[bytes] = []
+    seen: dict[str, list[bytes]] = {"jpeg": [], "encoded": []}
     with (
         http_camera({"/": serve}) as url,
-        Service(tmp_path, {"a": {"url": url, "pixels": pixels}}) as service,
+        Service(tmp_path, {pixels: {"url": url, "pixels": pixels} for pixels in seen}) as service,
         service.subscribe() as subscriber,
     ):
         history = History()
-        while len(seen) < 30:
-            for frame in history.take(subscriber.receive(timeout_s=LIMIT_S)).frames["a"]:
-                seen.append(frame.pixels.tobytes())
-                code = code_of(frame)
-                assert code is not None
-                assert made[code.counter][0] == seen[-1]
-                assert frame.format == pixels
+        while min(map(len, seen.values())) < 30:
+            for pixels, frames in history.take(subscriber.receive(timeout_s=LIMIT_S)).frames.items():
+                for frame in frames:
+                    seen[pixels].append(frame.pixels.tobytes())
+                    code = code_of(frame)
+                    assert code is not None
+                    assert made[code.counter][0] == seen[pixels][-1]
+                    assert frame.format == pixels
         service.stop()
-    assert Counter(seen) <= Counter(sent * 2)
+    assert all(Counter(some) <= Counter(sent * 2) for some in seen.values())
 
 
 def test_tail_prints_the_header_of_a_coded_stream_as_json(tmp_path: Path) -> None:
@@ -380,6 +381,6 @@ def beginning_of(path: Path, film: Path, frames: int) -> Path:
 def test_a_real_film_shows_the_same_pictures_coded_and_decoded(tmp_path: Path) -> None:
     """Two seconds of it: who asks for the last picture first has all before it decoded, again and again."""
     path = beginning_of(tmp_path / "film.mp4", find_data("street") / "bigbuckbunny.mp4", 50)
-    coded, plain = pictures(tmp_path, path, "encoded"), pictures(tmp_path, path, "i420")
+    coded, plain = pictures(tmp_path, path, {"pixels": "encoded"}, {"pixels": "i420"})
     assert len(coded) == len(plain) == 50
     assert all((one == two).all() for (_, one), (_, two) in zip(coded, plain, strict=True))

@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-
-import pytest
 
 from syncsvc import FrameBatch, FrameSet
 from syncsvc.clock import NS_PER_S
@@ -16,12 +15,15 @@ HEALTHY = {
     "a": {"url": f"synthetic:?fps=25&{SMALL}&seed=1"},
     "b": {"url": f"synthetic:?fps=25&{SMALL}&seed=2&phase_ms=9"},
 }
-GUESTS = {"flaky": "fps=25&drop=0.9&phase_ms=17", "slow": "fps=2&phase_ms=27", "frozen": "fps=25&stall=3:1&phase_ms=17"}
+GUESTS = {
+    name: {"url": f"synthetic:?{how}&{SMALL}&seed=3"}
+    for name, how in {
+        "flaky": "fps=25&drop=0.9&phase_ms=17",
+        "slow": "fps=2&phase_ms=27",
+        "frozen": "fps=25&stall=3:1&phase_ms=17",
+    }.items()
+}
 SECONDS = 6
-
-
-def streams(guest: str) -> dict[str, dict[str, str]]:
-    return HEALTHY | {"c": {"url": f"synthetic:?{GUESTS[guest]}&{SMALL}&seed=3"}}
 
 
 APART_NS = 9_000_000
@@ -41,28 +43,40 @@ def pairs_alone(batches: Sequence[FrameBatch], start_ns: int) -> int:
     return sum(start_ns <= time < until_ns and time + APART_NS in times["b"] for time in times["a"])
 
 
-@pytest.mark.parametrize("guest", GUESTS)
-@pytest.mark.parametrize("window_ms", [1000, None])
-def test_it_costs_the_others_no_pair(tmp_path: Path, guest: str, window_ms: int | None) -> None:
-    group = {"all": {"streams": ["a", "b", "c"], "window_ms": window_ms} | PATIENCE}
-    with Service(tmp_path, streams(guest), groups=group) as service, service.follow() as history:
-        start_ns = history.read_until(lambda b: any(not one.missing for one in b.sets), 400).window_end_ns
-        history.read_until(lambda b: b.sets != [], 800, since_ns=start_ns + (SECONDS + 1) * NS_PER_S)
+def test_it_costs_the_others_no_pair(tmp_path: Path) -> None:
+    """Every kind of it, in windows and without, each with a group of its own."""
+    groups = {
+        f"{guest}-{window_ms or 'sets'}": {"streams": ["a", "b", guest], "window_ms": window_ms} | PATIENCE
+        for guest in GUESTS
+        for window_ms in (1000, None)
+    }
+    starts_ns = {}
+    with Service(tmp_path, HEALTHY | GUESTS, groups=groups) as service, ExitStack() as following:
+        histories = {name: following.enter_context(service.follow(name)) for name in groups}
+        for name, history in histories.items():
+            full = history.read_until(lambda b: any(not one.missing for one in b.sets), 400)
+            starts_ns[name] = full.window_end_ns
+        for name, history in histories.items():
+            history.read_until(lambda b: b.sets != [], 800, since_ns=starts_ns[name] + (SECONDS + 1) * NS_PER_S)
         assert service.stop() == 0
-    history.check()
-    sets = sets_of(history.batches, start_ns)
-    pairs = [one for one in sets if "a" in one.frames and "b" in one.frames]
-    alone = pairs_alone(history.batches, start_ns)
-    assert len(pairs) >= 0.985 * alone > 0
-    same = [one for one in pairs if one.frames["b"].time_ns - one.frames["a"].time_ns == APART_NS]
-    assert len(same) >= 0.97 * len(pairs)
-    assert any(not one.missing for one in sets), "it is in full sets as well"
+    for name, history in histories.items():
+        history.check()
+        sets = sets_of(history.batches, starts_ns[name])
+        pairs = [one for one in sets if "a" in one.frames and "b" in one.frames]
+        alone = pairs_alone(history.batches, starts_ns[name])
+        assert len(pairs) >= 0.985 * alone > 0, name
+        same = [one for one in pairs if one.frames["b"].time_ns - one.frames["a"].time_ns == APART_NS]
+        assert len(same) >= 0.97 * len(pairs), name
+        assert any(not one.missing for one in sets), f"{name}: it is in full sets as well"
 
 
 def test_a_run_with_it_replays_to_what_was_sent(tmp_path: Path) -> None:
-    log, groups = tmp_path / "seen.jsonl", {"all": {"streams": ["a", "b", "c"], "window_ms": 200}}
+    log, streams = tmp_path / "seen.jsonl", HEALTHY | {"flaky": GUESTS["flaky"]}
+    groups = {"all": {"streams": list(streams), "window_ms": 200}}
     with (
-        Service(tmp_path, streams("flaky"), "--log-observations", str(log), groups=groups) as service,
+        Service(
+            tmp_path, HEALTHY | {"flaky": GUESTS["flaky"]}, "--log-observations", str(log), groups=groups
+        ) as service,
         tail(service, tmp_path) as printed,
     ):
         wait_for(lambda: len(whole_lines(printed)) >= 20, "batches")
@@ -74,13 +88,19 @@ def test_a_run_with_it_replays_to_what_was_sent(tmp_path: Path) -> None:
     assert any(json.loads(line)["sets"] for line in sent)
 
 
-@pytest.mark.parametrize("window_ms", [1000, None])
-def test_a_group_of_one_stream_waits_for_nobody(tmp_path: Path, window_ms: int | None) -> None:
-    group = {"one": {"streams": ["a"], "window_ms": window_ms, "max_latency_ms": 30_000}}
-    with Service(tmp_path, HEALTHY, groups=group) as service, service.follow() as history:
-        batches = history.read(3)
+def test_a_group_of_one_stream_waits_for_nobody(tmp_path: Path) -> None:
+    groups = {
+        name: {"streams": ["a"], "window_ms": window_ms, "max_latency_ms": 30_000}
+        for name, window_ms in {"seconds": 1000, "frames": None}.items()
+    }
+    with (
+        Service(tmp_path, HEALTHY, groups=groups) as service,
+        service.follow("seconds") as seconds,
+        service.follow("frames") as frames,
+    ):
+        in_seconds, in_frames = seconds.read(3), frames.read(3)
         assert service.stop() == 0
-    history.check()
-    assert all(batch.sets == [] for batch in batches)
-    if window_ms is None:
-        assert [len(batch.frames["a"]) for batch in batches] == [1, 1, 1]
+    for history in (seconds, frames):
+        history.check()
+    assert all(batch.sets == [] for batch in (*in_seconds, *in_frames))
+    assert [len(batch.frames["a"]) for batch in in_frames] == [1, 1, 1]
