@@ -7,6 +7,7 @@ source with B-frames has none to hand on: its pictures do not come in the order 
 import logging
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from av import VideoFrame
@@ -14,6 +15,7 @@ from av import VideoFrame
 from syncsvc.capture.decode import KEPT_PACKETS, Accompanied, Decoder, OpenInput, Sighting, Unit
 from syncsvc.capture.passthrough import B_FRAMES, PassThrough
 from syncsvc.capture.source import Loss, Picture
+from syncsvc.capture.upright import turn_of
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ class CodedBeside(Decoder):
         self._coder: PassThrough | None = PassThrough(opened)
         self._coded: OrderedDict[int | None, Picture] = OrderedDict()
         """By pts; the first picture of an RTSP session has none."""
+        self._turn = opened.turn
 
     def _take(self, packet: Any, arrival_mono_ns: int) -> Iterator[Sighting]:
         sightings = list(super()._take(packet, arrival_mono_ns))  # first: the coder's filter takes the packet away
@@ -42,7 +45,15 @@ class CodedBeside(Decoder):
         if not isinstance(unit, VideoFrame):
             return unit
         coded = self._coded.pop(unit.pts, None)
-        return unit if coded is None else Accompanied(unit, coded)
+        if coded is None:
+            return unit
+        if unit.key_frame:
+            self._turn = turn_of(unit)
+        if coded.layout.rotation != self._turn.rotation:  # who reads packets alone cannot tell what a container says
+            if self._coder is not None:
+                self._coder.show_by(self._turn)
+            coded = Picture(replace(coded.layout, rotation=self._turn.rotation), coded.size_bytes, coded.write)
+        return Accompanied(unit, coded)
 
     def _keep(self, pts: int | None, packet: Any) -> None:
         """Keep a packet's coded picture until the decoder has made its own of it."""

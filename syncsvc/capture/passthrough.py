@@ -82,7 +82,7 @@ class PassThrough(Demuxer):
             return
         if is_key and self._may_have_matrix:
             self._may_have_matrix = False
-            self._show_by(_turn_of_container(packet))
+            self.show_by(_turn_of_container(packet))
         data = self._converted(packet)
         if data is not None and self._is_nal and self._reads_stamps:
             data = bytes(data)
@@ -130,7 +130,7 @@ class PassThrough(Demuxer):
             if is_key:
                 data = bytes(data)
                 if (said := nal.orientation(data, self._codec)) is not None:
-                    self._show_by(turn_of_message(said))
+                    self.show_by(turn_of_message(said))
                 self._learn(nal.parameter_sets(data, self._codec))
                 head = self._head
         elif self._codec == "mjpeg":
@@ -140,7 +140,7 @@ class PassThrough(Demuxer):
             self._describe(bytes(data.get_sidedata("new_extradata"))[:MAX_EXTRADATA_BYTES], None)
         return Loss("no_parameters") if self._layout is None else coded(self._layout, data, head)
 
-    def _show_by(self, turn: Turn) -> None:
+    def show_by(self, turn: Turn) -> None:
         """Take in which way up pictures are from now on."""
         self._turn = turn
         if self._layout is not None and self._layout.rotation != turn.rotation:

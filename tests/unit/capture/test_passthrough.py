@@ -411,8 +411,9 @@ def test_the_matrix_of_a_recording_on_a_server_is_told_too() -> None:
             if packet.size:
                 packet.stream = stream
                 output.mux(packet)
-    sent = payloads(items(sink.getvalue()))
+    sent, beside = payloads(items(sink.getvalue())), [one.coded for one, _ in both(sink.getvalue())]
     with av.open(BytesIO(sink.getvalue())) as container:
         expected = turn_of(next(container.decode(video=0))).rotation
     assert expected in (90, 270)
     assert [layout.rotation for layout, _ in sent] == [expected] * FRAMES
+    assert [one and one.layout.rotation for one in beside] == [expected] * FRAMES
