@@ -1,6 +1,7 @@
 """Four real cameras with recorded capture times: every frame once, and the recorder's own sets, at both paces."""
 
 import csv
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from random import Random
@@ -25,34 +26,51 @@ def streams(folder: Path, pace: str, timestamps: Path) -> dict[str, object]:
     }
 
 
-def play(
-    tmp_path: Path, cameras: dict[str, object], **group: object
-) -> tuple[History, set[frozenset[tuple[str, int]]]]:
-    """Run the daemon to the end of the recordings; the history, and the sets as frame numbers."""
-    history = History()
-    groups = {"rig": {"streams": list(NAMES), "max_skew_ms": 60, **PATIENCE, **group}}
-    # The subscription must be there before the recordings start: wait_for sees to that.
-    with Service(tmp_path, cameras, groups=groups, publish={"wait_for": 1}) as service:
-        with service.subscribe(group="rig") as subscriber:
-            for batch in subscriber:
-                history.take(batch)
+Sets = set[frozenset[tuple[str, int]]]
+
+
+def play_in(tmp_path: Path, cameras: dict[str, object], groups: dict[str, dict[str, object]]) -> list[History]:
+    """Run the daemon to the end of the recordings; the history of every group."""
+    rules = {name: {"streams": list(NAMES), "max_skew_ms": 60, **PATIENCE, **rule} for name, rule in groups.items()}
+    # The subscriptions must be there before the recordings start: wait_for sees to that.
+    with Service(tmp_path, cameras, groups=rules, publish={"wait_for": len(rules)}) as service, ExitStack() as stack:
+        histories = [stack.enter_context(service.follow(name)) for name in rules]
+        for history in histories:
+            history.read_to_the_end()
         assert service.process.wait(30) == 0, service.log
-    history.check()
+    for history in histories:
+        history.check()
+    return list(histories)
+
+
+def sets_of(history: History) -> Sets:
+    """The sets as frame numbers."""
     sets = [
         frozenset((name, frame.seq) for name, frame in one.frames.items()) for b in history.batches for one in b.sets
     ]
     assert len(sets) == len(set(sets))
-    return history, set(sets)
+    return set(sets)
+
+
+def play(tmp_path: Path, cameras: dict[str, object], **rule: object) -> tuple[History, Sets]:
+    """The same of one group, and its sets."""
+    (history,) = play_in(tmp_path, cameras, {"rig": rule})
+    return history, sets_of(history)
 
 
 @pytest.mark.parametrize("pace", ["asap", "realtime"])
-def test_every_frame_comes_once_and_the_sets_are_the_recorders(tmp_path: Path, pace: str) -> None:
+def test_every_frame_comes_once_and_the_sets_are_the_recorders_in_windows_and_without(
+    tmp_path: Path, pace: str
+) -> None:
     folder = find_data("four-cameras")
-    history, sets = play(tmp_path, streams(folder, pace, folder / "timestamps.csv"))
-    for name in NAMES:
-        assert [frame.seq for frame in history.frames(name)] == list(range(48))
-        assert {frame.clock for frame in history.frames(name)} == {"pts"}
-    assert sets == {frozenset(one.items()) for one in reference_sets(folder)}
+    cameras = streams(folder, pace, folder / "timestamps.csv")
+    windows, sets = play_in(tmp_path, cameras, {"windows": {}, "sets": {"window_ms": None}})
+    for history in (windows, sets):
+        for name in NAMES:
+            assert [frame.seq for frame in history.frames(name)] == list(range(48))
+            assert {frame.clock for frame in history.frames(name)} == {"pts"}
+        assert sets_of(history) == {frozenset(one.items()) for one in reference_sets(folder)}
+    assert [len(batch.sets) for batch in sets.batches].count(1) == 48
 
 
 def without_some_frames(folder: Path, target: Path, seed: int) -> dict[str, list[int]]:

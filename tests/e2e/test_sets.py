@@ -6,13 +6,10 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from syncsvc import FrameBatch
 from syncsvc.clock import NS_PER_S
-from tests.e2e.harness import LIMIT_S, PATIENCE, History, Service, find_data, wait_for
+from tests.e2e.harness import LIMIT_S, PATIENCE, History, Service, wait_for
 from tests.e2e.test_align import align, lines_of, read_all, tail, whole_lines
-from tests.e2e.test_recordings import NAMES, play, reference_sets, streams
 
 SMALL = "size=160x90"
 CAMERAS = {
@@ -107,16 +104,6 @@ def test_silence_is_told_every_second(tmp_path: Path) -> None:
     check(history)
     assert {batch.window_end_ns - batch.window_start_ns for batch in history.batches} == {NS_PER_S}
     assert {batch.missing["a"] for batch in history.batches} <= {"starting", "absent"}
-
-
-@pytest.mark.parametrize("pace", ["asap", "realtime"])
-def test_the_sets_of_real_recordings_are_the_recorders(tmp_path: Path, pace: str) -> None:
-    folder = find_data("four-cameras")
-    history, sets = play(tmp_path, streams(folder, pace, folder / "timestamps.csv"), window_ms=None)
-    for name in NAMES:
-        assert [frame.seq for frame in history.frames(name)] == list(range(48))
-    assert sets == {frozenset(one.items()) for one in reference_sets(folder)}
-    assert [len(batch.sets) for batch in history.batches].count(1) == 48
 
 
 def last_of(printed: Path) -> dict[str, Any]:
