@@ -2,6 +2,9 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,48 +87,56 @@ def test_who_comes_back_after_seconds_gets_what_is_new_and_is_told_how_old_the_r
         assert reading.stats.lag_ns >= now.emitted_ns - waited.emitted_ns, "and is told that it waited"
 
 
-OPTIONS = [{}, {"mode": "local"}, {"mode": "auto"}, {"payload": None}]
+OPTIONS: list[dict[str, Any]] = [{}, {"mode": "local"}, {"mode": "auto"}, {"payload": None}]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=["live", "local", "auto", "head"])
-def test_several_groups_come_and_no_other_and_each_has_its_own_gaps(tmp_path: Path, options: dict[str, Any]) -> None:
+class Told:
+    """What a subscriber to several groups is told: which batches, and which it missed."""
+
+    def __init__(self, batches: Subscriber) -> None:
+        self.batches = batches
+        self.seqs: defaultdict[str, list[int]] = defaultdict(list)
+        self.missed: defaultdict[str, int] = defaultdict(int)
+
+    def take(self, end: Mapping[str, int]) -> bool:
+        """Take what comes next; whether of every group a batch after its end is here."""
+        item = self.batches.receive(LIMIT_S)
+        if isinstance(item, Gap):
+            self.seqs[item.group] += range(item.first_seq, item.last_seq + 1)
+            self.missed[item.group] += item.batches
+        elif isinstance(item, FrameBatch):
+            self.seqs[item.group].append(item.seq)
+        return all(self.seqs[name] and self.seqs[name][-1] > last for name, last in end.items())
+
+
+def test_several_groups_come_and_no_other_and_each_has_its_own_gaps(tmp_path: Path) -> None:
     groups = {
         "yard": {"streams": ["a"], "window_ms": 100},
         "yard2": {"streams": ["b"], "window_ms": 100},
         "lobby": {"streams": ["a", "b"], "window_ms": 250},
     }
-    names = {"yard", "lobby"}
-    with (
-        Service(tmp_path, STREAMS, groups=groups) as service,
-        service.subscribe(group=["yard", "lobby"], gaps="yield", **options) as batches,
-        service.subscribe(group=["yard", "lobby"], payload=None) as clock,
-    ):
-        seqs: defaultdict[str, list[int]] = defaultdict(list)
-        missed: defaultdict[str, int] = defaultdict(int)
-        end: dict[str, int] = {}
-
-        def take() -> bool:
-            item = batches.receive(LIMIT_S)
-            if isinstance(item, Gap):
-                seqs[item.group] += range(item.first_seq, item.last_seq + 1)
-                missed[item.group] += item.batches
-            elif isinstance(item, FrameBatch):
-                seqs[item.group].append(item.seq)
-            return all(seqs[name] and seqs[name][-1] > end.get(name, -1) for name in names)
-
-        wait_for(take, "both groups")
-        while not names <= end.keys() or min(end[name] - seqs[name][-1] for name in names) < 24:
+    names = ("yard", "lobby")
+    end = dict.fromkeys(names, -1)
+    with Service(tmp_path, STREAMS, groups=groups) as service, ExitStack() as stack:
+        several = [
+            Told(stack.enter_context(service.subscribe(group=list(names), gaps="yield", **options)))
+            for options in OPTIONS
+        ]
+        clock = stack.enter_context(service.subscribe(group=list(names), payload=None))
+        for told in several:
+            wait_for(partial(told.take, end), "both groups")
+        while min(end[name] - told.seqs[name][-1] for name in names for told in several) < 24:
             behind = clock.receive(LIMIT_S)
             assert isinstance(behind, FrameBatch)
-            end[behind.group] = behind.seq  # a subscriber that pauses loses some
-            if options.get("payload", "pixels") is None and end[behind.group] > 60:
-                break  # there is room for hundreds of headers
-        wait_for(take, "the present")
-        assert seqs.keys() == names
-        for name in names:
-            assert seqs[name] == [*range(seqs[name][0], seqs[name][-1] + 1)], "a gap is its group's own"
-        assert batches.stats.missed_of == missed
-        assert batches.stats.missed == sum(missed.values())
-        if "payload" not in options:
-            assert min(missed[name] for name in names) > 0
-        assert (batches.stats.invalid, batches.stats.ignored["other_group"] > 0) == (0, "mode" not in options)
+            end[behind.group] = behind.seq  # who pauses loses some, but for headers: there is room for them
+        for told, options in zip(several, OPTIONS, strict=True):
+            wait_for(partial(told.take, end), "the present")
+            assert told.seqs.keys() == set(names), options
+            for name in names:
+                assert told.seqs[name] == [*range(told.seqs[name][0], told.seqs[name][-1] + 1)], "a gap is its group's"
+            stats = told.batches.stats
+            assert stats.missed_of == told.missed
+            assert stats.missed == sum(told.missed.values())
+            if "payload" not in options:
+                assert min(told.missed[name] for name in names) > 0, options
+            assert (stats.invalid, stats.ignored["other_group"] > 0) == (0, "mode" not in options)
