@@ -11,6 +11,7 @@ from syncsvc import wire
 from syncsvc.audit.decisions import Changes, Emission, Replay, WhatIf, survey
 from syncsvc.audit.summary import Summary
 from syncsvc.cli.numbers import FiniteRange
+from syncsvc.cli.options import of_group
 from syncsvc.cli.tail import batch_line
 from syncsvc.clock import NS_PER_MS
 from syncsvc.errors import UsageError
@@ -25,7 +26,7 @@ MOST_MS = 60_000
 
 @click.command(epilog="Example: syncsvc align seen.jsonl --max-skew-ms 20 --latency-ms gate=85")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--group", metavar="G", help="Only this group; without it, all.")
+@of_group
 @click.option("--max-skew-ms", type=FiniteRange(0, MOST_MS, max_open=True), help="Another widest spread of a set.")
 @click.option(
     "--max-latency-ms", type=FiniteRange(0, MOST_MS, min_open=True), help="Another deadline after a window's end."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from syncsvc.cli.options import json_at_end
 from syncsvc.cli.progress import progress
 from syncsvc.cli.stopping import stop_on_signals
 from syncsvc.errors import UsageError
@@ -31,7 +32,7 @@ _BESIDE = "beside"
 @click.option("--group", metavar="G", help="Whose sets; needed where several groups were recorded.")
 @click.option("--fps", metavar="N", type=click.IntRange(1, 240), help="lerobot: the grid; without it, the sets' rate.")
 @click.option("--task", metavar="TEXT", help="lerobot: what is seen, in words.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object at the end.")
+@json_at_end
 def export(
     folder: str, lerobot: str | None, webdataset: str | None, group: str | None, fps: int | None, task: str | None,
     as_json: bool,

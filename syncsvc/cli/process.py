@@ -11,6 +11,7 @@ from syncsvc.cli.endpoint import endpoints_of
 from syncsvc.cli.following import Enough, ends, follow
 from syncsvc.cli.meeting import meet, telling
 from syncsvc.cli.numbers import FiniteRange
+from syncsvc.cli.options import json_at_end, of_group, when_late
 from syncsvc.cli.progress import progress
 from syncsvc.cli.stopping import stop_on_signals
 from syncsvc.client.inlets import Mode
@@ -30,7 +31,7 @@ from syncsvc.wire.result import Per
 @click.command(epilog="Example: syncsvc process tcp://127.0.0.1:5555 motion --group lobby --arg threshold=30")
 @click.argument("endpoint")
 @click.argument("target")
-@click.option("--group", metavar="G", help="Only this group; without it, all.")
+@of_group
 @click.option(
     "--per", type=click.Choice(["frame", "set"]), default="frame", show_default=True, help="What it is called with."
 )
@@ -41,13 +42,7 @@ from syncsvc.wire.result import Per
 @click.option(
     "--publish", metavar="ENDPOINT", default="tcp://127.0.0.1:5557", show_default=True, help="Where results go."
 )
-@click.option(
-    "--when-late",
-    type=click.Choice(["drop", "wait"]),
-    default="drop",
-    show_default=True,
-    help="When it cannot keep up: drop frames, or take every batch in turn, as far as the service's history reaches.",
-)
+@when_late("drop frames, or take every batch in turn, as far as the service's history reaches.")
 @click.option(
     "--mode", type=click.Choice(["auto", "live", "local", "lossless"]), help="auto; lossless with --when-late wait."
 )
@@ -59,7 +54,7 @@ from syncsvc.wire.result import Per
     help="The longest that a call may take.",
 )
 @ends
-@click.option("--json", "as_json", is_flag=True, help="One JSON object at the end.")
+@json_at_end
 def process(endpoint: str, target: str, words: tuple[str, ...], as_json: bool, enough: Enough, **given: Any) -> None:
     """Call TARGET for every frame, or set, of the daemon whose `publish.live` is ENDPOINT, and publish the results.
 

@@ -11,6 +11,7 @@ from syncsvc.cli.amounts import DURATION, SIZE
 from syncsvc.cli.endpoint import endpoints_of
 from syncsvc.cli.following import Enough, ends, follow
 from syncsvc.cli.meeting import meet, telling
+from syncsvc.cli.options import json_at_end, of_group
 from syncsvc.cli.progress import progress
 from syncsvc.cli.stopping import stop_on_signals
 from syncsvc.clock import SYSTEM_CLOCK
@@ -27,7 +28,7 @@ _FULL_LOOK_S = 1.0
 @click.command(epilog="Example: syncsvc record tcp://127.0.0.1:5555 tape --group lobby --segment 10m --keep 24h")
 @click.argument("endpoint")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--group", metavar="G", help="Only this group; without it, all.")
+@of_group
 @click.option(
     "--codec",
     type=click.Choice(CODECS),
@@ -49,7 +50,7 @@ _FULL_LOOK_S = 1.0
 @click.option("--max-size", metavar="SIZE", type=SIZE, help="Take the oldest away where all have more than 50G, ...")
 @click.option("--mode", type=click.Choice(["lossless", "live"]), default="lossless", show_default=True)
 @ends
-@click.option("--json", "as_json", is_flag=True, help="One JSON object at the end.")
+@json_at_end
 def record(endpoint: str, folder: Path, as_json: bool, enough: Enough, **given: Any) -> None:
     """Record the daemon whose `publish.live` is ENDPOINT, or of the configuration that it runs, into FOLDER.
 

@@ -12,6 +12,7 @@ from syncsvc.cli.endpoint import endpoints_of
 from syncsvc.cli.following import Enough, ends, follow
 from syncsvc.cli.meeting import meet, telling
 from syncsvc.cli.numbers import FiniteRange
+from syncsvc.cli.options import json_at_end, of_group, when_late
 from syncsvc.cli.progress import progress
 from syncsvc.cli.stopping import stop_on_signals
 from syncsvc.client.inlets import Mode
@@ -32,7 +33,7 @@ from syncsvc.sinks.stills.writers import DEFAULT_HOW, HOWS, MOST_WORKERS, How, o
 @click.command(epilog="Example: syncsvc stills tcp://127.0.0.1:5555 pictures --group lobby --per-second 1")
 @click.argument("endpoint")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--group", metavar="G", help="Only this group; without it, all.")
+@of_group
 @click.option("--sets", "of_sets", is_flag=True, help="Frames of sets only: UTC/STREAM.ext, a folder for each set.")
 @click.option("--mosaic", is_flag=True, help="A picture for each set, all streams side by side: UTC.ext.")
 @click.option("--every", metavar="N", type=click.IntRange(min=1), help="One of N frames of each stream, or of N sets.")
@@ -41,16 +42,10 @@ from syncsvc.sinks.stills.writers import DEFAULT_HOW, HOWS, MOST_WORKERS, How, o
 @click.option("--quality", metavar="Q", type=click.IntRange(1, 100), help="Of jpg and webp, 1 to 100 (90).")
 @click.option("--how", type=click.Choice(HOWS), default=DEFAULT_HOW, show_default=True, help="Who writes them.")
 @click.option("--workers", metavar="N", type=click.IntRange(1, MOST_WORKERS), help="Threads or processes (one a core).")
-@click.option(
-    "--when-late",
-    type=click.Choice(["drop", "wait"]),
-    default="drop",
-    show_default=True,
-    help="When it cannot keep up: drop pictures, or wait, so that whole batches are missed. Both are counted.",
-)
+@when_late("drop pictures, or wait, so that whole batches are missed. Both are counted.")
 @click.option("--mode", type=click.Choice(["auto", "live", "local"]), help="auto; live with --when-late wait.")
 @ends
-@click.option("--json", "as_json", is_flag=True, help="One JSON object at the end.")
+@json_at_end
 def stills(endpoint: str, folder: Path, as_json: bool, enough: Enough, **given: Any) -> None:
     """Write the pictures of the daemon whose `publish.live` is ENDPOINT, or of the configuration that it runs.
 

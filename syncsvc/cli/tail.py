@@ -12,6 +12,7 @@ import click
 from syncsvc.cli.endpoint import endpoints_of
 from syncsvc.cli.following import Enough, ends
 from syncsvc.cli.meeting import meet, telling
+from syncsvc.cli.options import of_group
 from syncsvc.client.subscriber import Subscriber
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, time_of_day
 from syncsvc.errors import SubscriptionEnded
@@ -30,7 +31,7 @@ LATE_LEGEND = "late at the start: a frame that came when its window had left; ba
 
 @click.command(epilog="Example: syncsvc tail tcp://127.0.0.1:5555 --group lobby --count 10")
 @click.argument("endpoint", required=False)
-@click.option("--group", metavar="G", help="Only this group; without it, all.")
+@of_group
 @ends
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line: the header of docs/protocol.md.")
 @click.option("--late", "shows_late", is_flag=True, help="Also a line per frame that came after its window had closed.")
