@@ -144,7 +144,7 @@ class Rings:
         try:
             yield
         except MemoryShortage as error:
-            raise MemoryShortage(f"stream {self._stream}: {need}: {error}") from error
+            raise MemoryShortage(f"{need}: {error}") from error
         beside = f" and {_describe(need.coded)}" if need.coded is not None else ""
         log.info("stream %s: %s%s, %s", self._stream, _describe(need.layout), beside, need)
 
@@ -160,7 +160,7 @@ class Rings:
         except MemoryShortage as error:
             if least.slots == need.slots:
                 raise
-            log.warning("the ring has no room for subscribers on this host: %s", str(error))
+            log.warning("stream %s: the ring has no room for subscribers on this host: %s", self._stream, str(error))
         self._put_off(is_spent=False)
         return least, self._make(next(self._ring_ids), least, self._pulse)
 
@@ -180,7 +180,7 @@ class Rings:
         try:
             begin(helper)
         except BlockingIOError as error:
-            log.warning("the ring stays as it is: %s", error.strerror)
+            log.warning("stream %s: the ring stays as it is: %s", self._stream, error.strerror)
             self._put_off(is_spent=is_spent)
         else:
             self._helper = helper
@@ -197,7 +197,7 @@ class Rings:
                 other.populate()
                 self._got = partial(self._exchange, other, need)
         except MemoryShortage as error:
-            log.warning("the ring stays as it is: %s", str(error))
+            log.warning("stream %s: the ring stays as it is: %s", self._stream, str(error))
             self._got = partial(self._put_off, is_spent=is_spent)
 
     def _take_what_was_got(self) -> None:

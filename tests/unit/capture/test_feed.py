@@ -299,7 +299,7 @@ def test_a_ring_stays_as_it_is_where_the_machine_lacks_the_memory_for_a_bigger_o
     messages = rig.read()
     assert [one.ring_id for one in messages if isinstance(one, FrameMessage)] == [1, 1, 1, 1]
     assert drops(messages) == {}
-    assert "the ring stays as it is: stream a: ring of 30000000004 slots" in caplog.text
+    assert "stream a: the ring stays as it is: ring of 30000000004 slots" in caplog.text
 
 
 def growths(messages: list[Message]) -> list[GrowthMessage]:
@@ -370,7 +370,7 @@ def test_a_ring_does_not_grow_where_the_machine_lacks_the_memory(
     rig.take(*range(1, 80), layout=layout)
     messages = rig.read()
     assert (growths(messages), rings_of(messages), drops(messages)) == ([], {1}, {"ring_full": 73})
-    assert "the ring stays as it is: stream a: ring of 34 slots = ceil(30.00/s * 1.000 s) + 4" in caplog.text
+    assert "stream a: the ring stays as it is: ring of 34 slots = ceil(30.00/s * 1.000 s) + 4" in caplog.text
     assert rig.feed.rings.rate.fps == 30, "no slot is free for want of memory, not because the camera is fast"
     rig.close()
 
@@ -408,7 +408,7 @@ def test_a_first_ring_that_lacks_memory_only_for_subscribers_on_this_host_is_mad
     with monkeypatch.context() as short:
         short.setattr(memory, "available_bytes", lambda: memory.RESERVE_BYTES)
         rig.take(0, layout=layout)
-    assert "the ring has no room for subscribers on this host: stream a: ring of 34 slots" in caplog.text
+    assert "stream a: the ring has no room for subscribers on this host: ring of 34 slots" in caplog.text
     later = RETRY_NS // (40 * MS)
     rig.take(later, later + 1, layout=layout)
     messages = rig.read()
