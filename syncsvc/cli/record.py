@@ -18,6 +18,7 @@ from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.errors import NotRecorded
 from syncsvc.lifecycle import StopToken
 from syncsvc.observe.logs import said
+from syncsvc.recording.opening import FORMATS
 from syncsvc.showing import gap_line
 from syncsvc.sinks.record.recorder import Recorder
 from syncsvc.sinks.record.stream_coder import CODECS
@@ -37,6 +38,14 @@ _FULL_LOOK_S = 1.0
     help="copy keeps the camera's coded pictures where they come, and codes others as H.264; h264 and ffv1 code all "
     "that has pixels, ffv1 without loss.",
 )
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(FORMATS),
+    default="mp4",
+    show_default=True,
+    help="mp4 writes a folder with a film per stream, mcap one MCAP file, which Foxglove and Rerun open.",
+)
 @click.option("--sets", is_flag=True, help="Only frames of sets: of every stream as many.")
 @click.option(
     "--fill",
@@ -45,7 +54,7 @@ _FULL_LOOK_S = 1.0
     show_default=True,
     help="A set that lacks a stream is skipped, or has that stream's last picture again (clock `held` in times.csv).",
 )
-@click.option("--segment", metavar="TIME", type=DURATION, help="A folder of its own for each 10m, 1h, ...")
+@click.option("--segment", metavar="TIME", type=DURATION, help="A folder or MCAP of its own for each 10m, 1h, ...")
 @click.option("--keep", metavar="TIME", type=DURATION, help="Take finished segments away after 24h, 7d, ...")
 @click.option("--max-size", metavar="SIZE", type=SIZE, help="Take the oldest away where all have more than 50G, ...")
 @click.option("--mode", type=click.Choice(["lossless", "live"]), default="lossless", show_default=True)
@@ -56,8 +65,9 @@ def record(endpoint: str, folder: Path, as_json: bool, enough: Enough, **given: 
 
     A file per stream: the camera's own coded pictures, from the first key frame on, or pictures coded here; and beside
     them times.csv, sets.csv, batches.jsonl with all headers and gaps, and recording.yaml, which `syncsvc run` plays.
+    With --format mcap all of that, but the configuration, is in recording.mcap; `replay` and `verify` take either.
     Every batch is on the disk before the next one is asked for. With --segment, and where a camera changes its codec or
-    size, numbered folders follow, each of which plays by itself. --keep and --max-size imply --segment 10m.
+    size, numbered folders or files follow, each of which plays by itself. --keep and --max-size imply --segment 10m.
 
     It ends after N batches or seconds, when every stream of the daemon has ended, or with Ctrl-C, and says of each
     stream how many frames are in its file, and how many are in none and why: `no_key` (before the first key frame),
@@ -68,7 +78,7 @@ def record(endpoint: str, folder: Path, as_json: bool, enough: Enough, **given: 
     segment, keep, max_size = given["segment"], given["keep"], given["max_size"]
     recorder = Recorder(
         live, folder, given["group"], codec=given["codec"], mode=given["mode"], sets=given["sets"], fill=given["fill"],
-        segment_s=segment, keep_s=keep, max_bytes=None if max_size is None else int(max_size),
+        format=given["kind"], segment_s=segment, keep_s=keep, max_bytes=None if max_size is None else int(max_size),
     )  # fmt: skip
     problem = ""
     with recorder, stop_on_signals() as stop, progress("waiting for a batch") as show, telling():

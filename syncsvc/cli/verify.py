@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 def verify(folder: Path, as_json: bool) -> None:
     """Hold the recording in FOLDER against its sidecars: frames, times, sets, batches; every picture is decoded.
 
-    Exit code 0 when all is there, 1 with the first differences, 2 when FOLDER is no recording. What a recorder that
-    was killed left of its last second is told, and no difference.
+    FOLDER may be an MCAP file. Exit code 0 when all is there, 1 with the first differences, 2 when FOLDER is no
+    recording. What a recorder that was killed left of its last second is told, and no difference.
     """
-    from syncsvc.recording.folder import FolderRecording
+    from syncsvc.recording.opening import open_recording
     from syncsvc.recording.verification import verify as look_at
 
-    recording = FolderRecording(folder)
+    recording = open_recording(str(folder))
     with _progress() as on_progress:
         findings = look_at(recording, on_progress)
     if as_json:

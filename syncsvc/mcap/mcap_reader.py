@@ -34,6 +34,18 @@ class FileDamage(NamedTuple):
     is_cut: bool = False
 
 
+class McapStep(NamedTuple):
+    """What begins at a place of a file: a chunk that is whole, what is damaged, or both.
+
+    ``behind`` is where it goes on, as far as known. ``is_end``: it is what finishes a file, whole or not.
+    """
+
+    chunk: StoredChunk | None = None
+    damage: FileDamage | None = None
+    behind: int | None = None
+    is_end: bool = False
+
+
 FIRST_AT: Final = len(HEAD)
 """Where the first chunk begins."""
 
@@ -59,27 +71,31 @@ class McapReader:
         """Whether it ends as a finished file does."""
         return self.size_bytes > FIRST_AT and self._read(self.size_bytes - len(MAGIC), len(MAGIC)) == MAGIC
 
-    def chunks(self, at: int = FIRST_AT) -> Iterator[StoredChunk | FileDamage]:
+    def chunks(self, at: int = 0) -> Iterator[StoredChunk | FileDamage]:
         """All chunks from a place on, and what is damaged, in their order.
 
         What comes behind a damaged chunk is found as long as its length is sound. A file that ends behind a chunk, and
         is not finished, has no damage.
         """
-        if self._read(0, FIRST_AT) != HEAD:
-            yield FileDamage(0, "it does not begin as an MCAP of ours does", HEAD.startswith(self._read(0, FIRST_AT)))
-            return
-        while at < self.size_bytes:
-            if self._read(at, 1)[0] == records.DATA_END:
-                yield from self._tail_damage(at)
-                return
-            found, damage, end = self.chunk(at)
-            if found is not None:
-                yield found
-            if damage is not None:
-                yield damage
-            if end is None:
-                return
-            at = end
+        behind: int | None = at
+        while behind is not None:
+            step = self.step(behind)
+            yield from (one for one in (step.chunk, step.damage) if one is not None)
+            behind = step.behind
+
+    def step(self, at: int = 0) -> McapStep:
+        """What begins at a place: 0, ``FIRST_AT``, or behind a chunk. Nothing at all where the file ends."""
+        if at == 0:
+            head = self._read(0, FIRST_AT)
+            if head == HEAD:
+                return McapStep(behind=FIRST_AT)
+            problem = "it is cut off" if HEAD.startswith(head) else "it does not begin as an MCAP of ours does"
+            return McapStep(damage=FileDamage(0, problem, HEAD.startswith(head)))
+        if at >= self.size_bytes:
+            return McapStep()
+        if self._read(at, 1)[0] == records.DATA_END:
+            return McapStep(damage=self._tail_damage(at), is_end=True)
+        return McapStep(*self.chunk(at))
 
     def chunk(self, at: int) -> tuple[StoredChunk | None, FileDamage | None, int | None]:
         """The chunk that begins at a place, what is wrong with it, and where the next one begins, as far as known."""
@@ -94,10 +110,10 @@ class McapReader:
         try:
             messages, rows = _messages_of(content)
             around = records.frame_of(content, rows)
-        except (ValueError, KeyError, struct.error) as error:
-            return None, FileDamage(at, f"a chunk is damaged: {error}"), self._behind_indexes(end)
-        if around.head != data[: len(around.head)]:
-            return None, FileDamage(at, "a chunk is not what its checksum says"), self._behind_indexes(end)
+        except (ValueError, KeyError, struct.error):
+            around = None
+        if around is None or around.head != data[: len(around.head)]:
+            return None, FileDamage(at, "a chunk is damaged, and left out"), self._behind_indexes(end)
         indexes = b"".join(around.indexes.values())
         there = self._read(end, len(indexes))
         if len(there) < len(indexes):
@@ -114,17 +130,17 @@ class McapReader:
             kind, size = self._record_head(at)
         return at
 
-    def _tail_damage(self, at: int) -> Iterator[FileDamage]:
+    def _tail_damage(self, at: int) -> FileDamage | None:
         """What is wrong with what finishes the file."""
         tail = self._read(at, self.size_bytes - at)
         end = len(tail) - len(MAGIC)
         footer, begin = end - FOOTER_BYTES, len(DATA_END)
         if footer < begin or tail[end:] != MAGIC:
-            yield FileDamage(at, "the summary is cut off", is_cut=True)
-            return
+            return FileDamage(at, "the summary is cut off", is_cut=True)
         start, _, crc = struct.unpack("<QQI", tail[footer + RECORD_HEAD.size : end])
         if tail[:begin] != DATA_END or start != at + begin or zlib.crc32(tail[begin : end - 4]) != crc:
-            yield FileDamage(at, "the summary is damaged")
+            return FileDamage(at, "the summary is damaged")
+        return None
 
     def _record_head(self, at: int) -> tuple[int | None, int]:
         """Kind and size of the record at a place; no kind where the file ends before."""

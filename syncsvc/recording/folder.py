@@ -4,12 +4,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from msgspec import structs
 
-from syncsvc import nal
 from syncsvc.capture.decode import OpenInput, open_container
 from syncsvc.capture.passthrough import PassThrough
 from syncsvc.capture.source import Loss, Picture
@@ -17,29 +14,20 @@ from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.config.loader import load
 from syncsvc.config.models import Config, FileStream
 from syncsvc.errors import ConfigError, RecordingBroken, SourceUnavailable, UsageError
-from syncsvc.layout import RAW_FORMATS, Layout
+from syncsvc.layout import RAW_FORMATS
 from syncsvc.model import Gap
-from syncsvc.recording.contents import StoredBatch, StoredPicture
-from syncsvc.recording.picture_times import without_time
-from syncsvc.recording.segment import UNFINISHED, is_segment_name
-from syncsvc.recording.sidecars import BATCHES, TIMES, TimeLine, read_batches, read_times
+from syncsvc.recording.contents import Filmed, Leftover, SetLine, StoredBatch, StoredPicture, TimeLine, Told, merged
+from syncsvc.recording.folder_writer import UNFINISHED
+from syncsvc.recording.picture_times import stored_picture
+from syncsvc.recording.segment import is_segment_name
+from syncsvc.recording.sidecars import BATCHES, SETS, TIMES, is_cut_off, read_batches, read_sets, read_times
 from syncsvc.transport.page import Position
 from syncsvc.wire import Carries, GroupTerms
 
 CONFIG = "recording.yaml"
 VIDEO_SUFFIXES = (".mp4", ".mkv")
+_FILES: Mapping[Told, str] = {"times": TIMES, "sets": SETS, "batches": BATCHES}
 _FINISHED = re.compile(r"[0-9]{6}")
-
-
-class Filmed(NamedTuple):
-    """One picture of a file as it lies there: ``at_ns`` is its time in the container, ``problem`` why it is none."""
-
-    frame: int
-    at_ns: int | None
-    is_key: bool
-    layout: Layout | None
-    data: bytes
-    problem: str = ""
 
 
 class FolderSegment:
@@ -109,6 +97,26 @@ class FolderSegment:
         """What ``times.csv`` says of every frame; errors as for ``batches``."""
         return read_times(self.path / TIMES)
 
+    def sets(self) -> Iterator[SetLine]:
+        """What ``sets.csv`` says, which is not there before the first set."""
+        path = self.path / SETS
+        return read_sets(path) if path.exists() else iter(())
+
+    def place_of(self, told: Told) -> str:
+        """See ``CheckedSegment``."""
+        return str(self.path / _FILES[told])
+
+    def film_of(self, stream: str) -> str | None:
+        """See ``CheckedSegment``."""
+        path = self.file_of(stream)
+        return str(path) if path is not None else None
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """See ``CheckedSegment``."""
+        for path in (self.path / name for name in _FILES.values()):
+            if path.exists() and is_cut_off(path):
+                yield Leftover(str(path), "ends within a line, which is left out", is_end=True)
+
     def filmed(self, stream: str) -> Iterator[Filmed]:
         """The pictures of a stream's file, with the times that ride in them.
 
@@ -118,7 +126,7 @@ class FolderSegment:
         path = self.file_of(stream)
         if path is None:
             return
-        number = 0
+        number, is_ours = 0, self.is_coded_here(stream)
         try:
             with open_container(stream, str(path), {}, None, _watch_nothing) as container:
                 for item in PassThrough(OpenInput(stream, container, _watch_nothing, SYSTEM_CLOCK)).frames():
@@ -129,7 +137,8 @@ class FolderSegment:
                         continue
                     picture, seen = item
                     assert isinstance(picture, Picture), "nothing was decoded"
-                    yield Filmed(number, seen.pts_ns, seen.is_key, picture.layout, _bytes_of(picture))
+                    data = _bytes_of(picture)
+                    yield Filmed(number, seen.pts_ns, seen.is_key, picture.layout, data, is_ours=is_ours)
                     number += 1
         except SourceUnavailable as error:
             raise RecordingBroken(str(path), f"cannot be read beyond picture {number}: {error.problem}") from error
@@ -140,20 +149,12 @@ class FolderSegment:
         for film in self.filmed(stream):
             line = lines.get(film.frame)
             if line is not None and film.layout is not None:
-                yield self.stored(film, film.layout, line)
+                yield stored_picture(film, film.layout, line)
 
     def is_coded_here(self, stream: str) -> bool:
         """Whether the recorder made a stream's pictures of pixels, since none came coded."""
         settings = self.config.streams.get(stream)
         return settings is not None and settings.pixels in RAW_FORMATS and not settings.coded
-
-    def stored(self, film: Filmed, layout: Layout, line: TimeLine) -> StoredPicture:
-        """A picture of a file as the frame that it is, by its line; without the time that the recorder put there."""
-        codec, data = layout.codec.name if layout.codec else "", film.data
-        if codec in nal.CODECS:
-            data = without_time(data, codec)
-        is_ours = self.is_coded_here(line.stream)
-        return StoredPicture(line.stream, film.frame, line.seq, line.time_ns, film.is_key, layout, data, is_ours)
 
 
 class FolderRecording:
@@ -192,14 +193,7 @@ class FolderRecording:
 
     @cached_property
     def _groups(self) -> Mapping[str, GroupTerms]:
-        found: dict[str, GroupTerms] = {}
-        for segment in self.segments:
-            for name, terms in segment.groups.items():
-                if name in found:
-                    streams = tuple(dict.fromkeys([*found[name].streams, *terms.streams]))
-                    terms = structs.replace(terms, streams=streams, carries=found[name].carries | terms.carries)
-                found[name] = terms
-        return found
+        return merged(segment.groups for segment in self.segments)
 
 
 def _is_finished(segment: Path, folder: Path) -> bool:

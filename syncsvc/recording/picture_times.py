@@ -3,7 +3,9 @@
 Source: MISB ST 0604, "Timestamps for Class 1/Class 2 Motion Imagery"; ITU-T H.264 and H.265, annex D.
 """
 
-from syncsvc.nal import START, first_slice_at
+from syncsvc.layout import Layout
+from syncsvc.nal import CODECS, START, first_slice_at
+from syncsvc.recording.contents import Filmed, StoredPicture, TimeLine
 
 _CODE = START[1:]
 _USER_DATA_UNREGISTERED = 5
@@ -50,6 +52,14 @@ def our_time(data: bytes, codec: str) -> int | None:
     mark = data.find(_OUR_UUID, 0, max(0, first_slice_at(data, codec)))
     told = data[mark + 16 : mark + 27]
     return int.from_bytes(b"".join(told[at : at + 2] for at in range(0, 11, 3)), "big") if mark >= 0 else None
+
+
+def stored_picture(film: Filmed, layout: Layout, line: TimeLine) -> StoredPicture:
+    """A picture of a file as the frame that it is, by its line; without the time that the recorder put there."""
+    codec, data = layout.codec.name if layout.codec else "", film.data
+    if codec in CODECS:
+        data = without_time(data, codec)
+    return StoredPicture(line.stream, film.frame, line.seq, line.time_ns, film.is_key, layout, data, film.is_ours)
 
 
 def _time_unit(codec: str, time_ns: int) -> bytes:

@@ -1,29 +1,22 @@
-"""One segment while it is written: a film per stream, and what lies beside, which all grow by one batch at a time."""
+"""What a recorder writes a segment with, whatever it lies in: pictures, and what lies beside, batch by batch."""
 
-import os
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, Protocol
 
-import yaml
 from msgspec import Struct
 
 from syncsvc import nal
-from syncsvc.appending import GrowingFile, grow
-from syncsvc.layout import RAW_FORMATS, Layout
+from syncsvc.layout import Layout
 from syncsvc.model import Frame
-from syncsvc.recording.containers import Container, Sample, container_of
 from syncsvc.recording.picture_times import with_time
-from syncsvc.recording.sidecar_lines import TIMES_HEAD, held_line, sets_head, time_line
-from syncsvc.wire import GroupTerms
 
-UNFINISHED: Final = ".unfinished"
-"""Lies in a folder whose recorder is at work, or was killed."""
 PART: Final = ".part"
-_NUMBER = re.compile(r"([0-9]{6})(\.part)?")
+"""What the name of a segment ends with that is not whole."""
+MCAP: Final = ".mcap"
+_NUMBER = re.compile(r"([0-9]{6})(\.mcap)?(\.part)?")
 
 
 class Take(Struct, frozen=True):
@@ -44,164 +37,103 @@ class Take(Struct, frozen=True):
         """When it is shown, UTC."""
         return self.frame.time_ns if self.held_ns is None else self.held_ns
 
+    @property
+    def timed_data(self) -> bytes:
+        """Its data, with the time in it where its codec has a place for that."""
+        name = codec_name(self.layout)
+        return with_time(self.data, name, self.time_ns) if name in nal.CODECS and self.time_ns >= 0 else self.data
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, kw_only=True)
 class Film:
-    """One stream's file; ``raw`` is what its frames look like under ``batch/``."""
+    """One stream's pictures in a segment; ``raw`` is what its frames look like under ``batch/``."""
 
     layout: Layout
     raw: Layout
-    container: Container
-    file: GrowingFile
     is_ours: bool
     frames: int = 0
     last_ns: int = -1
-    samples: list[Sample] = field(default_factory=list)
 
     def takes(self, take: Take) -> bool:
-        """Whether a picture can go on in this file: same codec, same size, later."""
+        """Whether a picture can go on in this film: same codec, same size, later."""
         return take.is_ours == self.is_ours and is_alike(self.layout, take.layout) and take.time_ns > self.last_ns
+
+    def count(self, take: Take) -> int:
+        """A picture is added; its number in the film."""
+        number, self.frames, self.last_ns = self.frames, self.frames + 1, take.time_ns
+        return number
 
 
 def is_alike(one: Layout, other: Layout) -> bool:
-    """Whether pictures of both go into one file; parameter sets of H.264 and H.265 come with their key frames."""
+    """Whether pictures of both go into one film; parameter sets of H.264 and H.265 come with their key frames."""
     return one == other or (
-        _codec_name(one) in nal.CODECS
-        and (_codec_name(one), one.width, one.height, one.rotation)
-        == (_codec_name(other), other.width, other.height, other.rotation)
+        codec_name(one) in nal.CODECS
+        and (codec_name(one), one.width, one.height, one.rotation)
+        == (codec_name(other), other.width, other.height, other.rotation)
     )
 
 
-def _codec_name(layout: Layout) -> str:
+def codec_name(layout: Layout) -> str:
+    """What coded pictures are coded with; empty of others."""
     return layout.codec.name if layout.codec else ""
 
 
-class Segment:
-    """A folder that plays by itself.
+class SegmentWriter(Protocol):
+    """A part of a recording that plays by itself, while it is written; ``path`` is where it lies at the end."""
 
-    Args:
-        path: where it lies at the end; ``working`` is where meanwhile.
-        base_ns: the zero of all its films, UTC; no frame is older.
-        terms: what the groups promise.
-    """
+    path: Path
+    sets: int
+    """How many there are in it."""
 
-    def __init__(self, path: Path, working: Path, base_ns: int, terms: Mapping[str, GroupTerms]) -> None:
-        self.path, self.working, self.base_ns, self._terms = path, working, base_ns, terms
-        self.films: dict[str, Film] = {}
-        self._times, self._sets, self._batches, self._mark = (
-            GrowingFile(working / name) for name in ("times.csv", "sets.csv", "batches.jsonl", UNFINISHED)
-        )
-        self._times.add(TIMES_HEAD)
-        self._mark.add(b"\n" if working == path else b"")
-        self.set_streams: tuple[str, ...] = ()
-        self.sets = 0
-        self._configured = 0
+    @property
+    def films(self) -> Mapping[str, Film]:
+        """Of each stream that has a picture in it."""
+        ...
 
     @property
     def size_bytes(self) -> int:
         """Of what is on the disk."""
-        return sum(file.size_bytes for file in self._files())
-
-    def _files(self) -> Sequence[GrowingFile]:
-        """In the order in which they are written: a batch whose header is there is there."""
-        return (self._mark, *(film.file for film in self.films.values()), self._times, self._sets, self._batches)
+        ...
 
     def begin(self, take: Take) -> Film | None:
-        """A file for the stream of this picture, its first; None where no container takes its codec."""
-        container = container_of(take.layout)
-        if container is None:
-            return None
-        stream = take.frame.stream
-        file = GrowingFile(self.working / f"{stream}.{container.suffix}", has_boxes=True)
-        film = Film(take.layout, take.frame.layout, container, file, take.is_ours)
-        return self.films.setdefault(stream, film)
+        """A film for the stream of this picture, its first; None where nothing here takes its codec."""
+        ...
 
-    def put(self, film: Film, take: Take) -> int:
-        """Add a picture; its number in the file."""
-        number, film.frames, film.last_ns = film.frames, film.frames + 1, take.time_ns
-        name, data = _codec_name(take.layout), take.data
-        if name in nal.CODECS and take.time_ns >= 0:
-            data = with_time(data, name, take.time_ns)
-        film.samples.append(Sample(max(0, take.time_ns - self.base_ns), take.is_key, data))
-        held_ns, frame = take.held_ns, take.frame
-        self._times.add(time_line(frame, number) if held_ns is None else held_line(frame, number, held_ns))
-        return number
+    def put(self, take: Take) -> int:
+        """Add a picture to its stream's film, which takes it; its number there."""
+        ...
 
-    def note_set(self, streams: Sequence[str], line: bytes) -> None:
-        """Add a set's line; the columns are those of the streams of the first group that has one."""
-        if not self.set_streams:
-            self.set_streams = tuple(streams)
-            self._sets.add(sets_head(streams))
-        self._sets.add(line)
-        self.sets += 1
+    def note_set(
+        self, streams: Sequence[str], window_start_ns: int, spread_ns: int, frames: Sequence[int | None]
+    ) -> None:
+        """Add a set: of each of the streams the number of its frame in its film, or None."""
+        ...
 
-    def note(self, line: bytes) -> None:
-        """Add a line to ``batches.jsonl``."""
-        self._batches.add(line)
+    def note(self, group: str, line: bytes, emitted_ns: int) -> None:
+        """Add a header of a group or a gap as a line of JSON, and when it came, UTC."""
+        ...
 
     def commit(self) -> None:
         """Bring everything to the disk that was added.
 
         Raises:
             DiskFull: nothing of it is there; to be tried again.
+            NotRecorded: it cannot be written at all.
         """
-        for film in self.films.values():
-            if film.samples:
-                film.file.add(film.container.piece(film.samples))
-                film.samples = []
-        if len(self.films) > self._configured:
-            config = GrowingFile(self.working / "recording.yaml.new")
-            config.add(self._yaml().encode())
-            try:
-                grow(self.working, [config])
-                os.replace(config.path, self.working / "recording.yaml")
-            finally:
-                config.close()
-            self._configured = len(self.films)
-        grow(self.working, self._files())
+        ...
 
     def finish(self) -> None:
-        """It is whole: let it be seen where it belongs."""
-        for file in self._files():
-            file.close()
-        if self.working != self.path:
-            self.working.rename(self.path)
-        else:
-            with suppress(FileNotFoundError):
-                (self.path / UNFINISHED).unlink()
-
-    def _yaml(self) -> str:
-        """The configuration with which ``syncsvc run`` plays it."""
-        streams = {name: _played(name, film) for name, film in self.films.items()}
-        groups: dict[str, Any] = {}
-        for name, terms in self._terms.items():
-            if members := [stream for stream in terms.streams if stream in streams]:
-                groups[name] = {
-                    "streams": members, "window_ms": terms.window_ms, "max_skew_ms": terms.max_skew_ms,
-                    "max_latency_ms": terms.max_latency_ms,
-                }  # fmt: skip
-        text: str = yaml.safe_dump({"streams": streams, "groups": groups}, sort_keys=False)
-        return text
-
-
-def _played(name: str, film: Film) -> dict[str, Any]:
-    """How a stream is configured that plays its film."""
-    raw = film.raw
-    keys: dict[str, Any] = {"url": f"file:{name}.{film.container.suffix}", "timestamps": "times.csv", "clock": "pts",
-                            "pixels": raw.format}  # fmt: skip
-    if raw.format in RAW_FORMATS:
-        keys["coded"] = not film.is_ours
-        if (raw.width, raw.height) != (film.layout.width, film.layout.height):
-            keys["size"] = [raw.width, raw.height]
-    return keys
+        """It is whole, and nothing waits: let it be seen where it belongs. Errors as of ``commit``."""
+        ...
 
 
 def next_number(folder: Path) -> int:
     """Of the first segment that is not there yet."""
-    numbers = [int(match[1]) for one in folder.iterdir() if (match := _NUMBER.fullmatch(one.name))]
-    return max(numbers, default=0) + 1
+    names = (one.name for one in folder.iterdir()) if folder.exists() else ()
+    return max((int(match[1]) for name in names if (match := _NUMBER.fullmatch(name))), default=0) + 1
 
 
-def is_segment_name(name: str) -> bool:
-    """Whether a folder of that name is a segment, finished or not."""
-    return _NUMBER.fullmatch(name) is not None
+def is_segment_name(name: str, suffix: str | None = None) -> bool:
+    """Whether something of that name is a segment, finished or not; ``suffix``: only where its kind has that one."""
+    match = _NUMBER.fullmatch(name)
+    return match is not None and suffix in (None, match[2] or "")

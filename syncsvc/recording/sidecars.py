@@ -5,42 +5,17 @@ A recorder that is killed leaves at most one line that is cut off, at the end of
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-
-from msgspec import Struct
 
 from syncsvc.capture.sidecar import frame_and_time
 from syncsvc.errors import ConfigError, RecordingBroken, WireError
 from syncsvc.model import Gap
-from syncsvc.recording.contents import StoredBatch
+from syncsvc.recording.contents import SetLine, StoredBatch, TimeLine
 from syncsvc.wire import decode_line
 
 TIMES, SETS, BATCHES = "times.csv", "sets.csv", "batches.jsonl"
 SET_COLUMNS = ("set", "window_start_ns", "spread_ns")
-
-
-class TimeLine(Struct, frozen=True):
-    """One frame in ``times.csv``; ``frame`` counts in the stream's file, ``line`` in this one."""
-
-    stream: str
-    frame: int
-    time_ns: int
-    seq: int
-    uncertainty_ns: int
-    clock: str
-    arrival_ns: int
-    line: int = 0
-
-
-class SetLine(Struct, frozen=True):
-    """One set in ``sets.csv``: by stream the number of its frame in the stream's file."""
-
-    number: int
-    window_start_ns: int
-    spread_ns: int
-    frames: Mapping[str, int]
-    line: int = 0
 
 
 def read_times(path: Path) -> Iterator[TimeLine]:
@@ -75,14 +50,24 @@ def read_batches(path: Path) -> Iterator[StoredBatch | Gap]:
     """The headers and the gaps of ``batches.jsonl``, in its order; errors as for ``read_times``."""
     for number, line in enumerate(whole_lines(path), 1):
         try:
-            yield _gap_of(line) if b'"v"' not in line else StoredBatch(*decode_line(line))
-        except (WireError, ValueError, TypeError, KeyError) as error:
-            raise RecordingBroken(str(path), f"neither a header nor a gap: {error}", line=number) from error
+            yield batch_or_gap(line)
+        except ValueError as error:
+            raise RecordingBroken(str(path), str(error), line=number) from error
 
 
-def _gap_of(line: bytes) -> Gap:
-    told = json.loads(line)
-    return Gap(**told.get("gap", told))
+def batch_or_gap(line: bytes) -> StoredBatch | Gap:
+    """What a line of JSON says, a header or a gap.
+
+    Raises:
+        ValueError: neither.
+    """
+    try:
+        if b'"v"' in line:
+            return StoredBatch(*decode_line(line))
+        told = json.loads(line)
+        return Gap(**told.get("gap", told))
+    except (WireError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"neither a header nor a gap: {error}") from error
 
 
 def whole_lines(path: Path) -> Iterator[bytes]:

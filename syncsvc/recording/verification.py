@@ -8,19 +8,24 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
-from pathlib import Path
 from typing import NamedTuple
 
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.errors import FrameUndecodable, RecordingBroken
 from syncsvc.model import Frame, FrameBatch, FrameSet, Gap
 from syncsvc.nal import CODECS
-from syncsvc.recording.contents import StoredPicture
-from syncsvc.recording.folder import Filmed, FolderRecording, FolderSegment
-from syncsvc.recording.picture_times import our_time
+from syncsvc.recording.contents import (
+    CheckedRecording,
+    CheckedSegment,
+    Filmed,
+    SetLine,
+    StoredPicture,
+    TimeLine,
+    Told,
+)
+from syncsvc.recording.picture_times import our_time, stored_picture
 from syncsvc.recording.recording_findings import RecordingFindings, SegmentFindings
 from syncsvc.recording.sidecar_lines import HELD
-from syncsvc.recording.sidecars import BATCHES, SETS, TIMES, SetLine, TimeLine, is_cut_off, read_sets
 from syncsvc.recording.stream_pictures import StreamPictures
 
 TICK_NS = NS_PER_MS
@@ -29,7 +34,7 @@ OnProgress = Callable[[str, int], None]
 """Called with a stream's place and how many of its pictures were decoded."""
 
 
-def verify(recording: FolderRecording, on_progress: OnProgress = lambda place, count: None) -> RecordingFindings:
+def verify(recording: CheckedRecording, on_progress: OnProgress = lambda place, count: None) -> RecordingFindings:
     """Look at everything that a recording holds; each picture is decoded once."""
     findings, before = RecordingFindings(recording.place), _Open()
     for segment in recording.segments:
@@ -64,7 +69,7 @@ class _Open:
     """
 
     rows: dict[_Key, tuple[Frame, str]] = field(default_factory=dict)
-    lines: dict[_Key, tuple[TimeLine, Path]] = field(default_factory=dict)
+    lines: dict[_Key, tuple[TimeLine, str]] = field(default_factory=dict)
     unrecorded: dict[str, int] = field(default_factory=dict)
     """How many rows there are, by stream, as the segment's findings say."""
     sets: list[tuple[FrameBatch, FrameSet]] = field(default_factory=list)
@@ -93,9 +98,10 @@ class _Segment:
     """One segment while it is looked at."""
 
     def __init__(
-        self, segment: FolderSegment, looked: SegmentFindings, findings: RecordingFindings, before: _Open
+        self, segment: CheckedSegment, looked: SegmentFindings, findings: RecordingFindings, before: _Open
     ) -> None:
         self._segment, self._looked, self._findings, self._before = segment, looked, findings, before
+        self._times = segment.place_of("times").rpartition("/")[2]
         self._lines: dict[str, list[TimeLine]] = {}
         self._by_key: dict[_Key, TimeLine] = {}
         self._acknowledged: set[tuple[str, int]] = set()
@@ -107,9 +113,8 @@ class _Segment:
         segment, looked = self._segment, self._looked
         if not segment.is_finished:
             self._findings.note(segment.place, "is not finished: its recorder was killed, or is still at work")
-        for name in (TIMES, SETS, BATCHES):
-            if (segment.path / name).exists() and is_cut_off(segment.path / name):
-                self._findings.note(segment.path / name, "ends within a line, which is left out")
+        for place, problem, is_end in segment.leftovers():
+            (self._findings.note if is_end and not segment.is_finished else self._findings.differ)(place, problem)
         for line in segment.times():
             self._lines.setdefault(line.stream, []).append(line)
             if line.clock != HELD:
@@ -122,8 +127,8 @@ class _Segment:
             self._look_at_pictures(stream, self._lines.get(stream, []), on_progress)
         looked.sets = len(self._sets)
 
-    def _differ(self, name: str, what: str, line: int = 0) -> None:
-        place = self._segment.path / name
+    def _differ(self, told: Told, what: str, line: int = 0) -> None:
+        place = self._segment.place_of(told)
         self._findings.differ(f"{place}:{line}" if line else place, what)
 
     # Batches.
@@ -144,22 +149,22 @@ class _Segment:
             batch = item.batch
             before = last.get(batch.group)
             if before is not None and not _follows(before, batch) and not told[batch.group]:
-                self._differ(BATCHES, f"group {batch.group}: #{batch.seq} follows #{before.seq}, and no gap says why")
+                self._differ("batches", f"group {batch.group}: #{batch.seq} follows #{before.seq}, and no gap says why")
             told[batch.group], last[batch.group] = 0, batch
             self._looked.batches += 1
             self._look_at_batch(batch)
         for line in self._by_key.values():
             if (line.stream, line.frame) not in self._acknowledged and self._segment.is_finished:
-                self.left.lines[_key_of(line)] = line, self._segment.path / TIMES
+                self.left.lines[_key_of(line)] = line, self._segment.place_of("times")
 
     def _look_at_batch(self, batch: FrameBatch) -> None:
         name = f"group {batch.group} #{batch.seq}"
         for stream, counts in batch.counts.items():
             if counts.captured != counts.delivered + counts.late + sum(counts.dropped.values()):
-                self._differ(BATCHES, f"{name}: the account of {stream} does not add up: {counts}")
+                self._differ("batches", f"{name}: the account of {stream} does not add up: {counts}")
             if counts.delivered != len(batch.frames[stream]):
                 told, there = counts.delivered, len(batch.frames[stream])
-                self._differ(BATCHES, f"{name}: {told} frames of {stream} were delivered, {there} are there")
+                self._differ("batches", f"{name}: {told} frames of {stream} were delivered, {there} are there")
         for frame in (one for some in batch.frames.values() for one in some):
             key = _key_of(frame)
             if key in self._by_key:
@@ -178,23 +183,23 @@ class _Segment:
         for what in ("uncertainty_ns", "clock", "arrival_ns"):
             if getattr(line, what) != getattr(frame, what):
                 found, wanted = getattr(line, what), getattr(frame, what)
-                self._differ(TIMES, f"{_named(line)}: {what} is {found}; {name} says {wanted}", line.line)
+                self._differ("times", f"{_named(line)}: {what} is {found}; {name} says {wanted}", line.line)
 
     # Sets.
 
     def _look_at_sets(self) -> None:
         """In their order; one that lacks a picture may be left out, as where only whole ones are kept."""
-        path = self._segment.path / SETS
         waiting = deque([*(self._told(*one) for one in self._before.sets), *self._sets])
-        for row in read_sets(path) if path.exists() else ():
+        rows = list(self._segment.sets())
+        for row in rows:
             while waiting and waiting[0].is_partial and not waiting[0].is_like(row):
                 self._do_without(waiting.popleft())
             if waiting:
                 self._look_at_set(row, waiting.popleft())
             elif self._segment.is_finished:
-                self._differ(SETS, f"set {row.number} is in no batch", row.line)
-        if not path.exists() and not all(told.is_partial for told in waiting):
-            self._differ(SETS, f"it is not there, and the batches have {len(waiting)} sets")
+                self._differ("sets", f"set {row.number} is in no batch", row.line)
+        if not rows and not all(told.is_partial for told in waiting):
+            self._differ("sets", f"none is there, and the batches have {len(waiting)} sets")
             return
         for told in waiting:
             self._do_without(told)
@@ -202,7 +207,7 @@ class _Segment:
     def _do_without(self, told: "_ToldSet") -> None:
         """A set has no row here."""
         if not told.is_partial:
-            self._differ(SETS, f"a set of group {told.batch.group} #{told.batch.seq} is not there")
+            self._differ("sets", f"a set of group {told.batch.group} #{told.batch.seq} is not there")
         elif not any(told.some is one for _, one in self._before.sets):
             self.left.sets.append((told.batch, told.some))
 
@@ -211,36 +216,36 @@ class _Segment:
         says = f"group {batch.group} #{batch.seq} says"
         if row.window_start_ns != batch.window_start_ns:
             what = f"window_start_ns is {row.window_start_ns}; {says} {batch.window_start_ns}"
-            self._differ(SETS, f"{name}: {what}", row.line)
+            self._differ("sets", f"{name}: {what}", row.line)
         if row.spread_ns != told.some.spread_ns:
-            self._differ(SETS, f"{name}: spread_ns is {row.spread_ns}; {says} {told.some.spread_ns}", row.line)
+            self._differ("sets", f"{name}: spread_ns is {row.spread_ns}; {says} {told.some.spread_ns}", row.line)
         for stream, frame in row.frames.items():
             if frame >= len(self._lines.get(stream, ())):
-                self._differ(SETS, f"{name}: frame {frame} of {stream} is not in {TIMES}", row.line)
+                self._differ("sets", f"{name}: frame {frame} of {stream} is not in {self._times}", row.line)
         for stream, line in told.members.items():
             if line is not None and row.frames.get(stream) != line.frame:
                 found = row.frames.get(stream, "nothing")
-                self._differ(SETS, f"{name}: of {stream} it has {found}, its batch frame {line.frame}", row.line)
+                self._differ("sets", f"{name}: of {stream} it has {found}, its batch frame {line.frame}", row.line)
 
     # Pictures.
 
     def _look_at_pictures(self, stream: str, lines: list[TimeLine], on_progress: OnProgress) -> None:
-        path = self._segment.file_of(stream)
+        path = self._segment.film_of(stream)
         if path is None:
             self._findings.differ(
-                self._segment.place, f"{len(lines)} frames of {stream} are in {TIMES}, but no file is"
+                self._segment.place, f"{len(lines)} frames of {stream} are in {self._times}, but no file is"
             )
             return
         for number, line in enumerate(lines):
             if line.frame != number:
-                self._differ(TIMES, f"{_named(line)}: frame {number} of {stream} is due", line.line)
+                self._differ("times", f"{_named(line)}: frame {number} of {stream} is due", line.line)
                 return
         count = 0
         try:
             for count, problem in enumerate(self._pictures(stream, lines), 1):
                 if problem:
-                    self._differ(path.name, problem)
-                on_progress(str(path), count)
+                    self._findings.differ(path, problem)
+                on_progress(path, count)
         except RecordingBroken as error:
             if self._segment.is_finished:
                 self._findings.differ(path, error.problem)
@@ -250,20 +255,20 @@ class _Segment:
             line for line in lines[count:] if (stream, line.frame) in self._acknowledged or self._segment.is_finished
         ]
         for line in lost:
-            self._differ(path.name, f"{_named(line)} is not there")
+            self._findings.differ(path, f"{_named(line)} is not there")
         if unsure := len(lines) - min(count, len(lines)) - len(lost):
             self._findings.note(
-                path, f"the last {unsure} frames of {TIMES} are not there; their batch was not whole yet"
+                path, f"the last {unsure} frames of {self._times} are not there; their batch was not whole yet"
             )
         if count > len(lines):
-            self._tell_of_more(path.name, count - len(lines))
+            self._tell_of_more(path, count - len(lines))
 
-    def _tell_of_more(self, name: str, more: int) -> None:
-        what = f"{more} pictures at its end are in no line of {TIMES}"
+    def _tell_of_more(self, path: str, more: int) -> None:
+        what = f"{more} pictures at its end are in no line of {self._times}"
         if self._segment.is_finished:
-            self._differ(name, what)
+            self._findings.differ(path, what)
         else:
-            self._findings.note(self._segment.path / name, f"{what}: their batch was not whole yet")
+            self._findings.note(path, f"{what}: their batch was not whole yet")
 
     def _pictures(self, stream: str, lines: list[TimeLine]) -> Iterator[str]:
         """What is wrong with each picture of a file; empty where nothing is."""
@@ -282,13 +287,13 @@ class _Segment:
             has_times = told_ns is not None if has_times is None else has_times
             if has_times != (told_ns is not None) or told_ns not in (None, line.time_ns):
                 says = "says of itself nothing" if told_ns is None else f"says of itself {told_ns} ns"
-                problem = f"{_named(line)} {says}; {TIMES} has {line.time_ns}"
+                problem = f"{_named(line)} {says}; {self._times} has {line.time_ns}"
             if film.at_ns is not None:
                 offset_ns = film.at_ns - line.time_ns
                 first_ns = offset_ns if first_ns is None else first_ns
                 if abs(offset_ns - first_ns) > TICK_NS:
                     problem = f"{_named(line)} is shown {(offset_ns - first_ns) / NS_PER_S:+.6f} s from its time"
-            stored = self._segment.stored(film, film.layout, line)
+            stored = stored_picture(film, film.layout, line)
             yield self._decoded(source, stored, line) or problem
 
     def _decoded(self, source: StreamPictures, stored: StoredPicture, line: TimeLine) -> str:

@@ -19,12 +19,15 @@ from syncsvc.cli import main
 from syncsvc.clock import NS_PER_MS as MS
 from syncsvc.lifecycle import Worker
 from syncsvc.model import Frame
+from syncsvc.recording.contents import StoredBatch, StoredPicture
 from syncsvc.recording.folder import FolderRecording
+from syncsvc.recording.opening import open_recording
 from syncsvc.recording.verification import verify
 from syncsvc.sinks.record.tape import TapeTally
 from tests.e2e.harness import LIMIT_S, Service
 from tests.film import COUNT, write_clip
 from tests.killed_recorders import kill_recorders
+from tests.recordings import header_line
 
 
 def pictures(path: Path) -> list[Any]:
@@ -45,6 +48,13 @@ def frames_of(batches: list[FrameBatch], stream: str) -> list[Frame]:
     return sorted((one for batch in batches for one in batch.frames[stream]), key=lambda one: one.seq)
 
 
+def units(picture: StoredPicture) -> bytes:
+    """A picture's data, whatever the length of its start codes."""
+    is_coded = picture.layout.codec is not None and picture.layout.codec.name in nal.CODECS
+    return nal.with_lengths(picture.data) if is_coded else picture.data
+
+
+SAME = ("stream", "frame", "seq", "time_ns", "is_key", "is_ours")
 PIXELS: Mapping[str, Mapping[str, Any]] = {
     "own": {"pixels": "encoded"},
     "both": {"pixels": "i420", "coded": True},
@@ -59,19 +69,24 @@ def test_the_files_hold_what_subscribers_saw_bit_for_bit(tmp_path: Path) -> None
     write_clip(tmp_path / "clip.mp4")
     streams = {name: {"url": "file:clip.mp4", "pace": "asap"} | how for name, how in PIXELS.items()}
     groups = {"all": {"streams": list(streams), "window_ms": 400}}
-    tape, exact = tmp_path / "tape", tmp_path / "exact"
+    tape, exact, mcap = (tmp_path / name for name in ("tape", "exact", "mcap"))
     tallies: list[TapeTally] = []
-    with Service(tmp_path, streams, groups=groups, publish={"wait_for": 3}) as service:
+    with Service(tmp_path, streams, groups=groups, publish={"wait_for": 4}) as service:
         line = [sys.executable, "-m", "syncsvc", "record", service.live, str(exact), "--codec", "ffv1", "--json"]
         with (
             subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as command,
             Subscriber(service.live, "all", "lossless") as seen,
             Recorder(service.live, tape) as recorder,
+            Recorder(service.live, mcap, format="mcap") as other,
         ):
-            recording = Worker("records", lambda _: tallies.append(recorder.run())).start()
+            workers = [
+                Worker("records", lambda _: tallies.append(recorder.run())).start(),
+                Worker("records", lambda _: tallies.append(other.run())).start(),
+            ]
             batches = list(seen)
-            assert recording.join(LIMIT_S)
-            assert recording.error is None, recording.error
+            for worker in workers:
+                assert worker.join(LIMIT_S)
+                assert worker.error is None, worker.error
             out, err = command.communicate(timeout=LIMIT_S)
         assert service.process.wait(LIMIT_S) == 0, service.log
     assert (command.returncode, err) == (0, "")
@@ -79,12 +94,13 @@ def test_the_files_hold_what_subscribers_saw_bit_for_bit(tmp_path: Path) -> None
     assert report["streams"].keys() == PIXELS.keys()
     assert {one["frames"] for one in report["streams"].values()} == {COUNT}
     assert (report["batches"], report["gaps"], report["equal_counts"]) == (len(batches), 0, True)
-    (tally,) = tallies
-    assert {name: (one.frames, dict(one.unrecorded)) for name, one in tally.streams.items()} == {
-        name: (COUNT, {}) for name in PIXELS
-    }
-    for folder in (tape, exact):
-        findings = verify(FolderRecording(folder))
+    assert len(tallies) == 2
+    for tally in tallies:
+        assert {name: (one.frames, dict(one.unrecorded)) for name, one in tally.streams.items()} == {
+            name: (COUNT, {}) for name in PIXELS
+        }
+    for folder in (tape, exact, mcap):
+        findings = verify(open_recording(str(folder)))
         assert (findings.differences, findings.notes) == ([], []), folder
     for name, how in PIXELS.items():
         live = frames_of(batches, name)
@@ -105,6 +121,16 @@ def test_the_files_hold_what_subscribers_saw_bit_for_bit(tmp_path: Path) -> None
         time_ns = frame.time_ns // 1000 * 1000
         assert stamps.first_of(nal.user_data(film.data, "h264")) == (time_ns, 1000)
         assert nal.with_lengths(kept.data) == nal.with_lengths(bytes(frame.pixels)), "without our time"
+    (film,), (messages,) = (open_recording(str(folder)).segments for folder in (tape, mcap))
+    assert [one.name for one in mcap.iterdir()] == ["recording.mcap"]
+    for one, two in zip(film.batches(), messages.batches(), strict=True):
+        assert isinstance(one, StoredBatch)
+        assert isinstance(two, StoredBatch)
+        assert header_line(one.batch) == header_line(two.batch)
+    for name in PIXELS:
+        for this, that in zip(film.pictures(name), messages.pictures(name), strict=True):
+            assert units(this) == units(that)
+            assert [getattr(this, each) == getattr(that, each) for each in SAME] == [True] * len(SAME)
     headers = [json.loads(text) for text in (tape / "batches.jsonl").read_text().splitlines()]
     assert [one["seq"] for one in headers] == [one.seq for one in batches]
     assert headers[0]["streams"]["both"]["format"] == "i420", "as everybody is told"
@@ -144,6 +170,7 @@ def test_a_recorder_that_is_killed_costs_at_most_the_batch_in_hand(tmp_path: Pat
         (["tcp://127.0.0.1:1", "new", "--segment", "soon"], "a number above 0 and s, m, h, d, as in 10m"),
         (["tcp://127.0.0.1:1", "new", "--max-size", "0"], "found '0'"),
         (["nowhere", "new"], "nowhere"),
+        (["tcp://127.0.0.1:1", "new", "--format", "mcap", "--codec", "ffv1"], "record it with format 'mp4'"),
     ],
 )
 def test_what_cannot_be_recorded_is_refused_in_one_line(tmp_path: Path, words: list[str], said: str) -> None:

@@ -14,6 +14,7 @@ from syncsvc.client.timeouts import Deadline
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK, sleep_s
 from syncsvc.errors import DiskFull, NotRecorded, SubscriberClosed, SubscriptionEnded, UsageError
 from syncsvc.model import FrameBatch, Gap
+from syncsvc.recording.opening import FORMATS, SUFFIXES, FormatName
 from syncsvc.recording.segment import is_segment_name
 from syncsvc.sinks.record.batch_feed import BatchFeed
 from syncsvc.sinks.record.shelf import Shelf
@@ -36,7 +37,8 @@ class Recorder:
 
     Per stream a video file: the camera's own coded pictures, from the first key frame on, where the service hands them
     on (``pixels: encoded``, ``coded: true``, ``pixels: jpeg``), others coded here. Beside them the times of all frames,
-    the sets, the headers of the batches with the gaps between them, and a configuration that ``syncsvc run`` plays.
+    the sets, the headers of the batches with the gaps between them, and a configuration that ``syncsvc run`` plays;
+    with ``format="mcap"`` all of it in one MCAP file, but the configuration.
     What is lost is counted: by the subscription as gaps, frames that are in no file by cause.
 
     A batch is *acknowledged* when it is on the disk, once a batch; a segment is *finished* when it is whole, and was
@@ -52,7 +54,8 @@ class Recorder:
         mode: of the subscription: ``lossless`` or ``live``.
         sets: only frames of sets, of every stream as many; those of ``pixels: encoded`` are coded anew.
         fill: what is done with a set that lacks a stream: ``skip`` it, or ``hold`` the stream's last picture.
-        segment_s: begin a folder of its own after so many seconds of windows; None: one for all.
+        format: ``mp4`` writes folders with films; ``mcap`` MCAP files, whose pictures Foxglove and Rerun show.
+        segment_s: begin a folder or a file of its own after so many seconds of windows; None: one for all.
         keep_s: take finished segments away that ended so many seconds ago.
         max_bytes: take the oldest away where all have more bytes than this.
 
@@ -70,20 +73,25 @@ class Recorder:
         mode: Mode = "lossless",
         sets: bool = False,
         fill: Fill = "skip",
+        format: FormatName = "mp4",
         segment_s: float | None = None,
         keep_s: float | None = None,
         max_bytes: int | None = None,
     ) -> None:
         if codec not in CODECS:
             raise UsageError(f"codec {codec!r}: allowed are {', '.join(map(repr, CODECS))}")
+        if format not in FORMATS:
+            raise UsageError(f"format {format!r}: allowed are {', '.join(map(repr, FORMATS))}")
+        if format == "mcap" and codec == "ffv1":
+            raise UsageError("codec 'ffv1': an MCAP has H.264, H.265, VP9, AV1 and JPEG; record it with format 'mp4'")
         if mode not in ("lossless", "live"):
             raise UsageError(f"mode {mode!r}: a recorder takes 'lossless' or 'live'")
         if segment_s is None and (keep_s is not None or max_bytes is not None):
             segment_s = DEFAULT_SEGMENT_S
         self.folder = Path(folder).absolute()
-        check_folder(self.folder, goes_on=segment_s is not None)
+        check_folder(self.folder, SUFFIXES[format] if segment_s is not None else None)
         segment_ns = None if segment_s is None else round(segment_s * NS_PER_S)
-        self._kept = TapeTerms(codec, segment_ns, sets, fill)
+        self._kept = TapeTerms(codec, segment_ns, sets, fill, format)
         self._endpoint, self._group = endpoint, group
         self._feed = BatchFeed(endpoint, group, mode, wants_coded=codec == "copy" and not sets)
         self._shelf = Shelf(self.folder, keep_s, max_bytes)
@@ -197,12 +205,12 @@ def _pause() -> bool:
     return True
 
 
-def check_folder(folder: Path, *, goes_on: bool) -> None:
+def check_folder(folder: Path, goes_on: str | None = None) -> None:
     """See that a recording may go there.
 
     Args:
         folder: absolute.
-        goes_on: numbered segments of earlier recorders may lie there.
+        goes_on: numbered segments of earlier recorders may lie there, whose names end so; None: none may.
 
     Raises:
         UsageError: it may not.
@@ -215,9 +223,9 @@ def check_folder(folder: Path, *, goes_on: bool) -> None:
         raise UsageError(f"{folder}: {why}") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"{folder}: cannot be written")
-    strangers = sorted(name for name in names if not (goes_on and is_segment_name(name)))
+    strangers = sorted(name for name in names if goes_on is None or not is_segment_name(name, goes_on))
     if not strangers:
         return
-    if not goes_on and all(map(is_segment_name, names)):
+    if goes_on is None and all(map(is_segment_name, names)):
         raise UsageError(f"{folder}: has segments of a recording: go on there with --segment, or name another folder")
     raise UsageError(f"{folder}: is not empty (it has {strangers[0]}): name a folder that is empty or not there")

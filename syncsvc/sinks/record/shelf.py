@@ -3,11 +3,12 @@
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from syncsvc.clock import NS_PER_S
 
-_FINISHED = re.compile(r"[0-9]{6}")
+_FINISHED = re.compile(r"[0-9]{6}(\.mcap)?")
 
 
 class Shelf:
@@ -41,8 +42,7 @@ class Shelf:
             self._finished = list(self._look())
         finished = self._finished
         while finished and (self._is_old(finished[0][1], now_ns) or self._is_much(written_bytes)):
-            shutil.rmtree(finished[0][0], ignore_errors=True)
-            finished.pop(0)
+            _remove(finished.pop(0)[0])
             self.removed += 1
 
     def _is_old(self, ended_s: float, now_ns: int) -> bool:
@@ -55,5 +55,13 @@ class Shelf:
     def _look(self) -> Iterator[tuple[Path, float, int]]:
         """Path, end in UTC seconds, and bytes of each, oldest first."""
         for path in sorted(one for one in self._folder.iterdir() if _FINISHED.fullmatch(one.name)):
-            stats = [one.stat() for one in path.iterdir()]
+            stats = [one.stat() for one in (path.iterdir() if path.is_dir() else (path,))]
             yield path, max((one.st_mtime for one in stats), default=0.0), sum(one.st_size for one in stats)
+
+
+def _remove(segment: Path) -> None:
+    if segment.is_dir():
+        shutil.rmtree(segment, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            segment.unlink()

@@ -13,8 +13,9 @@ from typing import Final, Literal
 
 from syncsvc.clock import NS_PER_S
 from syncsvc.model import Frame, FrameBatch, FrameSet
-from syncsvc.recording.segment import PART, Film, Segment, Take, is_alike, next_number
-from syncsvc.recording.sidecar_lines import gap_line, header_line, set_line
+from syncsvc.recording.opening import FormatName, new_segment
+from syncsvc.recording.segment import Film, SegmentWriter, Take, is_alike, next_number
+from syncsvc.recording.sidecar_lines import gap_line, header_line
 from syncsvc.sinks.record.batch_feed import Fed
 from syncsvc.sinks.record.stream_coder import CodecName, StreamCoder, own_take
 from syncsvc.wire import GroupTerms
@@ -54,13 +55,14 @@ class TapeTerms:
     """What is kept, and how.
 
     ``segment_ns``: how much time a segment holds; None: all of it. ``of_sets``: only frames of sets, ``fill`` says what
-    is done with a set that lacks a stream.
+    is done with a set that lacks a stream. ``format``: ``mp4`` is folders with films, ``mcap`` files.
     """
 
     codec: CodecName = "copy"
     segment_ns: int | None = None
     of_sets: bool = False
     fill: Fill = "skip"
+    format: FormatName = "mp4"
 
 
 class Tape:
@@ -83,21 +85,27 @@ class Tape:
         self.tally = TapeTally()
         self._folder, self._terms, self._kept, self._on_finished = folder, terms, kept, on_finished
         self._columns = tuple(dict.fromkeys(stream for one in terms.values() for stream in one.streams))
-        self._current: Segment | None = None
-        self._previous: Segment | None = None
+        self._current: SegmentWriter | None = None
+        self._previous: SegmentWriter | None = None
+        self._ending: list[SegmentWriter] = []
+        self._segment_number: int | None = None
         self._until_ns = 0
         self._run_id = ""
         self._coders: dict[str, StreamCoder] = {}
         self._last_seq: dict[str, int] = {}
         self._early: dict[str, list[tuple[Frame, Frame | None]]] = defaultdict(list)
-        self._places: dict[tuple[str, int], tuple[int, Segment, int]] = {}
+        self._places: dict[tuple[str, int], tuple[int, SegmentWriter, int]] = {}
         self._waiting: list[tuple[FrameBatch, FrameSet]] = []
         self._last_take: dict[str, Take] = {}
 
     @property
     def size_bytes(self) -> int:
         """Of what is written and not finished."""
-        return sum(one.size_bytes for one in (self._previous, self._current) if one is not None)
+        return sum(one.size_bytes for one in self._open())
+
+    def _open(self) -> list[SegmentWriter]:
+        """Those that are not finished, oldest first."""
+        return [*self._ending, *(one for one in (self._previous, self._current) if one is not None)]
 
     def put(self, fed: Fed) -> None:
         """Take a batch in."""
@@ -105,7 +113,7 @@ class Tape:
         for stream, counts in fed.batch.counts.items():
             self.tally.streams[stream].late += counts.late
         for gap in fed.gaps:
-            current.note(gap_line(gap))
+            current.note(gap.group, gap_line(gap), fed.batch.emitted_ns)
             self.tally.gaps, self.tally.missed = self.tally.gaps + 1, self.tally.missed + gap.batches
         if self._kept.of_sets:
             self._put_sets(current, fed)
@@ -113,7 +121,7 @@ class Tape:
             self._put_frames(fed)
             self._waiting += [(fed.batch, one) for one in fed.batch.sets]
             self._note_sets(current)
-        current.note(header_line(fed.header))
+        current.note(fed.batch.group, header_line(fed.header), fed.batch.emitted_ns)
         self.tally.batches += 1
 
     def commit(self) -> None:
@@ -123,13 +131,15 @@ class Tape:
             DiskFull: there is no room; to be tried again.
             NotRecorded: it cannot be written at all.
         """
-        for segment in (self._previous, self._current):
-            if segment is not None:
-                segment.commit()
+        for segment in self._open():
+            segment.commit()
         previous, current = self._previous, self._current
         if previous is not None and current is not None and previous.films.keys() <= current.films.keys():
-            self._finish(previous)
+            self._ending.append(previous)
             self._previous = None
+        while self._ending:
+            self._finish(self._ending[0])
+            self._ending.pop(0)
 
     def finish(self) -> None:
         """Nothing more comes: what is kept back is written, and every segment is whole. Errors as of ``commit``."""
@@ -139,19 +149,19 @@ class Tape:
             self._early.clear()
             self._note_sets(self._current)
             self.commit()
-        for segment in (self._previous, self._current):
-            if segment is not None:
-                self._finish(segment)
-        self._previous = self._current = None
+        self._ending, self._previous, self._current = self._open(), None, None
+        while self._ending:
+            self._finish(self._ending[0])
+            self._ending.pop(0)
 
-    def _finish(self, segment: Segment) -> None:
+    def _finish(self, segment: SegmentWriter) -> None:
         segment.finish()
         self.tally.segments += 1
         self._on_finished(segment.path)
 
     # Segments.
 
-    def _segment_for(self, fed: Fed) -> Segment:
+    def _segment_for(self, fed: Fed) -> SegmentWriter:
         """The segment of a batch: the current one, or another that begins with it."""
         batch, current = fed.batch, self._current
         if current is not None and batch.run_id == self._run_id:
@@ -162,7 +172,7 @@ class Tape:
             self._run_id = batch.run_id
             self._last_seq.clear()
         if self._previous is not None:
-            self._finish(self._previous)
+            self._ending.append(self._previous)
         times = [frame.time_ns for some in batch.frames.values() for frame in some]
         waiting = [frame.time_ns for some in self._early.values() for frame, _ in some]
         base_ns = min([batch.window_start_ns, *times, *waiting])
@@ -170,16 +180,12 @@ class Tape:
         self._until_ns = batch.window_start_ns + (self._kept.segment_ns or 0)
         return self._current
 
-    def _next_segment(self, base_ns: int) -> Segment:
-        if self._kept.segment_ns is None and self._current is None:
-            return Segment(self._folder, self._folder, base_ns, self._terms)
-        number = next_number(self._folder) if self._folder.exists() else 1
-        if self._current is not None and self._current.path != self._folder:
-            number = max(number, int(self._current.path.name) + 1)
-        path = self._folder / f"{number:06d}"
-        return Segment(path, path.with_name(path.name + PART), base_ns, self._terms)
+    def _next_segment(self, base_ns: int) -> SegmentWriter:
+        if self._kept.segment_ns is not None or self._current is not None:
+            self._segment_number = max(next_number(self._folder), (self._segment_number or 0) + 1)
+        return new_segment(self._kept.format, self._folder, self._segment_number, base_ns, self._terms)
 
-    def _is_changed(self, segment: Segment, frames: Sequence[Frame], fed: Fed) -> bool:
+    def _is_changed(self, segment: SegmentWriter, frames: Sequence[Frame], fed: Fed) -> bool:
         """Whether a stream cannot go on in the file that it has."""
         film = segment.films.get(frames[0].stream) if frames else None
         return film is not None and any(not self._fits(film, frame, self._coded(fed, frame)) for frame in frames)
@@ -265,7 +271,7 @@ class Tape:
             self._leave_out(frame, "no_picture")
         return take
 
-    def _keep(self, segment: Segment, film: Film | None, take: Take) -> int | None:
+    def _keep(self, segment: SegmentWriter, film: Film | None, take: Take) -> int | None:
         """Put a picture into its file; its number there, None where it cannot be in it."""
         frame = take.frame
         film = film or segment.begin(take)
@@ -275,7 +281,7 @@ class Tape:
         if not film.takes(take):
             self._leave_out(frame, "out_of_order")
             return None
-        number = segment.put(film, take)
+        number = segment.put(take)
         tally = self.tally.streams[frame.stream]
         tally.frames, tally.held = tally.frames + 1, tally.held + (take.held_ns is not None)
         self._places[frame.stream, frame.seq] = frame.time_ns, segment, number
@@ -286,7 +292,7 @@ class Tape:
 
     # Sets.
 
-    def _note_sets(self, segment: Segment) -> None:
+    def _note_sets(self, segment: SegmentWriter) -> None:
         """Write down the sets whose frames have their places, in their order."""
         while self._waiting:
             batch, one = self._waiting[0]
@@ -300,16 +306,18 @@ class Tape:
             newest_ns = max(time_ns for time_ns, _, _ in self._places.values())
             self._places = {key: place for key, place in self._places.items() if place[0] > newest_ns - REMEMBERED_NS}
 
-    def _note_set(self, segment: Segment, batch: FrameBatch, one: FrameSet, numbers: Sequence[int | None]) -> None:
-        segment.note_set(self._columns, set_line(segment.sets, batch.window_start_ns, one.spread_ns, numbers))
+    def _note_set(
+        self, segment: SegmentWriter, batch: FrameBatch, one: FrameSet, numbers: Sequence[int | None]
+    ) -> None:
+        segment.note_set(self._columns, batch.window_start_ns, one.spread_ns, numbers)
         self.tally.sets += 1
 
-    def _number(self, segment: Segment, frame: Frame | None) -> int | None:
+    def _number(self, segment: SegmentWriter, frame: Frame | None) -> int | None:
         """A frame's number in its file of this segment."""
         place = self._places.get((frame.stream, frame.seq)) if frame is not None else None
         return place[2] if place is not None and place[1] is segment else None
 
-    def _put_sets(self, segment: Segment, fed: Fed) -> None:
+    def _put_sets(self, segment: SegmentWriter, fed: Fed) -> None:
         """Keep one picture of every stream for each set."""
         for one in fed.batch.sets:
             missing = [stream for stream in self._columns if stream not in one.frames]

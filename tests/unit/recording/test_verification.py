@@ -79,7 +79,7 @@ def spoil(folder: Path) -> None:
         (edit("batches.jsonl", '"seq":4', '"seq":5'), "#5 follows #3, and no gap says why"),
         (edit("batches.jsonl", '"captured":5,"delivered":5', '"captured":6,"delivered":5'), "does not add up"),
         (edit("times.csv", "stream,frame", "stream,frames"), "times.csv:1: the columns"),
-        (lambda folder: (folder / "000001/sets.csv").unlink(), "sets.csv: it is not there, and the batches have"),
+        (lambda folder: (folder / "000001/sets.csv").unlink(), "sets.csv: none is there, and the batches have"),
         (lambda folder: (folder / "000001/times.csv").unlink(), "times.csv: cannot be read: No such file"),
         (lambda folder: (folder / "000001/recording.yaml").unlink(), "recording.yaml: found no readable file"),
     ],

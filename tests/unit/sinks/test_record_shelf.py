@@ -3,7 +3,11 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from syncsvc.clock import NS_PER_S
+from syncsvc.errors import UsageError
+from syncsvc.sinks.record.recorder import check_folder
 from syncsvc.sinks.record.shelf import Shelf
 
 BYTES = 1000
@@ -62,3 +66,24 @@ def test_without_a_bound_everything_stays(tmp_path: Path) -> None:
     segments(tmp_path, 1, 2)
     Shelf(tmp_path, keep_s=None, max_bytes=None).tidy(10**9 * NS_PER_S, 10**15)
     assert names(tmp_path) == ["000001", "000002"]
+
+
+def test_files_are_taken_away_as_folders_are(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        path = tmp_path / f"{number:06}.mcap"
+        path.write_bytes(bytes(BYTES))
+        os.utime(path, (100 * number, 100 * number))
+    (tmp_path / "000004.mcap.part").write_bytes(bytes(BYTES))
+    shelf = Shelf(tmp_path, keep_s=150, max_bytes=2 * BYTES)
+    shelf.tidy(300 * NS_PER_S, BYTES)
+    assert (sorted(one.name for one in tmp_path.iterdir()), shelf.removed) == (["000003.mcap", "000004.mcap.part"], 2)
+
+
+def test_segments_of_another_format_are_in_the_way_and_those_of_the_same_are_gone_on_from(tmp_path: Path) -> None:
+    (tmp_path / "000001.mcap").touch()
+    (tmp_path / "000002.mcap.part").touch()
+    check_folder(tmp_path, ".mcap")
+    with pytest.raises(UsageError, match="is not empty"):
+        check_folder(tmp_path, "")
+    with pytest.raises(UsageError, match="go on there with --segment"):
+        check_folder(tmp_path)
