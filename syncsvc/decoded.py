@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 from syncsvc.layout import ColorMatrix, ColorRange, Layout
 from syncsvc.pictures import planes_i420
 
-MAX_PIXELS = 8192 * 4352
-"""Bigger pictures are refused by the decoder: a hostile stream header must not take the machine's memory."""
-
 _PLANAR_420 = ("yuv420p", "yuvj420p")
 _MATRIX: dict[int, ColorMatrix] = {1: "bt709", 9: "bt2020", 10: "bt2020"}  # AVCOL_SPC_*; unspecified decodes as bt601
 _CODE: dict[ColorMatrix, int] = {"bt709": 1, "bt2020": 9}

@@ -6,7 +6,7 @@ gray8 ``w*h``. A jpeg is one JPEG file, encoded is one coded picture as the code
 
 import struct
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 from msgspec import Meta
 
@@ -18,6 +18,8 @@ Side = Annotated[int, Meta(ge=1, le=65_535)]
 
 RAW_FORMATS: frozenset[str] = frozenset({"i420", "bgr24", "gray8"})
 """Formats made of pixels: their payloads have one size."""
+MAX_PIXELS: Final = 8192 * 4320
+"""8K. Bigger pictures are refused by decoders: a hostile stream header must not take the machine's memory."""
 MAX_EXTRADATA_BYTES = 1 << 16
 _JPEG_FRAME = struct.Struct(">BHHB")
 _EXIF_ORIENTATION = 0x0112

@@ -18,8 +18,12 @@ from typing import Self
 from syncsvc.errors import UsageError
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_CAPABILITY_VERSION = 0x20080522
+"""_LINUX_CAPABILITY_VERSION_3."""
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}.get(os.uname().machine)
 """Number of the system call, which the C library has no name for."""
 _SCHED_ATTR = struct.Struct("=IIQiIQQQ")
@@ -90,6 +94,23 @@ def leave_signals_to_parent() -> None:
 def name_process(name: str) -> None:
     """What ``ps`` and ``top`` call the calling thread, and so the process where it is the main one: 15 bytes of it."""
     _prctl(_PR_SET_NAME, name.encode())
+
+
+def gain_no_privileges() -> None:
+    """No program that this process or its children start gives them rights that they have not; for good."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def hide_memory() -> None:
+    """Let nobody but root trace this process or read its memory, and have it leave no core where it breaks."""
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def keep_capabilities(kept: int) -> None:
+    """Have the calling thread, and those that it starts, give up all capabilities of root's but these (a bit each)."""
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    if _libc.capset(header, struct.pack("=6I", kept, kept, 0, 0, 0, 0)) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
 
 
 def _prctl(option: int, argument: int | bytes) -> None:

@@ -19,11 +19,12 @@ from msgspec import Struct
 from syncsvc.capture import stamps
 from syncsvc.capture.jpeg import note_turn
 from syncsvc.capture.placement import PresentationTimes
+from syncsvc.capture.size_limit import claimed, too_big
 from syncsvc.capture.source import Loss, Picture, Pulse
 from syncsvc.capture.upright import UPRIGHT, Turn
 from syncsvc.clock import NS_PER_S, Clock
-from syncsvc.decoded import MAX_PIXELS
 from syncsvc.errors import SourceUnavailable
+from syncsvc.layout import MAX_PIXELS
 from syncsvc.model import Observation
 from syncsvc.transport.page import Position
 
@@ -93,6 +94,8 @@ class OpenInput:
     """Looks at each packet before it is read, and may refuse the source."""
     turn: Turn = UPRIGHT
     """Which way up its pictures are, as the container says."""
+    max_pixels: int = MAX_PIXELS
+    """Bigger pictures are refused."""
     presentation: PresentationTimes | None = None
     """Gives pictures their times, where those of their packets are in another order."""
 
@@ -106,10 +109,10 @@ def video_of(container: InputContainer) -> Any | None:
     return max(videos, key=lambda one: bool(one.disposition & Disposition.default))
 
 
-def confine(context: Any) -> None:
+def confine(context: Any, max_pixels: int) -> None:
     """Let a decoder have one thread, for several hold frames back, and no bigger pictures than we take."""
     context.thread_type, context.thread_count = "NONE", 1
-    context.options = {"max_pixels": str(MAX_PIXELS)}
+    context.options = {"max_pixels": str(max_pixels)}
 
 
 class Demuxer(ABC):
@@ -129,7 +132,7 @@ class Demuxer(ABC):
         self.stream = stream
         context = self.stream.codec_context
         if not context.is_open:  # a recording that was rewound goes on with its decoder
-            confine(context)
+            confine(context, opened.max_pixels)
         tick = self.stream.time_base or Fraction(1)
         self._tick = tick.numerator * NS_PER_S, tick.denominator  # libav's value is a new fraction each time it is read
         self._is_held_back = context.name in _PARSED
@@ -278,7 +281,7 @@ class Decoder(Demuxer):
             decoded = packet.decode()
         except (av.error.FFmpegError, ValueError):
             self._damage.begin()
-            yield Loss("decode_error")
+            yield too_big(claimed(packet, self.stream.codec_context), self._input.max_pixels) or Loss("decode_error")
             return
         for frame in decoded:
             if self._is_jpeg and packet.size:

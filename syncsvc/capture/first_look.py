@@ -28,7 +28,7 @@ class FirstLook(NamedTuple):
     has_b_frames: bool = False
 
 
-def look_through(container: InputContainer, pulse: Pulse, *, is_coded: bool) -> FirstLook:
+def look_through(container: InputContainer, pulse: Pulse, *, is_coded: bool, max_pixels: int) -> FirstLook:
     """Look through the first packets: coded pictures leave in their order, and their times must rise in it.
 
     Where the packets' times do and the decoder speaks of B-frames, pictures are shown in another order than these say,
@@ -37,7 +37,7 @@ def look_through(container: InputContainer, pulse: Pulse, *, is_coded: bool) -> 
     stream = video_of(container)
     assert stream is not None, "it was opened before"
     context, second = stream.codec_context, 1 / (stream.time_base or Fraction(1))
-    confine(context)
+    confine(context, max_pixels)
     times: list[int] = []
     shown: list[int] = []
     turn: Turn | None = None

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from syncsvc.capture.source import Picture
 from syncsvc.capture.upright import UPRIGHT, Turn, turn_of_exif
-from syncsvc.decoded import MAX_PIXELS
 from syncsvc.layout import Codec, JpegHeader, Layout, jpeg_header
 from syncsvc.pictures import load_cv2
 
@@ -58,6 +57,6 @@ def coded(layout: Layout, data: Any, head: bytes = b"") -> Picture:
 def plain_jpeg(data: bytes, turn: Turn = UPRIGHT) -> Picture | None:
     """A file that any reader of JPEG reads, as it is; None where it is none. ``turn`` as for ``jpeg_layout``."""
     header = jpeg_header(data)
-    if header is None or not header.is_plain or header.width * header.height > MAX_PIXELS:
+    if header is None or not header.is_plain:
         return None
     return coded(jpeg_layout(header, None, turn), data)

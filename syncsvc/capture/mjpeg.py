@@ -11,6 +11,7 @@ from syncsvc.capture.decode import UNKNOWN_FPS, Accompanied, Sighting, Unit, con
 from syncsvc.capture.http_get import Answer
 from syncsvc.capture.jpeg import coded, jpeg_layout, note_turn, plain_jpeg
 from syncsvc.capture.multipart import Part, PartReader
+from syncsvc.capture.size_limit import too_big
 from syncsvc.capture.source import Loss, Picture, Pulse
 from syncsvc.capture.spec import CaptureSpec
 from syncsvc.clock import Clock
@@ -29,7 +30,7 @@ class MjpegReader:
     def __init__(self, spec: CaptureSpec, answer: Answer, pulse: Pulse, clock: Clock) -> None:
         self._spec, self._answer, self._pulse, self._clock = spec, answer, pulse, clock
         self._codec = CodecContext.create("mjpeg", "r")
-        confine(self._codec)
+        confine(self._codec, spec.max_pixels)
 
     def frames(self) -> Iterator[Sighting]:
         """Pictures as they are complete, until the camera closes the connection.
@@ -57,6 +58,9 @@ class MjpegReader:
         answer.wait_at_most(self._spec.timeouts_s[1])
 
     def _take(self, part: Part) -> Sighting:
+        header = jpeg_header(part.body)
+        if header is not None and (loss := too_big((header.width, header.height), self._spec.max_pixels)) is not None:
+            return loss
         unit: Unit | None = self._coded(part.body) or self._decode(part.body)
         if unit is None:
             return Loss("decode_error")

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from importlib import import_module
 
 from syncsvc.capture import process
+from syncsvc.capture.sandbox import confine
 from syncsvc.capture.words import Fit, Fork, Forked, ForkFailed, Preload, ToCapture, ToNursery
 from syncsvc.errors import DescriptorsLost, LinkClosed, TransportError
 from syncsvc.lifecycle import die_with_parent, leave_signals_to_parent
@@ -42,6 +43,7 @@ def preload(kinds: Iterable[str]) -> None:
     """
     for kind in kinds:
         import_module(_MODULES.get(kind, _NETWORK))
+    confine.prepare()
     gc.collect()
     gc.freeze()
 

@@ -10,14 +10,18 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from syncsvc.capture.feed import Feed
 from syncsvc.capture.ring_rate import RingRate
+from syncsvc.capture.sandbox.confine import Confinement
+from syncsvc.capture.size_limit import checked
 from syncsvc.capture.source import Pulse, Source
 from syncsvc.capture.spec import EX_CONFIG, EX_UNAVAILABLE, AnySpec, FileSpec, Start, SyntheticSpec, V4l2Spec
 from syncsvc.capture.words import (
     Capture,
+    Confined,
     Ended,
     FromCapture,
     Misconfigured,
@@ -60,8 +64,16 @@ log = logging.getLogger(__name__)
 class CaptureProcess:
     """One run of a source, from opening it to its end."""
 
-    def __init__(self, channel: Channel[ToCapture], spec: AnySpec, page: StreamPage, link: LinkWriter) -> None:
+    def __init__(
+        self,
+        channel: Channel[ToCapture],
+        spec: AnySpec,
+        page: StreamPage,
+        link: LinkWriter,
+        confinement: Confinement | None = None,
+    ) -> None:
         self._channel, self._spec, self._page, self._link = channel, spec, page, link
+        self._confinement = confinement
         self._clock = SYSTEM_CLOCK
         self._stop = LongTurns()
         self._start: Start | None = None
@@ -75,14 +87,17 @@ class CaptureProcess:
         feed = self._feed
         source: Source | None = None
         try:
+            self._give_up(Confinement.before_opening)
             begin(threading.Thread(target=self._listen, name="channel", daemon=True))
             self._stop.begin()
             source = open_source(self._spec, self._clock, self._pulse, self._stop, self._page)
+            self._give_up(Confinement.once_open)
             self._await_start(source)
             feed.rings.rate = RingRate(source.fps, is_known=self._spec.has_known_rate)
-            for shot in source.shots():
+            for found in source.shots():
                 if self._stop.is_set:
                     break
+                shot = checked(found, self._spec)
                 feed.take(shot)
                 if shot.why:
                     self._warn(shot.why)
@@ -114,6 +129,24 @@ class CaptureProcess:
             if source is not None:
                 source.close()
         return 0
+
+    def _give_up(self, step: Callable[[Confinement], None]) -> None:
+        """Give up rights, and say which.
+
+        Raises:
+            ConfigError: some cannot be, and must.
+        """
+        if self._confinement is None:
+            return
+        step(self._confinement)
+        held, missing = tuple(self._confinement.held), tuple(self._confinement.missing)
+        if missing and self._spec.sandbox == "required":
+            raise ConfigError(
+                self._spec.name,
+                f"the machine lacks what the sandbox needs: {', '.join(missing)}; "
+                "allowed: another kernel, or `security: {sandbox: auto}`",
+            )
+        self._send(Confined(held, missing))
 
     def _pulse(self, position: Position) -> None:
         self._page.at(position, self._clock.monotonic_ns())
@@ -213,7 +246,9 @@ def serve(channel: Channel[ToCapture], parent: int) -> int:
     spec = first.spec
     logs.configure_child(f"capture {spec.name}", first.secrets)
     name_process(spec.name)
-    return CaptureProcess(channel, spec, StreamPage(page_fd), LinkWriter(pipe_fd, socket.socket(fileno=lease_fd))).run()
+    confinement = None if spec.sandbox == "off" else Confinement(spec, parent)
+    link = LinkWriter(pipe_fd, socket.socket(fileno=lease_fd))
+    return CaptureProcess(channel, spec, StreamPage(page_fd), link, confinement).run()
 
 
 def main(arguments: list[str]) -> int:

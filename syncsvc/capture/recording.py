@@ -178,7 +178,7 @@ class ContainerRecording:
             is_coded = self._spec.pixels == "encoded" or self._spec.coded or context.name == "mjpeg"
             if is_coded or context.has_b_frames:
                 with self._container() as beside:
-                    look = look_through(beside, self._pulse, is_coded=is_coded)
+                    look = look_through(beside, self._pulse, is_coded=is_coded, max_pixels=self._spec.max_pixels)
         self._looked = self._opened, look
         if look.has_b_frames and self._spec.pixels == "encoded":
             raise RecordingBroken(self._spec.path, _B_FRAMES)

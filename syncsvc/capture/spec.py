@@ -6,10 +6,12 @@ from typing import Literal
 import msgspec
 
 from syncsvc.clock import NS_PER_S
+from syncsvc.layout import MAX_PIXELS
 
 OPEN_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 3.0
 """How long a camera may keep its capture waiting, where nobody says otherwise; the watchdog allows for both."""
+Sandboxing = Literal["auto", "required", "off"]
 EX_UNAVAILABLE = 75
 EX_CONFIG = 78
 """Exit codes of a capture: its source is not there (now); it is refused."""
@@ -51,6 +53,10 @@ class CaptureSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Of JPEGs."""
     coded: bool = False
     """Whether the source's own coded pictures are handed on beside the decoded ones."""
+    max_pixels: int = MAX_PIXELS
+    """A bigger picture is refused."""
+    sandbox: Sandboxing = "auto"
+    """Whether the capture gives up rights: as many as the machine lets it, all or it does not start, or none."""
 
     @property
     def kind(self) -> str:

@@ -76,6 +76,13 @@ class Warned(Message, tag="warned", frozen=True):
     problem: str
 
 
+class Confined(Message, tag="confined", frozen=True):
+    """What it gave up, and what it could not for want of something, each with why."""
+
+    held: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
 class Unhoused(Message, tag="unhoused", frozen=True):
     """The machine lacks the memory for its pictures (now)."""
 
@@ -107,6 +114,6 @@ class ForkFailed(Message, tag="fork_failed", frozen=True):
 
 
 ToCapture = Capture | Play | PlanRing | Stop
-FromCapture = Ready | Opened | Ended | Unavailable | Warned | Unhoused | Misconfigured
+FromCapture = Confined | Ready | Opened | Ended | Unavailable | Warned | Unhoused | Misconfigured
 ToNursery = Preload | Fork
 FromNursery = Fit | Forked | ForkFailed

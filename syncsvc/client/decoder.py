@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from syncsvc import decoded, nal
 from syncsvc.client.copies import KeptPicture, LostPicture
 from syncsvc.errors import FrameUndecodable, SyncsvcError
-from syncsvc.layout import Layout
+from syncsvc.layout import MAX_PIXELS, Layout
 from syncsvc.model import Frame, FrameBatch, LateFrame
 from syncsvc.pictures import to_bgr
 
@@ -233,7 +233,7 @@ class StreamDecoder:
             if context.type != "video":
                 raise ValueError("no video")
             context.thread_type, context.thread_count = "NONE", 1
-            context.options = {"max_pixels": str(decoded.MAX_PIXELS), "flags": "+low_delay"}
+            context.options = {"max_pixels": str(MAX_PIXELS), "flags": "+low_delay"}
             decoded.tell(context, layout)
             if layout.codec.extradata:
                 context.extradata = layout.codec.extradata

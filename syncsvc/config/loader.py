@@ -174,8 +174,6 @@ def _check_key(key: str, kind: str, document: Document, path: KeyPath) -> None:
 
 
 def _unknown(key: str, known: tuple[str, ...]) -> str:
-    if key == "security":
-        return f"found a key that is not available yet; allowed: {', '.join(known)}"
     return f"found an unknown key{did_you_mean(key, known)}; allowed: {', '.join(known)}"
 
 

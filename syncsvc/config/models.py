@@ -10,8 +10,10 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from syncsvc.config.security import Security
 from syncsvc.config.strictness import Model, read_by, refused
 from syncsvc.config.urls import endpoint, host_and_port, redact_url, secrets_in
+from syncsvc.layout import MAX_PIXELS
 
 NAME_PATTERN: Final = "^[a-z0-9_-]{1,64}$"
 MIN_BARCODE_WIDTH: Final = 160  # five pixels for each of the barcode's 32 columns
@@ -46,6 +48,8 @@ class StreamKeys(Model):
     """Null keeps the camera's size; [width, height] scales in the capture process."""
     coded: bool = False
     """Whether the source's own coded pictures are handed on too, beside the decoded ones, under coded/GROUP."""
+    max_pixels: Annotated[int, Field(ge=256, le=268_435_456)] = MAX_PIXELS
+    """A bigger picture is refused, and said; the memory of a capture follows from it. The default is 8K."""
     latency_ms: Annotated[float, Field(ge=0, le=60_000)] = 0.0
     """Known constant latency from exposure to wire, subtracted from modelled and arrival stamps; 0 is unknown."""
     stall_after_ms: Annotated[int, Field(ge=1, le=3_600_000)] = 3000
@@ -286,6 +290,8 @@ class Config(Model):
     publish: Publish = Publish()
     http: Http | None = Http()
     """Null switches it off."""
+    security: Security | None = None
+    """What captures may do; null is sandbox: auto."""
     _variables: frozenset[str] = frozenset()
 
     @model_validator(mode="before")

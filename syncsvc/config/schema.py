@@ -2,13 +2,15 @@
 
 import ast
 import inspect
+import sys
 from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import pairwise
 from typing import Any, Final
 
-from syncsvc.config import models
+from syncsvc.config import models, security
 from syncsvc.config.models import NAME_PATTERN, STREAM_MODELS, Config
+from syncsvc.config.strictness import Model
 
 Schema = dict[str, Any]
 
@@ -36,20 +38,24 @@ def model_schema() -> Schema:
 def _sentences(model: str) -> Mapping[str, str]:
     """The sentence under each field of a model, where there is one."""
     sentences: dict[str, str] = {}
-    for one in reversed(getattr(models, model).__mro__):
-        if one.__module__ == models.__name__:
-            for pair in pairwise(_bodies()[one.__name__]):
+    for one in reversed(_model(model).__mro__):
+        if issubclass(one, Model) and one is not Model:
+            for pair in pairwise(_bodies(one.__module__)[one.__name__]):
                 match pair:
                     case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(sentence))):
                         sentences[name] = inspect.cleandoc(sentence)
-    return {name: sentence for name, sentence in sentences.items() if name in getattr(models, model).model_fields}
+    return {name: sentence for name, sentence in sentences.items() if name in _model(model).model_fields}
+
+
+def _model(name: str) -> type[Model]:
+    found: type[Model] = getattr(models, name, None) or getattr(security, name)
+    return found
 
 
 @cache
-def _bodies() -> Mapping[str, list[ast.stmt]]:
-    return {
-        node.name: node.body for node in ast.parse(inspect.getsource(models)).body if isinstance(node, ast.ClassDef)
-    }
+def _bodies(module: str) -> Mapping[str, list[ast.stmt]]:
+    source = inspect.getsource(sys.modules[module])
+    return {node.name: node.body for node in ast.parse(source).body if isinstance(node, ast.ClassDef)}
 
 
 def keys_of(kind: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from msgspec import structs
 from syncsvc.capture.spec import EX_CONFIG, EX_UNAVAILABLE, AnySpec, FileSpec, Recorded, RingPlan, Start
 from syncsvc.capture.words import (
     Capture,
+    Confined,
     Ended,
     FromCapture,
     Misconfigured,
@@ -71,6 +72,9 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
         self.is_unhoused = False
         """The machine lacked the memory for its pictures; until frames come."""
         self._leased_ns = 0
+        self.sandbox: tuple[str, ...] = ()
+        """What its capture gave up."""
+        self._unheld: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -147,6 +151,15 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
                 self.refusal = problem
             case Opened(fps):
                 self.declared_fps = fps
+            case Confined(held, missing):
+                self._is_confined_as(held, missing)
+
+    def _is_confined_as(self, held: tuple[str, ...], missing: tuple[str, ...]) -> None:
+        """Keep what it gave up, and say what it could not; again where that is another."""
+        self.sandbox = held
+        if missing and missing != self._unheld:
+            log.warning("stream %s: its capture is not confined as it could be: %s", self.name, ", ".join(missing))
+        self._unheld = missing
 
     def _end(self, failure: str) -> None:
         """The recording is over, for a reason where that is not its last frame."""
@@ -261,5 +274,6 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
             restarts=self.restarts,
             declared_fps=self.declared_fps,
             position=position.name.lower() if child else None,
+            sandbox=self.sandbox if child else (),
             position_age_ms=(self._clock.monotonic_ns() - since_ns) // NS_PER_MS if child else None,
         )

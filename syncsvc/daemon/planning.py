@@ -125,6 +125,8 @@ def capture_spec(name: str, stream: Stream, config: Config) -> AnySpec:
         "pixels": stream.pixels,
         "size": stream.size,
         "ring": ring_plan(name, config),
+        "max_pixels": stream.max_pixels,
+        "sandbox": config.security.sandbox if config.security else "auto",
     }
     if stream.coded:
         common["coded"] = True

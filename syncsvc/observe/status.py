@@ -121,6 +121,8 @@ class StreamStatus(IngestStatus, frozen=True, kw_only=True):
     declared_fps: float | None
     position: str | None
     position_age_ms: int | None
+    sandbox: tuple[str, ...] = ()
+    """What its capture gave up (docs/sandbox.md); nothing where the sandbox is off."""
 
     @property
     def states(self) -> dict[str, bool]:

@@ -147,7 +147,7 @@ def test_the_path_of_a_frame_in_the_readme_is_nine_files() -> None:
 SECTIONS: dict[str, tuple[type[Model], set[str]]] = {
     "`streams`: every kind": (
         StreamKeys,
-        {"url", "pixels", "coded", "quality", "size", "latency_ms", "stall_after_ms", "clock"},
+        {"url", "pixels", "coded", "quality", "size", "max_pixels", "latency_ms", "stall_after_ms", "clock"},
     ),
     "`streams`: `rtsp:`, `rtsps:`": (
         STREAM_MODELS["rtsp"],

@@ -107,7 +107,7 @@ TOP = [
     Bad("streams a list", "streams:\n  - url: rtsp://h\n", ":1: streams:", "a list of 1", "at least one name"),
     Bad("streams a text", "streams: rtsp://h\n", ":1: streams:", "found 'rtsp://h'", "at least one name"),
     section("unknown section", "stream: 1\n", ":4: stream:", "did you mean `streams`?", "streams, groups, publish"),
-    section("security", "security: {}\n", ":4: security:", "not available yet", "streams, groups, publish, http"),
+    section("sandbox", "security: {sandbox: on}\n", ":4: security.sandbox:", "'on'", "auto | required | off"),
     Bad("stream null", "streams:\n  a:\n", ":2: streams.a:", "found null", "a mapping with at least `url`"),
     Bad("stream a text", "streams:\n  a: rtsp://h\n", ":2: streams.a:", "found 'rtsp://h'", "at least `url`"),
     Bad("stream without url", "streams:\n  a: {clock: auto}\n", ":2: streams.a:", "found no `url`", "at least `url`"),

@@ -14,6 +14,7 @@ from syncsvc.cli import main
 from syncsvc.config.loader import load, loads
 from syncsvc.config.models import STREAM_MODELS, GroupConfig, Http, Publish, SyntheticKeys
 from syncsvc.config.schema import keys_of
+from syncsvc.config.security import Security
 from syncsvc.config.strictness import Model
 from syncsvc.errors import ConfigError
 
@@ -179,8 +180,9 @@ def test_the_reference_has_every_other_key_with_its_default() -> None:
     )
     assert group["streams"] == list(REFERENCE["streams"])
     assert REFERENCE["publish"] == defaults(Publish, tuple(Publish.model_fields))
+    assert REFERENCE["security"] == defaults(Security, tuple(Security.model_fields))
     assert REFERENCE["http"] == defaults(Http, tuple(Http.model_fields))
-    assert list(REFERENCE) == ["streams", "groups", "publish", "http"]
+    assert list(REFERENCE) == ["streams", "groups", "publish", "http", "security"]
 
 
 def test_the_reference_has_every_parameter_of_a_generated_stream() -> None:
