@@ -25,8 +25,6 @@ UncodedPixels = Literal["i420", "bgr24", "gray8", "jpeg"]
 TimeoutMs = Annotated[int, Field(ge=100, le=3_600_000)]
 LEAST_READ_TIMEOUT_MS: Final = 3000
 Shift = Annotated[float, Field(ge=-86_400_000, le=86_400_000)]
-
-
 _BIND: Final = "HOST:PORT on loopback, for example 127.0.0.1:8080 (port 0 takes a free one)"
 Endpoint = Annotated[str, read_by(endpoint)]
 Bind = Annotated[str, read_by(partial(host_and_port, allowed=_BIND))]
@@ -65,8 +63,8 @@ class StreamKeys(Model):
         if self.quality is not None and self.pixels != "jpeg":
             raise refused(f"{self.quality}", f"null, or pixels: jpeg (they are {self.pixels} here)", "quality")
         if self.pixels == "encoded" and self.size is not None:
-            sides = f"[{self.size[0]}, {self.size[1]}]"
-            raise refused(sides, "null with pixels: encoded, which decodes nothing; other pixels are scaled", "size")
+            allowed = "null with pixels: encoded, which decodes nothing; other pixels are scaled"
+            raise refused(f"{list(self.size)}", allowed, "size")
         if self.coded and "encoded" not in get_args(type(self).model_fields["pixels"].annotation):
             raise refused("true", "false, because they come without a codec", "coded")
         return self
@@ -204,9 +202,8 @@ class SyntheticStream(StreamKeys):
     @model_validator(mode="after")
     def _stall_outlasts_a_frame(self) -> "SyntheticStream":
         if self.stall_after_ms * self.spec.fps <= 1000:
-            raise refused(
-                f"{self.stall_after_ms}", f"more than one frame's {1000 / self.spec.fps:g} ms", "stall_after_ms"
-            )
+            allowed = f"more than one frame's {1000 / self.spec.fps:g} ms"
+            raise refused(f"{self.stall_after_ms}", allowed, "stall_after_ms")
         return self
 
 
@@ -309,9 +306,7 @@ class Config(Model):
                 if stream not in self.streams:
                     allowed = f"a name from `streams`: {_some(tuple(self.streams))}"
                     raise refused(f"'{stream}'", allowed, "groups", name, "streams", index)
-        asap = [
-            name for name, stream in self.streams.items() if isinstance(stream, FileStream) and stream.pace == "asap"
-        ]
+        asap = [name for name, one in self.streams.items() if isinstance(one, FileStream) and one.pace == "asap"]
         other = [name for name in self.streams if name not in asap]
         if asap and other:
             allowed = f"asap for all streams of a daemon or for none; '{other[0]}' is not asap"

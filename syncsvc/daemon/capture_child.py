@@ -26,7 +26,7 @@ from syncsvc.capture.words import (
 )
 from syncsvc.clock import NS_PER_MS, NS_PER_S
 from syncsvc.daemon.child import Child
-from syncsvc.daemon.restart import FIRST_REFUSED_S
+from syncsvc.daemon.restart import CAPTURE_BREAKS, FIRST_REFUSED_S, PERIOD_S
 from syncsvc.daemon.supervisor import Supervised, Supervisor
 from syncsvc.daemon.watchdog import verdict
 from syncsvc.errors import TransportError
@@ -47,6 +47,7 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
 
     healthy_after_ns: ClassVar[int] = 2 * NS_PER_S
     """And it must have taken frames."""
+    most_breaks: ClassVar[int] = CAPTURE_BREAKS
 
     def __init__(
         self,
@@ -72,6 +73,9 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
         self.is_unhoused = False
         """The machine lacked the memory for its pictures; until frames come."""
         self._leased_ns = 0
+        self.is_quarantined = False
+        """Until frames of a capture that works come again."""
+        self.quarantines = 0
         self.sandbox: tuple[str, ...] = ()
         """What its capture gave up."""
         self._unheld: tuple[str, ...] = ()
@@ -191,6 +195,8 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
         """Kill the capture when its pulse has stopped; forget what was wrong once frames come."""
         if self.page.next_seq > self._problem_seq:
             self.problem, self.is_unhoused = "", False
+            if self.child is not None and self._has_lived:
+                self.is_quarantined = False
         super().watch()
 
     def complaint(self) -> str | None:
@@ -214,11 +220,28 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
         if self._is_wanted and not self._is_excused:
             self.restarts += 1
             self._say_how_it_ended(code)
+            if code not in (0, EX_UNAVAILABLE, EX_CONFIG):
+                self._note_break()
             self._fruitless = 0 if self.page.media_ns > self._spawned_media_ns else self._fruitless + 1
             if self._is_hopeless(code):
                 self._end(f"is given up, for no frame came of {_FRUITLESS} captures: {self.problem or self.refusal}")
         has_taken = self.page.next_seq > self._spawned_seq
         self._plan_next(has_worked=has_taken and self._has_lived, is_refused=self._is_refused)
+        if self.is_beyond_help:
+            self._quarantine()
+
+    def _quarantine(self) -> None:
+        """Its capture breaks again and again: it is left alone for long, and tried once then."""
+        self.is_beyond_help, self.is_quarantined = False, True
+        self.quarantines += 1
+        pause_s = self._policy.pause_in_quarantine(self._now_s)
+        if self.due_ns is not None:
+            self.due_ns = self._clock.monotonic_ns() + round(pause_s * NS_PER_S)
+        self._went_wrong(
+            f"is quarantined: its capture broke more than {CAPTURE_BREAKS} times in {PERIOD_S:.0f} s "
+            f"(last: {self.problem}); tried again in {pause_s:.0f} s"
+        )
+        log.error("stream %s %s", self.name, self.problem)
 
     def _is_hopeless(self, code: int) -> bool:
         """Whether a recording is not worth another try; one that others do not wait for may still be put right."""
@@ -241,7 +264,7 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
             self._is_rewound = self._is_rewound or before.playing != spec.playing
             self.is_ended, self.refusal, self._is_wanted = False, None, True
             self._policy.was_healthy()
-            self.failure, self._fruitless = "", 0
+            self.failure, self._fruitless, self.is_quarantined = "", 0, False
             self._is_excused = self.child is not None
             if self.child is not None:
                 self.send(Stop())
@@ -275,5 +298,7 @@ class SupervisedCapture(Supervised[FromCapture, ToCapture]):
             declared_fps=self.declared_fps,
             position=position.name.lower() if child else None,
             sandbox=self.sandbox if child else (),
+            quarantined=self.is_quarantined,
+            quarantines=self.quarantines,
             position_age_ms=(self._clock.monotonic_ns() - since_ns) // NS_PER_MS if child else None,
         )

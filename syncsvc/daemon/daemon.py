@@ -167,6 +167,8 @@ class Daemon:
             self._start_recordings()
         for one in self._everybody:
             one.watch()
+        if self._exit is None and (self._receiver.is_beyond_help or self._nursery.is_beyond_help):
+            self._exit = 1
         if self._receiver.is_ready:
             notify("WATCHDOG=1")
         self._go_on_ending()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.daemon.child import Child
-from syncsvc.daemon.restart import RestartPolicy
+from syncsvc.daemon.restart import PERIOD_S, SERVICE_BREAKS, RestartPolicy
 from syncsvc.errors import LinkClosed, TransportError
 from syncsvc.transport.channel import Channel, Message, Received
 
@@ -63,16 +63,20 @@ class Supervised(Generic[Received, Sent]):
 
     healthy_after_ns: ClassVar[int] = 10 * NS_PER_S
     """A process that lived this long counts as having worked."""
+    most_breaks: ClassVar[int] = SERVICE_BREAKS
+    """In a minute: with more, another start does not help."""
 
     def __init__(self, label: str, supervisor: Supervisor) -> None:
         """Be due; ``label`` begins what the log says of it."""
-        self._label, self._supervisor, self._clock = label, supervisor, supervisor.clock
-        self._policy = RestartPolicy(supervisor.random)
+        self.label, self._supervisor, self._clock = label, supervisor, supervisor.clock
+        self._policy = RestartPolicy(supervisor.random, self.most_breaks)
         self.child: Child[Received] | None = None
         self.due_ns: int | None = self._clock.monotonic_ns()
         """When the next process is to be started (CLOCK_MONOTONIC); None while one runs or none is wanted."""
         self._is_wanted, self._is_excused, self._is_killed = True, False, False
         self._spawned_ns = 0
+        self.is_beyond_help = False
+        """It broke more often than its policy has patience: who composes it must do something else."""
 
     # What a kind says.
 
@@ -86,6 +90,7 @@ class Supervised(Generic[Received, Sent]):
 
     def ended(self, code: int) -> None:
         """The process is over."""
+        self._note_break()
         self._plan_next(has_worked=self._has_lived)
 
     # What it is asked.
@@ -101,14 +106,14 @@ class Supervised(Generic[Received, Sent]):
             try:
                 self.child.channel.send(message, *fds)
             except LinkClosed:
-                log.debug("%s is gone", self._label)
+                log.debug("%s is gone", self.label)
             except TransportError as error:
                 self.kill(f"it cannot be told: {error}")
 
     def kill(self, why: str) -> None:
         """End the process now."""
         if self.child is not None:
-            log.error("%s is killed: %s", self._label, why)
+            log.error("%s is killed: %s", self.label, why)
             self._is_killed = True
             self.child.kill()
 
@@ -139,7 +144,7 @@ class Supervised(Generic[Received, Sent]):
         try:
             child = make()
         except OSError as error:
-            log.error("%s cannot be started: %s", self._label, error.strerror or error)
+            log.error("%s cannot be started: %s", self.label, error.strerror or error)
             self._plan_next(has_worked=False)
             return False
         self._adopt(child)
@@ -180,6 +185,16 @@ class Supervised(Generic[Received, Sent]):
     @property
     def _has_lived(self) -> bool:
         return self._clock.monotonic_ns() - self._spawned_ns >= self.healthy_after_ns
+
+    def _note_break(self) -> None:
+        """The process broke, through nobody's wish."""
+        if self._is_wanted and not self._is_excused and self._policy.breaks_too_often(self._now_s):
+            self.is_beyond_help = True
+            log.error("%s broke more than %d times in %.0f s", self.label, self.most_breaks, PERIOD_S)
+
+    @property
+    def _now_s(self) -> float:
+        return self._clock.monotonic_ns() / NS_PER_S
 
     def _plan_next(self, *, has_worked: bool, is_refused: bool = False) -> None:
         """Say when the next process starts, if one is wanted: at once where the last one was excused.

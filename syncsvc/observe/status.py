@@ -121,6 +121,9 @@ class StreamStatus(IngestStatus, frozen=True, kw_only=True):
     declared_fps: float | None
     position: str | None
     position_age_ms: int | None
+    quarantined: bool = False
+    """Its capture broke so often that it is tried ever more seldom."""
+    quarantines: int = 0
     sandbox: tuple[str, ...] = ()
     """What its capture gave up (docs/sandbox.md); nothing where the sandbox is off."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 from syncsvc.capture.spec import FileSpec, RingPlan
-from syncsvc.capture.words import Capture, FromCapture
+from syncsvc.capture.words import Capture, Confined, FromCapture
 from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.daemon.child import Child
 from syncsvc.daemon.nursery_child import SupervisedNursery
@@ -36,6 +36,8 @@ def start(name: str) -> str:
     page = StreamPage.create(name)
     captures[name].channel.send(Capture(spec, ()), page.fd, writer, theirs.fileno())
     word = captures[name].channel.receive(20)
+    while word is not None and isinstance(word[0], Confined):  # what it gave up comes first
+        word = captures[name].channel.receive(20)
     for end in (ours, theirs):
         end.close()
     for fd in (reader, writer):

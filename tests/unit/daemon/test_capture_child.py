@@ -264,3 +264,38 @@ def test_a_camera_and_a_recording_in_time_that_is_put_right_later_are_never_give
         capture.ends(78)
         stream.retry()
     assert not stream.is_ended
+
+
+def test_a_camera_that_breaks_its_capture_again_and_again_is_quarantined_and_says_so(
+    stream: SupervisedCapture, clock: ManualClock
+) -> None:
+    for broken in range(6):
+        assert not stream.is_quarantined
+        Talker(stream).ends(-11)
+        assert stream.due_ns is not None
+        assert (stream.due_ns - clock.monotonic_ns() > 20 * S) == (broken == 5)
+        clock.advance(S)
+    told = stream.status(IngestStatus())
+    assert (told.quarantined, told.quarantines) == (True, 1)
+    assert "quarantined" in told.problem
+    assert "signal 11" in told.problem
+    Talker(stream)
+    stream._spawned_ns = clock.monotonic_ns()
+    stream.page.beat_mono_ns = clock.monotonic_ns()
+    stream.page.at(Position.DEMUX, clock.monotonic_ns())
+    stream.page.take_seq()
+    stream.watch()
+    assert stream.is_quarantined, "a frame alone does not say that it holds"
+    clock.advance(3 * S)
+    stream.page.beat_mono_ns = clock.monotonic_ns()
+    stream.page.at(Position.DEMUX, clock.monotonic_ns())
+    stream.watch()
+    assert not stream.status(IngestStatus()).quarantined
+
+
+def test_a_camera_that_is_not_there_is_never_quarantined(stream: SupervisedCapture) -> None:
+    for _ in range(50):
+        capture = Talker(stream)
+        capture.says(Unavailable("cannot be opened: Connection refused"))
+        capture.ends(75)
+    assert not stream.is_quarantined

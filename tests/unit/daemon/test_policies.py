@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncsvc.capture.spec import Recorded
-from syncsvc.daemon.restart import LONGEST_PAUSE_S, RestartPolicy
+from syncsvc.daemon.restart import LONGEST_PAUSE_S, Intensity, RestartPolicy
 from syncsvc.daemon.starts import AHEAD_NS, UNSAID_NS, VOUCHED_NS, begun_together, decide_starts
 from syncsvc.daemon.watchdog import verdict
 from syncsvc.testing import MS, T0, S
@@ -32,6 +32,27 @@ def test_who_is_refused_for_a_password_waits_longer_each_time_so_that_no_account
     assert [policy.pause_after_refusal() for _ in range(8)] == [30, 60, 120, 240, 480, 600, 600, 600]
     policy.was_healthy()
     assert policy.pause_after_refusal() == 30
+
+
+@given(st.lists(st.floats(0, 100), max_size=60))
+def test_breaks_are_too_many_exactly_when_one_more_than_allowed_fall_into_a_period(apart_s: list[float]) -> None:
+    intensity, now_s, since = Intensity(5, 60.0), 0.0, list[float]()
+    for pause_s in apart_s:
+        now_s += pause_s
+        since.append(now_s)
+        is_too_often = len([at for at in since if now_s - at <= 60]) > 5
+        assert intensity.add(now_s) == is_too_often
+        if is_too_often:
+            since.clear()
+
+
+def test_a_quarantine_lasts_longer_each_time_and_never_the_same_for_all() -> None:
+    policies = [RestartPolicy(Random(seed)) for seed in range(50)]
+    for longest in (60, 120, 240, 480, 600, 600):
+        pauses = [policy.pause_in_quarantine(1000.0) for policy in policies]
+        assert longest / 2 <= min(pauses) < max(pauses) <= longest
+        assert max(pauses) - min(pauses) > longest / 4
+    assert policies[0].pause_in_quarantine(1000.0 + 3601) <= 60, "an hour later it is forgotten"
 
 
 def test_the_jitter_spreads_many_cameras() -> None:

@@ -116,3 +116,24 @@ def test_a_complaint_kills_once(one: Something, clock: ManualClock, caplog: pyte
     one.watch()
     assert process.kills == 1
     assert "it is killed: no word" in caplog.text
+
+
+def test_what_breaks_again_and_again_is_for_the_next_level(one: Something, clock: ManualClock) -> None:
+    for broken in range(12):
+        run(one, clock, 1)
+        one.child = None
+        one.ended(1)
+        assert one.is_beyond_help == (broken >= 10)
+
+
+def test_what_was_excused_or_breaks_seldom_is_not(one: Something, clock: ManualClock) -> None:
+    for _ in range(30):
+        run(one, clock, 1)
+        one.excuse()
+        one.child = None
+        one.ended(-9)
+    for _ in range(30):
+        run(one, clock, 7)
+        one.child = None
+        one.ended(-9)
+    assert not one.is_beyond_help
