@@ -63,7 +63,7 @@ def test_cameras_that_took_their_decoder_over_get_nowhere_and_all_kinds_go_on_an
         streams = {
             "made": {"url": "synthetic:?fps=10"},
             "rec": {"url": f"file:{recording}", "loop": True},
-            "ts": {"url": f"{home}/clip.ts"},
+            "ts": {"url": f"{home}/clip.ts".replace("127.0.0.1", "localhost")},
             "hls": {"url": f"{other_host}/live.m3u8"},
             "rtsp": {"url": camera.url()},
         }

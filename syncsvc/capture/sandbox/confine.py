@@ -43,8 +43,9 @@ BASE_BYTES: Final = 256 << 20
 MOST_PICTURES, BYTES_PER_PIXEL = 24, 4
 """Seventeen references that H.264 may keep, and those under way; 4:2:0 in ten bits takes three bytes."""
 _CAP_KILL, _CAP_DAC_READ_SEARCH = 1 << 5, 1 << 2
-_SYSTEM: Final = (
-    "/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/ssl", "/etc/pki", "/etc/localtime", "/sys/fs/cgroup",
+SYSTEM: Final = (
+    "/usr", "/lib", "/lib64", "/nix/store", "/gnu/store", "/etc/ld.so.cache", "/etc/ssl/openssl.cnf", "/etc/ssl/certs",
+    "/etc/pki/tls/openssl.cnf", "/etc/pki/tls/certs", "/etc/localtime", "/sys/fs/cgroup",
     "/sys/devices/system/cpu", "/proc/self", "/proc/meminfo", "/proc/cpuinfo", "/proc/stat", "/dev/urandom",
     "/dev/null",
 )  # fmt: skip
@@ -109,7 +110,7 @@ class Confinement:
 
     def _lock_files(self) -> str:
         spec = self._spec
-        paths = dict.fromkeys((*_SYSTEM, *_NAMES, *_our_programs()), landlock.READ)
+        paths = dict.fromkeys((*SYSTEM, *_NAMES, *_our_programs()), landlock.READ)
         ports: Iterable[int] | None = ()
         if isinstance(spec, FileSpec):
             paths |= dict.fromkeys(recording_folders(spec), landlock.READ)

@@ -1,11 +1,13 @@
-"""The filter of system calls, run by its byte code: what it says on both machines, whatever kernel is here."""
+"""The rules of the sandbox, whatever kernel is here: filters by their byte code on both machines, and what is read."""
 
 import errno
 import struct
 from itertools import product
+from pathlib import Path
 
 import pytest
 
+from syncsvc.capture.sandbox.confine import SYSTEM, http_ports
 from syncsvc.capture.sandbox.landlock import attributes
 from syncsvc.capture.sandbox.seccomp import ALLOW, ERRNO, KILL, program
 from syncsvc.capture.sandbox.system_calls import ALWAYS, INTERNET_ONLY, NO_SERVER, NO_SOCKETS, NUMBERS, TCP_ONLY
@@ -105,3 +107,16 @@ def test_landlock_is_asked_for_all_that_its_version_knows(
 ) -> None:
     told = attributes(version, is_connecting=is_connecting)
     assert struct.unpack(f"={len(told) // 8}Q", told) == expected
+
+
+@pytest.mark.parametrize(
+    "secret", ["/etc/ssl/private/a.key", "/etc/pki/tls/private/a.key", "/etc/shadow", "/root/.ssh/a"]
+)
+def test_nothing_that_captures_read_of_the_system_holds_secrets(secret: str) -> None:
+    assert not [path for path in SYSTEM if Path(secret).is_relative_to(path)]
+
+
+def test_an_http_camera_is_reached_at_its_own_port_and_a_playlist_anywhere() -> None:
+    assert set(http_ports("http://camera:8081/video.mjpg") or ()) == {53, 80, 443, 8081}
+    assert set(http_ports("https://camera/snap.jpg") or ()) == {53, 80, 443}
+    assert http_ports("http://camera:8081/LIVE.M3U8?x=1") is None
