@@ -67,6 +67,15 @@ class GrowingFile:
             with suppress(OSError):
                 os.ftruncate(self._fd, self.size_bytes)
 
+    def sync(self) -> None:
+        """Wait until the disk has what was written, so that it outlasts the machine's end too.
+
+        Raises:
+            OSError: it cannot have it.
+        """
+        if self._fd >= 0:
+            os.fdatasync(self._fd)
+
     def close(self) -> None:
         """Let go of it; what waits is not written."""
         if self._fd >= 0:

@@ -9,6 +9,7 @@ from syncsvc.observe.status import (
     PromisesStatus,
     ReceiverProcess,
     ServiceStatus,
+    SpoolStatus,
     StreamStatus,
 )
 
@@ -66,4 +67,5 @@ SERVICE = ServiceStatus(
     streams={"a": STREAM},
     groups={"g": GROUP},
     lossless=LosslessStatus(1, 2, 3, 4096, 5, 6),
+    spool=SpoolStatus("running", "", 1, 2, 3, 4, {"disk_full": 5}, 6, 7, 8),
 )

@@ -100,6 +100,9 @@ def _build(document: Document, base_dir: Path, secrets: set[str], files: bool) -
             if isinstance(raw, dict) and isinstance(raw.get("url"), str):
                 secrets |= secrets_in(raw["url"])
         values = {**values, "streams": {name: _stream(name, raw, document, base_dir) for name, raw in streams.items()}}
+    spool = values.get("spool")
+    if isinstance(spool, dict) and isinstance(spool.get("folder"), str) and spool["folder"]:
+        values = {**values, "spool": {**spool, "folder": base_dir.absolute() / spool["folder"]}}
     try:
         config = Config.model_validate(values)
     except ValidationError as error:

@@ -11,7 +11,8 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from syncsvc.config.security import Security
-from syncsvc.config.strictness import Model, read_by, refused
+from syncsvc.config.spool_keys import SpoolKeys, refuse_unspoolable
+from syncsvc.config.strictness import Model, read_by, refused, some
 from syncsvc.config.urls import endpoint, host_and_port, redact_url, secrets_in
 from syncsvc.layout import MAX_PIXELS
 
@@ -248,7 +249,7 @@ class GroupConfig(Model):
         if self.window_ms is not None and self.max_skew_ms >= self.window_ms:
             raise refused(f"{self.max_skew_ms:g}", f"less than window_ms, which is {self.window_ms}", "max_skew_ms")
         if self.reference is not None and self.reference not in self.streams:
-            raise refused(f"'{self.reference}'", f"null or a stream of this group: {_some(self.streams)}", "reference")
+            raise refused(f"'{self.reference}'", f"null or a stream of this group: {some(self.streams)}", "reference")
         if self.min_streams > len(self.streams) and "min_streams" in self.model_fields_set:
             has = f"{len(self.streams)} stream{'s' if len(self.streams) > 1 else ''}"
             raise refused(f"{self.min_streams}", f"as many as the group has at most: {has}", "min_streams")
@@ -289,6 +290,8 @@ class Config(Model):
     """Null switches it off."""
     security: Security | None = None
     """What captures may do; null is sandbox: auto."""
+    spool: SpoolKeys | None = None
+    """Batches of coded pictures on disk, where subscribers may begin."""
     _variables: frozenset[str] = frozenset()
 
     @model_validator(mode="before")
@@ -304,13 +307,14 @@ class Config(Model):
         for name, group in self.groups.items():
             for index, stream in enumerate(group.streams):
                 if stream not in self.streams:
-                    allowed = f"a name from `streams`: {_some(tuple(self.streams))}"
+                    allowed = f"a name from `streams`: {some(tuple(self.streams))}"
                     raise refused(f"'{stream}'", allowed, "groups", name, "streams", index)
         asap = [name for name, one in self.streams.items() if isinstance(one, FileStream) and one.pace == "asap"]
         other = [name for name in self.streams if name not in asap]
         if asap and other:
             allowed = f"asap for all streams of a daemon or for none; '{other[0]}' is not asap"
             raise refused("asap", allowed, "streams", asap[0], "pace")
+        refuse_unspoolable(self.spool, {name: one.streams for name, one in self.groups.items()}, self.streams)
         self._check_endpoints()
         return self
 
@@ -344,7 +348,3 @@ class Config(Model):
         copy = self.model_copy()
         copy._variables = frozenset(names)
         return copy
-
-
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -32,7 +32,7 @@ from syncsvc.daemon.systemd import notify
 from syncsvc.errors import BindError, ConfigError, MemoryShortage, SyncsvcError
 from syncsvc.observe import logs
 from syncsvc.observe.journal import open_journal
-from syncsvc.observe.status import LocalStatus, LosslessStatus, ReceiverProcess, Revisions, ServiceStatus
+from syncsvc.observe.status import LocalStatus, LosslessStatus, ReceiverProcess, Revisions, ServiceStatus, SpoolStatus
 from syncsvc.plan.from_receiver import BindRefused, Bound, Done, FromReceiver, LeaseRoom, Subscribed
 from syncsvc.plan.plans import ReceiverPlan
 from syncsvc.plan.to_receiver import Begin, Detach, Drain, KeepPage, Reload
@@ -141,6 +141,7 @@ class Daemon:
                 streams=self._streams.status(report.streams if report else {}),
                 groups=group_statuses(self._config, report.groups if report else {}),
                 lossless=report.lossless if report else LosslessStatus(),
+                spool=report.spool if report else SpoolStatus(),
                 version=__version__,
                 nursery=self._nursery.child.pid if self._nursery.child else None,
             )

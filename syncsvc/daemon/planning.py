@@ -24,6 +24,7 @@ from syncsvc.observe.events import GroupRules
 from syncsvc.observe.status import GroupStatus
 from syncsvc.plan.plans import GroupPlan, ReceiverPlan, StreamPlan
 from syncsvc.publish.leases import held_ns_of
+from syncsvc.spool.plan import SpoolPlan
 from syncsvc.wire import Carries
 
 HOLD_MARGIN_NS = 150 * NS_PER_MS
@@ -101,7 +102,20 @@ def receiver_plan(
         guests,
         config.publish.history,
         config.publish.history_mb << 20,
+        spool_plan(config),
     )
+
+
+def spool_plan(config: Config) -> SpoolPlan | None:
+    """Plan of the spool: each group's batches go there as under the topic where every frame has a coded picture."""
+    spool = config.spool
+    if spool is None:
+        return None
+    names = spool.groups if spool.groups is not None else tuple(config.groups)
+    of = {name: {config.streams[stream].carries for stream in config.groups[name].streams} for name in names}
+    topics = {name: f"{'batch' if carries == {'coded'} else 'coded'}/{name}" for name, carries in of.items()}
+    keep_ns, max_bytes = round(spool.keep_hours * 3600 * NS_PER_S), round(spool.max_gb * 10**9)
+    return SpoolPlan(str(spool.folder), topics, keep_ns, max_bytes, spool.sync == "always")
 
 
 def ring_plan(name: str, config: Config) -> RingPlan:

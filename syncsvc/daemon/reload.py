@@ -14,7 +14,7 @@ def refuse_unreloadable(path: Path, before: Config, after: Config) -> None:
         ConfigError: sockets, pace, or the length of a group's windows would change.
     """
     problem = "cannot change while the service runs; restart it"
-    for key in ("publish", "http", "security"):
+    for key in ("publish", "http", "security", "spool"):
         if getattr(after, key) != getattr(before, key):
             raise ConfigError(str(path), problem, key=key)
     for name in after.groups.keys() & before.groups.keys():

@@ -2,7 +2,7 @@
 
 import platform
 import threading
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct, field, structs
@@ -161,6 +161,33 @@ class LosslessStatus(Struct, frozen=True):
     """Connections that were ended since their subscriber did not read while the history passed it."""
 
 
+SpoolState = Literal["off", "opening", "running", "paused"]
+
+
+class SpoolStatus(Struct, frozen=True):
+    """The batches on disk; the counters are those since the receiver began."""
+
+    state: SpoolState = "off"
+    problem: str = ""
+    """Why it is paused."""
+    batches: int = 0
+    size_bytes: int = 0
+    segments: int = 0
+    written: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    """Batches that are not there, by cause."""
+    damaged: int = 0
+    """What is not as it was written; it is told of, and not handed out."""
+    pauses: int = 0
+    waiting: int = 0
+    """Batches on their way to the disk."""
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether batches are lost to it now."""
+        return self.state == "paused"
+
+
 class ReceiverStatus(Struct, frozen=True):
     """What the receiver reports to the daemon, and answers on ``control``."""
 
@@ -172,6 +199,7 @@ class ReceiverStatus(Struct, frozen=True):
     streams: dict[str, IngestStatus]
     groups: dict[str, GroupStatus]
     lossless: LosslessStatus = LosslessStatus()
+    spool: SpoolStatus = SpoolStatus()
     revision: int = 0
     replays: str = ""
     """The recording that is served, where there are no cameras."""
@@ -199,6 +227,7 @@ class ServiceStatus(Struct, frozen=True):
     streams: dict[str, StreamStatus]
     groups: dict[str, GroupStatus]
     lossless: LosslessStatus = LosslessStatus()
+    spool: SpoolStatus = SpoolStatus()
     revision: int = 0
     version: str = ""
     """Ours."""

@@ -8,6 +8,7 @@ import msgspec
 from syncsvc.clock import NS_PER_MS
 from syncsvc.observe.events import GroupRules
 from syncsvc.observe.records import StreamSettings
+from syncsvc.spool.plan import SpoolPlan
 from syncsvc.wire import Carries, GroupTerms
 
 
@@ -60,3 +61,5 @@ class ReceiverPlan(msgspec.Struct, frozen=True):
     """How many batches per group and kind of payload are kept for lossless subscribers."""
     history_bytes: int = 512 << 20
     """And how many bytes of them."""
+    spool: SpoolPlan | None = None
+    """Where batches of coded pictures lie on the disk, if they do."""

@@ -18,10 +18,11 @@ from syncsvc.model import FrameBatch
 from syncsvc.observe.pace import Pace
 from syncsvc.observe.status import LosslessStatus
 from syncsvc.publish.flights import Flights
-from syncsvc.publish.outlet import Prepared, Waits
-from syncsvc.publish.store import Kept, MemoryStore
+from syncsvc.publish.layers import DeepStore, Layers
+from syncsvc.publish.outlet import Prepared, Waits, kept
+from syncsvc.publish.store import Kept, MemoryStore, Store
 from syncsvc.publish.subscription import Subscription
-from syncsvc.wire import LATE_PREFIX, STATUS_TOPIC, Credit, Leave, Mark, Resume
+from syncsvc.wire import LATE_PREFIX, STATUS_TOPIC, Credit, Leave, Resume
 
 KEPT_NS: Final = 600 * NS_PER_S
 """How long a subscription with a name outlives its process, and history its last subscription."""
@@ -42,15 +43,18 @@ class LosslessOutlet:
 
     needs_copies = is_bound = True
 
-    def __init__(self, clock: Clock, history: MemoryStore, *, is_patient: bool) -> None:
+    def __init__(self, clock: Clock, history: MemoryStore, deep: DeepStore | None = None, *, is_patient: bool) -> None:
         """Prepare.
 
         Args:
             clock: for what expires.
             history: where batches are kept.
+            deep: where more of them are, also of before this run.
             is_patient: pace ``asap``: nothing is dropped that a subscription may yet ask for.
         """
-        self._clock, self._history, self._is_patient = clock, history, is_patient
+        self._clock, self._history, self._is_patient, self._deep = clock, history, is_patient, deep
+        self._store: Store = history if deep is None else Layers(history, deep)
+        self._kept_ns = max(KEPT_NS, 0 if deep is None else deep.keep_ns)
         self._subscriptions: dict[str, Subscription] = {}
         self._wanted: dict[bytes, int] = {}
         self._patterns: tuple[bytes, ...] = ()
@@ -76,9 +80,9 @@ class LosslessOutlet:
 
     def status(self) -> LosslessStatus:
         """What the service tells of them; from any thread."""
-        kept, size_bytes = tuple(self._subscriptions.values()), self._history.size_bytes
-        here = sum(one.is_connected for one in kept)
-        return LosslessStatus(here, len(kept), self._history.batches, size_bytes, self._gaps, self._cut_off)
+        some, size_bytes = tuple(self._subscriptions.values()), self._history.size_bytes
+        here = sum(one.is_connected for one in some)
+        return LosslessStatus(here, len(some), self._history.batches, size_bytes, self._gaps, self._cut_off)
 
     def wants(self, topic: bytes) -> bool:
         """Whether batches under the topic are kept."""
@@ -96,7 +100,8 @@ class LosslessOutlet:
         now_ns, one = self._clock.monotonic_ns(), self._of_client(word.client)
         match word:
             case Resume():
-                self._resume(route, word, descriptor)
+                if self._deep is None or self._deep.is_open:  # else it asks again in a moment
+                    self._resume(route, word, descriptor)
             case Credit():
                 if one is None or one.route != route or one.session != word.session:
                     self._answer(route, {"type": "resume"})
@@ -126,7 +131,7 @@ class LosslessOutlet:
         elif one.is_connected and one.client != word.client:
             problem = f"another subscriber has taken the subscription {word.name!r}"
             self._answer(one.route, {"type": "error", "problem": problem})
-        courses = one.resume(word, self._history, now_ns, is_new=is_new)
+        courses = one.resume(word, self._store, now_ns, is_new=is_new)
         one.route, one.descriptor = route, descriptor
         self._want(one, now_ns)
         resumed = wire.encode_word(wire.Resumed(1, word.session, dict(courses)))
@@ -160,7 +165,7 @@ class LosslessOutlet:
 
     def _has_expired(self, one: Subscription, now_ns: int) -> bool:
         if not one.is_connected:
-            return now_ns - one.left_ns >= (BACK_NS if one.name is None else KEPT_NS)
+            return now_ns - one.left_ns >= (BACK_NS if one.name is None else self._kept_ns)
         return not self._is_patient and now_ns - one.heard_ns >= KEPT_NS
 
     def _end(self, one: Subscription) -> None:
@@ -181,7 +186,8 @@ class LosslessOutlet:
     def send(self, prepared: Prepared, waits: Waits) -> None:
         """Keep a batch, and send it to everybody who is there for it."""
         assert isinstance(prepared.item, FrameBatch), "late frames have no place in a history"
-        batch = self._kept(prepared, prepared.item)
+        self._order += 1
+        batch = kept(prepared, self._order)
         going = self._history.displaced_by(batch)
         while self._is_patient and any(self._is_needed(one) for one in going) and waits():
             self._socket.poll(POLL_MS)
@@ -210,23 +216,19 @@ class LosslessOutlet:
                         batch.mark.seq, batch.topic.decode(), batch.size_bytes / _MIB,
                         self._history.most[1] / _MIB)  # fmt: skip
 
-    def _kept(self, prepared: Prepared, batch: FrameBatch) -> Kept:
-        self._order += 1
-        it = wire.decode_identity(prepared.header)
-        mark = Mark(it.run_id, it.epoch, it.seq, it.window)
-        size_bytes = len(prepared.header) + sum(memoryview(copy).nbytes for copy in prepared.copies)
-        return Kept(prepared.topic, batch.group, self._order, mark, prepared.header, prepared.copies, size_bytes)
-
     def _is_needed(self, batch: Kept) -> bool:
         return not batch.why_not and any(one.needs(batch) for one in self._subscriptions.values())
 
     def _pump(self, one: Subscription) -> None:
         """Send it all that it has credit for, until its way is full."""
-        while (found := one.next(self._history)) is not None and one.is_connected:
+        while (found := one.next(self._store)) is not None and one.is_connected:
             batch, missing = found
             if missing is None:
+                batch = self._store.fetch(batch)
+                if batch.why_not:
+                    continue  # by now it is known to be gone
                 tracker = self._send(one, [batch.topic, one.header_of(batch), *batch.payloads])
-                if tracker is not None:
+                if tracker is not None and not batch.is_stored:
                     self._flights.begin(batch, one.descriptor, tracker)
             else:
                 tracker = self._send(one, [wire.gap_topic(batch.group), wire.encode_word(missing)])
@@ -277,7 +279,7 @@ class LosslessOutlet:
         self._is_over = True  # that was the last word, however long the other outlets take for theirs
 
     def _is_waited_for(self, one: Subscription) -> bool:
-        return (one.is_connected or self._is_patient) and not one.is_done(self._history)
+        return (one.is_connected or self._is_patient) and not one.is_done(self._store)
 
 
 _NAMED: Final = "name:"

@@ -4,7 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from syncsvc import wire
 from syncsvc.model import Frame, FrameBatch, LateFrame
+from syncsvc.publish.store import Kept
+from syncsvc.wire import Mark
 
 Waits = Callable[[], bool]
 """Asked again and again while a subscriber is full: whether it is waited for, or loses what is sent."""
@@ -28,6 +31,14 @@ class Prepared:
     header: bytes
     frames: Sequence[Frame]
     copies: Sequence[Any]
+
+
+def kept(prepared: Prepared, order: int) -> Kept:
+    """A batch for those who come later."""
+    it = wire.decode_identity(prepared.header)
+    mark = Mark(it.run_id, it.epoch, it.seq, it.window)
+    size_bytes = len(prepared.header) + sum(memoryview(copy).nbytes for copy in prepared.copies)
+    return Kept(prepared.topic, it.group, order, mark, prepared.header, prepared.copies, size_bytes)
 
 
 class Outlet(Protocol):

@@ -29,6 +29,8 @@ class Kept:
     payloads: Sequence[Any]
     size_bytes: int
     why_not: str = ""
+    is_stored: bool = False
+    """It is on a disk, and its bytes come by ``Store.fetch``."""
 
     @property
     def place(self) -> Place:
@@ -70,6 +72,10 @@ class Store(Protocol):
 
     def at(self, topic: bytes, time_ns: int) -> Kept | None:
         """The first one that is not known to end before a time (UTC), as ``after`` gives them."""
+        ...
+
+    def fetch(self, batch: Kept) -> Kept:
+        """One that ``after`` gave, with its bytes; it is gone from now on where they cannot be had."""
         ...
 
 
@@ -170,3 +176,7 @@ class MemoryStore:
         gone = self._gone.get(topic)
         some = [*(() if gone is None else (gone,)), *self._lines.get(topic, ())]
         return next((one for one in some if one.mark.window is None or one.mark.window[1] > time_ns), None)
+
+    def fetch(self, batch: Kept) -> Kept:
+        """See ``Store``."""
+        return batch

@@ -52,7 +52,7 @@ class Receiver:
         self._epoch = max(plan.min_epoch, self._clock.utc_ns() // 1_000_000)
         groups: dict[str, ServedGroup] = {}
         self._publishing = Publishing(
-            plan, self._clock, self._utc, hello=self._hello, status=self._status,
+            plan, self._clock, self._utc, epoch=self._epoch, hello=self._hello, status=self._status,
             leave=lambda batch, emitted_ns, wanted: groups[batch.group].leave(batch, emitted_ns, wanted),
             backlog_of=lambda group: groups[group].backlog.mark,
             on_failure=self._on_failure,
@@ -201,6 +201,7 @@ class Receiver:
                 streams=self._served.stream_status,
                 groups=self._served.group_status,
                 lossless=self._publishing.lossless.status(),
+                spool=self._publishing.spool_status(),
             )
         )
 

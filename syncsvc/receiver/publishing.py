@@ -8,14 +8,16 @@ import zmq
 from syncsvc import wire
 from syncsvc.clock import Clock
 from syncsvc.lifecycle import StopToken, Worker
-from syncsvc.observe.status import ReceiverStatus
+from syncsvc.observe.status import ReceiverStatus, SpoolStatus
 from syncsvc.plan.plans import ReceiverPlan
 from syncsvc.publish.control import Control
 from syncsvc.publish.live import LiveOutlet
 from syncsvc.publish.local import LocalOutlet
 from syncsvc.publish.lossless import LosslessOutlet
+from syncsvc.publish.outlet import Outlet
 from syncsvc.publish.publisher import Leave, Publisher
 from syncsvc.publish.store import MemoryStore
+from syncsvc.spool.spool import Spool
 from syncsvc.timing.utc import UtcMapper
 from syncsvc.transport.payload import BufferPool
 from syncsvc.transport.socket_files import SocketFile
@@ -32,6 +34,7 @@ class Publishing:
         clock: Clock,
         utc: UtcMapper,
         *,
+        epoch: int = 0,
         hello: Callable[[], wire.HelloReply],
         status: Callable[[], ReceiverStatus],
         leave: Leave,
@@ -41,13 +44,19 @@ class Publishing:
     ) -> None:
         self._plan, pool = plan, BufferPool()
         history = MemoryStore(plan.history, plan.history_bytes)
-        self.lossless = LosslessOutlet(clock, history, is_patient=plan.is_patient)
+        spool: Spool | None = None
+        if plan.spool is not None:
+            spool = Spool(plan.spool, clock, run_id=plan.run_id, epoch=epoch, on_failure=on_failure)
+        self.spool = spool
+        deep = None if spool is None else spool.store
+        self.lossless = LosslessOutlet(clock, history, deep, is_patient=plan.is_patient)
         self._control = Control(hello, status, clock, self.lossless)
         self._context = zmq.Context()
         self.local = local(plan.run_id, clock, utc.now_utc, backlog_of, is_patient=plan.is_patient)
         self._live = LiveOutlet(clock, backlog_of, pool.trim)
+        outlets: tuple[Outlet, ...] = (*(() if spool is None else (spool,)), self.lossless, self.local, self._live)
         self.publisher = Publisher(
-            plan.run_id, clock, utc.now_utc, (self.lossless, self.local, self._live), (self._live, self._control),
+            plan.run_id, clock, utc.now_utc, outlets, (self._live, self._control),
             is_patient=plan.is_patient, leave=leave, pool=pool,
         )  # fmt: skip
         self._sending = Worker("publisher", self._send, on_failure)
@@ -59,8 +68,11 @@ class Publishing:
         Raises:
             BindError: one of them is in use, or not to be had.
         """
-        self.local.bind(self._plan.live)
         with ExitStack() as failing:
+            if self.spool is not None:
+                self.spool.claim()
+                failing.callback(self.spool.close)
+            self.local.bind(self._plan.live)
             failing.callback(self.local.close)
             failing.callback(self._context.destroy, 0)
             live = self._live.bind(self._context, self._plan.live, self._plan.guests)
@@ -76,9 +88,17 @@ class Publishing:
         """The configuration was read again."""
         self._live.follow(plan.guests)
         self._control.follow(plan.guests)
+        if self.spool is not None and plan.spool is not None:
+            self.spool.follow(plan.spool.topics)
+
+    def spool_status(self) -> SpoolStatus:
+        """How the spool does, where there is one."""
+        return SpoolStatus() if self.spool is None else self.spool.status()
 
     def start(self) -> None:
         """Serve."""
+        if self.spool is not None:
+            self.spool.start()
         self._sending.start()
         self._hearing.start()
 
@@ -91,7 +111,8 @@ class Publishing:
     def end(self, state: wire.State, deadline_s: float) -> None:
         """Send what is queued and the last word, as long as that may take; then every lease is void."""
         self.publisher.end(state)
-        self._sending.join(deadline_s)
+        if self._sending.join(deadline_s) and self.spool is not None:
+            self.spool.close()
         self._hearing.stop_token.set()
         self.local.wake_up()
         self._hearing.join(HANG_UP_S)

@@ -24,6 +24,7 @@ from syncsvc.wire.lossless import MOST_CREDIT as MOST_CREDIT
 from syncsvc.wire.lossless import MOST_GROUPS as MOST_GROUPS
 from syncsvc.wire.lossless import Continuation as Continuation
 from syncsvc.wire.lossless import Credit as Credit
+from syncsvc.wire.lossless import Identity as Identity
 from syncsvc.wire.lossless import Leave as Leave
 from syncsvc.wire.lossless import Mark as Mark
 from syncsvc.wire.lossless import Missing as Missing

@@ -182,7 +182,8 @@ def test_the_reference_has_every_other_key_with_its_default() -> None:
     assert REFERENCE["publish"] == defaults(Publish, tuple(Publish.model_fields))
     assert REFERENCE["security"] == defaults(Security, tuple(Security.model_fields))
     assert REFERENCE["http"] == defaults(Http, tuple(Http.model_fields))
-    assert list(REFERENCE) == ["streams", "groups", "publish", "http", "security"]
+    assert REFERENCE["spool"] is None
+    assert list(REFERENCE) == ["streams", "groups", "publish", "http", "security", "spool"]
 
 
 def test_the_reference_has_every_parameter_of_a_generated_stream() -> None:
