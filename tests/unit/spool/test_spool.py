@@ -3,7 +3,9 @@
 import errno
 import os
 import random
+import shutil
 import sqlite3
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -154,6 +156,33 @@ def test_a_full_disk_pauses_it_with_an_alarm_and_it_goes_on_by_itself_with_a_gap
         assert f"it goes on; {missing} batches are missing" in caplog.text
         assert caplog.text.count("paused, the disk is full") == 1
     assert [one.mark.seq for one in stored(tmp_path)] == [seq for _, seq, _ in found]
+
+
+def test_a_small_disk_that_is_really_full_costs_what_comes_then_and_nothing_of_before(tmp_path: Path) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(tmp_path)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("nobody may mount a small disk here")
+    try:
+        ballast, folder = tmp_path / "ballast", tmp_path / "spool"
+        with running(folder, max_bytes=10**9) as spool:
+            write(spool, range(10))
+            ballast.write_bytes(bytes(1_500_000))
+            seq = 10
+            while spool.status().state != "paused":
+                write(spool, [seq])
+                seq += 1
+            ballast.unlink()
+            while spool.status().state == "paused":
+                write(spool, [seq])
+                seq += 1
+            write(spool, [seq])
+            found, skipped = places_of(spool.store), spool.status().skipped
+            assert found[:10] == here(*range(10))
+            assert found[-1] == (1, seq, "")
+            assert len(found) + skipped["disk_full"] == seq + 1
+        assert [one.mark.seq for one in stored(folder)] == [one for _, one, _ in found]
+    finally:
+        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
 
 
 def test_a_disk_that_does_not_keep_up_costs_batches_that_are_counted_and_nobody_waits(
