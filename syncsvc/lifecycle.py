@@ -119,9 +119,10 @@ def _prctl(option: int, argument: int | bytes) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep what is freed instead of giving it back, for a process that codes picture after picture.
+    """Let the C library keep what is freed instead of giving it back, for a process that handles picture after picture.
 
-    Threads got a megabyte for each coded 1080p picture anew from the kernel, page by page: 2 of 11 ms. It keeps 128 MB
+    Threads got a megabyte for each coded 1080p picture anew from the kernel, page by page: 2 of 11 ms; of a recorder's
+    0.2 ms for a picture that comes coded it was 0.04. It keeps 128 MB
     at most in each of its pools. Where the C library is another (musl), nothing changes.
     """
     mallopt = getattr(_libc, "mallopt", None)

@@ -154,10 +154,23 @@ def _first_slice(data: bytes) -> bytes:
     return b""
 
 
-def with_lengths(data: bytes) -> bytes:
-    """The same units with their lengths in four bytes before them instead of start codes, as MP4 has them."""
-    units = [unit for part in data.split(_CODE)[1:] if (unit := part.rstrip(b"\0"))]
-    return b"".join(piece for unit in units for piece in (len(unit).to_bytes(4, "big"), unit))
+def with_lengths(data: bytes) -> list[bytes | memoryview]:
+    """The same units with their lengths in four bytes before them instead of start codes, as MP4 has them.
+
+    Returns:
+        Pieces to be put together, of which the units are views of ``data``.
+    """
+    view, pieces = memoryview(data), list[bytes | memoryview]()
+    at = data.find(_CODE)
+    while at >= 0:
+        begin = at + 3
+        at = data.find(_CODE, begin)
+        end = at if at >= 0 else len(data)
+        while end > begin and data[end - 1] == 0:
+            end -= 1
+        if end > begin:
+            pieces += ((end - begin).to_bytes(4, "big"), view[begin:end])
+    return pieces
 
 
 def first_slice_at(data: bytes, codec: str) -> int:

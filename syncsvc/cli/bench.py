@@ -25,11 +25,13 @@ NAME is one of
   latency    from the last frame that a window needs to the batch in a subscriber's hands
   article    two cameras by the Queue and the Pipe program of a much-read article, and by the service
   process    filters over 1080p pictures: one by one, by multiprocessing's pools, by FramePool
+  record     remuxing a service's coded pictures beside PyAV's bare remuxing, and decoding and encoding
   stills     pictures to the disk: loop, threads, processes, chunks, and a service's own
   accuracy   capture times and sets: ours, those of other rules, and the true ones
 """
 _SECONDS: Final = {
-    "pipeline": 8.0, "capacity": 20.0, "latency": 20.0, "article": 15.0, "stills": 10.0, "accuracy": 40.0,
+    "pipeline": 8.0, "capacity": 20.0, "latency": 20.0, "article": 15.0, "record": 10.0, "stills": 10.0,
+    "accuracy": 40.0,
 }  # fmt: skip
 _FRAMES: Final = {"process": 24}
 _OPTIONS: Final = {
@@ -39,6 +41,7 @@ _OPTIONS: Final = {
     "latency": ("seconds", "rounds", "only"),
     "article": ("seconds", "only"),
     "process": ("rounds", "frames", "only"),
+    "record": ("seconds", "rounds", "only"),
     "stills": ("seconds", "rounds", "frames", "only"),
     "accuracy": ("seconds", "only", "case"),
 }
@@ -52,7 +55,7 @@ _OPTIONS: Final = {
 @click.option(
     "--seconds",
     type=FiniteRange(min=1),
-    help="Length of each turn: pipeline (8), stills (10), article (15), capacity, latency (20), accuracy's runs (40).",
+    help="Length of each turn: pipeline (8), record, stills (10), article (15), capacity, latency (20), accuracy (40).",
 )
 @click.option("--rounds", type=click.IntRange(min=1), help="All but capacity, article, accuracy: turns of each (3).")
 @click.option(

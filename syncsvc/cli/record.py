@@ -16,7 +16,7 @@ from syncsvc.cli.progress import progress
 from syncsvc.cli.stopping import stop_on_signals
 from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.errors import NotRecorded
-from syncsvc.lifecycle import StopToken
+from syncsvc.lifecycle import StopToken, keep_freed_memory
 from syncsvc.observe.logs import said
 from syncsvc.recording.opening import FORMATS
 from syncsvc.showing import gap_line
@@ -75,6 +75,7 @@ def record(endpoint: str, folder: Path, as_json: bool, enough: Enough, **given: 
     that were missed are told when it is known, and stand in batches.jsonl. While the disk is full it waits for room.
     """
     live = endpoints_of(endpoint).live
+    keep_freed_memory()
     segment, keep, max_size = given["segment"], given["keep"], given["max_size"]
     recorder = Recorder(
         live, folder, given["group"], codec=given["codec"], mode=given["mode"], sets=given["sets"], fill=given["fill"],

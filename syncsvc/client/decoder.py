@@ -18,6 +18,7 @@ from msgspec.structs import force_setattr
 from numpy.typing import NDArray
 
 from syncsvc import decoded, nal
+from syncsvc.borrowed import Payload
 from syncsvc.client.copies import KeptPicture, LostPicture
 from syncsvc.errors import FrameUndecodable, SyncsvcError
 from syncsvc.layout import MAX_PIXELS, Layout
@@ -42,7 +43,8 @@ class CodedFrame:
 
     def __init__(self, owner: "StreamDecoder", frame: Frame) -> None:
         self._owner, self.seq, self.is_key, self.layout = owner, frame.seq, frame.keyframe, frame.layout
-        self.data = bytes(frame.pixels)  # of our own: a payload in a ring is only leased
+        self.data = frame.payload if isinstance(frame.payload, bytes) else bytes(frame.pixels)
+        """Of our own: a payload in a ring is only leased."""
         codec = frame.layout.codec.name if frame.layout.codec is not None else ""
         self.recovers_in = nal.recovery_frames(self.data, codec) if frame.keyframe else 0
         """How many frames later pictures are whole, where decoding begins with this one."""
@@ -89,6 +91,11 @@ class RecoveringFrame:
 
     def __init__(self, coded: CodedFrame, needed: tuple[CodedFrame, ...]) -> None:
         self.coded, self._needed = coded, needed
+
+    @property
+    def data(self) -> bytes:
+        """The coded picture."""
+        return self.coded.data
 
     def to_bgr(self) -> NDArray[np.uint8]:
         """See ``CodedFrame``."""
@@ -307,6 +314,8 @@ class Decoders:
             except SyncsvcError:  # its memory was taken back already: for the frames after it, it is lost
                 continue
             force_setattr(frame, "decoder", coded)  # frozen for users; we are not done making it
+            if not isinstance(frame.payload, Payload):  # the decoder's copy is enough
+                force_setattr(frame, "payload", coded.data)
 
 
 def load_av() -> Any:

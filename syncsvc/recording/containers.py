@@ -8,7 +8,7 @@ Source: ISO/IEC 14496-12:2022, 8.8 (movie fragments); RFC 9559 (Matroska), RFC 8
 import struct
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Final, NamedTuple, Protocol
 
 import av
@@ -75,16 +75,17 @@ class Mp4:
         """See ``Container``."""
         head = b"" if self._fragments else self._head(samples[0])
         self._fragments += 1
-        datas = [self._stored(sample.data) for sample in samples]
+        stored = [self._stored(sample.data) for sample in samples]
+        sizes = [sum(map(len, pieces)) for pieces in stored]
         ticks = [sample.at_ns // _NS_PER_TICK for sample in samples]
         steps = [after - before for before, after in pairwise(ticks)]
         steps.append(steps[-1] if steps else _NOMINAL_TICKS)
         rows = b"".join(
-            struct.pack(">III", step, len(data), _KEY_SAMPLE if sample.is_key else _OTHER_SAMPLE)
-            for sample, data, step in zip(samples, datas, steps, strict=True)
+            struct.pack(">III", step, size, _KEY_SAMPLE if sample.is_key else _OTHER_SAMPLE)
+            for sample, size, step in zip(samples, sizes, steps, strict=True)
         )
         moof = self._moof(ticks[0], len(samples), rows)
-        return b"".join((head, moof, struct.pack(">I", 8 + sum(map(len, datas))), b"mdat", *datas))
+        return b"".join((head, moof, struct.pack(">I", 8 + sum(sizes)), b"mdat", *chain.from_iterable(stored)))
 
     def _moof(self, at: int, count: int, rows: bytes) -> bytes:
         header = _box(b"mfhd", struct.pack(">II", 0, self._fragments))
@@ -110,11 +111,11 @@ class Mp4:
             at += int.from_bytes(data[at : at + 4], "big")
         return data[:at]
 
-    def _stored(self, data: bytes) -> bytes:
-        """A picture as it lies there: of H.264 and H.265, lengths before the units instead of start codes."""
+    def _stored(self, data: bytes) -> Sequence[bytes | memoryview]:
+        """A picture as it lies there, in pieces: of H.264 and H.265 with lengths instead of start codes."""
         if self._codec in nal.CODECS:
             return nal.with_lengths(data)
-        return data.removeprefix(_DELIMITER) if self._codec == "av1" else data
+        return (data.removeprefix(_DELIMITER) if self._codec == "av1" else data,)
 
 
 class Matroska:

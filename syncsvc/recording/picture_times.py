@@ -10,6 +10,7 @@ from syncsvc.recording.contents import Filmed, StoredPicture, TimeLine
 _CODE = START[1:]
 _USER_DATA_UNREGISTERED = 5
 _OUR_UUID = bytes.fromhex("6d1c1b7e5f6a4c2d9b8e73796e637376")
+_OUR_MESSAGE = bytes((_USER_DATA_UNREGISTERED, 27)) + _OUR_UUID
 _LOCKED = b"\x1f"
 """The status byte of a precision time stamp: the clock is locked, and did not jump."""
 _OUR_UNIT = {
@@ -33,7 +34,9 @@ def with_time(data: bytes, codec: str, time_ns: int) -> bytes:
     """
     data = without_time(data, codec)
     at = first_slice_at(data, codec)
-    return data if at < 0 else data[:at] + START + _time_unit(codec, time_ns) + data[at:]
+    if at < 0:
+        return data
+    return b"".join((data[:at], START, _time_unit(codec, time_ns), memoryview(data)[at:]))
 
 
 def without_time(data: bytes, codec: str) -> bytes:
@@ -64,7 +67,12 @@ def stored_picture(film: Filmed, layout: Layout, line: TimeLine) -> StoredPictur
 
 def _time_unit(codec: str, time_ns: int) -> bytes:
     """The SEI unit without its start code."""
-    micros = (time_ns // 1000).to_bytes(8, "big")
-    spread = b"\xff".join(micros[at : at + 2] for at in range(0, 8, 2))
-    ours = b"\xff".join(time_ns.to_bytes(8, "big")[at : at + 2] for at in range(0, 8, 2))
-    return _OUR_UNIT[codec][3:] + _LOCKED + spread + bytes((_USER_DATA_UNREGISTERED, 27)) + _OUR_UUID + ours + b"\x80"
+    return b"".join((
+        _OUR_UNIT[codec][3:], _LOCKED, _spread(time_ns // 1000), _OUR_MESSAGE, _spread(time_ns), b"\x80",
+    ))  # fmt: skip
+
+
+def _spread(number: int) -> bytes:
+    """A number in eight bytes, every two of them apart, so that they never look like a start code."""
+    data = number.to_bytes(8, "big")
+    return b"%b\xff%b\xff%b\xff%b" % (data[:2], data[2:4], data[4:6], data[6:])

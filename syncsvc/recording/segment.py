@@ -66,10 +66,14 @@ class Film:
 
 def is_alike(one: Layout, other: Layout) -> bool:
     """Whether pictures of both go into one film; parameter sets of H.264 and H.265 come with their key frames."""
-    return one == other or (
-        codec_name(one) in nal.CODECS
-        and (codec_name(one), one.width, one.height, one.rotation)
-        == (codec_name(other), other.width, other.height, other.rotation)
+    return (
+        one is other
+        or one == other
+        or (
+            codec_name(one) in nal.CODECS
+            and (codec_name(one), one.width, one.height, one.rotation)
+            == (codec_name(other), other.width, other.height, other.rotation)
+        )
     )
 
 

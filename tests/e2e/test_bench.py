@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from syncsvc.bench import article, capacity, clip, latency, pipeline, stills, transport, ways
+from syncsvc.bench import article, capacity, clip, latency, pipeline, record, stills, transport, ways
 from syncsvc.bench.article_programs import TimedGet
 from syncsvc.bench.pipeline import Load
 from syncsvc.bench.running_service import NOBODY
@@ -139,6 +139,14 @@ def test_every_way_to_save_stills_writes_every_picture_and_its_start_is_told_apa
     assert {path.read_bytes() for path in tmp_path.glob("*/7.jpg")} == {cv2.imencode(".jpg", images[7])[1].tobytes()}
 
 
+def test_recording_is_measured_beside_bare_remuxing_and_coding(small_film: Path) -> None:
+    bare, coded = (record.compared(small_film, how, 1.0) for how in ("remux", "encode"))
+    assert (bare.frames, coded.frames) == (100, 25)
+    found = record.recorded(small_film, {"pixels": "encoded"}, 1.0)
+    assert found.frames >= record.STREAMS * 20
+    assert min(found.cpu_ms, bare.cpu_ms, coded.cpu_ms) > 0
+
+
 def test_a_service_s_stills_are_measured_beside_the_encoder(recording: Path) -> None:
     distinct = stills.decoded(recording)
     found = stills.live(recording, "bgr24", distinct, 1.0)
@@ -215,7 +223,10 @@ def test_the_same_seed_gives_the_same_figures() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("nothing",), "'transport', 'pipeline', 'capacity', 'latency', 'article', 'process', 'stills', 'accuracy'"),
+        (
+            ("nothing",),
+            "'transport', 'pipeline', 'capacity', 'latency', 'article', 'process', 'record', 'stills', 'accuracy'",
+        ),
         (("accuracy", "--rounds", "2"), "--rounds means nothing to `bench accuracy`"),
         (("accuracy", "--case", "five"), "--case five is not known; cases are four, four-latency"),
         (("accuracy", "--case", "four", "--only", "live"), "--only live leaves that out"),

@@ -166,3 +166,10 @@ def test_a_key_picture_is_whole_at_once_whatever_stands_beside_it() -> None:
 
 def test_a_recovery_point_that_is_cut_off_says_nothing() -> None:
     assert nal.recovery_frames(b"\0\0\1\x06\x06\x01\x00\x80\0\0\1\x41", "h264") == 0
+
+
+def test_units_get_their_lengths_whatever_start_codes_they_have_and_zeros_between_them_go() -> None:
+    data = b"\0\0\0\1\x67ab\0\0\1\x68\0\0\3c\0\0\0\0\1\x65rest\0\0\1\x41second\0"
+    units = [b"\x67ab", b"\x68\0\0\3c", b"\x65rest", b"\x41second"]
+    assert b"".join(nal.with_lengths(data)) == b"".join(len(one).to_bytes(4, "big") + one for one in units)
+    assert nal.with_lengths(b"nothing") == nal.with_lengths(b"\0\0\1") == []

@@ -26,7 +26,8 @@ _OPTIONS: Final = {
 def own_take(frame: Frame, coded: Frame) -> Take:
     """A frame whose picture came coded; ``coded`` is the same frame with it."""
     is_key = coded.keyframe or coded.format == "jpeg"
-    return Take(frame, coded.layout, bytes(coded.pixels), is_key, False)
+    data = coded.payload if isinstance(coded.payload, bytes) else bytes(coded.pixels)
+    return Take(frame, coded.layout, data, is_key, False)
 
 
 class StreamCoder:

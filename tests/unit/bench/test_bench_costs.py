@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from syncsvc.bench import article, pipeline, transport, ways
+from syncsvc.bench import article, pipeline, record, transport, ways
 from syncsvc.bench.handover import HandoverCost
 from syncsvc.bench.pipeline import Load, LoadCost
 from syncsvc.bench.report import BenchReport, as_object
@@ -119,3 +119,18 @@ def test_the_article_beside_the_service() -> None:
     assert report.tables[0].rows[1] == ("syncsvc, ipc", "9", "1.000", "0.990..1.010", "0.500", "0.900")
     assert report.notes[-1] == "a note"
     assert plain(report)["article"]["pipe per frame"]["interval_s"]["min"] == 2.0
+
+
+def test_recording_is_compared_round_by_round_with_bare_remuxing_and_with_its_aim() -> None:
+    costs = {record.BARE: (0.02, 0.04), record.ENCODING: (10.0, 20.0), record.COPIED: (0.1, 0.1)}
+    found = Results(
+        {way: [record.RecordingCost(100, cost) for cost in some] for way, some in costs.items()}, {"x": "why"}
+    )
+    told = plain(record.report(found))
+    assert told["ratios"] == {
+        f"{record.COPIED} / {record.BARE}": 2.5,
+        f"{record.COPIED} / 0.05 ms (aim: <= 1)": 2.0,
+        f"{record.ENCODING} / {record.COPIED}": 100.0,
+    }
+    assert told["record"][record.COPIED] == [{"frames": 100, "cpu_ms": 0.1}] * 2
+    assert told["notes"][-1] == "not measured: x: why"
