@@ -139,10 +139,10 @@ def test_every_way_to_save_stills_writes_every_picture_and_its_start_is_told_apa
     assert {path.read_bytes() for path in tmp_path.glob("*/7.jpg")} == {cv2.imencode(".jpg", images[7])[1].tobytes()}
 
 
-def test_recording_is_measured_beside_bare_remuxing_and_coding(small_film: Path) -> None:
-    bare, coded = (record.compared(small_film, how, 1.0) for how in ("remux", "encode"))
+def test_recording_is_measured_beside_bare_remuxing_and_coding(recording: Path) -> None:
+    bare, coded = (record.compared(recording, how, 1.0) for how in ("remux", "encode"))
     assert (bare.frames, coded.frames) == (100, 25)
-    found = record.recorded(small_film, {"pixels": "encoded"}, 1.0)
+    found = record.recorded(recording, {"pixels": "encoded"}, 1.0)
     assert found.frames >= record.STREAMS * 20
     assert min(found.cpu_ms, bare.cpu_ms, coded.cpu_ms) > 0
 

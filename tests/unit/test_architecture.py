@@ -23,6 +23,7 @@ NAMES_OF_SEVERAL_FILES: Mapping[str, str] = {
     "stills": "pictures one by one: from a camera that gives no more, and the command that writes them to the disk",
     "lossless": "one outlet, at its two ends, and what they say to each other",
     "control": "what is said on that socket, and who says it",
+    "record": "the command, and the benchmark of that name: both are found by it",
 }
 IMPORTS_IN_FUNCTIONS: Mapping[str, str] = {
     "syncsvc/capture/probe.py": "the engine of captures, for the process that looks: the one that asks does without",
