@@ -53,6 +53,7 @@ COMMANDS: Final = {
     "doctor": Entry("doctor", "Measure the streams of a configuration, and propose its bounds."),
     "cameras": Entry("cameras", "Serve virtual RTSP cameras with known true times."),
     "bench": Entry("bench", "Measure, side by side with what it is compared to."),
+    "keys": Entry("keys", "Keys for a service and its clients: new, client, revoke."),
     "schema": Entry("check", "Print the JSON Schema of the configuration."),
 }
 

@@ -11,7 +11,7 @@ from syncsvc.cli.endpoint import endpoints_of
 from syncsvc.cli.following import Enough, ends, follow
 from syncsvc.cli.meeting import meet, telling
 from syncsvc.cli.numbers import FiniteRange
-from syncsvc.cli.options import json_at_end, of_group, when_late
+from syncsvc.cli.options import json_at_end, keyed, of_group, when_late
 from syncsvc.cli.progress import progress
 from syncsvc.cli.stopping import stop_on_signals
 from syncsvc.client.inlets import Mode
@@ -53,6 +53,7 @@ from syncsvc.wire.result import Per
     type=FiniteRange(min=0, min_open=True),
     help="The longest that a call may take.",
 )
+@keyed
 @ends
 @json_at_end
 def process(endpoint: str, target: str, words: tuple[str, ...], as_json: bool, enough: Enough, **given: Any) -> None:
@@ -115,7 +116,7 @@ def _process(wanted: _Wanted, enough: Enough) -> tuple[dict[str, Any], str]:
             show(f"{answers.tally.published} published, {left} under way, {lost} dropped")
 
         try:
-            with telling(), Subscriber(wanted.live, given["group"], wanted.mode) as batches:
+            with telling(), Subscriber(wanted.live, given["group"], wanted.mode, keys=given["keys"]) as batches:
                 try:
                     _follow(batches, enough, stop, sink, tell)
                 except TimeoutError as error:

@@ -11,7 +11,7 @@ from syncsvc.cli.amounts import DURATION, SIZE
 from syncsvc.cli.endpoint import endpoints_of
 from syncsvc.cli.following import Enough, ends, follow
 from syncsvc.cli.meeting import meet, telling
-from syncsvc.cli.options import json_at_end, of_group
+from syncsvc.cli.options import json_at_end, keyed, of_group
 from syncsvc.cli.progress import progress
 from syncsvc.cli.stopping import stop_on_signals
 from syncsvc.clock import SYSTEM_CLOCK
@@ -58,6 +58,7 @@ _FULL_LOOK_S = 1.0
 @click.option("--keep", metavar="TIME", type=DURATION, help="Take finished segments away after 24h, 7d, ...")
 @click.option("--max-size", metavar="SIZE", type=SIZE, help="Take the oldest away where all have more than 50G, ...")
 @click.option("--mode", type=click.Choice(["lossless", "live"]), default="lossless", show_default=True)
+@keyed
 @ends
 @json_at_end
 def record(endpoint: str, folder: Path, as_json: bool, enough: Enough, **given: Any) -> None:
@@ -80,6 +81,7 @@ def record(endpoint: str, folder: Path, as_json: bool, enough: Enough, **given: 
     recorder = Recorder(
         live, folder, given["group"], codec=given["codec"], mode=given["mode"], sets=given["sets"], fill=given["fill"],
         format=given["kind"], segment_s=segment, keep_s=keep, max_bytes=None if max_size is None else int(max_size),
+        keys=given["keys"],
     )  # fmt: skip
     problem = ""
     with recorder, stop_on_signals() as stop, progress("waiting for a batch") as show, telling():

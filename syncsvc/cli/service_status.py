@@ -3,12 +3,14 @@
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import click
 import msgspec
 
 from syncsvc.cli.endpoint import endpoints_of
+from syncsvc.cli.options import keyed
 from syncsvc.client.inquiry import ask_status
 from syncsvc.errors import NoAnswer
 from syncsvc.observe.status import GroupStatus, IngestStatus, ReceiverStatus
@@ -32,14 +34,15 @@ _GUESSED: Final = "  ?: a guess, because better clocks were refused: such a stre
 
 @click.command(epilog="Example: syncsvc status tcp://127.0.0.1:5555 --json")
 @click.argument("endpoint", required=False)
+@keyed
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: what `control` answers, see docs/protocol.md.")
-def status(endpoint: str | None, as_json: bool) -> None:
+def status(endpoint: str | None, keys: Path | None, as_json: bool) -> None:
     """Show the running service at ENDPOINT: its `live` or `control`, or the configuration that it runs.
 
     Without ENDPOINT it is tcp://127.0.0.1:5555. Exit code 1 and one line when no service is there.
     """
     place = endpoints_of(endpoint)
-    told = ask_status(place.control or place.live)
+    told = ask_status(place.control or place.live, keys=keys)
     if as_json:
         click.echo(json.dumps(told))
         return

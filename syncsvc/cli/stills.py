@@ -12,7 +12,7 @@ from syncsvc.cli.endpoint import endpoints_of
 from syncsvc.cli.following import Enough, ends, follow
 from syncsvc.cli.meeting import meet, telling
 from syncsvc.cli.numbers import FiniteRange
-from syncsvc.cli.options import json_at_end, of_group, when_late
+from syncsvc.cli.options import json_at_end, keyed, of_group, when_late
 from syncsvc.cli.progress import progress
 from syncsvc.cli.stopping import stop_on_signals
 from syncsvc.client.inlets import Mode
@@ -44,6 +44,7 @@ from syncsvc.sinks.stills.writers import DEFAULT_HOW, HOWS, MOST_WORKERS, How, o
 @click.option("--workers", metavar="N", type=click.IntRange(1, MOST_WORKERS), help="Threads or processes (one a core).")
 @when_late("drop pictures, or wait, so that whole batches are missed. Both are counted.")
 @click.option("--mode", type=click.Choice(["auto", "live", "local"]), help="auto; live with --when-late wait.")
+@keyed
 @ends
 @json_at_end
 def stills(endpoint: str, folder: Path, as_json: bool, enough: Enough, **given: Any) -> None:
@@ -107,7 +108,7 @@ def _write(wanted: _Wanted, enough: Enough) -> tuple[StillsTally, int, str]:
                 click.echo(said(news, "warning"), err=True)
             show(f"{sink.tally.written} written, {sink.under_way} under way, {sink.tally.lost} not written")
 
-        with telling(), Subscriber(wanted.live, given["group"], wanted.mode) as batches:
+        with telling(), Subscriber(wanted.live, given["group"], wanted.mode, keys=given["keys"]) as batches:
             try:
                 for batch in follow(batches.receive, enough, meet(batches, enough.timeout_s), stop):
                     if batch is None:

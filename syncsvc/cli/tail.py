@@ -5,6 +5,7 @@ import math
 import os
 import sys
 from base64 import b64encode
+from pathlib import Path
 from typing import cast
 
 import click
@@ -12,7 +13,7 @@ import click
 from syncsvc.cli.endpoint import endpoints_of
 from syncsvc.cli.following import Enough, ends
 from syncsvc.cli.meeting import meet, telling
-from syncsvc.cli.options import of_group
+from syncsvc.cli.options import keyed, of_group
 from syncsvc.client.subscriber import Subscriber
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, time_of_day
 from syncsvc.errors import SubscriptionEnded
@@ -32,12 +33,14 @@ LATE_LEGEND = "late at the start: a frame that came when its window had left; ba
 @click.command(epilog="Example: syncsvc tail tcp://127.0.0.1:5555 --group lobby --count 10")
 @click.argument("endpoint", required=False)
 @of_group
+@keyed
 @ends
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line: the header of docs/protocol.md.")
 @click.option("--late", "shows_late", is_flag=True, help="Also a line per frame that came after its window had closed.")
 def tail(
     endpoint: str | None,
     group: str | None,
+    keys: Path | None,
     enough: Enough,
     as_json: bool,
     shows_late: bool,
@@ -56,7 +59,7 @@ def tail(
     if not as_json and sys.stdout.isatty():
         click.echo("\n".join((*LEGEND, LATE_LEGEND) if shows_late else LEGEND))
     try:
-        with telling(), _subscriber(endpoint, group, shows_late) as batches:
+        with telling(), _subscriber(endpoint, group, keys, shows_late) as batches:
             _follow(batches, as_json, meet(batches, enough.timeout_s), enough, end)
     except TimeoutError as error:
         click.echo(said(f"{endpoint}: {error}", "error"), err=True)
@@ -67,10 +70,13 @@ def tail(
         pass
 
 
-def _subscriber(endpoint: str, group: str | None, shows_late: bool) -> Subscriber[FrameBatch | Gap | LateFrame]:
+def _subscriber(
+    endpoint: str, group: str | None, keys: Path | None, shows_late: bool
+) -> Subscriber[FrameBatch | Gap | LateFrame]:
     if shows_late:
-        return Subscriber(endpoint, group, gaps="yield", payload=None, late=True)
-    return cast("Subscriber[FrameBatch | Gap | LateFrame]", Subscriber(endpoint, group, gaps="yield", payload=None))
+        return Subscriber(endpoint, group, gaps="yield", payload=None, late=True, keys=keys)
+    batches = Subscriber(endpoint, group, gaps="yield", payload=None, keys=keys)
+    return cast("Subscriber[FrameBatch | Gap | LateFrame]", batches)
 
 
 class _End:

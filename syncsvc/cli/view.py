@@ -9,6 +9,7 @@ import click
 from syncsvc.cli.endpoint import endpoints_of
 from syncsvc.cli.meeting import meet, telling
 from syncsvc.cli.numbers import FiniteRange
+from syncsvc.cli.options import keyed
 from syncsvc.cli.progress import progress
 from syncsvc.client.inlets import Mode
 from syncsvc.client.subscriber import Subscriber
@@ -24,6 +25,7 @@ from syncsvc.sinks.stills.viewing import view as view_newest
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--group", metavar="G", help="Only this group; without it, the first that has a set.")
 @click.option("--quality", metavar="Q", type=click.IntRange(1, 100), help="Of jpg and webp, 1 to 100 (90).")
+@keyed
 @click.option("--mode", type=click.Choice(["auto", "live", "local"]), default="auto", show_default=True)
 @click.option(
     "--timeout",
@@ -36,7 +38,14 @@ from syncsvc.sinks.stills.viewing import view as view_newest
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def view(
-    endpoint: str, file: Path, group: str | None, quality: int | None, mode: str, timeout_s: float, as_json: bool
+    endpoint: str,
+    file: Path,
+    group: str | None,
+    quality: int | None,
+    keys: Path | None,
+    mode: str,
+    timeout_s: float,
+    as_json: bool,
 ) -> None:
     """Write a mosaic of the newest set of the daemon whose `publish.live` is ENDPOINT, or of its configuration.
 
@@ -45,7 +54,8 @@ def view(
     """
     coding, live = coding_of_file(file, quality), endpoints_of(endpoint).live
     try:
-        with telling(), progress("waiting for a set"), Subscriber(live, group, cast("Mode", mode)) as batches:
+        batches = Subscriber(live, group, cast("Mode", mode), keys=keys)
+        with telling(), progress("waiting for a set"), batches:
             left_s = meet(batches, timeout_s)
             viewed = view_newest(batches, file, coding, timeout_s if left_s is None else left_s)
     except (TimeoutError, SubscriptionEnded) as error:

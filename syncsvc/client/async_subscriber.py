@@ -4,6 +4,7 @@ import asyncio
 from typing import Literal, Self, cast, overload
 
 from syncsvc.client.attached import MeetsAsync
+from syncsvc.client.connecting import Keys
 from syncsvc.client.inlets import Mode
 from syncsvc.client.live import DEFAULT_LIVE
 from syncsvc.client.lossless import Start
@@ -39,6 +40,7 @@ class AsyncSubscriber(Subscribing[Item], MeetsAsync):
         name: str | None = None,
         start: Start = None,
         results: Literal[False] = False,
+        keys: Keys = None,
     ) -> None: ...
 
     @overload
@@ -54,6 +56,7 @@ class AsyncSubscriber(Subscribing[Item], MeetsAsync):
         name: str | None = None,
         start: Start = None,
         results: Literal[False] = False,
+        keys: Keys = None,
     ) -> None: ...
 
     @overload
@@ -69,6 +72,7 @@ class AsyncSubscriber(Subscribing[Item], MeetsAsync):
         name: str | None = None,
         start: Start = None,
         results: Literal[False] = False,
+        keys: Keys = None,
     ) -> None: ...
 
     @overload
@@ -84,6 +88,7 @@ class AsyncSubscriber(Subscribing[Item], MeetsAsync):
         name: str | None = None,
         start: Start = None,
         results: Literal[False] = False,
+        keys: Keys = None,
     ) -> None: ...
 
     @overload
@@ -95,6 +100,7 @@ class AsyncSubscriber(Subscribing[Item], MeetsAsync):
         gaps: Literal["count"] = "count",
         *,
         results: Literal[True],
+        keys: Keys = None,
     ) -> None: ...
 
     @overload
@@ -106,6 +112,7 @@ class AsyncSubscriber(Subscribing[Item], MeetsAsync):
         *,
         gaps: Literal["yield"],
         results: Literal[True],
+        keys: Keys = None,
     ) -> None: ...
 
     def __init__(
@@ -120,8 +127,11 @@ class AsyncSubscriber(Subscribing[Item], MeetsAsync):
         name: str | None = None,
         start: Start = None,
         results: bool = False,
+        keys: Keys = None,
     ) -> None:
-        super().__init__(endpoint, group, mode, gaps, payload, late=late, name=name, start=start, results=results)
+        super().__init__(
+            endpoint, group, mode, gaps, payload, late=late, name=name, start=start, results=results, keys=keys
+        )
 
     async def receive(self, timeout_s: float | None = None) -> Item:
         """Wait for the next item; arguments and errors as with ``Subscriber.receive``."""

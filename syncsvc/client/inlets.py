@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from syncsvc.certificates import ClientKeys
 from syncsvc.client.inlet import Inlet
 from syncsvc.client.live import LiveInlet, check_endpoint
 from syncsvc.client.local import LocalInlet
@@ -97,6 +98,7 @@ class Asked:
     start: Start
     results: bool = False
     is_counted: bool = True
+    keys: ClientKeys | None = None
 
     @property
     def beyond_local(self) -> str:
@@ -133,7 +135,7 @@ def open_inlet(wish: Asked, mode: Mode, stats: SubscriberStats) -> Inlet:
 
 
 def _live(wish: Asked, stats: SubscriberStats) -> Inlet:
-    return LiveInlet(wish.endpoint, wish.topics)
+    return LiveInlet(wish.endpoint, wish.topics, wish.keys)
 
 
 def _local(wish: Asked, stats: SubscriberStats) -> Inlet:
@@ -156,8 +158,9 @@ def _lossless(wish: Asked, stats: SubscriberStats) -> Inlet:
     if wish.of_live_alone:
         raise UsageError(f"mode 'lossless' has batches alone; {wish.of_live_alone} is for mode 'live'")
     check_start(wish.groups, wish.name, wish.start)
-    payload = PAYLOADS[wish.payload]
-    return LosslessInlet(wish.endpoint, wish.groups, payload, wish.name, wish.start, is_counted=wish.is_counted)
+    return LosslessInlet(
+        wish.endpoint, wish.groups, PAYLOADS[wish.payload], wish.name, wish.start, wish.keys, is_counted=wish.is_counted
+    )
 
 
 _WAYS: Mapping[Mode, Callable[[Asked, SubscriberStats], Inlet]] = {

@@ -15,9 +15,10 @@ import msgspec
 import zmq
 
 from syncsvc import wire
-from syncsvc.client.addresses import is_ipv6
+from syncsvc.certificates import ClientKeys
+from syncsvc.client.connecting import Admission, Keys, connect, keys_in
 from syncsvc.client.live import check_endpoint
-from syncsvc.client.presence import Patience, look
+from syncsvc.client.presence import LOOK_S, Patience, look, refuse_wrong_keys
 from syncsvc.errors import LinkClosed, NoAnswer, TransportError, WireError
 from syncsvc.transport import leasing
 from syncsvc.transport.leasing import FromService, LeaseSocket, Welcome
@@ -31,30 +32,31 @@ _LOCAL_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::]", "*"
 _Read = Callable[[list[bytes]], dict[str, Any] | None]
 
 
-def ask_status(endpoint: str, patience_s: float = PATIENCE_S) -> dict[str, Any]:
+def ask_status(endpoint: str, patience_s: float = PATIENCE_S, keys: Keys = None) -> dict[str, Any]:
     """What a service tells of itself (``observe.status.ReceiverStatus``, as plain values).
 
     Args:
         endpoint: its ``control`` or its ``live``.
         patience_s: how long an answer is waited for, in all.
+        keys: the folder of a client's keys; None: that of SYNCSVC_KEYS, if any.
 
     Raises:
         UsageError: that is no endpoint.
         NoAnswer: there is no service, or none that answers.
     """
     check_endpoint(endpoint)
-    with _Inquiry(endpoint, Patience(patience_s)) as inquiry:
+    with _Inquiry(endpoint, Patience(patience_s), keys_in(keys)) as inquiry:
         return inquiry.ask(inquiry.control(subscribes=True), "status")
 
 
-def ask_groups(live: str, patience: Patience) -> list[str]:
+def ask_groups(live: str, patience: Patience, keys: ClientKeys | None = None) -> list[str]:
     """The groups of the service whose ``live`` is there, without a subscription.
 
     Raises:
         NoAnswer: there is no service, or none that answers, or that is its ``control``.
         SubscriberClosed: the bell rang.
     """
-    with _Inquiry(live, patience) as inquiry:
+    with _Inquiry(live, patience, keys) as inquiry:
         control = inquiry.control(subscribes=False)
         said = inquiry.ask(control, "hello")
     if control == live:
@@ -63,14 +65,14 @@ def ask_groups(live: str, patience: Patience) -> list[str]:
     return [str(name) for name in said.get("groups") or ()]
 
 
-def ask_terms(live: str, patience: Patience) -> dict[str, GroupTerms]:
+def ask_terms(live: str, patience: Patience, keys: ClientKeys | None = None) -> dict[str, GroupTerms]:
     """What each group of the service promises whose ``live`` is there.
 
     Raises:
         NoAnswer: there is no service, or none that answers.
         SubscriberClosed: the bell rang.
     """
-    with _Inquiry(live, patience) as inquiry:
+    with _Inquiry(live, patience, keys) as inquiry:
         said = inquiry.ask(inquiry.control(subscribes=True), "hello")
     try:
         return msgspec.convert(said.get("groups"), dict[str, GroupTerms])
@@ -78,29 +80,32 @@ def ask_terms(live: str, patience: Patience) -> dict[str, GroupTerms]:
         raise NoAnswer(live, f"its `control` says of its groups what cannot be read: {error}") from error
 
 
-def find_control(endpoint: str, patience: Patience) -> str:
+def find_control(endpoint: str, patience: Patience, keys: ClientKeys | None = None) -> str:
     """Where the ``control`` of a service is that somebody knows by its ``live``; see above.
 
     Raises:
         NoAnswer: there is no service, or none that tells.
         SubscriberClosed: the bell rang.
     """
-    with _Inquiry(endpoint, patience) as inquiry:
+    with _Inquiry(endpoint, patience, keys) as inquiry:
         return inquiry.control(subscribes=True)
 
 
 class _Inquiry:
     """The sockets of one question; everything is closed at the end."""
 
-    def __init__(self, endpoint: str, patience: Patience) -> None:
-        self._endpoint, self._patience = endpoint, patience
+    def __init__(self, endpoint: str, patience: Patience, keys: ClientKeys | None) -> None:
+        self._endpoint, self._patience, self._keys = endpoint, patience, keys
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._sockets: list[zmq.Socket[bytes]] = []
+        self._doors: dict[zmq.Socket[bytes], Admission] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        for door in self._doors.values():
+            door.close()
         self._context.destroy(linger=0)
         if isinstance(error, zmq.ZMQError):
             raise NoAnswer(self._endpoint, f"nobody can be asked: {error.strerror}") from error
@@ -111,8 +116,11 @@ class _Inquiry:
         Raises:
             NoAnswer: nothing, or something else.
         """
-        answer = self._wait({self._asker(control, what): _answer})
+        asker = self._asker(control, what)
+        answer = self._wait({asker: _answer})
         if answer is None:
+            self._doors[asker].check(self._endpoint)
+            refuse_wrong_keys(control, Patience(LOOK_S, self._patience.bell), has_keys=self._keys is not None)
             raise NoAnswer(
                 self._endpoint, f"its `control` at {control} does not answer: the service is stuck, or stops"
             )
@@ -128,10 +136,11 @@ class _Inquiry:
         """
         if told := _told_on_this_host(self._endpoint, self._patience):
             return _as_seen_from_here(told, self._endpoint)
-        look(self._endpoint, self._patience)
+        look(self._endpoint, self._patience, has_keys=self._keys is not None)
         beside = _next_port(self._endpoint)
         readers: dict[zmq.Socket[bytes], _Read] = {}
         own = self._asker(self._endpoint, "hello")
+        door = self._doors[own]
         readers[own] = lambda parts: _with(_answer(parts), self._endpoint)
         if beside is not None:
             readers[self._asker(beside, "hello")] = lambda parts: (
@@ -140,12 +149,12 @@ class _Inquiry:
         found = self._wait(readers, _GUESSES_S if subscribes else PATIENCE_S)
         if found is None and subscribes:
             listener = self._socket(zmq.SUB)
-            listener.set(zmq.IPV6, int(is_ipv6(self._endpoint)))
             listener.subscribe(wire.STATUS_TOPIC)
-            listener.connect(self._endpoint)
+            connect(listener, self._endpoint, self._keys)
             readers[listener] = _told_by_live
             found = self._wait(readers)
         if found is None:
+            door.check(self._endpoint)
             problem = "it is no syncsvc service" if subscribes else "it does not say that it is a syncsvc service"
             raise NoAnswer(self._endpoint, f"a program that speaks ZeroMQ is there, but {problem}")
         if not found["control"]:
@@ -164,8 +173,8 @@ class _Inquiry:
     def _asker(self, endpoint: str, what: str) -> "zmq.Socket[bytes]":
         asker = self._socket(zmq.DEALER)
         asker.set(zmq.MAXMSGSIZE, MAX_ANSWER_BYTES)
-        asker.set(zmq.IPV6, int(is_ipv6(endpoint)))
-        asker.connect(endpoint)
+        self._doors[asker] = Admission(asker, self._keys)
+        connect(asker, endpoint, self._keys)
         asker.send(wire.encode_control({"type": what}))
         return asker
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import zmq
 
-from syncsvc.client.addresses import is_ipv6
+from syncsvc.certificates import ClientKeys
+from syncsvc.client.connecting import connect
 from syncsvc.client.inlet import Inlet
 from syncsvc.errors import SubscriberClosed, UsageError
 from syncsvc.wire import BATCH_PREFIX, CODED_PREFIX, HEAD_PREFIX
@@ -64,7 +65,7 @@ def _mark(topics: Sequence[bytes]) -> int:
 class LiveInlet(Inlet):
     """Messages of the service, whole, as they come."""
 
-    def __init__(self, endpoint: str, topics: Sequence[bytes]) -> None:
+    def __init__(self, endpoint: str, topics: Sequence[bytes], keys: ClientKeys | None = None) -> None:
         """Connect when the service is there, and again whenever it comes back; ``topics`` are subscribed to at first.
 
         Raises:
@@ -78,11 +79,10 @@ class LiveInlet(Inlet):
             self._socket = self._context.socket(zmq.SUB)
             for option, value in _OPTIONS.items():
                 self._socket.setsockopt(option, value)
-            self._socket.setsockopt(zmq.IPV6, int(is_ipv6(endpoint)))
             self._socket.setsockopt(zmq.RCVHWM, _mark(topics))
             for topic in topics:
                 self._socket.setsockopt(zmq.SUBSCRIBE, topic)
-            self._socket.connect(endpoint)
+            connect(self._socket, endpoint, keys)
             self._fd = self._socket.fileno()
         except zmq.ZMQError as error:
             self._context.destroy(linger=0)

@@ -12,7 +12,8 @@ import msgspec
 import zmq
 
 from syncsvc import wire
-from syncsvc.client.addresses import is_ipv6
+from syncsvc.certificates import ClientKeys
+from syncsvc.client.connecting import connect
 from syncsvc.client.inlet import ThreadedInlet
 from syncsvc.client.inquiry import find_control
 from syncsvc.client.presence import Patience
@@ -130,6 +131,7 @@ class LosslessInlet(ThreadedInlet):
         payload: Literal["batch", "coded", "head"],
         name: str | None,
         start: Start,
+        keys: ClientKeys | None = None,
         *,
         is_counted: bool,
     ) -> None:
@@ -138,6 +140,7 @@ class LosslessInlet(ThreadedInlet):
         ``groups`` None takes all of them; ``name``, ``start`` and ``is_counted`` are those of ``Subscriber``.
         """
         super().__init__(endpoint)
+        self._keys = keys
         self._client, self._session = secrets.token_hex(8), 0
         self._word = Resume(
             1, self._client, 0, payload, 0, None if groups is None else tuple(groups), name, start == "oldest",
@@ -182,7 +185,7 @@ class LosslessInlet(ThreadedInlet):
         try:
             while not self.is_closed and not self.problem:
                 with suppress(SubscriberClosed, NoAnswer):
-                    self._attend(context, find_control(self._endpoint, Patience(FINDING_S, self._end)))
+                    self._attend(context, find_control(self._endpoint, Patience(FINDING_S, self._end), self._keys))
                 with suppress(SubscriberClosed):
                     Patience(FINDING_S, self._end).pause(RETRY_MS / 1000)
         except (UsageError, zmq.ZMQError) as error:
@@ -196,8 +199,7 @@ class LosslessInlet(ThreadedInlet):
         with context.socket(zmq.DEALER) as sock:
             for option, value in _OPTIONS.items():
                 sock.set(option, value)
-            sock.set(zmq.IPV6, int(is_ipv6(control)))
-            sock.connect(control)
+            connect(sock, control, self._keys)
             self._is_resumed, self._said_ns, self._heard_ns = False, 0, SYSTEM_CLOCK.monotonic_ns()
             while not self.is_closed and not self.problem and self._turn(sock):
                 pass

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Final
 
+from syncsvc.certificates import ClientKeys
 from syncsvc.client.inquiry import ask_groups
 from syncsvc.client.presence import Patience, look
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK, Clock
@@ -47,13 +48,14 @@ class Outlook:
         *,
         is_local: bool,
         has_control: bool = True,
+        keys: ClientKeys | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """``groups``: all that it is to have; None asks for none. ``is_local``: it is to share memory with us.
 
         ``has_control``: it can be asked; where it cannot, that somebody is there is all that can be found out.
         """
-        self._has_control = has_control
+        self._has_control, self._keys = has_control, keys
         self._endpoint, self._groups, self._is_local, self._clock = endpoint, groups or (), is_local, clock
         self._odd_ns: dict[str | None, int] = dict.fromkeys(groups or (None,), self._after(FIRST_S))
         """From when on the silence of each group is odd; under None that of all of them."""
@@ -185,9 +187,9 @@ class Outlook:
                 )
                 raise UsageError(f"{self._endpoint}: {problem}")
         if not self._has_control:
-            look(self._endpoint, patience)
+            look(self._endpoint, patience, has_keys=self._keys is not None)
             return
-        groups = ask_groups(self._endpoint, patience)
+        groups = ask_groups(self._endpoint, patience, self._keys)
         for group in self._groups:
             if group not in groups:
                 raise UnknownGroup(self._endpoint, group, groups)

@@ -6,9 +6,10 @@ import os
 import select
 import socket
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Final
 
+from syncsvc.client.greeting import mechanism_of, refuse_other_mechanism
 from syncsvc.clock import NS_PER_MS, SYSTEM_CLOCK
 from syncsvc.errors import NoAnswer, SubscriberClosed
 from syncsvc.transport.bell import Bell
@@ -63,16 +64,20 @@ class Patience:
             raise SubscriberClosed("this subscriber is closed")
 
 
-def look(endpoint: str, patience: Patience) -> None:
+def look(endpoint: str, patience: Patience, *, has_keys: bool = False) -> None:
     """See who is there.
 
     Raises:
-        NoAnswer: nobody, or somebody who does not speak ZeroMQ.
+        NoAnswer: nobody, or somebody who does not speak ZeroMQ, or who wants keys and we have none, or the other way
+            about.
         SubscriberClosed: the bell rang.
     """
     try:
         with closing(connect(endpoint, patience)) as sock:
             said = _first_bytes(sock, patience)
+            if said.startswith(_GREETING) and endpoint.startswith("tcp://"):
+                found = mechanism_of(sock, said, lambda: patience.is_ready(sock, select.POLLIN, LOOK_S))
+                refuse_other_mechanism(endpoint, found, has_keys=has_keys)
     except OSError as error:
         why = error.strerror or str(error)
         raise NoAnswer(endpoint, f"no service is there ({why}); `syncsvc run CONFIG` starts one") from None
@@ -83,6 +88,20 @@ def look(endpoint: str, patience: Patience) -> None:
     else:
         problem = "something is there that does not speak ZeroMQ" if said else "who is there says nothing"
     raise NoAnswer(endpoint, problem, may_come=not said)
+
+
+def refuse_wrong_keys(endpoint: str, patience: Patience, *, has_keys: bool) -> None:
+    """See whether keys are wanted where somebody does not answer, and whether we have some.
+
+    Raises:
+        NoAnswer: they are wanted and we have none, or the other way about.
+        SubscriberClosed: the bell rang.
+    """
+    if not endpoint.startswith("tcp://"):
+        return
+    with suppress(OSError), closing(connect(endpoint, patience)) as sock:
+        found = mechanism_of(sock, b"", lambda: patience.is_ready(sock, select.POLLIN, LOOK_S))
+        refuse_other_mechanism(endpoint, found, has_keys=has_keys)
 
 
 def connect(endpoint: str, patience: Patience) -> socket.socket:

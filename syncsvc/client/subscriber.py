@@ -3,6 +3,7 @@
 from typing import Literal, Self, cast, overload
 
 from syncsvc.client.attached import Meets
+from syncsvc.client.connecting import Keys
 from syncsvc.client.inlets import Mode
 from syncsvc.client.live import DEFAULT_LIVE
 from syncsvc.client.lossless import Start
@@ -53,9 +54,12 @@ class Subscriber(Subscribing[Item], Meets):
             its ``name`` goes on where it was.
         results: of ``syncsvc process``, whose endpoint it is then: hand out a Result for each frame or set; takes mode
             ``live``.
+        keys: folder with ``client.key_secret`` and ``server.key``, as ``syncsvc keys client`` makes it: for a service
+            with ``security``, over TCP. None: the folder that the environment's SYNCSVC_KEYS names, if any.
 
     Raises:
         UsageError: the endpoint cannot be one, or a word is not known.
+        ConfigError: the keys are missing, are none, or others can read them.
     """
 
     @overload
@@ -71,6 +75,7 @@ class Subscriber(Subscribing[Item], Meets):
         name: str | None = None,
         start: Start = None,
         results: Literal[False] = False,
+        keys: Keys = None,
     ) -> None: ...
 
     @overload
@@ -86,6 +91,7 @@ class Subscriber(Subscribing[Item], Meets):
         name: str | None = None,
         start: Start = None,
         results: Literal[False] = False,
+        keys: Keys = None,
     ) -> None: ...
 
     @overload
@@ -101,6 +107,7 @@ class Subscriber(Subscribing[Item], Meets):
         name: str | None = None,
         start: Start = None,
         results: Literal[False] = False,
+        keys: Keys = None,
     ) -> None: ...
 
     @overload
@@ -116,6 +123,7 @@ class Subscriber(Subscribing[Item], Meets):
         name: str | None = None,
         start: Start = None,
         results: Literal[False] = False,
+        keys: Keys = None,
     ) -> None: ...
 
     @overload
@@ -127,6 +135,7 @@ class Subscriber(Subscribing[Item], Meets):
         gaps: Literal["count"] = "count",
         *,
         results: Literal[True],
+        keys: Keys = None,
     ) -> None: ...
 
     @overload
@@ -138,6 +147,7 @@ class Subscriber(Subscribing[Item], Meets):
         *,
         gaps: Literal["yield"],
         results: Literal[True],
+        keys: Keys = None,
     ) -> None: ...
 
     def __init__(
@@ -152,8 +162,11 @@ class Subscriber(Subscribing[Item], Meets):
         name: str | None = None,
         start: Start = None,
         results: bool = False,
+        keys: Keys = None,
     ) -> None:
-        super().__init__(endpoint, group, mode, gaps, payload, late=late, name=name, start=start, results=results)
+        super().__init__(
+            endpoint, group, mode, gaps, payload, late=late, name=name, start=start, results=results, keys=keys
+        )
 
     def receive(self, timeout_s: float | None = None) -> Item:
         """Wait for the next item.

@@ -3,6 +3,7 @@
 from typing import ClassVar, Generic, Literal, TypeVar, cast
 
 from syncsvc.client.attached import Attached
+from syncsvc.client.connecting import Keys, keys_in
 from syncsvc.client.inlets import Asked, Mode, open_inlet
 from syncsvc.client.latest import MESSAGES_PER_LOOK, Latest
 from syncsvc.client.lossless import Start
@@ -38,6 +39,7 @@ class Subscribing(Attached, Generic[Item]):
         name: str | None,
         start: Start,
         results: bool = False,
+        keys: Keys = None,
     ) -> None:
         if gaps not in ("count", "yield"):
             raise UsageError(f"gaps {gaps!r}: allowed are 'count' and 'yield'")
@@ -49,8 +51,9 @@ class Subscribing(Attached, Generic[Item]):
             self._inbox = Inbox(group, gaps == "yield", payload, yields_late=late)
         self._all_there_is = "results=True" if results else "mode 'lossless'" if mode == "lossless" else ""
         groups = self._inbox.groups
-        wish = Asked(endpoint, groups, self._inbox.topics, payload, late, name, start, results, self.is_counted)
-        outlook = Outlook(endpoint, groups, is_local=mode == "local", has_control=not results)
+        pair = keys_in(keys)
+        wish = Asked(endpoint, groups, self._inbox.topics, payload, late, name, start, results, self.is_counted, pair)
+        outlook = Outlook(endpoint, groups, is_local=mode == "local", has_control=not results, keys=pair)
         super().__init__(open_inlet(wish, mode, self.stats), outlook)
         self._recency = Recency()
 

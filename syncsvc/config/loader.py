@@ -13,6 +13,7 @@ from syncsvc.config.models import NAME_PATTERN, STREAM_MODELS, Config, FileStrea
 from syncsvc.config.picture_files import is_sequence, pictures_of
 from syncsvc.config.refusals import KeyPath, config_error, did_you_mean, one_line, show
 from syncsvc.config.schema import Schema, allowed, keys_of, walk
+from syncsvc.config.secret_files import token_in, with_keys, with_paths
 from syncsvc.config.streamurl import describe
 from syncsvc.config.urls import MASK, RefusedError, kind_of, secrets_in
 from syncsvc.config.variables import expander
@@ -50,7 +51,7 @@ def loads(
         source_name: what messages call it.
         base_dir: what relative paths are relative to.
         environ: where ``${NAME}`` takes its value from.
-        files: whether the recordings that it names must exist.
+        files: whether the recordings and keys that it names must exist, and its secrets be hidden from others.
 
     Raises:
         ConfigError: it is refused; one line, without any password.
@@ -103,6 +104,9 @@ def _build(document: Document, base_dir: Path, secrets: set[str], files: bool) -
     spool = values.get("spool")
     if isinstance(spool, dict) and isinstance(spool.get("folder"), str) and spool["folder"]:
         values = {**values, "spool": {**spool, "folder": base_dir.absolute() / spool["folder"]}}
+    if token := token_in(values):
+        secrets.add(token)
+    values = with_paths(values, base_dir)
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
@@ -113,6 +117,7 @@ def _build(document: Document, base_dir: Path, secrets: set[str], files: bool) -
             if path in document.written:
                 problem = f"found {show(document.written[path])}, where no file is; allowed: a file that exists"
             raise document.error(path, problem)
+        config = with_keys(config, document)
     return config
 
 

@@ -4,15 +4,16 @@ The JSON Schema, the messages and ``configs/reference.yaml`` all follow from the
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from syncsvc.config.security import Security
+from syncsvc.certificates import Guard
+from syncsvc.config.security import Security, refuse_strangers
+from syncsvc.config.serving import Http, Publish
 from syncsvc.config.spool_keys import SpoolKeys, refuse_unspoolable
-from syncsvc.config.strictness import Model, read_by, refused, some
+from syncsvc.config.strictness import Model, refused, some
 from syncsvc.config.urls import endpoint, host_and_port, redact_url, secrets_in
 from syncsvc.layout import MAX_PIXELS
 
@@ -26,9 +27,6 @@ UncodedPixels = Literal["i420", "bgr24", "gray8", "jpeg"]
 TimeoutMs = Annotated[int, Field(ge=100, le=3_600_000)]
 LEAST_READ_TIMEOUT_MS: Final = 3000
 Shift = Annotated[float, Field(ge=-86_400_000, le=86_400_000)]
-_BIND: Final = "HOST:PORT on loopback, for example 127.0.0.1:8080 (port 0 takes a free one)"
-Endpoint = Annotated[str, read_by(endpoint)]
-Bind = Annotated[str, read_by(partial(host_and_port, allowed=_BIND))]
 
 
 class StreamKeys(Model):
@@ -256,28 +254,6 @@ class GroupConfig(Model):
         return self
 
 
-class Publish(Model):
-    """Where batches leave."""
-
-    live: Endpoint = "tcp://127.0.0.1:5555"
-    """XPUB endpoint of batches: tcp://HOST:PORT on loopback, or ipc:///path."""
-    control: Endpoint = "tcp://127.0.0.1:5556"
-    """ROUTER endpoint of hello, status and mode lossless: tcp://HOST:PORT on loopback, or ipc:///path."""
-    history: Annotated[int, Field(ge=0, le=10_000)] = 8
-    """Batches per group kept for lossless subscribers, once one is there; 0 switches the mode off."""
-    history_mb: Annotated[int, Field(ge=1, le=1_048_576)] = 512
-    """MiB of them that are kept at most, over all groups."""
-    wait_for: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """Subscriptions to wait for before file streams start (recordings, tests)."""
-
-
-class Http(Model):
-    """Health, metrics and status over HTTP."""
-
-    bind: Bind = "127.0.0.1:8080"
-    """HOST:PORT on loopback; port 0 takes a free one."""
-
-
 class Config(Model):
     """One daemon's configuration."""
 
@@ -289,10 +265,11 @@ class Config(Model):
     http: Http | None = Http()
     """Null switches it off."""
     security: Security | None = None
-    """What captures may do; null is sandbox: auto."""
+    """Keys, tokens and what captures may do; any tcp address but loopback needs it."""
     spool: SpoolKeys | None = None
     """Batches of coded pictures on disk, where subscribers may begin."""
     _variables: frozenset[str] = frozenset()
+    _guard: Guard | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -320,10 +297,9 @@ class Config(Model):
 
     def _check_endpoints(self) -> None:
         taken: dict[tuple[str, int] | str, str] = {}
-        named = {
-            ("publish", "live"): endpoint(self.publish.live),
-            ("publish", "control"): endpoint(self.publish.control),
-        }
+        written = {("publish", "live"): self.publish.live, ("publish", "control"): self.publish.control}
+        named = {path: endpoint(text) for path, text in written.items()}
+        refuse_strangers({path: (place, written[path]) for path, place in named.items()}, self.http, self.security)
         if self.http is not None:
             named["http", "bind"] = host_and_port(self.http.bind, "")
         for path, place in named.items():
@@ -335,8 +311,9 @@ class Config(Model):
 
     @property
     def secrets(self) -> frozenset[str]:
-        """Every password in the streams' URLs, for the redaction of logs."""
-        return frozenset().union(*(secrets_in(stream.url) for stream in self.streams.values()))
+        """Every password in the streams' URLs, and the token, for the redaction of logs."""
+        token = self.security.http_token if self.security else None
+        return frozenset({token} if token else ()).union(*(secrets_in(stream.url) for stream in self.streams.values()))
 
     @property
     def variables(self) -> frozenset[str]:
@@ -347,4 +324,15 @@ class Config(Model):
         """The same configuration, of a file that mentions these variables."""
         copy = self.model_copy()
         copy._variables = frozenset(names)
+        return copy
+
+    @property
+    def guard(self) -> Guard | None:
+        """What the files of `security` say: our own keys, and the clients that are let in; None: there are no keys."""
+        return self._guard
+
+    def with_guard(self, guard: Guard | None) -> Self:
+        """The same configuration, with what its files say."""
+        copy = self.model_copy()
+        copy._guard = guard
         return copy

@@ -8,7 +8,7 @@ from functools import cache
 from itertools import pairwise
 from typing import Any, Final
 
-from syncsvc.config import models, security, spool_keys
+from syncsvc.config import models, serving, spool_keys
 from syncsvc.config.models import NAME_PATTERN, STREAM_MODELS, Config
 from syncsvc.config.strictness import Model
 
@@ -48,7 +48,7 @@ def _sentences(model: str) -> Mapping[str, str]:
 
 
 def _model(name: str) -> type[Model]:
-    others = (getattr(module, name, None) for module in (models, security, spool_keys))
+    others = (getattr(module, name, None) for module in (models, serving, spool_keys))
     found: type[Model] = next(filter(None, others))
     return found
 

@@ -19,6 +19,10 @@ KIND_OF_SCHEME: Final[Mapping[str, str]] = {
 }
 MAX_IPC_BYTES: Final = 107  # sockaddr_un.sun_path has 108, the last is NUL
 MASK: Final = "***"
+KEYS_NEEDED: Final = (
+    "127.0.0.0/8, localhost or [::1]; any other address of this host, in numbers, needs "
+    "`security: {keys: DIR, clients: DIR}` (`syncsvc keys new DIR`)"
+)
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _PASSWORD_NAME: Final = re.compile(
@@ -164,12 +168,12 @@ def with_plain_scheme(url: str) -> str:
 
 
 def endpoint(text: str) -> tuple[str, int] | str:
-    """Host and port of a ``tcp://`` endpoint on loopback, or the path of an ``ipc://`` one.
+    """Host and port of a ``tcp://`` endpoint, or the path of an ``ipc://`` one.
 
     Raises:
-        RefusedError: it is neither, or not on loopback.
+        RefusedError: it is neither, or has no numeric address.
     """
-    allowed = f"tcp://HOST:PORT on loopback (port 0 takes a free one) or ipc:///PATH of at most {MAX_IPC_BYTES} bytes"
+    allowed = f"tcp://HOST:PORT (port 0 takes a free one) or ipc:///PATH of at most {MAX_IPC_BYTES} bytes"
     if text.startswith("tcp://"):
         return host_and_port(text.removeprefix("tcp://"), allowed, text)
     path = text.removeprefix("ipc://")
@@ -181,7 +185,7 @@ def endpoint(text: str) -> tuple[str, int] | str:
 
 
 def host_and_port(text: str, allowed: str, whole: str = "") -> tuple[str, int]:
-    """``HOST:PORT`` on loopback as a numeric address and a number.
+    """``HOST:PORT`` as a numeric address and a number.
 
     Args:
         text: what to read.
@@ -189,7 +193,7 @@ def host_and_port(text: str, allowed: str, whole: str = "") -> tuple[str, int]:
         whole: what a refusal says was found, where ``text`` is only a part of it.
 
     Raises:
-        RefusedError: it is not of that form, or off loopback.
+        RefusedError: it is not of that form, or has a name that is not ``localhost``.
     """
     host, colon, port = text.rpartition(":")
     if not colon or not host or not _PORT.fullmatch(port) or int(port) > 65535:
@@ -198,21 +202,19 @@ def host_and_port(text: str, allowed: str, whole: str = "") -> tuple[str, int]:
         return "127.0.0.1", int(port)
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
         raise RefusedError(_quoted(whole or text), allowed + "; an IPv6 address stands in brackets")
-    if not _is_loopback(host):
-        raise RefusedError(
-            f"{_quoted(whole or text)}, which is off loopback",
-            "127.0.0.0/8, localhost or [::1]; any other address needs `security`, which is not available yet",
-        )
+    try:
+        if host.startswith("["):
+            ipaddress.IPv6Address(host.strip("[]"))
+        else:
+            ipaddress.IPv4Address(host)
+    except ValueError:
+        raise RefusedError(f"{_quoted(whole or text)}, which is off loopback", KEYS_NEEDED) from None
     return host.strip("[]"), int(port)
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        if host.startswith("["):
-            return ipaddress.IPv6Address(host.strip("[]")) == ipaddress.IPv6Address("::1")
-        return ipaddress.IPv4Address(host).is_loopback
-    except ValueError:
-        return False
+def is_loopback(host: str) -> bool:
+    """Whether a numeric address, without brackets, is of this host alone."""
+    return ipaddress.ip_address(host).is_loopback
 
 
 def _quoted(text: str) -> str:

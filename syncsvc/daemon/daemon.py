@@ -17,13 +17,13 @@ from syncsvc.daemon.capture_child import SupervisedCapture
 from syncsvc.daemon.descriptors import guests, raise_limit, refuse_too_many
 from syncsvc.daemon.drain import DrainSteps, Step, leave_nobody
 from syncsvc.daemon.history_room import history_lines
-from syncsvc.daemon.http import HttpServer
+from syncsvc.daemon.http import HttpServer, admission
 from syncsvc.daemon.nursery_child import SupervisedNursery
 from syncsvc.daemon.pages import KeptPages
 from syncsvc.daemon.planning import group_statuses, receiver_plan
 from syncsvc.daemon.receiver_child import SupervisedReceiver
 from syncsvc.daemon.recordings import begin_together
-from syncsvc.daemon.reload import refuse_unreloadable
+from syncsvc.daemon.reload import kept, refuse_unreloadable
 from syncsvc.daemon.ring_memory import demands
 from syncsvc.daemon.signals import Wishes
 from syncsvc.daemon.streams import Streams
@@ -104,7 +104,7 @@ class Daemon:
         logs.configure("daemon", self._config.secrets)
         try:
             if self._config.http is not None:
-                self._http = HttpServer(self._config.http.bind, self.status)
+                self._http = HttpServer(self._config.http.bind, self.status, *admission(self._config))
                 self._http.start()
             self._pages.make(self._config.streams, self._config.groups)
             self._streams.configure(self._config)
@@ -273,7 +273,7 @@ class Daemon:
             self._receiver.send(KeepPage(name), self._pages.fd(name))
         self._ready_ns = self._clock.utc_ns()
         if not self._has_announced:
-            http = f" http=http://{self._http.address}" if self._http else ""
+            http = f" http={self._http.url}" if self._http else ""
             self._announce(f"ready live={live} control={control}{http}")
             self._has_announced = True
             notify("READY=1")
@@ -334,7 +334,8 @@ class Daemon:
             plan = self._plan(config)
             self._pages.make(config.streams, config.groups)
         except (ConfigError, MemoryShortage) as error:
-            log.error("the configuration is kept as it was: %s", error)
+            self._config = kept(self._config, error)
+            self._receiver.send(Reload(self._plan(self._config)))
             notify("READY=1")
             return
         logs.configure("daemon", config.secrets)

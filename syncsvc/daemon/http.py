@@ -1,6 +1,6 @@
-"""Health, metrics and status over HTTP on loopback, from the standard library; answers only names that are ours.
+"""Health, metrics and status over HTTP, from the standard library; who is let in is decided by ``http_door``.
 
-A foreign ``Host`` is refused (DNS rebinding), nothing is changed by a request. Request line and headers must be there
+Request line and headers must be there
 two seconds after the connection, however they drip; connections are few, and the one that has kept us waiting longest
 makes room for the next, so that a health check, which speaks at once, always gets through.
 """
@@ -10,25 +10,30 @@ import io
 import os
 import select
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from typing import Any
 
 import msgspec
 
 from syncsvc.clock import NS_PER_S, SYSTEM_CLOCK
+from syncsvc.config.models import Config
+from syncsvc.daemon.http_door import HttpDoor, own_names
 from syncsvc.errors import BindError
 from syncsvc.lifecycle import begin
 from syncsvc.observe.status import ServiceStatus
+from syncsvc.tls import names_of, server_context
 
 REQUEST_TIMEOUT_S = 2.0
 MAX_CONNECTIONS = 32
 SLACK_MS = 2000
 BREATHER_S = 0.2
 """Until somebody is let in again where no more descriptors can be open: who waits at the door stays readable."""
+LOOPBACK_DOOR = HttpDoor()
 SILENCE_MS = 1000
 """Without windows, a group emits after this time of silence too."""
 
@@ -85,6 +90,8 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = 128  # of five, a burst would fill all, and a health check would wait a second for its next SYN
     status: Callable[[], ServiceStatus]
+    door: HttpDoor
+    tls: ssl.SSLContext | None = None
 
     def __init__(self, address: tuple[str, int], request_timeout_s: float) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -98,10 +105,13 @@ class _Server(ThreadingHTTPServer):
         """Take one in."""
         self.is_short = False
         try:
-            return super().get_request()
+            connection, address = super().get_request()
         except OSError as error:
             self.is_short = not isinstance(error, BlockingIOError)  # else it went again
             raise
+        if self.tls is not None:  # its thread shakes hands, when it reads
+            connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if self.connections.admit(request):
@@ -148,10 +158,11 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:  # the name is the standard library's
         self.server.connections.has_spoken(self.connection)
         self.connection.settimeout(self.server.request_timeout_s)  # for the answer, as a whole
-        if not _is_loopback_name(self.headers.get("Host", "")):
-            self._answer(421, "text/plain", b"this service answers on loopback names only\n")
-            return
         path = self.path.partition("?")[0]
+        said = self.headers.get("Authorization", "")
+        if refusal := self.server.door.refusal(self.headers.get("Host", ""), path, said):
+            self._answer(refusal.code, "text/plain", refusal.text.encode())
+            return
         if path == "/healthz":
             self._answer(200, "text/plain", b"ok\n")
         elif path == "/readyz":
@@ -176,6 +187,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Connection", "close")
+        if code == HTTPStatus.UNAUTHORIZED:
+            self.send_header("WWW-Authenticate", 'Bearer realm="syncsvc"')
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
@@ -189,13 +202,21 @@ class HttpServer:
     """The server and its thread."""
 
     def __init__(
-        self, bind: str, status: Callable[[], ServiceStatus], *, request_timeout_s: float = REQUEST_TIMEOUT_S
+        self,
+        bind: str,
+        status: Callable[[], ServiceStatus],
+        door: HttpDoor = LOOPBACK_DOOR,
+        tls: ssl.SSLContext | None = None,
+        *,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> None:
         """Bind.
 
         Args:
             bind: ``HOST:PORT``; port 0 takes a free one.
             status: gives what ``/api/status`` shows.
+            door: who is let in.
+            tls: what it is encrypted with; None: it is not.
             request_timeout_s: how long after the connection the whole request must be there.
 
         Raises:
@@ -207,9 +228,10 @@ class HttpServer:
         except OSError as error:
             what = "is already in use" if error.errno == errno.EADDRINUSE else error.strerror
             raise BindError(f"http.bind {bind}", what or str(error)) from error
-        self._server.status = status
+        self._server.status, self._server.door, self._server.tls = status, door, tls
         name, number = self._server.server_address[:2]
         self.address = f"[{name!s}]:{number}" if ":" in str(name) else f"{name!s}:{number}"
+        self.url = f"{'http' if tls is None else 'https'}://{self.address}"
         self._server.timeout = 0
         self._over = os.eventfd(0, os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
@@ -245,12 +267,14 @@ class HttpServer:
                 return
 
 
-def _is_loopback_name(host: str) -> bool:
-    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    name = name.strip("[]").lower()
-    if name in ("localhost", ""):
-        return bool(name)
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
+def admission(config: Config) -> tuple[HttpDoor, ssl.SSLContext | None]:
+    """The rules of a configuration, and what HTTP is encrypted with; None: it is not.
+
+    Raises:
+        ConfigError: the files of the certificate are not what they were when the configuration was read.
+    """
+    token, tls = config.security.http_token if config.security else None, config.http.tls if config.http else None
+    if tls is None:
+        return HttpDoor(token, own_names()), None
+    context = server_context(tls.cert, tls.key)
+    return HttpDoor(token, own_names() | names_of(tls.cert, context)), context

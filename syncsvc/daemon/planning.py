@@ -103,6 +103,7 @@ def receiver_plan(
         config.publish.history,
         config.publish.history_mb << 20,
         spool_plan(config),
+        config.guard,
     )
 
 

@@ -11,7 +11,8 @@ import click
 import msgspec
 
 from syncsvc.config.loader import load
-from syncsvc.config.models import Config, Publish
+from syncsvc.config.models import Config
+from syncsvc.config.serving import Publish
 from syncsvc.daemon.daemon import Daemon
 from syncsvc.errors import SyncsvcError
 from syncsvc.observe.logs import one_line, redact

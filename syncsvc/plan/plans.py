@@ -5,6 +5,7 @@ Nothing of pydantic is here: the receiver has no use for it, and it costs 9 MB a
 
 import msgspec
 
+from syncsvc.certificates import Guard
 from syncsvc.clock import NS_PER_MS
 from syncsvc.observe.events import GroupRules
 from syncsvc.observe.records import StreamSettings
@@ -63,3 +64,5 @@ class ReceiverPlan(msgspec.Struct, frozen=True):
     """And how many bytes of them."""
     spool: SpoolPlan | None = None
     """Where batches of coded pictures lie on the disk, if they do."""
+    guard: Guard | None = None
+    """Keys, and who may connect over TCP; None: there are none."""

@@ -12,6 +12,7 @@ from syncsvc import wire
 from syncsvc.clock import Clock
 from syncsvc.errors import WireError
 from syncsvc.observe.status import ReceiverStatus
+from syncsvc.publish.gate import Gate
 from syncsvc.publish.guests import Guests
 from syncsvc.publish.lossless import LosslessOutlet
 from syncsvc.publish.sockets import bind
@@ -35,16 +36,24 @@ class Control:
         self._answers: dict[str, Callable[[], Struct]] = {"hello": hello, "status": status}
         self._clock, self._lossless = clock, lossless
 
-    def bind(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, most_guests: int) -> str:
+    def bind(
+        self,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        endpoint: str,
+        most_guests: int,
+        gate: Gate | None = None,
+    ) -> str:
         """Bind; returns the endpoint, with the port that was taken where 0 was asked for.
 
-        ``most_guests`` may be connected.
+        ``most_guests`` may be connected, whom the ``gate`` lets in.
 
         Raises:
             BindError: the endpoint is in use, or not to be had.
         """
-        self.socket, bound = bind(context, zmq.ROUTER, endpoint, send_mark=MAX_ANSWERS, most_bytes=wire.MAX_WORD_BYTES)
-        self._guests = Guests(self.socket, "control", most_guests, self._clock)
+        self.socket, bound = bind(
+            context, zmq.ROUTER, endpoint, send_mark=MAX_ANSWERS, most_bytes=wire.MAX_WORD_BYTES, gate=gate
+        )
+        self._guests = Guests(self.socket, "control", most_guests, self._clock, gate=gate)
         self._lossless.attach(self.socket, self._guests.hang_up)
         return bound
 

@@ -18,6 +18,7 @@ import zmq
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.lifecycle import give_memory_back
 from syncsvc.observe.pace import Pace
+from syncsvc.publish.gate import Gate, client_of
 
 MOST_GUESTS = 1024
 """Where nobody says how many there is room for."""
@@ -39,18 +40,23 @@ _TCP_INFO = struct.Struct("=120xQQ8xI")
 """``tcpi_bytes_acked``, ``tcpi_bytes_received`` and ``tcpi_notsent_bytes`` of ``struct tcp_info``, <linux/tcp.h>."""
 
 _HOARDS = "that sent more than is read of them"
+_UNLISTED = "that are on the list of clients no more, or had yet to say who they are"
 
 log = logging.getLogger(__name__)
 
 
 class _Guest:
-    """One connection: since when, how many bytes of it were read, and since when it takes nothing of what waits."""
+    """One connection: since when, how many bytes of it were read, and since when it takes nothing of what waits.
 
-    __slots__ = ("came_ns", "moved_ns", "read_bytes", "taken_bytes")
+    ``client`` is whose key it has, once it has said a word; empty until then, and where there are no keys.
+    """
+
+    __slots__ = ("came_ns", "client", "moved_ns", "read_bytes", "taken_bytes")
 
     def __init__(self, came_ns: int) -> None:
         self.came_ns = self.moved_ns = came_ns
         self.read_bytes = self.taken_bytes = 0
+        self.client = ""
 
 
 class Guests:
@@ -62,6 +68,7 @@ class Guests:
         most: how many there may be.
         clock: for how often they are looked at, and the log tells of those that were cut off.
         let_go: called some seconds after somebody left, before the allocator gives back what it keeps.
+        gate: who may come in by a key; None: there are no keys.
     """
 
     def __init__(
@@ -71,12 +78,14 @@ class Guests:
         most: int,
         clock: Clock,
         let_go: Callable[[], None] = lambda: None,
+        gate: Gate | None = None,
     ) -> None:
         self._socket, self._name, self._clock, self._let_go = sock, name, clock, let_go
         self._monitor = sock.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
         self._here: dict[int, _Guest] = {}  # the order is that of their coming
         self._pace, self._untold = Pace(), Counter[str]()
         self._watch_due_ns, self._tidy_due_ns = 0, 0
+        self._gate, self._changes = gate, 0
         self._sealed_bytes = 33 if sock.get(zmq.MECHANISM) == zmq.CURVE else 0
         """What CURVE adds to each part (CurveZMQ, "MESSAGE"): name, nonce, authenticator and flags."""
         self.most = most
@@ -99,6 +108,9 @@ class Guests:
                 self._here[descriptor] = _Guest(now_ns)
         for descriptor in list(self._here)[self.most :]:
             self.hang_up(descriptor, f"beyond the {self.most} that there is room for")
+        if self._gate is not None and self._changes != self._gate.changes:
+            self._changes = self._gate.changes
+            self._turn_out(self._gate)
         if now_ns >= self._watch_due_ns:
             self._watch_due_ns = now_ns + max(WATCH_NS, len(self._here) * WATCH_OF_ONE_NS)
             self._watch(now_ns)
@@ -118,9 +130,22 @@ class Guests:
         except zmq.ZMQError:  # libzmq itself says what a peer that left had asked for
             return None
         if guest := self._here.get(descriptor):
+            if self._gate is not None and (client := client_of(part)):
+                guest.client = client
+                if not self._gate.admits(client):
+                    self.hang_up(descriptor, _UNLISTED)
+                    return None
             size = len(part) + self._sealed_bytes
             guest.read_bytes += size + (2 if size < 256 else 9)  # ZMTP 3.1, "Framing"
         return descriptor
+
+    def _turn_out(self, gate: Gate) -> None:
+        """The list of clients is another one: cut off who is not on it, and who has yet to say a word.
+
+        The latter may be anybody who was let in before; whoever is on the list comes again.
+        """
+        for descriptor in [one for one, guest in self._here.items() if not gate.admits(guest.client)]:
+            self.hang_up(descriptor, _UNLISTED)
 
     def hang_up(self, descriptor: int, why: str = "") -> None:
         """Cut one of them off, if it is there still; ``why`` is for the log."""

@@ -12,6 +12,7 @@ import zmq
 from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.model import LateFrame
 from syncsvc.publish.audience import Audience
+from syncsvc.publish.gate import Gate
 from syncsvc.publish.guests import MOST_GUESTS, Guests
 from syncsvc.publish.outlet import BacklogOf, Prepared, Waits
 from syncsvc.publish.sockets import LINGER_MS, PATIENCE_MS, bind
@@ -49,17 +50,25 @@ class LiveOutlet:
         self._hurried_until_ns = 0
         self._has_lost = False
 
-    def bind(self, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, most_guests: int = MOST_GUESTS) -> str:
+    def bind(
+        self,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        endpoint: str,
+        most_guests: int = MOST_GUESTS,
+        gate: Gate | None = None,
+    ) -> str:
         """Bind; returns the endpoint, with the port that was taken where 0 was asked for.
 
-        ``most_guests`` may be connected.
+        ``most_guests`` may be connected, whom the ``gate`` lets in.
 
         Raises:
             BindError: the endpoint is in use, or not to be had.
         """
-        self.socket, bound = bind(context, zmq.XPUB, endpoint, send_mark=1, most_bytes=MAX_SUBSCRIPTION_BYTES)
+        self.socket, bound = bind(
+            context, zmq.XPUB, endpoint, send_mark=1, most_bytes=MAX_SUBSCRIPTION_BYTES, gate=gate
+        )
         self.socket.set(zmq.XPUB_VERBOSER, 1)  # every subscription is told, also a second one to the same topic
-        self._guests = Guests(self.socket, "live", most_guests, self._clock, self._let_go)
+        self._guests = Guests(self.socket, "live", most_guests, self._clock, self._let_go, gate)
         self._audience = Audience(self.socket, self._guests)
         return bound
 

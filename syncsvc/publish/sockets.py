@@ -7,6 +7,7 @@ from pathlib import Path
 import zmq
 
 from syncsvc.errors import BindError
+from syncsvc.publish.gate import LEAST_MESSAGE_BYTES, Gate
 from syncsvc.transport.socket_files import path_of
 
 LINGER_MS = 3000
@@ -17,11 +18,18 @@ SEND_BUFFER_BYTES = 2**20
 
 
 def bind(
-    context: "zmq.Context[zmq.Socket[bytes]]", kind: int, endpoint: str, *, send_mark: int, most_bytes: int
+    context: "zmq.Context[zmq.Socket[bytes]]",
+    kind: int,
+    endpoint: str,
+    *,
+    send_mark: int,
+    most_bytes: int,
+    gate: Gate | None = None,
 ) -> tuple["zmq.Socket[bytes]", str]:
     """A bound socket, and its endpoint, with the port that was taken where 0 was asked for.
 
-    Each peer may be ``send_mark`` messages behind (SNDHWM), and send messages of ``most_bytes`` (MAXMSGSIZE).
+    Each peer may be ``send_mark`` messages behind (SNDHWM), and send messages of ``most_bytes`` (MAXMSGSIZE). Where
+    there is a ``gate``, over TCP it lets in whom it knows.
 
     Raises:
         BindError: the endpoint is in use, or not to be had.
@@ -35,7 +43,7 @@ def bind(
         (zmq.RCVHWM, 64),
         (zmq.LINGER, LINGER_MS),
         (zmq.SNDBUF, SEND_BUFFER_BYTES if kind == zmq.XPUB else -1),
-        (zmq.MAXMSGSIZE, most_bytes),
+        (zmq.MAXMSGSIZE, most_bytes if gate is None else max(most_bytes, LEAST_MESSAGE_BYTES)),
         (zmq.HANDSHAKE_IVL, 2000),
         # TCP notices a peer that vanished; ZMTP heartbeats would cut off a subscriber that is only slow.
         (zmq.TCP_KEEPALIVE, 1),
@@ -46,6 +54,8 @@ def bind(
         (zmq.SNDTIMEO, PATIENCE_MS),
     ):
         sock.set(option, value)
+    if gate is not None:
+        gate.lock(sock, endpoint)
     mask = os.umask(0o177) if path is not None else None  # 0600 from the beginning: nobody else comes in
     try:
         sock.bind(f"{endpoint.removesuffix('0')}*" if endpoint.endswith(":0") else endpoint)

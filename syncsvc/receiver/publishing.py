@@ -11,6 +11,7 @@ from syncsvc.lifecycle import StopToken, Worker
 from syncsvc.observe.status import ReceiverStatus, SpoolStatus
 from syncsvc.plan.plans import ReceiverPlan
 from syncsvc.publish.control import Control
+from syncsvc.publish.gate import Gate
 from syncsvc.publish.live import LiveOutlet
 from syncsvc.publish.local import LocalOutlet
 from syncsvc.publish.lossless import LosslessOutlet
@@ -43,6 +44,8 @@ class Publishing:
         local: type[LocalOutlet] = LocalOutlet,
     ) -> None:
         self._plan, pool = plan, BufferPool()
+        self._context = zmq.Context()
+        self._gate = Gate.of(self._context, plan.guard)
         history = MemoryStore(plan.history, plan.history_bytes)
         spool: Spool | None = None
         if plan.spool is not None:
@@ -51,12 +54,12 @@ class Publishing:
         deep = None if spool is None else spool.store
         self.lossless = LosslessOutlet(clock, history, deep, is_patient=plan.is_patient)
         self._control = Control(hello, status, clock, self.lossless)
-        self._context = zmq.Context()
         self.local = local(plan.run_id, clock, utc.now_utc, backlog_of, is_patient=plan.is_patient)
         self._live = LiveOutlet(clock, backlog_of, pool.trim)
         outlets: tuple[Outlet, ...] = (*(() if spool is None else (spool,)), self.lossless, self.local, self._live)
         self.publisher = Publisher(
-            plan.run_id, clock, utc.now_utc, outlets, (self._live, self._control),
+            plan.run_id, clock, utc.now_utc, outlets,
+            (self._live, self._control) if self._gate is None else (self._gate, self._live, self._control),
             is_patient=plan.is_patient, leave=leave, pool=pool,
         )  # fmt: skip
         self._sending = Worker("publisher", self._send, on_failure)
@@ -75,10 +78,10 @@ class Publishing:
             self.local.bind(self._plan.live)
             failing.callback(self.local.close)
             failing.callback(self._context.destroy, 0)
-            live = self._live.bind(self._context, self._plan.live, self._plan.guests)
+            live = self._live.bind(self._context, self._plan.live, self._plan.guests, self._gate)
             if (file := SocketFile.of(live)) is not None:
                 failing.callback(file.remove)
-            control = self._control.bind(self._context, self._plan.control, self._plan.guests)
+            control = self._control.bind(self._context, self._plan.control, self._plan.guests, self._gate)
             failing.pop_all()
         self.publisher.control = control
         self.local.follow(live, control, self._plan.guests)
@@ -90,6 +93,8 @@ class Publishing:
         self._control.follow(plan.guests)
         if self.spool is not None and plan.spool is not None:
             self.spool.follow(plan.spool.topics)
+        if self._gate is not None and plan.guard is not None:
+            self._gate.follow(plan.guard)
 
     def spool_status(self) -> SpoolStatus:
         """How the spool does, where there is one."""
@@ -106,6 +111,8 @@ class Publishing:
         """Send what there is, to the end; what the sockets still hold then has their linger to leave."""
         self.publisher.run(stop)
         self._control.close()
+        if self._gate is not None:
+            self._gate.close()
         self._context.term()
 
     def end(self, state: wire.State, deadline_s: float) -> None:

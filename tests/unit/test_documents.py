@@ -16,14 +16,15 @@ import pytest
 import syncsvc
 from syncsvc import cli
 from syncsvc.config.loader import loads
-from syncsvc.config.models import STREAM_MODELS, GroupConfig, Http, Publish, StreamKeys
+from syncsvc.config.models import STREAM_MODELS, GroupConfig, StreamKeys
+from syncsvc.config.serving import Http, Publish
 from syncsvc.config.strictness import Model
 from syncsvc.errors import SyncsvcError
 from syncsvc.observe.metrics import COUNTER, METRICS
 from syncsvc.observe.status import DROP_CAUSES
 from tests.project import ROOT, parse, texts
 
-ENVIRONMENT = {"NORTH_PASSWORD": "one", "SOUTH_PASSWORD": "two"}
+ENVIRONMENT = {"NORTH_PASSWORD": "one", "SOUTH_PASSWORD": "two", "SYNCSVC_HTTP_TOKEN": "three-and-more"}
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 

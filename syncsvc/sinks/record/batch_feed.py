@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 from msgspec import Struct
 
 from syncsvc.client.attached import READY_S
+from syncsvc.client.connecting import Keys, keys_in
 from syncsvc.client.inlets import Mode
 from syncsvc.client.inquiry import ask_terms
 from syncsvc.client.live import check_endpoint
@@ -62,16 +63,17 @@ class BatchFeed:
         endpoint: its ``publish.live``.
         group: those to record; None: all.
         mode: of both subscriptions.
+        keys: of ``Subscriber``.
         wants_coded: take coded pictures where they come; otherwise pixels are all.
 
     Raises:
         UsageError: the endpoint cannot be one, or a group.
     """
 
-    def __init__(self, endpoint: str, group: Groups, mode: Mode, *, wants_coded: bool) -> None:
+    def __init__(self, endpoint: str, group: Groups, mode: Mode, *, wants_coded: bool, keys: Keys = None) -> None:
         check_endpoint(endpoint)
         self._endpoint, self._group, self._mode, self._wants_coded = endpoint, group, mode, wants_coded
-        self._names = group_names(group)
+        self._names, self._keys = group_names(group), keys
         self._bell, self._told = Bell(), ""
         self._terms: Mapping[str, GroupTerms] | None = None
         self._main: Subscriber[Item] | None = None
@@ -112,7 +114,7 @@ class BatchFeed:
             SubscriberClosed: ``close`` was called.
         """
         if self._terms is None:
-            terms = ask_terms(self._endpoint, patience)
+            terms = ask_terms(self._endpoint, patience, keys_in(self._keys))
             self._terms = {name: one for name, one in terms.items() if self._names is None or name in self._names}
         carries = {what for one in self._terms.values() for what in one.carries.values()}
         if not self._wants_coded or "both" not in carries:
@@ -128,7 +130,9 @@ class BatchFeed:
         self, payload: Wanted, kind: type[Subscriber[Item]] = Subscriber[Item], start: int | None = None
     ) -> Subscriber[Item]:
         begins = start if self._mode == "lossless" else None
-        return kind(self._endpoint, self._group, self._mode, gaps="yield", payload=payload, start=begins)
+        return kind(
+            self._endpoint, self._group, self._mode, gaps="yield", payload=payload, start=begins, keys=self._keys
+        )
 
     def _begun(self, deadline: Deadline) -> Subscriber[Item]:
         """The main subscription, as soon as there is somebody to subscribe to."""

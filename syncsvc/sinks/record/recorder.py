@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from syncsvc.client.attached import READY_S
+from syncsvc.client.connecting import Keys, keys_in
 from syncsvc.client.inlets import Mode
 from syncsvc.client.live import DEFAULT_LIVE
 from syncsvc.client.sequence import Groups
@@ -58,6 +59,7 @@ class Recorder:
         segment_s: begin a folder or a file of its own after so many seconds of windows; None: one for all.
         keep_s: take finished segments away that ended so many seconds ago.
         max_bytes: take the oldest away where all have more bytes than this.
+        keys: of ``Subscriber``.
 
     Raises:
         UsageError: the folder is in use for something else, or words contradict each other.
@@ -77,6 +79,7 @@ class Recorder:
         segment_s: float | None = None,
         keep_s: float | None = None,
         max_bytes: int | None = None,
+        keys: Keys = None,
     ) -> None:
         if codec not in CODECS:
             raise UsageError(f"codec {codec!r}: allowed are {', '.join(map(repr, CODECS))}")
@@ -90,10 +93,11 @@ class Recorder:
             segment_s = DEFAULT_SEGMENT_S
         self.folder = Path(folder).absolute()
         check_folder(self.folder, SUFFIXES[format] if segment_s is not None else None)
+        keys_in(keys)  # what is wrong with them is said before anything is made
         segment_ns = None if segment_s is None else round(segment_s * NS_PER_S)
         self._kept = TapeTerms(codec, segment_ns, sets, fill, format)
         self._endpoint, self._group = endpoint, group
-        self._feed = BatchFeed(endpoint, group, mode, wants_coded=codec == "copy" and not sets)
+        self._feed = BatchFeed(endpoint, group, mode, wants_coded=codec == "copy" and not sets, keys=keys)
         self._shelf = Shelf(self.folder, keep_s, max_bytes)
         self._tape: Tape | None = None
         self._is_closed = False

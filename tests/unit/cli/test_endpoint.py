@@ -9,7 +9,7 @@ import pytest
 from syncsvc import AsyncSubscriber, Subscriber
 from syncsvc.cli.endpoint import Endpoints, endpoints_of
 from syncsvc.client.live import DEFAULT_LIVE
-from syncsvc.config.models import Publish
+from syncsvc.config.serving import Publish
 from syncsvc.errors import UsageError
 
 

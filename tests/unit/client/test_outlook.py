@@ -24,7 +24,7 @@ class Rig:
         monkeypatch.setattr(outlook, "ask_groups", self._ask)
         self.outlook = Outlook(AT, groups, is_local=False, clock=self.clock)
 
-    def _ask(self, live: str, patience: Patience) -> list[str]:
+    def _ask(self, live: str, patience: Patience, keys: object) -> list[str]:
         return self.answers.pop(0)(patience)
 
     def look(self, after_s: float) -> None:

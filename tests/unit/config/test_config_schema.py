@@ -12,9 +12,10 @@ from pydantic_core import PydanticUndefined
 
 from syncsvc.cli import main
 from syncsvc.config.loader import load, loads
-from syncsvc.config.models import STREAM_MODELS, GroupConfig, Http, Publish, SyntheticKeys
+from syncsvc.config.models import STREAM_MODELS, GroupConfig, SyntheticKeys
 from syncsvc.config.schema import keys_of
 from syncsvc.config.security import Security
+from syncsvc.config.serving import Http, Publish
 from syncsvc.config.strictness import Model
 from syncsvc.errors import ConfigError
 
