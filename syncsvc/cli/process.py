@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import click
 
+from syncsvc.certificates import Guard
 from syncsvc.cli.endpoint import endpoints_of
 from syncsvc.cli.following import Enough, ends, follow
+from syncsvc.cli.guarded import guard_of, guarded
 from syncsvc.cli.meeting import meet, telling
 from syncsvc.cli.numbers import FiniteRange
 from syncsvc.cli.options import json_at_end, keyed, of_group, when_late
@@ -16,9 +18,6 @@ from syncsvc.cli.progress import progress
 from syncsvc.cli.stopping import stop_on_signals
 from syncsvc.client.inlets import Mode
 from syncsvc.client.subscriber import Subscriber
-from syncsvc.config.urls import RefusedError
-from syncsvc.config.urls import endpoint as checked
-from syncsvc.errors import UsageError
 from syncsvc.lifecycle import StopToken
 from syncsvc.observe.logs import said
 from syncsvc.pool.frame_pool import FramePool
@@ -26,6 +25,8 @@ from syncsvc.sinks.process.answers import Answers
 from syncsvc.sinks.process.process_sink import ProcessSink, WhenLate
 from syncsvc.sinks.process.target import Target, argument, begin_worker, find_target
 from syncsvc.wire.result import Per
+
+_FOLDERS: Final = ("--results-keys", "--results-clients")
 
 
 @click.command(epilog="Example: syncsvc process tcp://127.0.0.1:5555 motion --group lobby --arg threshold=30")
@@ -54,6 +55,7 @@ from syncsvc.wire.result import Per
     help="The longest that a call may take.",
 )
 @keyed
+@guarded(*_FOLDERS)
 @ends
 @json_at_end
 def process(endpoint: str, target: str, words: tuple[str, ...], as_json: bool, enough: Enough, **given: Any) -> None:
@@ -68,11 +70,8 @@ def process(endpoint: str, target: str, words: tuple[str, ...], as_json: bool, e
     published, and what was not and why: `late` (it could not keep up), `reclaimed` (read on the daemon's host, and held
     for too long), `stopped`.
     """
-    try:
-        checked(given["publish"])
-    except RefusedError as error:
-        raise UsageError(f"--publish {given['publish']}: {error}") from None
-    wanted = _Wanted(endpoints_of(endpoint).live, find_target(target, dict(map(argument, words))), given)
+    guard = guard_of(given["served_keys"], given["served_clients"], _FOLDERS, {"--publish": given["publish"]})
+    wanted = _Wanted(endpoints_of(endpoint).live, find_target(target, dict(map(argument, words))), given, guard)
     report, problem = _process(wanted, enough)
     click.echo(json.dumps(report) if as_json else _shown(report))
     if problem:
@@ -88,6 +87,7 @@ class _Wanted:
     live: str
     target: Target
     given: Mapping[str, Any]
+    guard: Guard | None
 
     @property
     def mode(self) -> Mode:
@@ -104,7 +104,7 @@ def _process(wanted: _Wanted, enough: Enough) -> tuple[dict[str, Any], str]:
         FramePool(given["workers"], begin_worker, timeout_s=given["limit_s"]) as pool,
     ):
         pool.wait_ready()
-        answers = Answers(given["publish"], wanted.target.name)
+        answers = Answers(given["publish"], wanted.target.name, wanted.guard)
         click.echo(said(f"ready results={answers.endpoint} workers={pool.workers}", "info"), err=True)
         sink = ProcessSink(
             pool, wanted.target, cast("Per", given["per"]), cast("WhenLate", given["when_late"]), answers

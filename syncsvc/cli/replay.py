@@ -3,20 +3,22 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
+from syncsvc.cli.guarded import guard_of, guarded
 from syncsvc.cli.log_options import log_options
 from syncsvc.cli.stopping import stop_on_signals
 from syncsvc.clock import SYSTEM_CLOCK, time_of_day
-from syncsvc.config.urls import RefusedError, endpoint
-from syncsvc.errors import UsageError
 from syncsvc.model import FrameBatch
 from syncsvc.observe.logs import said
 
 if TYPE_CHECKING:
     from syncsvc.replay.service import Played, ReplayService
+
+_FOLDERS: Final = ("--keys", "--clients")
 
 
 class Speed(click.ParamType[float | None]):
@@ -61,6 +63,7 @@ class Speed(click.ParamType[float | None]):
     "--times", type=click.Choice(["now", "original"]), default="now", show_default=True,
     help="now shifts all times by whole windows, original leaves them.",
 )  # fmt: skip
+@guarded(*_FOLDERS)
 @log_options
 def replay(
     folder: str,
@@ -72,6 +75,8 @@ def replay(
     begin: str | None,
     end: str | None,
     times: Literal["now", "original"],
+    served_keys: Path | None,
+    served_clients: Path | None,
 ) -> None:
     """Serve the recording in FOLDER as the live run was served.
 
@@ -86,12 +91,13 @@ def replay(
     from syncsvc.replay.service import ReplayService, Terms
     from syncsvc.replay.span import span_of
 
-    _check("--live", live)
-    _check("--control", control)
+    guard = guard_of(served_keys, served_clients, _FOLDERS, {"--live": live, "--control": control})
     recording = open_recording(folder)
     absent = recording.absent_files if isinstance(recording, FolderRecording) else []
     span = span_of(begin, end, recording.segments)
-    terms = Terms(live, control, wait_for, speed, times, is_endless, max(16, min(MOST_GUESTS, raise_limit() // 3)))
+    terms = Terms(
+        live, control, wait_for, speed, times, is_endless, max(16, min(MOST_GUESTS, raise_limit() // 3)), guard
+    )
     service = ReplayService(recording, span, terms, SYSTEM_CLOCK)
     with stop_on_signals() as stop:
         bound = service.bind()
@@ -126,10 +132,3 @@ def watching(service: "ReplayService", place: str) -> Iterator[Callable[[FrameBa
 
     with Console(stderr=True).status(f"{place}: waiting") as status:
         yield show
-
-
-def _check(option: str, place: str) -> None:
-    try:
-        endpoint(place)
-    except RefusedError as error:
-        raise UsageError(f"{option}: {error}") from error

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Literal
 
 from syncsvc import wire
+from syncsvc.certificates import Guard
 from syncsvc.clock import NS_PER_S, Clock
 from syncsvc.daemon.attendance import Attendance
 from syncsvc.errors import SyncsvcError
@@ -51,6 +52,8 @@ class Terms:
     is_endless: bool = False
     guests: int = 1024
     """Connections to each socket."""
+    guard: Guard | None = None
+    """Who is let in over TCP; None: there are no keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,9 @@ class ReplayService:
         self._epoch = clock.utc_ns() // 1_000_000
         plans = {name: plan_of(name, group) for name, group in recording.groups.items()}
         self._plan = ReceiverPlan(
-            self._run_id, 0, terms.live, terms.control, terms.wait_for, terms.speed is None, {}, plans, terms.guests
-        )
+            self._run_id, 0, terms.live, terms.control, terms.wait_for, terms.speed is None, {}, plans, terms.guests,
+            guard=terms.guard,
+        )  # fmt: skip
         self._groups = {name: ReplayedGroup(plan, self._run_id, clock) for name, plan in plans.items()}
         self._notes = StreamNotes(recording.groups, clock)
         self._revisions: Revisions[ReceiverStatus] = Revisions()

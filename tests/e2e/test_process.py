@@ -137,7 +137,7 @@ def test_what_cannot_be_done_is_said_in_a_line() -> None:
     for words, problem in (
         ((here, "no.module:f"), "target no.module:f: cannot be imported: ModuleNotFoundError"),
         ((here, "blur", "--arg", "x"), "--arg x: a name and a value are wanted"),
-        ((here, "blur", "--publish", "tcp://10.0.0.1:5"), "--publish tcp://10.0.0.1:5: found"),
+        ((here, "blur", "--publish", "tcp://10.0.0.1:5"), "--publish: found 'tcp://10.0.0.1:5', which is off"),
     ):
         line = [sys.executable, "-m", "syncsvc", "process", *words]
         found = subprocess.run(line, check=False, capture_output=True, text=True, timeout=60)

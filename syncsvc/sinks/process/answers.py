@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
+from syncsvc.certificates import Guard
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import CallCancelled, UsageError, WorkerDied
 from syncsvc.lifecycle import StopToken, Worker
@@ -39,14 +40,14 @@ class ResultTally:
 class Answers:
     """Takes calls in order from one thread; has the socket in a thread of its own."""
 
-    def __init__(self, endpoint: str, target: str) -> None:
-        """Bind.
+    def __init__(self, endpoint: str, target: str, guard: Guard | None = None) -> None:
+        """Bind; over TCP for those alone whom the ``guard`` knows, where there is one.
 
         Raises:
             BindError: the endpoint is in use, or not to be had.
         """
         self.tally, self.endpoint = ResultTally(), ""
-        self._wanted, self._target = endpoint, target
+        self._wanted, self._target, self._guard = endpoint, target, guard
         self._queue: SimpleQueue[tuple[ResultIdentity, PoolCall]] = SimpleQueue()
         self._numbers: Counter[str] = Counter()
         self._is_begun, self._has_ended = threading.Event(), False
@@ -82,7 +83,7 @@ class Answers:
         self.check()
 
     def _run(self, stop: StopToken) -> None:
-        with ResultOutlet(self._wanted) as outlet:
+        with ResultOutlet(self._wanted, self._guard) as outlet:
             self.endpoint = outlet.endpoint
             self._is_begun.set()
             while True:

@@ -6,9 +6,11 @@ from typing import Any, Self
 
 import zmq
 
+from syncsvc.certificates import Guard
 from syncsvc.clock import NS_PER_MS, NS_PER_S, SYSTEM_CLOCK
 from syncsvc.errors import BindError
 from syncsvc.publish.audience import Audience
+from syncsvc.publish.gate import Gate
 from syncsvc.publish.guests import MOST_GUESTS, Guests
 from syncsvc.publish.sockets import bind
 from syncsvc.wire import STATUS_TOPIC, State, encode_status
@@ -24,22 +26,30 @@ LAST_WORDS_MS = 300
 class ResultOutlet:
     """For one thread, but ``endpoint``."""
 
-    def __init__(self, endpoint: str) -> None:
-        """Bind.
+    def __init__(self, endpoint: str, guard: Guard | None = None) -> None:
+        """Bind; over TCP for those alone whom the ``guard`` knows, where there is one.
 
         Raises:
             BindError: the endpoint is in use, or not to be had.
         """
         self.pool_id, self._epoch = secrets.token_hex(8), SYSTEM_CLOCK.utc_ns() // NS_PER_MS
         self._context = zmq.Context()
+        self._gate = Gate.of(self._context, guard)
         try:
             self._socket, self.endpoint = bind(
-                self._context, zmq.XPUB, endpoint, send_mark=RESULTS_MARK, most_bytes=MAX_SUBSCRIPTION_BYTES
+                self._context,
+                zmq.XPUB,
+                endpoint,
+                send_mark=RESULTS_MARK,
+                most_bytes=MAX_SUBSCRIPTION_BYTES,
+                gate=self._gate,
             )
         except BindError:
             self._context.destroy(linger=0)
             raise
-        self._audience = Audience(self._socket, Guests(self._socket, "results", MOST_GUESTS, SYSTEM_CLOCK))
+        self._audience = Audience(
+            self._socket, Guests(self._socket, "results", MOST_GUESTS, SYSTEM_CLOCK, gate=self._gate)
+        )
         self._due_ns = 0
 
     def send(self, parts: Sequence[Any]) -> None:
@@ -49,6 +59,8 @@ class ResultOutlet:
     def look(self) -> None:
         """Say how it is once a second, and to whoever subscribes."""
         now_ns = SYSTEM_CLOCK.monotonic_ns()
+        if self._gate is not None:
+            self._gate.serve()
         if self._audience.look() or now_ns >= self._due_ns:
             self._due_ns = now_ns + STATUS_NS
             self._say("running")
@@ -67,6 +79,8 @@ class ResultOutlet:
     def close(self) -> None:
         """Let what was sent leave, for a while."""
         self._audience.close()
+        if self._gate is not None:
+            self._gate.close()
         self._context.destroy(linger=LAST_WORDS_MS)
 
     def __enter__(self) -> Self:
