@@ -121,7 +121,8 @@ def _ends(reader: McapReader, places: list[int]) -> list[FileDamage]:
     if not places:
         return []
     _, _, end = reader.chunk(places[-1])
-    return [one for one in reader.chunks(end or reader.size_bytes) if isinstance(one, FileDamage)]
+    around = (reader.step(0).damage, *reader.chunks(end or reader.size_bytes))
+    return [one for one in around if isinstance(one, FileDamage)]
 
 
 def _tell(path: Path, damage: FileDamage, found: Recovered) -> None:

@@ -126,8 +126,8 @@ class OpenSegment:
 
 def scan(reader: McapReader) -> Iterator[FoundBatch | FileDamage]:
     """All batches of a segment, and what is damaged; behind what nobody knows the length of the next is searched."""
-    head = next(iter(reader.chunks(reader.size_bytes)), None)
-    if isinstance(head, FileDamage):
+    head = reader.step(0).damage
+    if head is not None:
         yield head
         if head.is_cut:
             return
