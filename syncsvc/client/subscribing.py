@@ -23,7 +23,7 @@ Gaps = Literal["count", "yield"]
 class Subscribing(Attached, Generic[Item]):
     """What both subscribers are: one inlet, one inbox, and the rules of when to ask for what."""
 
-    is_counted: ClassVar[bool] = True
+    _is_counted: ClassVar[bool] = True
     """Whether a service that waits for subscriptions (``publish.wait_for``) counts this one. A class that only goes
     beside another subscription, in mode ``lossless``, may say no."""
 
@@ -52,7 +52,7 @@ class Subscribing(Attached, Generic[Item]):
         self._all_there_is = "results=True" if results else "mode 'lossless'" if mode == "lossless" else ""
         groups = self._inbox.groups
         pair = keys_in(keys)
-        wish = Asked(endpoint, groups, self._inbox.topics, payload, late, name, start, results, self.is_counted, pair)
+        wish = Asked(endpoint, groups, self._inbox.topics, payload, late, name, start, results, self._is_counted, pair)
         outlook = Outlook(endpoint, groups, is_local=mode == "local", has_control=not results, keys=pair)
         super().__init__(open_inlet(wish, mode, self.stats), outlook)
         self._recency = Recency()

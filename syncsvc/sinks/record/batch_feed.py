@@ -53,7 +53,7 @@ Headed = tuple[FrameBatch, Mapping[str, Any]]
 class _Beside(Subscriber[Item]):
     """The second subscription of a recorder, which counts as one."""
 
-    is_counted = False
+    _is_counted = False
 
 
 class BatchFeed:
