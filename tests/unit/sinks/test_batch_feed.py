@@ -58,7 +58,7 @@ def feed_of(
     asked: list[Any] = []
     left = deque(scripts)
     terms = {"lobby": GroupTerms(tuple(carries), 1000, 40.0, 500.0, dict(carries))}
-    monkeypatch.setattr(batch_feed, "ask_terms", lambda endpoint, patience: terms)
+    monkeypatch.setattr(batch_feed, "ask_terms", lambda endpoint, patience, keys: terms)
 
     def make(self: BatchFeed, payload: Any, *_: Any) -> Script:
         asked.append(payload)
