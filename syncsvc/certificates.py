@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
-from zmq.auth import load_certificate
 
 from syncsvc.errors import ConfigError
 
@@ -128,6 +127,8 @@ def refuse_readable(path: Path, by: int = stat.S_IRWXG | stat.S_IRWXO) -> None:
 
 
 def _read(path: Path) -> tuple[bytes, bytes | None]:
+    from zmq.auth import load_certificate  # only who has keys needs ZeroMQ for its configuration
+
     with _reading(path):
         public, secret = load_certificate(path)
     for key in (public, secret):

@@ -175,7 +175,9 @@ class _Inquiry:
         asker.set(zmq.MAXMSGSIZE, MAX_ANSWER_BYTES)
         self._doors[asker] = Admission(asker, self._keys)
         connect(asker, endpoint, self._keys)
-        asker.send(wire.encode_control({"type": what}))
+        # Where somebody who is no ROUTER has refused us already, as `live` does, nobody is left to send to, for ever.
+        with suppress(zmq.Again):
+            asker.send(wire.encode_control({"type": what}), zmq.DONTWAIT)
         return asker
 
     def _wait(self, readers: "Mapping[zmq.Socket[bytes], _Read]", most_s: float = PATIENCE_S) -> dict[str, Any] | None:

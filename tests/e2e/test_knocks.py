@@ -59,7 +59,7 @@ def test_a_limit_made_for_shells_is_raised_and_more_streams_than_the_host_allows
         assert service.stop() == 0
 
 
-HUGE = {"url": "synthetic:?fps=200&size=8192x8192"}
+HUGE = {"url": "synthetic:?fps=200&size=8192x8192", "max_pixels": 8192 * 8192}
 MINUTE = {"window_ms": 60_000}
 """Together a ring of a terabyte."""
 

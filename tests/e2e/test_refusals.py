@@ -87,7 +87,7 @@ def test_times_that_do_not_rise_are_refused_before_anything_is_played(tmp_path: 
 
 
 def test_a_ring_that_the_machine_cannot_hold_is_refused_with_the_numbers(tmp_path: Path) -> None:
-    streams = {"a": {"url": "synthetic:?fps=1000&size=8192x8192", "pixels": "bgr24"}}
+    streams = {"a": {"url": "synthetic:?fps=1000&size=8192x8192", "pixels": "bgr24", "max_pixels": 8192 * 8192}}
     groups = {"all": {"streams": ["a"], "window_ms": 60_000}}
     result = run(tmp_path, {"streams": streams, "groups": groups, "publish": FREE, "http": None})
     assert result.returncode == 78

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zmq
@@ -36,9 +37,9 @@ def test_who_finds_live_bound_finds_who_serves_this_host_as_well(
 ) -> None:
     live, bind, found = f"ipc://{tmp_path}/live", LiveOutlet.bind, []
 
-    def watched(self: LiveOutlet, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, most_guests: int) -> str:
+    def watched(self: LiveOutlet, context: "zmq.Context[zmq.Socket[bytes]]", endpoint: str, *more: Any) -> str:
         found.append(is_listened_to(endpoint))
-        return bind(self, context, endpoint, most_guests)
+        return bind(self, context, endpoint, *more)
 
     monkeypatch.setattr(LiveOutlet, "bind", watched)
     ours = publishing(live, f"ipc://{tmp_path}/control")
