@@ -127,10 +127,14 @@ def refuse_readable(path: Path, by: int = stat.S_IRWXG | stat.S_IRWXO) -> None:
 
 
 def _read(path: Path) -> tuple[bytes, bytes | None]:
-    from zmq.auth import load_certificate  # only who has keys needs ZeroMQ for its configuration
-
     with _reading(path):
-        public, secret = load_certificate(path)
+        lines = [line.strip() for line in path.read_bytes().splitlines()]
+        public, secret = (
+            next((line.partition(b"=")[2].strip(b" \t'\"") for line in lines if line.startswith(word)), None)
+            for word in (b"public-key", b"secret-key")
+        )
+        if public is None:
+            raise ValueError("public-key")
     for key in (public, secret):
         if key is not None and (len(key) != _KEY_CHARACTERS or not key.isascii()):
             raise ConfigError(str(path), f"found a key that is not {_KEY_CHARACTERS} characters of Z85; {_MAKE}")

@@ -50,7 +50,8 @@ class Audience:
             has_news = True
         while sum(map(len, self._topics_by_peer.values())) > MOST_TOPICS_OF_ALL:
             self._refuse(max(self._topics_by_peer, key=lambda one: len(self._topics_by_peer[one])))
-        if not len(self._guests):
+        # Who spoke only now may have come after the guests were looked at.
+        if not has_news and not len(self._guests):
             self._prefixes, self.subscriptions, self.status_listeners = frozenset(), 0, 0
         return has_news
 

@@ -10,8 +10,8 @@ import logging
 import socket
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from typing import TypeVar
 
 import zmq
 
@@ -41,6 +41,8 @@ _TCP_INFO = struct.Struct("=120xQQ8xI")
 
 _HOARDS = "that sent more than is read of them"
 _UNLISTED = "that are on the list of clients no more, or had yet to say who they are"
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -153,10 +155,7 @@ class Guests:
             return
         if why:
             self._untold[why] += 1
-        with _borrowed(descriptor) as connection:
-            if why:  # a reset when libzmq closes it: what still waits in the kernel, in either direction, goes at once
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
-            connection.shutdown(socket.SHUT_RDWR)
+        _borrow(descriptor, _reset if why else _shut)
 
     def hang_up_stillest(self) -> None:
         """Cut off who has taken nothing for longest though it has yet to be sent something, if anybody stands still."""
@@ -188,22 +187,32 @@ class Guests:
 
 def _tcp_info(descriptor: int) -> tuple[int, int, int]:
     """Of a TCP connection the bytes that its peer has taken, that came, and that wait to be sent; else zeros."""
-    info = (0, 0, 0)
-    with _borrowed(descriptor) as connection:
-        info = _TCP_INFO.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
-    return info
+    told = _borrow(descriptor, lambda one: one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
+    return _TCP_INFO.unpack(told) if told is not None and len(told) == _TCP_INFO.size else (0, 0, 0)
 
 
-@contextmanager
-def _borrowed(descriptor: int) -> Iterator[socket.socket]:
-    """A connection of libzmq's, which then finds what was done to it.
+def _shut(connection: socket.socket) -> None:
+    connection.shutdown(socket.SHUT_RDWR)
+
+
+def _reset(connection: socket.socket) -> None:
+    """A reset once libzmq closes it: what still waits in the kernel, in either direction, goes at once."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
+    _shut(connection)
+
+
+def _borrow(descriptor: int, act: Callable[[socket.socket], T]) -> T | None:
+    """Do something to a connection of libzmq's, which finds it done.
 
     It may be gone by now, and something else be there: what cannot be done to that is passed over.
     """
-    with suppress(OSError, struct.error):
+    try:
         connection = socket.socket(fileno=descriptor)
-        try:
-            if connection.type == socket.SOCK_STREAM:
-                yield connection
-        finally:
-            connection.detach()
+    except OSError:
+        return None
+    try:
+        return act(connection) if connection.type == socket.SOCK_STREAM else None
+    except OSError:
+        return None
+    finally:
+        connection.detach()

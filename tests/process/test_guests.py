@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -13,7 +14,7 @@ import zmq
 from syncsvc.clock import SYSTEM_CLOCK
 from syncsvc.publish.audience import MOST_TOPICS, MOST_TOPICS_OF_ALL
 from syncsvc.publish.control import Control
-from syncsvc.publish.guests import MOST_UNREAD_BYTES, Guests
+from syncsvc.publish.guests import MOST_UNREAD_BYTES, Guests, _Guest
 from syncsvc.publish.live import BACKLOGS, LiveOutlet
 from syncsvc.publish.lossless import LosslessOutlet
 from syncsvc.publish.outlet import Prepared
@@ -142,6 +143,31 @@ def test_who_says_much_that_is_read_stays(monkeypatch: pytest.MonkeyPatch) -> No
             while answered[b"?"] < rounds * (most // 4):
                 control.serve()
         assert not is_cut_off(peer)
+
+
+@pytest.mark.parametrize("why", ["", "that sent too much"])
+def test_a_connection_that_is_gone_before_that_is_told_is_looked_at_and_hung_up_without_harm(why: str) -> None:
+    """Libzmq closes a descriptor first; it may be another file's by then."""
+    with zmq.Context() as context, served_control(context) as (control, _), tempfile.TemporaryFile() as other:
+        guests = control._guests
+        for descriptor in (1_000_000, other.fileno()):
+            guests._here[descriptor] = _Guest(0)
+            guests._watch(SYSTEM_CLOCK.monotonic_ns())
+            guests.hang_up(descriptor, why)
+            assert descriptor not in guests
+        other.write(b"as before")
+
+
+def test_who_comes_and_asks_while_the_guests_were_just_looked_at_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    with live_outlet() as (outlet, endpoint), raw_peer(endpoint) as peer:
+        peer.sendall(subscription(b"batch/lobby"))
+        assert outlet.socket.poll(30_000)
+        with monkeypatch.context() as blind:
+            blind.setattr(outlet._guests, "look", lambda: None)
+            outlet.serve()
+        outlet.serve()
+        assert outlet.subscriptions == 1
+        assert outlet.wants(batch_topic("lobby"))
 
 
 def test_who_asks_for_too_many_topics_is_cut_off_and_the_others_keep_theirs(caplog: pytest.LogCaptureFixture) -> None:
