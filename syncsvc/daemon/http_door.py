@@ -50,22 +50,6 @@ class HttpDoor:
             return None
         return TurnedAway(401, "say `Authorization: Bearer TOKEN`, with security.http_token of the configuration\n")
 
-    def change_refusal(self, site: str, origin: str, host: str, kind: str) -> TurnedAway | None:
-        """Why a request that changes something is not carried out, whoever sends it; None where it is.
-
-        Args:
-            site: ``Sec-Fetch-Site``.
-            origin: ``Origin``.
-            host: ``Host``.
-            kind: ``Content-Type`` where the request has a body, else ``application/json``.
-        """
-        is_foreign = site not in ("", "none", "same-origin") or origin.rpartition("://")[2] not in ("", host)
-        if is_foreign:
-            return TurnedAway(403, "the page of another site may change nothing here\n")
-        if kind.partition(";")[0].strip().lower() != "application/json":
-            return TurnedAway(415, "send `Content-Type: application/json`\n")
-        return None
-
     def _is_ours(self, host: str) -> bool:
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
         name = name.strip("[]").lower()
