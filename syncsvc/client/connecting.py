@@ -1,7 +1,6 @@
 """How a client connects: the one place where its sockets take an address, and its keys."""
 
 import os
-import struct
 from typing import Final
 
 import zmq
@@ -9,10 +8,9 @@ import zmq
 from syncsvc.certificates import ClientKeys, read_client
 from syncsvc.client.addresses import is_ipv6
 from syncsvc.errors import NoAnswer, UsageError
+from syncsvc.transport.monitor import event_of
 
 KEYS_VARIABLE: Final = "SYNCSVC_KEYS"
-_EVENT: Final = struct.Struct("=Hi")
-"""First part of a monitor's message, zmq_socket_monitor(3)."""
 Keys = str | os.PathLike[str] | None
 """A folder with ``client.key_secret`` and ``server.key``; None: the one of SYNCSVC_KEYS, or none."""
 
@@ -62,7 +60,7 @@ class Admission:
             return
         seen = set()
         while self._monitor.poll(0):
-            seen.add(_EVENT.unpack(self._monitor.recv_multipart()[0])[0])
+            seen.add(event_of(self._monitor.recv_multipart())[0])
         if zmq.EVENT_HANDSHAKE_FAILED_AUTH in seen:
             ours = self._keys.keys.public.decode()
             problem = f"the service does not let this client in: its key ({ours}, of {self._keys.folder})"

@@ -19,6 +19,7 @@ from syncsvc.clock import NS_PER_MS, NS_PER_S, Clock
 from syncsvc.lifecycle import give_memory_back
 from syncsvc.observe.pace import Pace
 from syncsvc.publish.gate import Gate, client_of
+from syncsvc.transport.monitor import event_of
 
 MOST_GUESTS = 1024
 """Where nobody says how many there is room for."""
@@ -33,9 +34,6 @@ STILL_NS = NS_PER_S
 """Who has taken nothing for so long, though something waits for it, stands still."""
 TIDY_NS = 5 * NS_PER_S
 """How long after somebody left the allocator is asked for what it keeps; not more often."""
-_EVENT = struct.Struct("=Hi")
-"""First part of a monitor's message, zmq_socket_monitor(3): what happened, and the descriptor to which it did. pyzmq's
-own reader imports asyncio, which is a quarter of the receiver's start."""
 _TCP_INFO = struct.Struct("=120xQQ8xI")
 """``tcpi_bytes_acked``, ``tcpi_bytes_received`` and ``tcpi_notsent_bytes`` of ``struct tcp_info``, <linux/tcp.h>."""
 
@@ -102,7 +100,7 @@ class Guests:
         """Take in who came and went; cut off who is too many, and who sent too much."""
         now_ns = self._clock.monotonic_ns()
         while self._monitor.poll(0):
-            event, descriptor = _EVENT.unpack(self._monitor.recv_multipart()[0])
+            event, descriptor = event_of(self._monitor.recv_multipart())
             self._here.pop(descriptor, None)
             if event == zmq.EVENT_DISCONNECTED:
                 self._tidy_due_ns = self._tidy_due_ns or now_ns + TIDY_NS
